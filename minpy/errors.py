@@ -1,0 +1,60 @@
+"""The exception family: every error carries a stable code that the documentation explains."""
+
+from __future__ import annotations
+
+
+class MinPyError(Exception):
+    """Base of the errors that MinPy raises; `code` names its section in docs/errors.md."""
+
+    code = "MP000"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"{message} [{self.code}]")
+
+
+class UsageError(MinPyError):
+    """A wrong option, policy or context name; the command line reports it and exits with status 2."""
+
+    code = "MP001"
+
+
+class RewriteError(MinPyError):
+    """A module could not be rewritten (raised only under ``--strict``, else a warning)."""
+
+    code = "MP010"
+
+
+class DeviceError(MinPyError, RuntimeError):
+    """A device was asked for that is not there or cannot be used."""
+
+    code = "MP020"
+
+
+class PolicyError(MinPyError, ValueError):
+    """No implementation is allowed under the current policy."""
+
+    code = "MP021"
+
+
+class TraceError(MinPyError, TypeError):
+    """A value that is being differentiated would leave the tape, or cannot be differentiated."""
+
+    code = "MP030"
+
+
+class GradientError(MinPyError, ValueError):
+    """A gradient does not exist or cannot be right."""
+
+    code = "MP031"
+
+
+class MinPyWarning(UserWarning):
+    """Base of the warnings."""
+
+
+class RewriteWarning(MinPyWarning):
+    """A module runs unmodified because it could not be rewritten, or was imported before the hook."""
+
+
+class CacheWarning(MinPyWarning):
+    """A cache could not be read or written; work goes on without it."""

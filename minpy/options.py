@@ -1,0 +1,103 @@
+"""The options of a run: from the command line or the environment, handed on to child processes.
+
+Knows neither `transform` nor `runtime`; both read it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields, replace
+
+from minpy.errors import UsageError
+
+POLICIES = ("auto", "prefer_mxnet", "only_numpy", "only_mxnet", "auto_blacklist")
+PRECISIONS = ("program", "float32", "float64")
+
+# The variable that makes a child Python install the hook; the others only carry its options.
+ACTIVE = "MINPY_ACTIVE"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run was asked for. Field ``x`` travels in the environment variable ``MINPY_X``."""
+
+    policy: str = "auto"
+    context: str = "cpu"
+    precision: str = "program"
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    strict: bool = False
+    cache: bool = True
+    threads: int = 0
+    profile: bool = False
+    verbose: int = 0
+
+    def check(self) -> Options:
+        """Return self, or raise `UsageError` naming the first bad option and what it may be."""
+        if self.policy not in POLICIES:
+            raise UsageError(f"unknown policy {self.policy!r}: choose from {', '.join(POLICIES)}")
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"unknown precision {self.precision!r}: choose from {', '.join(PRECISIONS[1:])}")
+        parse_context(self.context)
+        if self.threads < 0:
+            raise UsageError(f"--threads must be at least 1, not {self.threads}")
+        return self
+
+    def rewrite_key(self) -> str:
+        """The part of the options that changes what the rewriter emits; part of the cache key."""
+        return "op" if self.operators else ""
+
+    @property
+    def operators(self) -> bool:
+        """Whether operators on plain arrays are routed too: only where something looks at them."""
+        return self.profile or self.policy != "auto" or self.context != "cpu"
+
+
+def parse_context(text: str) -> tuple[str, int]:
+    """Split ``cpu``, ``gpu`` or ``gpu:n`` into the device type and its index."""
+    kind, _, index = text.partition(":")
+    if kind not in ("cpu", "gpu") or (index and not index.isdecimal()) or text.endswith(":"):
+        raise UsageError(f"unknown context {text!r}: choose cpu, gpu or gpu:n")
+    return kind, int(index or 0)
+
+
+def _variable(name: str) -> str:
+    return "MINPY_" + name.upper()
+
+
+def from_environ(environ=os.environ) -> Options:
+    """Read the options from ``MINPY_*`` variables; unset ones keep their defaults."""
+    changes = {}
+    for field in fields(Options):
+        text = environ.get(_variable(field.name))
+        if text is None or text == "":
+            continue
+        default = field.default
+        if isinstance(default, bool):
+            if text.lower() not in ("0", "1", "true", "false", "yes", "no", "on", "off"):
+                raise UsageError(f"{_variable(field.name)}={text!r} is not a yes or no")
+            changes[field.name] = text.lower() in ("1", "true", "yes", "on")
+        elif isinstance(default, int):
+            if not text.isdecimal():
+                raise UsageError(f"{_variable(field.name)}={text!r} is not a number")
+            changes[field.name] = int(text)
+        elif isinstance(default, tuple):
+            changes[field.name] = tuple(part for part in text.split(os.pathsep) if part)
+        else:
+            changes[field.name] = text
+    return replace(Options(), **changes)
+
+
+def to_environ(options: Options) -> dict[str, str]:
+    """The ``MINPY_*`` variables that make a child process run with the same options."""
+    variables = {}
+    for field in fields(Options):
+        value = getattr(options, field.name)
+        if value == field.default:
+            continue
+        if isinstance(value, bool):
+            value = "1" if value else "0"
+        elif isinstance(value, tuple):
+            value = os.pathsep.join(value)
+        variables[_variable(field.name)] = str(value)
+    return variables

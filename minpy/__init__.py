@@ -1,0 +1,52 @@
+"""MinPy runs plain NumPy programs faster and differentiates them, unmodified.
+
+The public names; each is imported on first use, so that ``import minpy`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from minpy.version import VERSION as __version__
+
+_WHERE = {
+    "Array": "minpy.runtime.array",
+    "accelerate": "minpy.transform.decorate",
+    "grad": "minpy.autodiff",
+    "grad_and_loss": "minpy.autodiff",
+    "value_and_grad": "minpy.autodiff",
+    "install": "minpy.transform.hook",
+    "uninstall": "minpy.transform.hook",
+    "routed": "minpy.runtime.entry",
+    "set_global_policy": "minpy.runtime.policy",
+    "get_global_policy": "minpy.runtime.policy",
+    "wrap_policy": "minpy.runtime.policy",
+    "AutoPolicy": "minpy.runtime.policy",
+    "PreferMXNetPolicy": "minpy.runtime.policy",
+    "OnlyNumPyPolicy": "minpy.runtime.policy",
+    "OnlyMXNetPolicy": "minpy.runtime.policy",
+    "BlacklistPolicy": "minpy.runtime.policy",
+    "AutoBlacklistPolicy": "minpy.runtime.policy",
+    "Context": "minpy.runtime.context",
+    "cpu": "minpy.runtime.context",
+    "gpu": "minpy.runtime.context",
+    "set_context": "minpy.runtime.context",
+    "current_context": "minpy.runtime.context",
+    "record_op_stat": "minpy.runtime.profile",
+    "show_op_stat": "minpy.runtime.profile",
+}
+
+__all__ = ["__version__", *_WHERE]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'minpy' has no attribute {name!r}")
+    value = getattr(import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WHERE})

@@ -1,0 +1,170 @@
+"""The table of primitives: what one row holds, and how rows are found.
+
+A primitive is one row: the NumPy function it mirrors, how MXNet computes it and under which condition, its derivative
+rules, its cost class and sample inputs. Tests run over the table; adding an operator is adding a row.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+FLOATS = frozenset(("float16", "float32", "float64"))
+INTS = frozenset(("int8", "uint8", "int32", "int64"))
+BOOL = frozenset(("bool",))
+DEVICE_DTYPES = FLOATS | INTS | BOOL
+
+# Cost classes, in the order of work per element.
+COSTS = ("free", "move", "arith", "transcendental", "reduce", "matmul", "sort", "solve", "host")
+
+
+class Kernel:
+    """How a device computes a primitive, and when it may.
+
+    Parameters
+    ----------
+    run : callable
+        ``run(F, *args, **kwargs)``: the primitive on device handles. ``F`` is the device's operator namespace
+        (``mxnet.ndarray``); arrays in `args` and `kwargs` are handles, everything else is as the caller gave it. Returns a handle,
+        or a list of handles if the primitive returns a list.
+    dtypes : frozenset of str
+        The dtypes that array operands may have.
+    unless : callable, optional
+        ``unless(*args, **kwargs)`` with the caller's own arguments: a reason why the kernel does not apply here, or None.
+    cast : bool
+        Operands are first cast to the dtype that NumPy's promotion gives them (element-wise operations).
+    """
+
+    __slots__ = ("cast", "dtypes", "run", "unless")
+
+    def __init__(
+        self,
+        run: Callable[..., Any],
+        dtypes: frozenset[str] = FLOATS,
+        unless: Callable[..., str | None] | None = None,
+        cast: bool = False,
+    ) -> None:
+        self.run, self.dtypes, self.unless, self.cast = run, dtypes, unless, cast
+
+
+class Primitive:
+    """One row of the table.
+
+    Attributes
+    ----------
+    name : str
+        Dotted name below ``numpy`` (``"exp"``, ``"linalg.norm"``).
+    function : callable
+        The NumPy function or ufunc: the specification.
+    family : str
+        The module of `minpy.runtime.primitives` that holds the row.
+    cost : str
+        One of `COSTS`.
+    view : bool
+        The result may alias the first operand; decided by NumPy at each call.
+    creates : bool
+        Makes an array out of none: placed by the policy, an `Array` while a tape records.
+    mxnet : Kernel or str
+        The kernel, or the reason why MXNet is not used.
+    vjp : sequence of (callable or None), callable, or None
+        ``vjp[i](g, ans, *args, **kwargs)`` is the cotangent of positional argument ``i`` (a list of cotangents if that argument
+        is a sequence of arrays). A callable ``vjp(i)`` gives the rule of argument ``i`` for functions with any number of operands.
+        None: no rule (an error names the primitive); see also `flat`.
+        Results of element-wise rules are summed down to the operand's shape by the tape.
+    flat : bool
+        Piecewise constant: the derivative is zero everywhere, no rule is needed.
+    samples : callable
+        Yields ``(args, kwargs)`` for tests, given a ``numpy.random.Generator`` and a dtype.
+    """
+
+    __slots__ = (
+        "_signature", "cost", "creates", "elementwise", "family", "flat", "function", "mxnet", "name", "samples", "view", "vjp",
+    )  # fmt: skip
+
+    def __init__(self, name: str, function: Callable[..., Any], **columns: Any) -> None:
+        self.name, self.function = name, function
+        for column, default in _DEFAULTS.items():
+            setattr(self, column, columns.pop(column, default))
+        if columns:
+            raise TypeError(f"primitive {name}: no column {', '.join(columns)}")
+        self._signature = None
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    def signature(self) -> inspect.Signature | None:
+        """The NumPy function's signature, or None where it has none (some functions written in C)."""
+        if self._signature is None:
+            try:
+                self._signature = inspect.signature(self.function)
+            except (TypeError, ValueError):
+                self._signature = False
+        return self._signature or None
+
+    def rule(self, i: int) -> Callable[..., Any] | None:
+        """The derivative rule of positional argument `i`, or None."""
+        rules = self.vjp
+        if rules is None:
+            return None
+        if callable(rules):
+            return rules(i)
+        return rules[i] if i < len(rules) else None
+
+
+_DEFAULTS: dict[str, Any] = {
+    "family": "",
+    "cost": "host",
+    "view": False,
+    "creates": False,
+    "elementwise": False,
+    "mxnet": "MXNet has no such operator",
+    "vjp": None,
+    "flat": False,
+    "samples": None,
+}
+
+by_name: dict[str, Primitive] = {}
+by_function: dict[Any, Primitive] = {}
+
+
+def row(name: str, **columns: Any) -> Primitive | None:
+    """Add the row of ``numpy.<name>``; nothing if this NumPy has no such function (removed or not yet added)."""
+    function: Any = np
+    for part in name.split("."):
+        function = getattr(function, part, None)
+        if function is None:
+            return None
+    if name in by_name:
+        raise ValueError(f"the table has two rows named {name}")
+    columns.setdefault("elementwise", isinstance(function, np.ufunc) and function.signature is None)
+    primitive = by_name[name] = Primitive(name, function, **columns)
+    # Two names of one function (np.abs, np.absolute) share the first row's entry here; both names are in by_name.
+    by_function.setdefault(function, primitive)
+    return primitive
+
+
+def rows() -> Iterable[Primitive]:
+    """Every row, in the order of the families."""
+    load()
+    return by_name.values()
+
+
+_loaded = False
+
+
+def load() -> None:
+    """Import the families; done when the runtime first becomes active, never by a plain start."""
+    global _loaded
+    if _loaded:
+        return
+    import importlib
+
+    from minpy.runtime.primitives import FAMILIES
+
+    for family in FAMILIES:
+        importlib.import_module(f"minpy.runtime.primitives.{family}")
+    _loaded = True
+

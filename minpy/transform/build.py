@@ -1,0 +1,122 @@
+"""From a module's source to the code that runs: from the cache, else rewritten, else unmodified."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import warnings
+from types import CodeType
+
+from minpy.errors import RewriteError, RewriteWarning
+from minpy.options import Options
+from minpy.transform import cache
+
+
+class _Thread(threading.local):
+    rewriting = 0
+
+
+_thread = _Thread()
+
+
+def is_rewriting() -> bool:
+    """Whether this thread is inside the rewriter: what it imports there must not be rewritten."""
+    return _thread.rewriting > 0
+
+
+def say(text: str) -> None:
+    """Write one line about the run to standard error, if there still is one."""
+    try:
+        sys.stderr.write(f"minpy: {text}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        pass  # closed, or None under pythonw: a remark is not worth an exception
+
+
+def code_for(source: bytes, path: str, options: Options, name: str) -> CodeType:
+    """The code of the module `name`: rewritten, or as it stands if it cannot be.
+
+    Parameters
+    ----------
+    source : bytes
+        The content of the file.
+    path : str
+        The file's name, which the code carries (as given: relative names stay relative).
+    options : Options
+        The options of the run.
+    name : str
+        The module's name, for messages.
+
+    Raises
+    ------
+    SyntaxError
+        What ``compile`` raises for this source.
+    RewriteError
+        Under ``options.strict``, if the module cannot be rewritten.
+
+    Warns
+    -----
+    RewriteWarning
+        If the module cannot be rewritten; it carries the module's file and line.
+    """
+    return entry_for(source, path, options, name).code
+
+
+def entry_for(source: bytes, path: str, options: Options, name: str) -> cache.Entry:
+    """`code_for`, with what is known about the rewriting."""
+    started = time.perf_counter()
+    entry = cache.load(source, path, options)
+    note = ""
+    if entry is not None:
+        note = "from cache"
+    else:
+        entry, lasting = _build(source, path, options)
+        if lasting:
+            trouble = cache.store(source, path, options, entry)
+            note = f"not cached: {trouble}" if trouble else ""
+    if entry.failed:
+        if options.strict:
+            raise RewriteError(f"{path}:{entry.line}: {entry.reason}")
+        # On a cache hit too: a warning given only once per edit of the file would be missed.
+        message = f"{name} runs unmodified: {entry.reason}"
+        warnings.warn_explicit(message, RewriteWarning, path, entry.line, name)
+    if options.verbose:
+        _report(entry, name, note, time.perf_counter() - started)
+    return entry
+
+
+def _build(source: bytes, path: str, options: Options) -> tuple[cache.Entry, bool]:
+    """Compile afresh; the second value says whether the outcome is worth keeping."""
+    _thread.rewriting += 1
+    try:
+        from minpy.transform import rewriter
+
+        code, edits, reason = rewriter.compile_with_report(source, path, options)
+        return cache.Entry(code, edits, "" if edits else reason or "nothing to rewrite"), True
+    except RewriteError as error:
+        reason, line, lasting = error.args[0], getattr(error, "line", None) or 1, True
+    except SyntaxError:
+        reason, line, lasting = "the rewritten text is not valid", 1, False
+    except Exception as error:
+        # A broken libcst, too little stack, a bug of ours: the program must run all the same.
+        reason, line, lasting = f"{type(error).__name__} in the rewriter: {error}", 1, False
+    finally:
+        _thread.rewriting -= 1
+    # Outside the handlers, so that what Python says of a bad source carries no context of ours.
+    code = compile(source, path, "exec", dont_inherit=True)
+    return cache.Entry(code, 0, reason, True, line), lasting
+
+
+def _report(entry: cache.Entry, name: str, note: str, seconds: float) -> None:
+    if not entry.edits:
+        text = f"left alone {name}: {entry.reason}"
+    elif note == "from cache":
+        text = f"{name} from cache ({_edits(entry.edits)})"
+    else:
+        text = f"rewrote {name} ({_edits(entry.edits)}) in {seconds * 1000:.0f} ms"
+    say(f"{text} ({note})" if note.startswith("not cached") else text)
+
+
+def _edits(count: int) -> str:
+    return f"{count} edit" if count == 1 else f"{count} edits"

@@ -59,7 +59,11 @@ def activate() -> None:
         if _holders == 1:
             from minpy.runtime import namespace
 
-            routed.np, routed.op, routed.type = namespace.numpy_door(), namespace.operator_door(), namespace.type_of
+            routed.np, routed.op, routed.type = (
+                namespace.numpy_door(),
+                namespace.operator_door(),
+                namespace.type_of,
+            )
 
 
 def deactivate() -> None:

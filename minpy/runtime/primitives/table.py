@@ -50,6 +50,15 @@ class Kernel:
         self.run, self.dtypes, self.unless, self.cast = run, dtypes, unless, cast
 
 
+class Scalar:
+    """What a kernel returns for a 0-d result: devices have no 0-d arrays, so the handle's shape is ``(1,)``."""
+
+    __slots__ = ("handle",)
+
+    def __init__(self, handle: Any) -> None:
+        self.handle = handle
+
+
 class Primitive:
     """One row of the table.
 
@@ -63,6 +72,12 @@ class Primitive:
         The module of `minpy.runtime.primitives` that holds the row.
     cost : str
         One of `COSTS`.
+    geometry : bool
+        Only shapes and dtypes of the operands matter (``shape``, ``zeros_like``): their contents are not looked at, nor moved.
+    mirrors : bool
+        There is a NumPy function of that name (False for ``getitem``, ``astype`` …).
+    writes : callable or None
+        For functions that write into their first operand: does so on an `Array`, through the tape.
     view : bool
         The result may alias the first operand; decided by NumPy at each call.
     creates : bool
@@ -81,7 +96,8 @@ class Primitive:
     """
 
     __slots__ = (
-        "_signature", "cost", "creates", "elementwise", "family", "flat", "function", "mxnet", "name", "samples", "view", "vjp",
+        "_signature", "cost", "creates", "elementwise", "family", "flat", "function", "geometry", "mirrors", "mxnet", "name", "samples", "view",
+        "vjp", "writes",
     )  # fmt: skip
 
     def __init__(self, name: str, function: Callable[..., Any], **columns: Any) -> None:
@@ -117,7 +133,10 @@ class Primitive:
 _DEFAULTS: dict[str, Any] = {
     "family": "",
     "cost": "host",
+    "geometry": False,
+    "mirrors": True,
     "view": False,
+    "writes": None,
     "creates": False,
     "elementwise": False,
     "mxnet": "MXNet has no such operator",
@@ -130,13 +149,19 @@ by_name: dict[str, Primitive] = {}
 by_function: dict[Any, Primitive] = {}
 
 
-def row(name: str, **columns: Any) -> Primitive | None:
-    """Add the row of ``numpy.<name>``; nothing if this NumPy has no such function (removed or not yet added)."""
-    function: Any = np
-    for part in name.split("."):
-        function = getattr(function, part, None)
-        if function is None:
-            return None
+def row(name: str, function: Callable[..., Any] | None = None, **columns: Any) -> Primitive | None:
+    """Add the row of ``numpy.<name>``; nothing if this NumPy has no such function (removed or not yet added).
+
+    A `function` is given only for what arrays do without a NumPy function of that name (indexing, ``astype``).
+    """
+    if function is not None:
+        columns.setdefault("mirrors", False)
+    else:
+        function = np
+        for part in name.split("."):
+            function = getattr(function, part, None)
+            if function is None:
+                return None
     if name in by_name:
         raise ValueError(f"the table has two rows named {name}")
     columns.setdefault("elementwise", isinstance(function, np.ufunc) and function.signature is None)
@@ -167,4 +192,3 @@ def load() -> None:
     for family in FAMILIES:
         importlib.import_module(f"minpy.runtime.primitives.{family}")
     _loaded = True
-

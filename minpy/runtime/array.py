@@ -1,0 +1,484 @@
+"""`Array`: a view of a storage that lives on a device or is being differentiated. Everything else is a plain ``numpy.ndarray``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minpy.errors import TraceError
+from minpy.runtime import dispatch
+from minpy.runtime.record import Line, Write, current_tape, innermost, tape_of
+from minpy.runtime.storage import Storage
+
+
+class Array:
+    """An array whose buffer NumPy alone cannot keep: on a device, or on a tape.
+
+    Behaves as a ``numpy.ndarray`` (as a NumPy scalar where NumPy would have returned one), and says that it is one to ``isinstance``.
+
+    Attributes
+    ----------
+    view : numpy.ndarray
+        The geometry: a view of the storage's host memory. Its contents count only while the storage's host copy is
+        current; use `data` for the contents.
+    storage : Storage
+        The buffer.
+    scalar : bool
+        NumPy would have given a scalar here: immutable, hashable.
+    """
+
+    __slots__ = ("__weakref__", "scalar", "storage", "view")
+    __array_priority__ = 100.0
+
+    def __init__(self, view: np.ndarray, storage: Storage, scalar: bool = False) -> None:
+        self.view, self.storage, self.scalar = view, storage, scalar
+
+    # ----- what it passes for -------------------------------------------------------------------------------------------
+
+    @property
+    def __class__(self) -> type:  # isinstance, match and singledispatch ask this
+        return self.view.dtype.type if self.scalar else np.ndarray
+
+    @property
+    def data(self) -> np.ndarray:
+        """The contents on the host, made current (not a copy, and not to be written to: the tape would not know)."""
+        if not self.storage.host_ok:
+            self.storage.to_host()
+        return self.view
+
+    shape = property(lambda self: self.view.shape, lambda self, shape: _reshape_in_place(self, shape))
+    dtype = property(lambda self: self.view.dtype)
+    ndim = property(lambda self: self.view.ndim)
+    size = property(lambda self: self.view.size)
+    strides = property(lambda self: self.view.strides)
+    itemsize = property(lambda self: self.view.itemsize)
+    nbytes = property(lambda self: self.view.nbytes)
+    flags = property(lambda self: self.view.flags)
+    base = property(lambda self: None if self.view is self.storage.host else self)
+    T = property(lambda self: self.transpose())
+    real = property(
+        lambda self: dispatch.apply("real", self),
+        lambda self, v: write(dispatch.apply("real", self), None, v),
+    )
+    imag = property(
+        lambda self: dispatch.apply("imag", self),
+        lambda self, v: write(dispatch.apply("imag", self), None, v),
+    )
+    flat = property(lambda self: self.ravel(), lambda self, v: _set_flat(self, v))
+
+    @property
+    def context(self) -> Any:
+        """The context of the device that holds it, of the host if none does."""
+        from minpy.runtime.context import Context, cpu
+
+        device = self.storage.device
+        return cpu() if device is None else Context(device.device_type, device.device_id)
+
+    def asnumpy(self) -> np.ndarray:
+        """A copy as a plain ``numpy.ndarray``; no gradient flows through it."""
+        return np.array(self.data)
+
+    def wait_to_read(self) -> None:
+        """Wait until pending device work on it is done."""
+        if self.storage.device is not None:
+            self.storage.device.synchronize()
+
+    # ----- protocols -------------------------------------------------------------------------------------------------------
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if tape_of(self.storage) is not None:
+            raise TraceError(
+                f"a value that is being differentiated (shape {self.shape}, {self.dtype}) would become a plain array, and its gradient would "
+                f"be lost, at {Line()}. Use minpy.stop_gradient(x) or x.asnumpy() if that is meant; "
+                "if the code should be differentiated, run it rewritten (minpy run, minpy.accelerate)"
+            )
+        if copy or (dtype is not None and dtype != self.dtype) or self.scalar:
+            return np.array(self.data, dtype=dtype)
+        self.storage.share()
+        return self.view
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return dispatch.ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: tuple, kwargs: dict) -> Any:
+        return dispatch.function(function, args, kwargs)
+
+    def __reduce_ex__(self, protocol: int) -> Any:
+        data = self.data
+        return (data[()] if self.scalar else data).__reduce_ex__(protocol)
+
+    def __copy__(self) -> Array:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict) -> Array:
+        return self.copy()
+
+    def __getattr__(self, name: str) -> Any:
+        # What an ndarray has and we do not mirror (ctypes, tobytes, …) is asked of the host contents.
+        if name.startswith("__array_") or not hasattr(np.ndarray, name):
+            raise AttributeError(
+                f"'{self.__class__.__module__}.{self.__class__.__name__}' object has no attribute {name!r}"
+            )
+        if tape_of(self.storage) is not None and name not in _HARMLESS:
+            raise TraceError(
+                f"{name} of a value that is being differentiated is not on the tape, at {Line()}. Use x.asnumpy().{name} if no gradient should flow"
+            )
+        return getattr(
+            self.data[()]
+            if self.scalar
+            else self.storage.share()
+            if self.view is self.storage.host
+            else self.data,
+            name,
+        )
+
+    # ----- text and Python scalars ----------------------------------------------------------------------------------------------
+
+    def _plain(self) -> Any:
+        return self.data[()] if self.scalar else self.data
+
+    def __repr__(self) -> str:
+        return repr(self._plain())
+
+    def __str__(self) -> str:
+        return str(self._plain())
+
+    def __format__(self, spec: str) -> str:
+        return format(self._plain(), spec)
+
+    def __hash__(self) -> int:
+        return hash(self._plain())
+
+    def __len__(self) -> int:
+        return len(self._plain())
+
+    def __bool__(self) -> bool:
+        return bool(self._plain())
+
+    def __contains__(self, value: Any) -> bool:
+        return (host(value) if type(value) is Array else value) in self.data
+
+    def __iter__(self) -> Any:
+        if not self.view.ndim:
+            return iter(self._plain())
+        return (self[i] for i in range(len(self.view)))
+
+    def _number(self, kind: Any) -> Any:
+        if tape_of(self.storage) is not None:
+            raise TraceError(
+                f"{kind.__name__}() of a value that is being differentiated would cut its gradient, at {Line()}. "
+                "Use minpy.stop_gradient(x) or x.asnumpy() if that is meant"
+            )
+        return kind(self._plain())
+
+    def __float__(self) -> float:
+        return self._number(float)
+
+    def __complex__(self) -> complex:
+        return self._number(complex)
+
+    def __int__(self) -> int:
+        return self._number(int)
+
+    def __index__(self) -> int:
+        return self._plain().__index__()
+
+    def item(self, *args: Any) -> Any:
+        """An element as a Python scalar (cuts the gradient, and says so, while a tape records)."""
+        if tape_of(self.storage) is not None:
+            return self._number(float)
+        return self.data.item(*args)
+
+    def tolist(self) -> Any:
+        """The contents as nested Python lists."""
+        if tape_of(self.storage) is not None:
+            self._number(list)
+        return self.data.tolist()
+
+    # ----- indexing ---------------------------------------------------------------------------------------------------------------
+
+    def __getitem__(self, index: Any) -> Any:
+        index = host(index)
+        if is_basic(index):
+            part = self.view[index]
+            if type(part) is np.ndarray:
+                return Array(part, self.storage)
+        return dispatch.apply("getitem", self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if self.scalar:
+            raise TypeError(
+                f"'{self.__class__.__module__}.{self.__class__.__name__}' object does not support item assignment"
+            )
+        write(self, index, value)
+
+    # ----- methods that are not functions of the same name -------------------------------------------------------------------------------
+
+    def astype(
+        self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
+    ) -> Any:
+        """As ``numpy.ndarray.astype``."""
+        if not copy and np.dtype(dtype) == self.dtype:
+            return self
+        return dispatch.apply("astype", self, dtype, casting=casting)
+
+    def reshape(self, *shape: Any, order: str = "C") -> Any:
+        """As ``numpy.ndarray.reshape``."""
+        return dispatch.apply("reshape", self, shape[0] if len(shape) == 1 else shape, order=order)
+
+    def transpose(self, *axes: Any) -> Any:
+        """As ``numpy.ndarray.transpose``."""
+        if not axes:
+            return dispatch.apply("transpose", self)
+        return dispatch.apply("transpose", self, axes[0] if len(axes) == 1 else axes)
+
+    def flatten(self, order: str = "C") -> Any:
+        """As ``numpy.ndarray.flatten``: a copy."""
+        return dispatch.apply("copy", dispatch.apply("ravel", self, order))
+
+    def copy(self, order: str = "C") -> Any:
+        """As ``numpy.ndarray.copy``."""
+        return dispatch.apply("copy", self, order=order)
+
+    def fill(self, value: Any) -> None:
+        """As ``numpy.ndarray.fill``."""
+        write(self, None, value)
+
+    def sort(self, axis: int = -1, kind: str | None = None, order: Any = None) -> None:
+        """As ``numpy.ndarray.sort``: in place."""
+        write(self, None, dispatch.apply("sort", self, axis, kind))
+
+    def partition(self, kth: Any, axis: int = -1, kind: str = "introselect", order: Any = None) -> None:
+        """As ``numpy.ndarray.partition``: in place."""
+        write(self, None, dispatch.apply("partition", self, kth, axis, kind))
+
+    def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
+        """As ``numpy.ndarray.put``."""
+        dispatch.apply("put", self, indices, values, mode)
+
+    def view_as(self, dtype: Any) -> Array:
+        """``ndarray.view(dtype)``: the same bytes as another dtype."""
+        return Array(self.view.view(dtype), self.storage)
+
+    def __matmul__(self, other: Any) -> Any:
+        return dispatch.binary("matmul", self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return dispatch.binary("matmul", other, self)
+
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
+
+    def __pow__(self, other: Any, modulus: Any = None) -> Any:
+        return NotImplemented if modulus is not None else dispatch.binary("power", self, other)
+
+    def __rpow__(self, other: Any, modulus: Any = None) -> Any:
+        return NotImplemented if modulus is not None else dispatch.binary("power", other, self)
+
+    def __round__(self, ndigits: int | None = None) -> Any:
+        if ndigits is None and self.scalar:
+            return round(self._plain())
+        return dispatch.apply("round", self, ndigits or 0)
+
+
+# What a traced array may be asked for off the tape: nothing of it comes back as a number.
+_HARMLESS = frozenset(
+    ("ctypes", "tofile", "dump", "dumps", "tobytes", "setflags", "byteswap", "newbyteorder")
+)
+
+# Methods with the arguments of the NumPy function of the same name.
+_METHODS = (
+    "all any argmax argmin argpartition argsort choose clip compress cumprod cumsum diagonal dot max mean min nonzero "
+    "prod ptp ravel repeat searchsorted squeeze std sum swapaxes take trace var conj conjugate round"
+).split()
+
+_BINARY = {
+    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide", "mod": "remainder",
+    "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "lshift": "left_shift", "rshift": "right_shift",
+}  # fmt: skip
+_COMPARE = {
+    "eq": "equal",
+    "ne": "not_equal",
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
+}
+_UNARY = {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}
+
+
+def _method(name: str) -> Any:
+    def method(self: Array, *args: Any, **kwargs: Any) -> Any:
+        return dispatch.apply(name, self, *args, **kwargs)
+
+    method.__name__, method.__doc__ = name, f"As ``numpy.ndarray.{name}``."
+    return method
+
+
+def _operators(dunder: str, name: str) -> None:
+    def forward(self: Array, other: Any) -> Any:
+        return dispatch.binary(name, self, other)
+
+    def reflected(self: Array, other: Any) -> Any:
+        return dispatch.binary(name, other, self)
+
+    def in_place(self: Array, other: Any) -> Any:
+        if self.scalar:
+            return dispatch.binary(name, self, other)
+        return dispatch.apply(name, self, other, out=self)
+
+    for prefix, function in (("", forward), ("r", reflected), ("i", in_place)):
+        function.__name__ = f"__{prefix}{dunder}__"
+        if not hasattr(Array, function.__name__):
+            setattr(Array, function.__name__, function)
+
+
+def _comparison(dunder: str, name: str) -> None:
+    def compare(self: Array, other: Any) -> Any:
+        return dispatch.compare(name, dunder, self, other)
+
+    compare.__name__ = f"__{dunder}__"
+    setattr(Array, compare.__name__, compare)
+
+
+def _unary(dunder: str, name: str) -> None:
+    def operate(self: Array) -> Any:
+        return dispatch.apply(name, self)
+
+    operate.__name__ = f"__{dunder}__"
+    setattr(Array, operate.__name__, operate)
+
+
+for _name in _METHODS:
+    setattr(Array, _name, _method(_name))
+for _dunder, _name in {**_BINARY, "pow": "power", "matmul": "matmul"}.items():
+    _operators(_dunder, _name)
+for _dunder, _name in _COMPARE.items():
+    _comparison(_dunder, _name)
+for _dunder, _name in _UNARY.items():
+    _unary(_dunder, _name)
+del _name, _dunder
+
+
+# ----- geometry and writes ------------------------------------------------------------------------------------------------------------
+
+
+def host(value: Any) -> Any:
+    """`value` with every `Array` in it (also inside lists, tuples, dicts and slices) replaced by its contents on the host."""
+    kind = type(value)
+    if kind is Array:
+        return value.data[()] if value.scalar else value.data
+    if kind is tuple or kind is list:
+        return kind([host(v) for v in value])
+    if kind is slice:
+        return slice(host(value.start), host(value.stop), host(value.step))
+    if kind is dict:
+        return {key: host(v) for key, v in value.items()}
+    return value
+
+
+def is_basic(index: Any) -> bool:
+    """Whether an index is basic (slices, integers, None, Ellipsis): gives a view or a scalar."""
+    for part in index if type(index) is tuple else (index,):
+        if part is None or part is Ellipsis or type(part) is slice or type(part) is int:
+            continue
+        if isinstance(part, (bool, np.bool_)) or not isinstance(part, (int, np.integer)):
+            return False
+    return True
+
+
+def covers(view: np.ndarray, whole: np.ndarray) -> bool:
+    """Whether `view` is all of the buffer `whole`, in the same layout."""
+    return view is whole or (
+        view.shape == whole.shape
+        and view.strides == whole.strides
+        and view.dtype == whole.dtype
+        and view.__array_interface__["data"][0] == whole.__array_interface__["data"][0]
+    )
+
+
+def bounds(view: np.ndarray) -> tuple[int, int]:
+    """The addresses of the first byte that `view` covers and of the byte after the last."""
+    low = high = view.__array_interface__["data"][0]
+    if view.size:
+        for n, stride in zip(view.shape, view.strides, strict=True):
+            if stride < 0:
+                low += (n - 1) * stride
+            else:
+                high += (n - 1) * stride
+        high += view.itemsize
+    return low, high
+
+
+def write(target: Array, index: Any, value: Any) -> None:
+    """``target[index] = value`` (all of `target` if `index` is None), on the tape if one records."""
+    if index is not None:
+        index = host(index)
+        if is_basic(index):
+            # An Ellipsis keeps the result a view where the index alone would give a scalar.
+            part = index if type(index) is tuple else (index,)
+            part = target.view[part if Ellipsis in [p for p in part if p is Ellipsis] else (*part, Ellipsis)]
+            target, index = Array(part, target.storage), None
+    storage = target.storage
+    if not target.view.flags.writeable:
+        raise ValueError("assignment destination is read-only")
+    tape = current_tape()
+    if tape is not None:
+        _log(tape, target, index, value)
+    device = storage.device
+    if (
+        device is not None
+        and not storage.host_ok
+        and index is None
+        and _write_on_device(device, target, value)
+    ):
+        return
+    data = target.data
+    data[... if index is None else index] = host(value)
+    storage.wrote_host()
+
+
+def _log(tape: Any, target: Array, index: Any, value: Any) -> None:
+    storage = target.storage
+    if tape.outer is not None and tape.outer.open:
+        old = target.copy() if index is None else dispatch.apply("getitem", target, index)
+    else:
+        old = target.data.copy() if index is None else target.data[index]
+    source = innermost([value]) if type(value) is Array else None
+    if source is not None and storage.host.dtype.kind in "fc":
+        mine = tape_of(storage)
+        if mine is None or mine.depth < source.depth:
+            storage.tape = source
+    tape.append(Write(target, index, value if source is not None else None, old))
+
+
+def _write_on_device(device: Any, target: Array, value: Any) -> bool:
+    if type(value) is Array:
+        value = value.view if value.storage.device is None else value
+    if type(value) is Array and value.shape == target.shape and value.dtype == target.dtype:
+        source: Any = dispatch.handle_of(device, value)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        source = value
+    else:
+        return False
+    if source is None or not device.write(target.storage.handle, target.view, target.storage.host, source):
+        return False
+    target.storage.wrote_device()
+    return True
+
+
+def _reshape_in_place(array: Array, shape: Any) -> None:
+    view = array.view.view()
+    view.shape = shape
+    array.view = view
+
+
+def _set_flat(array: Array, value: Any) -> None:
+    value = value if type(value) is Array else np.asarray(value)
+    if value.size != array.size:
+        value = np.resize(host(value), array.size)
+    write(array, None, value.reshape(array.shape))

@@ -1,0 +1,390 @@
+"""How long an operation takes on each back end: measured on this machine, kept, and used to choose.
+
+Importing this module imports neither numpy nor MXNet; measuring does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from math import exp, isfinite, log
+from typing import Any
+
+SCHEMA = 1
+
+# What is measured for each cost class of the table of primitives. A size is the number of elements of the
+# largest operand, float32.
+OP_CLASSES = {
+    "move": "copy",
+    "arith": "a + b",
+    "transcendental": "exp(a)",
+    "reduce": "sum(a)",
+    "sort": "sort(a)",
+    "matmul": "dot(A, A), square",
+    "to_device": "copy from the host",
+    "to_host": "copy to the host",
+}
+_SAME_AS = {"solve": "matmul"}  # cubic as well, and blocked by the same products
+
+# From where the cost of a call is all there is, to past the caches.
+_SIZES = dict.fromkeys(OP_CLASSES, (10, 1_000, 30_000, 1_000_000))
+_SIZES |= {"sort": (10, 1_000, 30_000), "matmul": (8**2, 64**2, 256**2, 640**2)}
+
+Points = tuple[tuple[float, float], ...]  # (size, microseconds), by increasing size
+Table = Mapping[str, Mapping[str, Points]]  # back end -> class -> points
+Call = Callable[[], object]
+Tasks = dict[str, Callable[[int], Call]]  # class -> given a size, what to time
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """Microseconds by back end, class of operation and size.
+
+    Attributes
+    ----------
+    points : mapping
+        ``points[backend][op_class]``: measured ``(size, microseconds)`` pairs by increasing size. The back ends are
+        ``"numpy"``, ``"mxnet-cpu"`` and ``"mxnet-gpu"``, as far as they were there.
+    measured : bool
+        Whether the figures come from this machine; else they are the built-in ones.
+    machine : mapping
+        What the figures hold for: processor, number of cores, versions.
+    """
+
+    points: Table
+    measured: bool = False
+    machine: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """The back ends that the model knows."""
+        return tuple(self.points)
+
+    def predict(self, op_class: str, elements: float, backend: str) -> float:
+        """Microseconds for an operation of `op_class` whose largest operand has `elements` elements.
+
+        Between measured sizes the time is interpolated on logarithmic scales; beyond the largest it goes on growing
+        as it last did, below the smallest it is that of the smallest.
+        """
+        if op_class == "free":
+            return 0.0
+        points = self.points[backend][_SAME_AS.get(op_class, op_class)]
+        place = bisect_left(points, (elements,))
+        if place == 0:
+            return points[0][1]
+        place = min(place, len(points) - 1)
+        (size0, time0), (size1, time1) = points[place - 1], points[place]
+        slope = log(time1 / time0) / log(size1 / size0)
+        if elements > size1:
+            slope = max(slope, 1.0)  # nothing here gets cheaper by the element without end
+        return time1 * exp(slope * log(elements / size1))
+
+    def best(self, op_class: str, elements: float, resident: bool = False, device: str = "mxnet-gpu") -> str:
+        """Where the operation is done first, counting the copies it needs: ``"numpy"`` or `device`.
+
+        Parameters
+        ----------
+        op_class : str
+            A cost class of the table of primitives.
+        elements : float
+            The number of elements of the largest operand.
+        resident : bool
+            Whether the operands live on the device now.
+        device : str
+            The back end to compare NumPy with. What this model does not know of it is taken from the built-in one.
+        """
+        if op_class == "host":
+            return "numpy"
+        if op_class == "free":
+            return device if resident else "numpy"
+        there = self if device in self.points else BUILT_IN
+        on_numpy = self.predict(op_class, elements, "numpy")
+        on_device = there.predict(op_class, elements, device)
+        if resident:
+            on_numpy += there.predict("to_host", elements, device)
+        else:
+            on_device += there.predict("to_device", elements, device)
+        return device if on_device < on_numpy else "numpy"
+
+
+# Measured on a 2-core x86-64 machine, NumPy 1.26, MXNet 1.9.1: used until `minpy doctor --calibrate`.
+BUILT_IN = CostModel({})
+
+
+# --- Measuring
+
+
+def calibrate(backends: Iterable[str] | None = None, budget: float = 1.2) -> CostModel:
+    """Measure this machine; the model is not saved (see `save`).
+
+    Parameters
+    ----------
+    backends : iterable of str, optional
+        Which back ends; default: ``numpy``, and those of MXNet if it loads.
+    budget : float
+        About how many seconds to measure for, MXNet's import not counted.
+    """
+    wanted = None if backends is None else tuple(backends)
+    measured: dict[str, dict[str, Points]] = {}
+    makers = [_numpy_tasks]
+    if wanted is None or any(name != "numpy" for name in wanted):
+        makers += _mxnet_makers(wanted)
+    share = budget / (len(makers) * sum(len(sizes) for sizes in _SIZES.values()))
+    for maker in makers:
+        name, tasks = maker()
+        measured[name] = {
+            op_class: _monotone([(size, _time(tasks[op_class](size), share)) for size in _SIZES[op_class]])
+            for op_class in tasks
+        }
+    return CostModel(measured, True, machine())
+
+
+def _time(call: Callable[[], object], seconds: float) -> float:
+    """Microseconds of one call: the least of several batches, because whatever disturbs only adds."""
+    from time import perf_counter
+
+    call()
+    start = perf_counter()
+    call()
+    once = max(perf_counter() - start, 1e-7)
+    batch = max(1, min(1000, int(seconds / 8 / once)))
+    least = float("inf")
+    end = perf_counter() + seconds
+    for attempt in range(50):
+        start = perf_counter()
+        for _ in range(batch):
+            call()
+        stop = perf_counter()
+        least = min(least, (stop - start) / batch)
+        if stop > end and attempt >= 2:
+            break
+    return least * 1e6
+
+
+def _monotone(points: list[tuple[float, float]]) -> Points:
+    """More work never takes less time: what says so is noise, and would make the choice jump."""
+    result: list[tuple[float, float]] = []
+    for size, time in points:
+        result.append((float(size), round(max(time, result[-1][1] if result else 0.001), 3)))
+    return tuple(result)
+
+
+def _numpy_tasks() -> tuple[str, Tasks]:
+    import numpy
+
+    def full(size: int):
+        return numpy.full(size, 0.5, "float32")
+
+    def arith(size: int) -> Call:
+        a, b = full(size), full(size)
+        return lambda: numpy.add(a, b)
+
+    def matmul(size: int) -> Call:
+        side = round(size**0.5)
+        a = full(side * side).reshape(side, side)
+        return lambda: numpy.dot(a, a)
+
+    def one(function: Callable) -> Callable[[int], Call]:
+        def make(size: int) -> Call:
+            a = full(size)
+            return lambda: function(a)
+
+        return make
+
+    def sort(size: int) -> Call:
+        a = _shuffled(size)
+        return lambda: numpy.sort(a)
+
+    return "numpy", {
+        "move": one(numpy.copy),
+        "arith": arith,
+        "transcendental": one(numpy.exp),
+        "reduce": one(numpy.sum),
+        "sort": sort,
+        "matmul": matmul,
+    }
+
+
+def _shuffled(size: int):
+    import numpy
+
+    return numpy.random.RandomState(0).rand(size).astype("float32")
+
+
+def _mxnet_makers(wanted: tuple[str, ...] | None) -> list[Callable]:
+    try:
+        from minpy.runtime.backends.mxnet import load
+
+        mxnet = load()
+    except Exception:
+        if wanted is None:
+            return []
+        raise
+    devices = {"mxnet-cpu": mxnet.cpu()}
+    if mxnet.context.num_gpus():
+        devices["mxnet-gpu"] = mxnet.gpu(0)
+    return [
+        lambda name=name, device=device: _mxnet_tasks(mxnet, name, device)
+        for name, device in devices.items()
+        if wanted is None or name in wanted
+    ]
+
+
+def _mxnet_tasks(mxnet: Any, backend: str, device: Any) -> tuple[str, Tasks]:
+    nd = mxnet.nd
+
+    def full(*shape: int):
+        return nd.full(shape, 0.5, ctx=device, dtype="float32")
+
+    def finished(operation: Callable, *operands: Any) -> Call:
+        # MXNet returns before it computes; reading the result is what waits.
+        return lambda: operation(*operands).wait_to_read()
+
+    def matmul(size: int) -> Call:
+        side = round(size**0.5)
+        return finished(nd.dot, full(side, side), full(side, side))
+
+    def to_device(size: int) -> Call:
+        host = _shuffled(size)
+        return lambda: nd.array(host, ctx=device, dtype="float32").wait_to_read()
+
+    return backend, {
+        "move": lambda size: finished(nd.identity, full(size)),
+        "arith": lambda size: finished(nd.elemwise_add, full(size), full(size)),
+        "transcendental": lambda size: finished(nd.exp, full(size)),
+        "reduce": lambda size: finished(nd.sum, full(size)),
+        "sort": lambda size: finished(nd.sort, nd.array(_shuffled(size), ctx=device)),
+        "matmul": matmul,
+        "to_device": to_device,
+        "to_host": lambda size: full(size).asnumpy,
+    }
+
+
+# --- Keeping
+
+
+def machine() -> dict[str, str]:
+    """What measured figures depend on: another value of any of these means measuring again."""
+    from minpy.version import VERSION
+
+    return {
+        "schema": str(SCHEMA),
+        "minpy": VERSION.partition(".dev")[0],
+        "cpu": _cpu_model(),
+        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "omp": os.environ.get("OMP_NUM_THREADS", ""),
+        "numpy": _version("numpy"),
+        "mxnet": _version("mxnet") or _version("mxnet-cu112"),
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.startswith(("model name", "Hardware")):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    import platform
+
+    return platform.processor() or platform.machine()
+
+
+def _version(distribution: str) -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version(distribution) or ""
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def calibration_path() -> str:
+    """The file that this machine's figures are kept in; empty if there is no cache folder."""
+    from minpy.transform.cache import cache_dir
+
+    folder = cache_dir()
+    if not folder:
+        return ""
+    import hashlib
+
+    # One file for each machine, because a home folder may be shared between machines.
+    key = json.dumps(machine(), sort_keys=True).encode()
+    return os.path.join(folder, f"calibration-{hashlib.sha256(key).hexdigest()[:16]}.json")
+
+
+def save(model: CostModel) -> str:
+    """Keep a measured model for the next runs; return the file's path.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    path = calibration_path()
+    if not path:
+        raise FileNotFoundError(2, "there is no cache folder (HOME is not set; MINPY_CACHE_DIR names one)")
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            json.dump({"machine": model.machine, "points": model.points}, file, indent=1)
+        os.replace(temporary, path)
+    except BaseException:
+        try:
+            os.unlink(temporary)
+        except OSError:
+            pass
+        raise
+    return path
+
+
+@lru_cache(maxsize=1)
+def model() -> CostModel:
+    """The model of this process: `load`, once."""
+    return load()
+
+
+def load() -> CostModel:
+    """This machine's measured model from the cache; the built-in one if there is none that can be trusted."""
+    path = calibration_path()
+    if not path:
+        return BUILT_IN
+    try:
+        with open(path, encoding="utf-8") as file:
+            data = json.load(file)
+        if data["machine"] != machine():
+            return BUILT_IN
+        return CostModel(_checked(data["points"]), True, data["machine"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return BUILT_IN
+
+
+def _checked(points: object) -> Table:
+    table: dict[str, dict[str, Points]] = {}
+    for backend, classes in points.items():  # type: ignore[attr-defined]
+        table[backend] = {}
+        for op_class in OP_CLASSES:
+            if backend == "numpy" and op_class.startswith("to_"):
+                continue
+            pairs = tuple((float(size), float(time)) for size, time in classes[op_class])
+            sizes, times = [size for size, _ in pairs], [time for _, time in pairs]
+            if len(pairs) < 2 or sizes != sorted(set(sizes)) or times != sorted(times):
+                raise ValueError("not in order")
+            if not (sizes[0] > 0 and times[0] > 0 and isfinite(sizes[-1]) and isfinite(times[-1])):
+                raise ValueError("out of range")
+            table[backend][op_class] = pairs
+    if "numpy" not in table:
+        raise ValueError("without NumPy there is nothing to compare with")
+    return table
+
+
+if __name__ == "__main__":
+    # For `minpy doctor`, which measures in a process of its own: a library that crashes takes only this one along.
+    json.dump(calibrate(sys.argv[1:] or None).points, sys.stdout)

@@ -1,0 +1,220 @@
+"""Cotangent buffers: one per storage, laid out byte for byte as the storage, so that a view's cotangent is the same view of it.
+
+While an outer tape is open, or on a device, cotangents are `Array` objects and every step goes through the primitives (and is recorded); otherwise they are plain
+``numpy.ndarray`` and nothing is dispatched.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from minpy.errors import GradientError
+from minpy.runtime import array as arrays
+from minpy.runtime.array import Array
+from minpy.runtime.record import current_tape, tape_of
+from minpy.runtime.storage import Storage
+
+
+def is_active(tape: Any, operand: Any) -> bool:
+    """Whether a cotangent can flow into `operand` (or, for a list of arrays, into one of them)."""
+    if type(operand) is Array:
+        return tape.watches(operand.storage)
+    if type(operand) in (list, tuple):
+        return any(is_active(tape, o) for o in operand)
+    return False
+
+
+def values(operand: Any) -> Any:
+    """What a derivative rule sees: plain arrays, unless the rule's own work must be recorded or stay on a device."""
+    kind = type(operand)
+    if kind is Array:
+        if tape_of(operand.storage) is not None or operand.storage.device is not None:
+            return operand
+        return operand.data
+    if kind is list or kind is tuple:
+        return kind(map(values, operand))
+    if kind is dict:
+        return {key: values(value) for key, value in operand.items()}
+    if isinstance(operand, tuple):  # a named tuple such as linalg's results
+        return type(operand)(*map(values, operand))
+    return operand
+
+
+def accumulate(tape: Any, operand: Any, g: Any, touched: set[Storage]) -> None:
+    """Add the cotangent `g` to `operand`'s part of its storage's cotangent."""
+    if type(operand) is not Array:
+        if type(operand) in (list, tuple):
+            for o, d in zip(operand, g, strict=True):
+                accumulate(tape, o, d, touched)
+        return
+    storage = operand.storage
+    if g is None or not tape.watches(storage):
+        return
+    view = operand.view
+    g = fit(g, view.shape, view.dtype)
+    touched.add(storage)
+    if arrays.covers(view, storage.host):
+        if storage.cotangent is None:
+            storage.cotangent = g  # borrowed: no copy for the common single use
+            storage.owned = False
+        elif storage.owned and type(storage.cotangent) is np.ndarray and type(g) is np.ndarray:
+            storage.cotangent += g
+        else:
+            storage.cotangent = storage.cotangent + g
+            storage.owned = False
+        return
+    _own(storage, like=g)
+    _add_into(_region(storage, view), g)
+
+
+def fit(g: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    """Sum `g` over the axes along which the operand was broadcast, and give it the operand's dtype."""
+    if type(g) is not np.ndarray and type(g) is not Array:
+        g = np.asarray(g)
+    if g.shape != shape:
+        extra = g.ndim - len(shape)
+        if extra > 0:
+            g = np.sum(g, axis=tuple(range(extra)))
+            g = g if type(g) in (np.ndarray, Array) else np.asarray(g)
+        axes = tuple(
+            i
+            for i, (have, want) in enumerate(zip(g.shape, shape[-g.ndim :] if g.ndim else (), strict=False))
+            if want == 1 != have
+        )
+        if axes:
+            g = np.sum(g, axis=axes, keepdims=True)
+        if g.shape != shape:
+            g = np.broadcast_to(g, shape)
+    if g.dtype != dtype:
+        if g.dtype.kind == "c" and dtype.kind != "c":
+            g = g.real
+        g = g.astype(dtype)
+    return g
+
+
+def take(operand: Array) -> Any:
+    """The cotangent of `operand`, None if none arrived; must not be written to."""
+    storage = operand.storage
+    if storage.cotangent is None:
+        return None
+    if arrays.covers(operand.view, storage.host):
+        return storage.cotangent
+    _own(storage, like=storage.cotangent)
+    return _region(storage, operand.view).copy()
+
+
+def cut(target: Array, index: Any) -> Any:
+    """Take the cotangent of ``target[index]`` (all of it if `index` is None) out of the buffer, leaving zero."""
+    storage = target.storage
+    if index is None and arrays.covers(target.view, storage.host):
+        g = storage.cotangent
+        storage.cotangent = None
+        return g
+    _own(storage, like=storage.cotangent)
+    region = _region(storage, target.view)
+    if index is None:
+        g = region.copy()
+        region[...] = 0
+        return g
+    g = region[index]
+    last = _last_writers(target.view.shape, index)
+    if last is not None:
+        g = g * last
+    region[index] = 0
+    return g
+
+
+def _last_writers(shape: tuple[int, ...], index: Any) -> np.ndarray | None:
+    """Which elements of an indexed write survive where the index repeats: the last one of each place."""
+    parts = index if isinstance(index, tuple) else (index,)
+    if not any(isinstance(p, (list, np.ndarray)) and np.asarray(p).dtype != bool for p in parts):
+        return None
+    place = np.zeros(shape, np.intp)
+    order = np.arange(place[index].size).reshape(place[index].shape)
+    place[index] = order
+    return place[index] == order
+
+
+def _own(storage: Storage, like: Any) -> None:
+    """Make the cotangent a buffer of its own, zero or a copy, in the layout of the storage."""
+    if storage.cotangent is not None and storage.owned:
+        return
+    host = storage.host
+    low, high = arrays.bounds(host)
+    raw = np.zeros(max(high - low, 1), np.uint8)
+    buffer = np.ndarray(host.shape, host.dtype, raw, host.__array_interface__["data"][0] - low, host.strides)
+    fresh: Any = buffer
+    if (
+        type(like) is Array
+        or type(storage.cotangent) is Array
+        or storage.device is not None
+        or current_tape() is not None
+    ):
+        fresh = Array(buffer, Storage(buffer, storage.device))
+    if storage.cotangent is not None:
+        fresh[...] = storage.cotangent
+    storage.cotangent, storage.owned = fresh, True
+
+
+def _region(storage: Storage, view: np.ndarray) -> Any:
+    """The part of the (owned) cotangent that `view` covers of the storage."""
+    cotangent = storage.cotangent
+    buffer = cotangent.storage.host if type(cotangent) is Array else cotangent
+    low, _ = arrays.bounds(storage.host)
+    part = np.ndarray(
+        view.shape, view.dtype, buffer.base, view.__array_interface__["data"][0] - low, view.strides
+    )
+    return Array(part, cotangent.storage) if type(cotangent) is Array else part
+
+
+def _add_into(region: Any, g: Any) -> None:
+    """``region += g``, where several elements of `region` may be one place in memory (broadcast or windowed views)."""
+    view = region.view if type(region) is Array else region
+    repeated = tuple(
+        i for i, (n, s) in enumerate(zip(view.shape, view.strides, strict=True)) if s == 0 and n > 1
+    )
+    if repeated:
+        g = np.sum(g, axis=repeated, keepdims=True)
+        region = region[tuple(slice(0, 1) if i in repeated else slice(None) for i in range(view.ndim))]
+        view = region.view if type(region) is Array else region
+    if not _may_overlap(view):
+        region[...] = region + g
+        return
+    if type(region) is Array:
+        raise GradientError(
+            "a higher derivative through overlapping windows of one buffer is not available; copy the windows first"
+        )
+    low, high = arrays.bounds(view)
+    places = np.arange((high - low) // view.itemsize)
+    start = (view.__array_interface__["data"][0] - low) // view.itemsize
+    flat = as_strided(view, (places.size,), (view.itemsize,)) if start == 0 else None
+    if flat is None or any(s % view.itemsize for s in view.strides):
+        raise GradientError(
+            "the gradient of overlapping windows with negative or uneven steps is not available; copy the windows first"
+        )
+    np.add.at(flat, as_strided(places, view.shape, view.strides), g)
+
+
+def _may_overlap(view: np.ndarray) -> bool:
+    extent = view.itemsize
+    for stride, n in sorted((abs(s), n) for s, n in zip(view.strides, view.shape, strict=True) if n > 1):
+        if stride < extent:
+            return True
+        extent += stride * (n - 1)
+    return False
+
+
+def read(target: Array, index: Any) -> Any:
+    """A copy of ``target[index]``; an `Array` where the copy must be recorded."""
+    if current_tape() is None:
+        data = target.data
+        return data.copy() if index is None else data[index]
+    return target.copy() if index is None else target[index]
+
+
+def assign(target: Array, index: Any, value: Any) -> None:
+    """``target[index] = value``, recorded if a tape is open."""
+    arrays.write(target, index, value)

@@ -1,0 +1,136 @@
+"""What ``__minpy__.np``, ``__minpy__.op`` and ``__minpy__.type`` are while the runtime is active; also what ``minpy.numpy`` is made of."""
+
+from __future__ import annotations
+
+import builtins
+import operator
+import types
+from typing import Any
+
+import numpy as np
+
+from minpy.runtime import dispatch
+from minpy.runtime.array import Array
+from minpy.runtime.primitives import table
+
+_door: types.ModuleType | None = None
+_operators: types.ModuleType | None = None
+
+
+class _Door(types.ModuleType):
+    """A namespace of dispatchers; every other name is the NumPy module's own."""
+
+    def __init__(self, module: types.ModuleType) -> None:
+        super().__init__(module.__name__, module.__doc__)
+        self.__dict__["_module"] = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_module"], name)
+
+    def __dir__(self) -> list[str]:
+        return dir(self.__dict__["_module"])
+
+
+def dispatcher(primitive: table.Primitive) -> Any:
+    """The function that a routed call of `primitive` calls while the runtime is active."""
+
+    def routed(*args: Any, **kwargs: Any) -> Any:
+        return dispatch.call(primitive, args, kwargs)
+
+    function = primitive.function
+    routed.__name__ = routed.__qualname__ = getattr(function, "__name__", primitive.name)
+    routed.__doc__ = function.__doc__
+    routed.__wrapped__ = function
+    if isinstance(function, np.ufunc):
+        for name in ("reduce", "accumulate", "outer", "at", "reduceat"):
+            setattr(routed, name, _ufunc_method(function, name))
+        for name in ("nin", "nout", "nargs", "types", "ntypes", "identity", "signature", "resolve_dtypes"):
+            if hasattr(function, name):
+                setattr(routed, name, getattr(function, name))
+    return routed
+
+
+def _ufunc_method(function: np.ufunc, method: str) -> Any:
+    plain = getattr(function, method)
+
+    def routed(*args: Any, **kwargs: Any) -> Any:
+        if any(type(a) is Array for a in args) or any(type(v) is Array for v in kwargs.values()):
+            return dispatch.ufunc(function, method, args, kwargs)
+        return plain(*args, **kwargs)
+
+    routed.__name__, routed.__doc__ = method, plain.__doc__
+    return routed
+
+
+def numpy_door() -> types.ModuleType:
+    """The namespace that stands for ``numpy``."""
+    global _door
+    if _door is None:
+        doors = {"": _Door(np)}
+        for primitive in table.rows():
+            if not hasattr(primitive.function, "__name__") or not primitive.mirrors:
+                continue
+            parent, _, name = primitive.name.rpartition(".")
+            if parent not in doors:
+                doors[parent] = _Door(getattr(np, parent))
+                setattr(doors[""], parent, doors[parent])
+            setattr(doors[parent], name, dispatcher(primitive))
+        _door = doors[""]
+    return _door
+
+
+def operator_door() -> types.ModuleType:
+    """The namespace that stands for the standard module ``operator``: arrays dispatch, everything else is as it was."""
+    global _operators
+    if _operators is None:
+        table.load()
+        door = _Door(operator)
+        for name, primitive in _BINARY.items():
+            setattr(door, name, _binary(getattr(operator, name), table.by_name[primitive]))
+        for name, primitive in _UNARY.items():
+            setattr(door, name, _unary(getattr(operator, name), table.by_name[primitive]))
+        _operators = door
+    return _operators
+
+
+_BINARY = {
+    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide", "mod": "remainder", "pow": "power",
+    "matmul": "matmul", "and_": "bitwise_and", "or_": "bitwise_or", "xor": "bitwise_xor", "lshift": "left_shift", "rshift": "right_shift",
+    "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
+}  # fmt: skip
+_UNARY = {"neg": "negative", "pos": "positive", "invert": "invert"}
+
+_NUMBERS = (int, float, complex, bool, np.generic)
+
+
+def _binary(plain: Any, primitive: table.Primitive) -> Any:
+    # Only plain arrays with arrays or numbers are ours; an Array, a subclass, a list or a class with operators of its own decides itself.
+    def routed(left: Any, right: Any) -> Any:
+        a, b = builtins.type(left), builtins.type(right)
+        if (a is np.ndarray and (b is np.ndarray or isinstance(right, _NUMBERS)) and b is not Array) or (
+            b is np.ndarray and isinstance(left, _NUMBERS) and a is not Array
+        ):
+            if left.dtype.kind in "biufc" if a is np.ndarray else right.dtype.kind in "biufc":
+                return dispatch.call(primitive, (left, right), {})
+        return plain(left, right)
+
+    routed.__name__ = plain.__name__
+    return routed
+
+
+def _unary(plain: Any, primitive: table.Primitive) -> Any:
+    def routed(operand: Any) -> Any:
+        if builtins.type(operand) is np.ndarray and operand.dtype.kind in "biufc":
+            return dispatch.call(primitive, (operand,), {})
+        return plain(operand)
+
+    routed.__name__ = plain.__name__
+    return routed
+
+
+def type_of(*args: Any) -> Any:
+    """``type(x)`` as the program would have seen it under NumPy."""
+    if len(args) == 1:
+        kind = builtins.type(args[0])
+        return args[0].__class__ if kind is Array else kind
+    return builtins.type(*args)

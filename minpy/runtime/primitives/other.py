@@ -1,0 +1,18 @@
+"""Rows: other."""
+
+from minpy.runtime.primitives.table import row
+
+for _name in (
+    "shape",
+    "ndim",
+    "size",
+    "result_type",
+    "can_cast",
+    "may_share_memory",
+    "shares_memory",
+    "iscomplexobj",
+    "isrealobj",
+    "zeros_like",
+    "ones_like",
+):
+    row(_name, geometry=True)

@@ -1,0 +1,131 @@
+"""What ran where: operation statistics, timings, bytes copied, and the reason of every fallback.
+
+Collected at dispatch, where every call passes with its operands at hand; nothing here costs anything until a recorder is set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from minpy.runtime import entry
+
+MXNET, NUMPY = "mxnet", "numpy"
+
+
+class Recorder:
+    """Counts and times operations per primitive and back end.
+
+    Attributes
+    ----------
+    calls : dict
+        ``(name, backend) -> number of calls``, in the order of first use.
+    seconds : dict
+        ``(name, backend) -> time`` including the wait for the device when `timed`.
+    reasons : dict
+        ``name -> {reason: count}`` for operations that a device was wanted for and the host ran.
+    copies : dict
+        ``direction -> [number, bytes, seconds]``.
+    """
+
+    def __init__(self, timed: bool = False) -> None:
+        self.timed = timed
+        self.calls: dict[tuple[str, str], int] = defaultdict(int)
+        self.seconds: dict[tuple[str, str], float] = defaultdict(float)
+        self.reasons: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self.copies: dict[str, list] = {}
+        self._lock = threading.Lock()
+
+    def operation(self, name: str, backend: str, seconds: float, reason: str | None) -> None:
+        """Count one operation."""
+        with self._lock:
+            self.calls[name, backend] += 1
+            self.seconds[name, backend] += seconds
+            if reason:
+                self.reasons[name][reason] += 1
+
+    def copy(self, direction: str, nbytes: int, seconds: float) -> None:
+        """Count one transfer between memories."""
+        with self._lock:
+            entry_ = self.copies.setdefault(direction, [0, 0, 0.0])
+            entry_[0] += 1
+            entry_[1] += nbytes
+            entry_[2] += seconds
+
+    def proportion(self) -> tuple[float, float]:
+        """The shares of calls that ran on MXNet and on NumPy, each from 0 to 1 (both 0 when nothing ran)."""
+        total = sum(self.calls.values())
+        mxnet = sum(n for (_, backend), n in self.calls.items() if backend == MXNET)
+        return (mxnet / total, 1 - mxnet / total) if total else (0.0, 0.0)
+
+
+recorders: list[Recorder] = []
+
+
+@contextlib.contextmanager
+def copying(direction: str, nbytes: int) -> Iterator[None]:
+    """Time a transfer, if anybody listens."""
+    if not recorders:
+        yield
+        return
+    start = time.perf_counter()
+    yield
+    seconds = time.perf_counter() - start
+    for recorder in recorders:
+        recorder.copy(direction, nbytes, seconds)
+
+
+def start(recorder: Recorder) -> Recorder:
+    """Begin to record into `recorder` (routed calls dispatch from here on)."""
+    if recorder not in recorders:
+        recorders.append(recorder)
+        entry.activate()
+    return recorder
+
+
+def stop(recorder: Recorder) -> None:
+    """Stop recording into `recorder`; its figures stay."""
+    if recorder in recorders:
+        recorders.remove(recorder)
+        entry.deactivate()
+
+
+_statistics: Recorder | None = None
+
+
+def record_op_stat() -> None:
+    """Begin to count operations for `show_op_stat`; a second call starts from zero."""
+    global _statistics
+    if _statistics is not None:
+        stop(_statistics)
+    _statistics = start(Recorder())
+
+
+def show_op_stat(stream: TextIO | None = None) -> None:
+    """Print which operations ran on MXNet and which on NumPy, and the proportion of each."""
+    print(op_stat_text(_statistics), file=stream or sys.stdout)
+
+
+def op_stat_text(recorder: Recorder | None) -> str:
+    """The text of `show_op_stat`."""
+    if recorder is None:
+        return "No statistics: call minpy.record_op_stat() before the work."
+    lines = []
+    for title, backend in (("MXNET", MXNET), ("NUMPY", NUMPY)):
+        lines.append(f"{title} op called times:")
+        lines += [f" {name} : {n}" for (name, where), n in recorder.calls.items() if where == backend]
+    mxnet, numpy = recorder.proportion()
+    lines.append(f"Total Dispatch Proportion: {mxnet:.1%} in MXNet, {numpy:.1%} in NumPy")
+    return "\n".join(lines)
+
+
+def timer(recorders_: list[Recorder], device: Any) -> float:
+    """Seconds on the clock, after pending device work when a recorder times it."""
+    if device is not None and any(r.timed for r in recorders_):
+        device.synchronize()
+    return time.perf_counter()

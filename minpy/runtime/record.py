@@ -1,0 +1,87 @@
+"""What a tape holds: operations and writes, each with the user's line, and which tape is open."""
+
+from __future__ import annotations
+
+import sys
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minpy.runtime.storage import Storage
+    from minpy.runtime.tape import Tape
+
+open_tape: ContextVar[Tape | None] = ContextVar("minpy_tape", default=None)
+
+
+def current_tape() -> Tape | None:
+    """The innermost tape that records in this thread or task."""
+    tape = open_tape.get()
+    while tape is not None and not tape.open:
+        tape = tape.outer
+    return tape
+
+
+def tape_of(storage: Storage) -> Tape | None:
+    """The innermost open tape on which `storage` is active."""
+    tape = storage.tape
+    while tape is not None and not tape.open:
+        tape = tape.outer
+    return tape
+
+
+def innermost(arrays: list) -> Tape | None:
+    """The innermost open tape on which one of `arrays` is active."""
+    found = None
+    for array in arrays:
+        tape = array.storage.tape
+        while tape is not None and not tape.open:
+            tape = tape.outer
+        if tape is not None and (found is None or tape.depth > found.depth):
+            found = tape
+    return found
+
+
+class Line:
+    """A place in the user's program, kept as cheaply as it can be and resolved only when an error is written."""
+
+    __slots__ = ("code", "instruction")
+
+    def __init__(self) -> None:
+        frame = sys._getframe(2)
+        while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in (
+            "minpy",
+            "numpy",
+        ):
+            frame = frame.f_back
+        self.code, self.instruction = frame.f_code, frame.f_lasti
+
+    def __str__(self) -> str:
+        line = self.code.co_firstlineno
+        for start, end, number in self.code.co_lines():
+            if number is not None and start <= self.instruction < end:
+                line = number
+                break
+        return f'File "{self.code.co_filename}", line {line}, in {self.code.co_name}'
+
+
+class Record:
+    """One operation: primitive, operands, result."""
+
+    __slots__ = ("args", "kwargs", "line", "primitive", "result")
+
+    def __init__(self, primitive: Any, args: tuple, kwargs: dict, result: Any) -> None:
+        self.primitive, self.args, self.kwargs, self.result = primitive, args, kwargs, result
+        self.line = Line()
+
+
+class Write:
+    """One in-place write: ``target[index] = value``, with the elements that it overwrote.
+
+    `index` is None when `target` (a view) is written as a whole.
+    """
+
+    __slots__ = ("index", "line", "old", "target", "value")
+
+    def __init__(self, target: Any, index: Any, value: Any, old: Any) -> None:
+        self.target, self.index, self.value, self.old = target, index, value, old
+        self.line = Line()

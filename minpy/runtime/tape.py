@@ -1,0 +1,146 @@
+"""The tape: reverse mode over storages, with an undo log.
+
+* Activity belongs to the buffer (`Storage.tape`); a view needs no record, its cotangent is the same part of its storage's cotangent.
+* An operation appends one `Record`; a write appends one `Write` holding the bytes it overwrote.
+* The reverse sweep walks back. At a write it moves the region's cotangent to the value that was written, clears it, and restores the old
+  bytes, so that every record before it sees its operands as they were. Afterwards the log is replayed forward, and the program's arrays end
+  as the program left them.
+* Tapes nest. What is active on an inner tape is recorded on the outer ones too; a closed tape stands for its outer one.
+  The sweep of an inner tape works on `Array` objects while an outer one is open, and is thereby recorded itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minpy.errors import GradientError
+from minpy.runtime import cotangents
+from minpy.runtime.record import Record, Write, current_tape, open_tape
+from minpy.runtime.storage import Storage
+
+
+class Tape:
+    """The records of one differentiation. Use as a context manager around the forward run, then `sweep`."""
+
+    __slots__ = ("_token", "depth", "open", "outer", "records")
+
+    def __init__(self) -> None:
+        self.outer = current_tape()
+        self.depth = self.outer.depth + 1 if self.outer is not None else 0
+        self.open = False
+        self.records: list[Record | Write] = []
+
+    def __enter__(self) -> Tape:
+        self.open = True
+        self._token = open_tape.set(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.open = False
+        open_tape.reset(self._token)
+        self._token = None
+
+    def append(self, record: Record | Write) -> None:
+        """Record on this tape and on the open ones around it."""
+        tape: Tape | None = self
+        while tape is not None:
+            if tape.open:
+                tape.records.append(record)
+            tape = tape.outer
+
+    def watches(self, storage: Storage) -> bool:
+        """Whether `storage` is active on this tape."""
+        tape = storage.tape
+        while tape is not None:
+            if tape is self:
+                return True
+            tape = tape.outer
+        return False
+
+    def sweep(self, seeds: list[tuple[Any, Any]], targets: list[Any]) -> list[Any]:
+        """Propagate cotangents from results to inputs.
+
+        Parameters
+        ----------
+        seeds : list of (Array, array)
+            Results and their cotangents.
+        targets : list of Array
+            Inputs; their values are as at entry when their cotangents are read.
+
+        Returns
+        -------
+        list
+            The cotangent of each target, None where none arrived.
+        """
+        redo: list[tuple[Write, Any]] = []
+        records, self.records = self.records, []
+        touched: set[Storage] = set()
+        try:
+            for result, g in seeds:
+                cotangents.accumulate(self, result, g, touched)
+            while records:
+                record = records.pop()
+                if type(record) is Write:
+                    self._unwrite(record, redo, touched)
+                else:
+                    self._pull(record, touched)
+            return [cotangents.take(target) for target in targets]
+        finally:
+            for storage in touched:
+                storage.cotangent = None
+            while redo:
+                write, new = redo.pop()
+                cotangents.assign(write.target, write.index, new)
+
+    def _pull(self, record: Record, touched: set[Storage]) -> None:
+        result = record.result
+        many = type(result) in (list, tuple)
+        outs = result if many else (result,)
+        if all(out.storage.cotangent is None for out in outs):
+            return
+        gs = []
+        for out in outs:
+            g = cotangents.take(out)
+            out.storage.cotangent = None
+            gs.append(np.zeros(out.shape, out.dtype) if g is None and many else g)
+        primitive = record.primitive
+        args = cotangents.values(record.args)
+        kwargs = cotangents.values(record.kwargs)
+        g = type(result)(gs) if many else gs[0]
+        ans = cotangents.values(result)
+        for i, operand in enumerate(record.args):
+            if not cotangents.is_active(self, operand):
+                continue
+            rule = primitive.rule(i)
+            if rule is None:
+                if primitive.flat:
+                    continue
+                raise GradientError(self._no_rule(record, i))
+            try:
+                d = rule(g, ans, *args, **kwargs)
+                cotangents.accumulate(self, operand, d, touched)
+            except Exception as error:
+                if isinstance(error, GradientError):
+                    raise
+                shapes = ", ".join(f"{np.shape(a)} {getattr(a, 'dtype', type(a).__name__)}" for a in args)
+                raise GradientError(
+                    f"the derivative of {primitive.name}({shapes}) with respect to argument {i} failed: "
+                    f"{type(error).__name__}: {error}. The operation ran at {record.line}"
+                ) from error
+
+    def _no_rule(self, record: Record, i: int) -> str:
+        return (
+            f"{record.primitive.name} has no derivative rule for argument {i}. It ran at {record.line}. "
+            "Use minpy.stop_gradient on the operand if no gradient should flow"
+        )
+
+    def _unwrite(self, write: Write, redo: list, touched: set[Storage]) -> None:
+        storage = write.target.storage
+        if storage.cotangent is not None:
+            g = cotangents.cut(write.target, write.index)
+            if cotangents.is_active(self, write.value):
+                cotangents.accumulate(self, write.value, g, touched)
+        redo.append((write, cotangents.read(write.target, write.index)))
+        cotangents.assign(write.target, write.index, write.old)

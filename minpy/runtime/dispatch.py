@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minpy.errors import TraceError
-from minpy.runtime import profile
+from minpy.runtime import precision, profile
 from minpy.runtime.context import current_context
 from minpy.runtime.policy import current_policy
 from minpy.runtime.primitives.table import Primitive, Scalar, by_function, by_name, load
@@ -31,6 +31,8 @@ def call(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     """Run a primitive where it belongs, on the tape if it must be."""
     if kwargs.get("out") is not None:
         return _into(primitive, args, kwargs)
+    if precision.forced is not None and not primitive.view:
+        args, kwargs = precision.narrow(args), precision.narrow(kwargs)
     operands: list[Array] = []
     _collect(args, operands)
     if kwargs:
@@ -73,6 +75,8 @@ def call(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
             plain = primitive.function(*outline(args), **outline(kwargs))
         else:
             plain = primitive.function(*host(args), **host(kwargs))
+        if precision.forced is not None and primitive.creates:
+            plain = precision.narrow(plain)
         if device is None and tape is None:
             result = plain
         else:
@@ -98,7 +102,7 @@ _NOT_RUN = _NotRun()
 def refusal(policy: Any, device: Any, primitive: Primitive, args: tuple, kwargs: dict) -> str | None:
     """Why the device does not run this call under this policy; None if it does."""
     if type(primitive.mxnet) is str:
-        reason: str | None = primitive.mxnet
+        reason: str | None = f"MP101 {primitive.mxnet}"
     else:
         reason = device.unsupported(primitive, args, kwargs)
     if reason is not None:

@@ -45,7 +45,7 @@ class Policy:
 
     def failed(self, primitive: Any, args: tuple, kwargs: dict, error: Exception) -> str | None:
         """Called when the device raised: the reason under which NumPy runs the call, or None to let the error through."""
-        return f"the device raised {type(error).__name__}: {str(error).strip().splitlines()[-1][:120]}"
+        return f"MP107 the device raised {type(error).__name__}: {str(error).strip().splitlines()[-1][:120]}"
 
     def __enter__(self) -> Policy:
         if not self.idle:
@@ -81,7 +81,7 @@ class AutoPolicy(Policy):
         from minpy.runtime.cost import model
 
         if model().best(primitive.cost, elements, resident=resident) == "numpy":
-            return "the cost model expects NumPy to be faster at this size"
+            return "MP106 the cost model expects NumPy to be faster at this size"
         return None
 
 
@@ -156,7 +156,7 @@ class BlacklistPolicy(Policy):
     def refuse(self, primitive: Any, args: tuple, kwargs: dict) -> str | None:
         kinds = self.rules.get(primitive.name)
         if kinds and ("*" in kinds or signature(args, kwargs) in kinds):
-            return "blacklisted for these arguments"
+            return "MP105 blacklisted for these arguments"
         return None
 
     def query(self, name: str) -> list[str]:

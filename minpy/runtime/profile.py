@@ -95,6 +95,18 @@ def stop(recorder: Recorder) -> None:
         entry.deactivate()
 
 
+# What `minpy run --profile` records into.
+run = Recorder(timed=True)
+
+
+def report(recorder: Recorder = run, stream: TextIO | None = None) -> None:
+    """Print the table of operations, the bytes copied, and the reason of every fallback (by default to stderr)."""
+    stop(recorder)
+    from minpy.runtime.report import print_profile
+
+    print_profile(recorder, stream or sys.stderr)
+
+
 _statistics: Recorder | None = None
 
 

@@ -186,7 +186,7 @@ class MXNetDevice:
         kernel: Kernel = primitive.mxnet
         arrays = list(_arrays((*args, *kwargs.values())))
         if not arrays and not primitive.creates:
-            return "no array operand"
+            return "MP103 no array operand"
         for array in arrays:
             if array.dtype.name not in kernel.dtypes:
                 what = (
@@ -194,20 +194,21 @@ class MXNetDevice:
                     if array.dtype.name not in DEVICE_DTYPES
                     else "the kernel is not used for dtype"
                 )
-                return f"{what} {array.dtype}"
+                return f"MP102 {what} {array.dtype}"
             if not array.dtype.isnative:
-                return "the bytes are in the other machine's order"
+                return "MP102 the bytes are in the other machine's order"
             if not array.size:
-                return "an empty array: nothing for a device to do"
+                return "MP103 an empty array: nothing for a device to do"
             if array.size > MOST_ELEMENTS:
-                return "more than 2**31 - 1 elements"
+                return "MP103 more than 2**31 - 1 elements"
         if arrays and not any(array.ndim for array in arrays):
-            return "only 0-d operands: nothing for a device to do"
+            return "MP103 only 0-d operands: nothing for a device to do"
         if kernel.cast:
             dtype = promoted(args)
             if dtype.name not in kernel.dtypes:
-                return f"the operands promote to {dtype}, which the kernel is not used for"
-        return kernel.unless(*args, **kwargs) if kernel.unless is not None else None
+                return f"MP102 the operands promote to {dtype}, which the kernel is not used for"
+        reason = kernel.unless(*args, **kwargs) if kernel.unless is not None else None
+        return None if reason is None else f"MP104 {reason}"
 
     def run(self, primitive: Any, args: tuple, kwargs: dict, handle_of: Any) -> Any:
         """See `Device.run`."""

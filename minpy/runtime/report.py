@@ -1,0 +1,74 @@
+"""Renders what `profile` collected. Imports rich, so it is imported only when a report is printed."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from minpy.runtime.profile import MXNET, NUMPY, Recorder
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: three digits and a unit (``89.8 µs``, ``171 ms``, ``1.82 s``)."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= scale:
+            return f"{_three(seconds / scale)} {unit}"
+    return f"{_three(seconds / 1e-9)} ns" if seconds > 0 else "0"
+
+
+def size(nbytes: float) -> str:
+    """Bytes for people (``512 B``, ``1.46 MiB``)."""
+    for unit in ("B", "KiB", "MiB"):
+        if nbytes < 1024:
+            return f"{_three(nbytes) if unit != 'B' else int(nbytes)} {unit}"
+        nbytes /= 1024
+    return f"{_three(nbytes)} GiB"
+
+
+def _three(x: float) -> str:
+    return f"{x:.0f}" if x >= 99.95 else f"{x:.1f}" if x >= 9.995 else f"{x:.2f}"
+
+
+def print_profile(recorder: Recorder, stream: TextIO) -> None:
+    """Print one table of operations, most time first, then the copies and the fallbacks."""
+    terminal = stream.isatty()
+    console = Console(file=stream, width=None if terminal else 110, highlight=False, no_color=not terminal, legacy_windows=False)
+    if not recorder.calls:
+        console.print("MinPy profile: no array operation was routed.")
+        return
+    console.print(_operations(recorder))
+    for direction, (count, nbytes, seconds) in recorder.copies.items():
+        console.print(f"Copied {direction}: {size(nbytes)} in {count} transfer{'s' * (count != 1)}, {duration(seconds)}")
+    if not recorder.copies:
+        console.print("Copied nothing between memories.")
+    if recorder.reasons:
+        console.print("\nNot everything ran on MXNet. These operations ran on NumPy for these reasons:")
+        for name, reasons in sorted(recorder.reasons.items(), key=lambda item: -sum(item[1].values())):
+            console.print(Text(f"  {name}"))
+            for reason, count in sorted(reasons.items(), key=lambda item: -item[1]):
+                console.print(Text(f"    - {reason} ({count} call{'s' * (count != 1)})"))
+
+
+def _operations(recorder: Recorder) -> Table:
+    table = Table(title="MinPy profile", title_justify="left", show_footer=True, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    total = {backend: [0, 0.0] for backend in (NUMPY, MXNET)}
+    rows: dict[str, dict[str, tuple[int, float]]] = {}
+    for (name, backend), calls in recorder.calls.items():
+        seconds = recorder.seconds[name, backend]
+        rows.setdefault(name, {})[backend] = (calls, seconds)
+        total[backend][0] += calls
+        total[backend][1] += seconds
+    table.add_column("Operation", footer="Total")
+    for backend, title in ((NUMPY, "NumPy"), (MXNET, "MXNet")):
+        table.add_column(f"{title} calls", justify="right", footer=str(total[backend][0]))
+        table.add_column(f"{title} time", justify="right", footer=duration(total[backend][1]))
+    for name, by in sorted(rows.items(), key=lambda item: -sum(seconds for _, seconds in item[1].values())):
+        cells = []
+        for backend in (NUMPY, MXNET):
+            calls, seconds = by.get(backend, (0, 0.0))
+            cells += [str(calls), duration(seconds)] if calls else ["", ""]
+        table.add_row(name, *cells)
+    return table

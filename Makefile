@@ -1,0 +1,59 @@
+# `make demo` and `make test` are each all the set-up that a fresh machine needs: a Python 3.10 or newer and a network.
+# PYTHON=… names the interpreter to build the environment with; else the best one on the PATH is taken.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+JOBS := 2
+
+.PHONY: demo test lint bench corpus clean help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo     train two plain NumPy programs under MinPy, on real data"
+	@echo "make test     the test suite"
+	@echo "make lint     ruff: rules and layout"
+	@echo "make bench    what MinPy costs and gains, as ratios to plain NumPy"
+	@echo "make corpus   pass the standard library's tests and installed packages through the rewriter"
+	@echo "make clean    remove the environment and everything that was built"
+
+demo: $(VENV)/.has-demo
+	@echo "== minpy run examples/train_digits.py"
+	@$(PY) -m minpy run examples/train_digits.py
+	@echo "== minpy run examples/grad_digits.py"
+	@$(PY) -m minpy run examples/grad_digits.py
+
+test: $(VENV)/.has-test
+	@$(PY) -m pytest -n $(JOBS)
+
+lint: $(VENV)/.has-dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+bench: $(VENV)/.has-bench
+	$(PY) -m benchmarks
+
+corpus: $(VENV)/.has-test
+	$(PY) -m pytest -n $(JOBS) tests/corpus
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment. It is editable, so that a change of the source needs no installation; a change of pyproject.toml
+# does, and each stamp below is older than it then.
+
+$(PY):
+	@python=$$(.ci/find-python $(if $(PYTHON),"$(PYTHON)")) && echo "== making $(VENV) with $$python" && rm -rf $(VENV) && \
+	{ "$$python" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }; }
+
+$(VENV)/.has-demo: EXTRAS := cpu,examples
+$(VENV)/.has-test: EXTRAS := cpu,test
+$(VENV)/.has-bench: EXTRAS := cpu,bench,examples
+$(VENV)/.has-dev: EXTRAS := dev
+$(VENV)/.has-%: pyproject.toml | $(PY)
+	@echo "== installing minpy[$(EXTRAS)] into $(VENV)"
+	@$(PY) -c 'import sys; sys.version_info < (3, 13) or print("== Python", sys.version.split()[0], "is too new for MXNet: the NumPy path is used")'
+	@$(PIP) --editable '.[$(EXTRAS)]'
+	@touch $@

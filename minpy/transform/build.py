@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 import warnings
+from dataclasses import replace
 from types import CodeType
 
 from minpy.errors import RewriteError, RewriteWarning
@@ -32,6 +33,13 @@ def say(text: str) -> None:
         sys.stderr.flush()
     except (OSError, ValueError, AttributeError):
         pass  # closed, or None under pythonw: a remark is not worth an exception
+
+
+def with_operators(options: Options, wanted: bool) -> Options:
+    """The same options, with operators on plain arrays routed, or not."""
+    if wanted:
+        return replace(options, policy="prefer_mxnet")
+    return replace(options, policy="auto", context="cpu", profile=False)
 
 
 def code_for(source: bytes, path: str, options: Options, name: str) -> CodeType:

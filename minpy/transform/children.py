@@ -13,11 +13,12 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import fields
-from importlib.machinery import MAGIC_NUMBER, ModuleSpec
+from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 from typing import Any
 
 from minpy.options import ACTIVE, Options, to_environ
+from minpy.transform.cache import MAGIC_NUMBER
 
 _VARIABLES = (ACTIVE, *("MINPY_" + field.name.upper() for field in fields(Options)))
 

@@ -149,7 +149,7 @@ def prepare(options: Options) -> None:
         for variable in THREAD_VARIABLES:
             os.environ[variable] = str(options.threads)
 
-    if options.operators or options.precision != "program":
+    if not options.plain:
         from minpy.runtime import setup
 
         setup.apply(options)

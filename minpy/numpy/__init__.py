@@ -14,6 +14,8 @@ from minpy.runtime.policy import current_policy as _current_policy
 from minpy.runtime.profile import record_op_stat, show_op_stat
 
 _door = _namespace.numpy_door()
+# Bound here, not looked up by `__getattr__` below: that would cost more than the call itself.
+globals().update({_name: _value for _name, _value in vars(_door).items() if not _name.startswith("_")})
 for _name in ("random", "linalg", "fft"):
     # `import minpy.numpy.random` finds what `np.random` is.
     _sys.modules[f"{__name__}.{_name}"] = getattr(_door, _name)

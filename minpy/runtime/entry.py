@@ -15,7 +15,8 @@ import threading
 from typing import Any
 
 _lock = threading.Lock()
-_holders = 0
+# How many things are active at present, in any thread.
+holders = 0
 
 
 class Routed:
@@ -37,7 +38,7 @@ class Routed:
         return "routed"
 
     def __repr__(self) -> str:
-        return f"<minpy.routed: {'active' if _holders else 'idle'}>"
+        return f"<minpy.routed: {'active' if holders else 'idle'}>"
 
 
 routed = Routed()
@@ -53,10 +54,10 @@ def _idle() -> None:
 
 def activate() -> None:
     """Make routed calls dispatch, until as many calls of `deactivate` have followed."""
-    global _holders
+    global holders
     with _lock:
-        _holders += 1
-        if _holders == 1:
+        holders += 1
+        if holders == 1:
             from minpy.runtime import namespace
 
             routed.np, routed.op, routed.type = (
@@ -68,13 +69,13 @@ def activate() -> None:
 
 def deactivate() -> None:
     """Undo one `activate`; the last one makes the runtime idle again."""
-    global _holders
+    global holders
     with _lock:
-        _holders -= 1
-        if _holders == 0:
+        holders -= 1
+        if holders == 0:
             _idle()
 
 
 def is_active() -> bool:
     """Whether routed calls dispatch at present (in any thread)."""
-    return _holders > 0
+    return holders > 0

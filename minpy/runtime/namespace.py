@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime import dispatch
+from minpy.runtime import dispatch, entry
 from minpy.runtime.array import Array
 from minpy.runtime.primitives import table
 
@@ -34,10 +34,19 @@ class _Door(types.ModuleType):
 def dispatcher(primitive: table.Primitive) -> Any:
     """The function that a routed call of `primitive` calls while the runtime is active."""
 
-    def routed(*args: Any, **kwargs: Any) -> Any:
-        return dispatch.call(primitive, args, kwargs)
-
     function = primitive.function
+    if primitive.mirrors:
+
+        def routed(*args: Any, **kwargs: Any) -> Any:
+            if not entry.holders:
+                # Idle: an Array among the operands comes back to us through NumPy's own protocols.
+                return function(*args, **kwargs)
+            return dispatch.call(primitive, args, kwargs)
+    else:
+
+        def routed(*args: Any, **kwargs: Any) -> Any:
+            return dispatch.call(primitive, args, kwargs)
+
     routed.__name__ = routed.__qualname__ = getattr(function, "__name__", primitive.name)
     routed.__doc__ = function.__doc__
     routed.__wrapped__ = function

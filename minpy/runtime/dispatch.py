@@ -38,15 +38,26 @@ def call(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     if kwargs:
         _collect(kwargs.values(), operands)
     if operands:
-        if primitive.writes is not None and type(args[0]) is Array:
-            return primitive.writes(*args, **kwargs)
-        if primitive.view and type(args[0]) is Array:
-            view = _view(primitive, args, kwargs)
-            if view is not None:
-                return view
+        if not args:
+            args, kwargs = _leading(primitive, kwargs)
+        if args and type(args[0]) is Array:
+            if primitive.writes is not None:
+                return primitive.writes(*args, **kwargs)
+            if primitive.view:
+                view = _view(primitive, args, kwargs)
+                if view is not None:
+                    return view
     source = innermost(operands) if operands else None
-    if source is not None and kwargs:
-        args, kwargs = _positional(primitive, args, kwargs)
+    if source is not None:
+        if primitive.writes is not None:
+            raise TraceError(
+                f"a value that is being differentiated would be written into a plain array by {primitive.name}, at {Line()}. "
+                "Make the array inside the differentiated function"
+            )
+        if primitive.compose is not None:
+            return primitive.compose(*args, **kwargs)
+        if kwargs:
+            args, kwargs = _positional(primitive, args, kwargs)
     if source is not None and primitive.elementwise:
         _refuse_where(primitive, kwargs)
 
@@ -140,7 +151,8 @@ def outline(value: Any) -> Any:
     """`value` with every `Array` replaced by its geometry: shape, strides and dtype count, contents may be stale."""
     kind = type(value)
     if kind is Array:
-        return value.view
+        # NumPy's promotion looks at the value of what is 0-d.
+        return value.view if value.view.ndim else host(value)
     if kind is tuple or kind is list:
         return kind([outline(v) for v in value])
     if kind is dict:
@@ -163,8 +175,30 @@ def _view(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
             return None
     if source.scalar and type(result) is np.ndarray and result.shape == ():
         return source
-    views = [Array(part, source.storage) for part in parts]
+    views = [source if part is source.view else Array(part, source.storage) for part in parts]
     return type(result)(views) if type(result) in (list, tuple) else views[0]
+
+
+def _alias(result: Any, operands: list[Array]) -> Any:
+    """NumPy's result as views of the operands' storages if it shares their memory (all parts of a list must), else None.
+
+    Rows with `Primitive.view` are found out before anything is computed; this is for the calls that alias now and then
+    (``nan_to_num(copy=False)``, ``einsum("ii->i")``, ``broadcast_arrays``).
+    """
+    if type(result) in (list, tuple):
+        parts = [_alias(part, operands) for part in result]
+        return type(result)(parts) if parts and all(part is not None for part in parts) else None
+    if type(result) is not np.ndarray:
+        return None
+    for operand in operands:
+        if result is operand.view:
+            return operand
+    if result.base is None or not result.size:
+        return None
+    for operand in operands:
+        if not operand.scalar and np.may_share_memory(result, operand.storage.host):
+            return Array(result, operand.storage)
+    return None
 
 
 def _wrap(value: Any, device: Any, traced: bool, args: tuple) -> Any:
@@ -219,6 +253,15 @@ def _record(tape: Any, primitive: Primitive, args: tuple, kwargs: dict, result: 
                 f"{primitive.name} of a value that is being differentiated gave a {type(out).__name__}, at {Line()}"
             )
     tape.append(Record(primitive, args, kwargs, result))
+
+
+def _leading(primitive: Primitive, kwargs: dict) -> tuple[tuple, dict]:
+    """Move a first operand given by keyword to its position, where views and writes look for it."""
+    signature = primitive.signature()
+    first = next(iter(signature.parameters), None) if signature is not None else None
+    if first is None or first not in kwargs:
+        return (), kwargs
+    return (kwargs[first],), {k: v for k, v in kwargs.items() if k != first}
 
 
 def _positional(primitive: Primitive, args: tuple, kwargs: dict) -> tuple[tuple, dict]:

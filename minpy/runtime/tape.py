@@ -17,6 +17,7 @@ import numpy as np
 
 from minpy.errors import GradientError
 from minpy.runtime import cotangents
+from minpy.runtime.array import Array
 from minpy.runtime.record import Record, Write, current_tape, open_tape
 from minpy.runtime.storage import Storage
 
@@ -96,7 +97,7 @@ class Tape:
 
     def _pull(self, record: Record, touched: set[Storage]) -> None:
         result = record.result
-        many = type(result) in (list, tuple)
+        many = type(result) is not Array
         outs = result if many else (result,)
         if all(out.storage.cotangent is None for out in outs):
             return
@@ -108,7 +109,7 @@ class Tape:
         primitive = record.primitive
         args = cotangents.values(record.args)
         kwargs = cotangents.values(record.kwargs)
-        g = type(result)(gs) if many else gs[0]
+        g = gs if many else gs[0]
         ans = cotangents.values(result)
         for i, operand in enumerate(record.args):
             if not cotangents.is_active(self, operand):

@@ -89,6 +89,9 @@ class Primitive:
         is a sequence of arrays). A callable ``vjp(i)`` gives the rule of argument ``i`` for functions with any number of operands.
         None: no rule (an error names the primitive); see also `flat`.
         Results of element-wise rules are summed down to the operand's shape by the tape.
+    compose : callable or None
+        The same function written in other primitives (same arguments, same arithmetic). Runs instead of `function` when an operand is
+        being differentiated, so that its derivative is theirs and no rule is needed.
     flat : bool
         Piecewise constant: the derivative is zero everywhere, no rule is needed.
     samples : callable
@@ -96,8 +99,8 @@ class Primitive:
     """
 
     __slots__ = (
-        "_signature", "cost", "creates", "elementwise", "family", "flat", "function", "geometry", "mirrors", "mxnet", "name", "samples", "view",
-        "vjp", "writes",
+        "_signature", "compose", "cost", "creates", "elementwise", "family", "flat", "function", "geometry", "mirrors", "mxnet", "name", "samples",
+        "view", "vjp", "writes",
     )  # fmt: skip
 
     def __init__(self, name: str, function: Callable[..., Any], **columns: Any) -> None:
@@ -138,6 +141,7 @@ _DEFAULTS: dict[str, Any] = {
     "view": False,
     "writes": None,
     "creates": False,
+    "compose": None,
     "elementwise": False,
     "mxnet": "MXNet has no such operator",
     "vjp": None,

@@ -22,6 +22,7 @@ class RewriteError(MinPyError):
     """A module could not be rewritten (raised only under ``--strict``, else a warning)."""
 
     code = "MP010"
+    line: int | None = None  # in the module, where known
 
 
 class DeviceError(MinPyError, RuntimeError):

@@ -1,0 +1,169 @@
+"""Positions: gives every node of the rewritten text's tree the place it has in the original text.
+
+Tracebacks, debuggers, coverage and `dis` then see the original. Two kinds of nodes have no place of their own there:
+
+* ``__minpy__.np`` stands where the name ``np`` stood, and takes its span;
+* in ``__minpy__.op.add(a, b)`` the call takes the span of ``a + b``, so that a traceback marks the operator. What
+  loads the function runs before the left operand, and takes the span of the first thing that operand evaluates: no
+  line and no column is visited that the original does not visit at that moment.
+"""
+
+from __future__ import annotations
+
+import ast
+from bisect import bisect_right
+
+from minpy.transform.plan import Plan, map_column
+
+_Spans = list[tuple[int, int, int, int]]
+_STRINGS: tuple[type[ast.AST], ...] = tuple(
+    getattr(ast, name) for name in ("JoinedStr", "TemplateStr") if hasattr(ast, name)
+)
+
+
+class LineMap:
+    """Maps positions as `ast` counts them (columns in UTF-8 bytes) from the rewritten text to the original."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._spans: dict[int, _Spans] = {}
+        starts = plan.lines.starts
+        for line, edits in plan.columns().items():
+            spans = self._spans[line] = []
+            base = starts[line - 1]
+            shift = 0
+            for start, stop, text in edits:
+                to_start = len(plan.source[base : base + start].encode())
+                to_end = to_start + len(plan.source[base + start : base + stop].encode())
+                from_start = to_start + shift
+                from_end = from_start + len(text.encode())
+                spans.append((from_start, from_end, to_start, to_end))
+                shift = from_end - to_end
+        self._ends = {line: [span[1] for span in spans] for line, spans in self._spans.items()}
+
+    def start(self, line: int, col: int) -> int:
+        """Map the column at which something starts."""
+        return self._map(line, col, end=False)
+
+    def end(self, line: int, col: int) -> int:
+        """Map the column at which something ends."""
+        return self._map(line, col, end=True)
+
+    def _map(self, line: int, col: int, *, end: bool) -> int:
+        spans = self._spans.get(line)
+        if spans is None:
+            return col
+        # Spans that end well before the column only shift it, and the last of them by all they do together.
+        first = max(bisect_right(self._ends[line], col - 1) - 1, 0)
+        return map_column(spans[first:], col, end)
+
+
+def restore(tree: ast.AST, plan: Plan) -> ast.AST:
+    """Move every node of the tree of ``plan.apply()`` to its place in the original, in place; return the tree."""
+    lines = LineMap(plan)
+    calls: list[ast.Call] = []
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, _STRINGS):
+            _restore_string(node, lines)
+            continue
+        if hasattr(node, "lineno"):
+            _restore_node(node, lines)
+        if isinstance(node, ast.Call) and _is_operator_call(node, plan.door):
+            calls.append(node)
+        waiting += ast.iter_child_nodes(node)
+    # Inner calls were found after the calls around them: the operands are right when the outer ones need them.
+    for call in reversed(calls):
+        _place_function(call)
+    return tree
+
+
+def _restore_node(node: ast.AST, lines: LineMap) -> None:
+    node.col_offset = lines.start(node.lineno, node.col_offset)
+    if getattr(node, "end_lineno", None) is not None:
+        node.end_col_offset = lines.end(node.end_lineno, node.end_col_offset)
+
+
+def _restore_string(string: ast.AST, lines: LineMap) -> None:
+    """Move an f-string and all that is in it.
+
+    There are no edits inside f-strings, and before Python 3.12 the columns inside are not exact ones: all that is on
+    the first line moves as the string does, and the other lines start inside the string and stay.
+    """
+    line = string.lineno
+    shift = lines.start(line, string.col_offset) - string.col_offset
+    for node in ast.walk(string):
+        if node is string or not hasattr(node, "lineno"):
+            continue
+        if node.lineno == line:
+            node.col_offset += shift
+        if node.end_lineno == line:
+            node.end_col_offset += shift
+    _restore_node(string, lines)
+
+
+def _is_operator_call(node: ast.Call, door: str) -> bool:
+    function = node.func
+    return (
+        isinstance(function, ast.Attribute)
+        and isinstance(function.value, ast.Attribute)
+        and function.value.attr == "op"
+        and isinstance(function.value.value, ast.Name)
+        and function.value.value.id == door
+    )
+
+
+def _place_function(call: ast.Call) -> None:
+    first = first_evaluated(call.args[0])
+    line, col = first.lineno, first.col_offset
+    end_line, end_col = first.end_lineno, first.end_col_offset
+    if end_line != line:
+        # Python moves a call whose function's name spans lines to the last of them.
+        end_line, end_col = line, col
+    node = call.func
+    for _ in range(3):
+        node.lineno, node.col_offset, node.end_lineno, node.end_col_offset = line, col, end_line, end_col
+        node = getattr(node, "value", None)
+
+
+def first_evaluated(node: ast.expr) -> ast.expr:
+    """Return the part of an expression whose instructions run first."""
+    while True:
+        match node:
+            case ast.BinOp(left=inner) | ast.Compare(left=inner) | ast.IfExp(test=inner):
+                pass
+            case ast.UnaryOp(operand=inner) | ast.Call(func=inner):
+                pass
+            case ast.Attribute(value=inner) | ast.Subscript(value=inner) | ast.Starred(value=inner):
+                pass
+            case ast.Await(value=inner) | ast.NamedExpr(value=inner) | ast.YieldFrom(value=inner):
+                pass
+            case ast.BoolOp(values=[inner, *_]) | ast.JoinedStr(values=[inner, *_]):
+                pass
+            case ast.FormattedValue(value=inner):
+                pass
+            case ast.Yield(value=ast.expr() as inner):
+                pass
+            case ast.Tuple(elts=[inner, *_]) | ast.List(elts=[inner, *_]) | ast.Set(elts=[inner, *_]):
+                if isinstance(inner, ast.Starred) or _all_constant(node):
+                    return node
+            case ast.Dict(keys=[ast.expr() as inner, *_]):
+                pass
+            case _:
+                return node
+        if _all_constant(node):
+            return node  # folded into one constant
+        node = inner
+
+
+def _all_constant(node: ast.expr) -> bool:
+    match node:
+        case ast.Constant():
+            return True
+        case ast.BinOp(left=left, right=right):
+            return _all_constant(left) and _all_constant(right)
+        case ast.UnaryOp(operand=operand):
+            return _all_constant(operand)
+        case ast.Tuple(elts=elements) | ast.List(elts=elements) | ast.Set(elts=elements):
+            return bool(elements) and all(_all_constant(element) for element in elements)
+    return False

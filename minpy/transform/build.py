@@ -13,12 +13,24 @@ from minpy.errors import RewriteError, RewriteWarning
 from minpy.options import Options
 from minpy.transform import cache
 
+DOOR = "__minpy__"  # the name, in the built-ins, that rewritten code goes through
+
 
 class _Thread(threading.local):
     rewriting = 0
 
 
 _thread = _Thread()
+
+
+class quiet_imports:
+    """What this thread imports inside the block is left alone by the hook."""
+
+    def __enter__(self) -> None:
+        _thread.rewriting += 1
+
+    def __exit__(self, *exc_info: object) -> None:
+        _thread.rewriting -= 1
 
 
 def is_rewriting() -> bool:
@@ -96,24 +108,35 @@ def entry_for(source: bytes, path: str, options: Options, name: str) -> cache.En
 
 def _build(source: bytes, path: str, options: Options) -> tuple[cache.Entry, bool]:
     """Compile afresh; the second value says whether the outcome is worth keeping."""
-    _thread.rewriting += 1
     try:
-        from minpy.transform import rewriter
-
-        code, edits, reason = rewriter.compile_with_report(source, path, options)
-        return cache.Entry(code, edits, "" if edits else reason or "nothing to rewrite"), True
+        return rewrite(source, path, options), True
     except RewriteError as error:
-        reason, line, lasting = error.args[0], getattr(error, "line", None) or 1, True
+        # Without what the place of the warning says already.
+        reason, line, lasting = str(error).removesuffix(f" [{error.code}]"), getattr(error, "line", 1), True
+        reason = reason.removeprefix(f"{path}, line {line}: ")
     except SyntaxError:
         reason, line, lasting = "the rewritten text is not valid", 1, False
     except Exception as error:
         # A broken libcst, too little stack, a bug of ours: the program must run all the same.
         reason, line, lasting = f"{type(error).__name__} in the rewriter: {error}", 1, False
-    finally:
-        _thread.rewriting -= 1
     # Outside the handlers, so that what Python says of a bad source carries no context of ours.
     code = compile(source, path, "exec", dont_inherit=True)
     return cache.Entry(code, 0, reason, True, line), lasting
+
+
+def rewrite(source: bytes | str, path: str, options: Options, flags: int = 0) -> cache.Entry:
+    """Compile a module afresh, rewritten; `flags` as for ``compile``.
+
+    Raises
+    ------
+    SyntaxError, RewriteError
+        As `minpy.transform.rewriter.compile_source` does.
+    """
+    with quiet_imports():
+        from minpy.transform import rewriter
+
+        code, edits, reason = rewriter.compile_with_report(source, path, options, flags=flags)
+    return cache.Entry(code, edits, "" if edits else reason or "nothing to rewrite")
 
 
 def _report(entry: cache.Entry, name: str, note: str, seconds: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _imp
 import builtins
+import os
 import sys
 import threading
 import warnings
@@ -16,9 +17,8 @@ from typing import Any
 from minpy.errors import RewriteWarning
 from minpy.options import Options, from_environ
 from minpy.transform import build, children
+from minpy.transform.build import DOOR
 from minpy.transform.filters import Filter
-
-DOOR = "__minpy__"
 
 
 def put_door() -> None:
@@ -58,15 +58,15 @@ class MinPyLoader(SourceFileLoader):
             code = super().source_to_code(source, path)
         return code
 
-    def source_to_code(self, data: Any, path: str = "<string>", *, _optimization: int = -1) -> CodeType:
+    def source_to_code(self, data: Any, path: Any, *args: Any, **keywords: Any) -> CodeType:
         """Compile `data` as a module is compiled under the hook; plainly for another optimization."""
-        if isinstance(data, str):
-            data = data.encode()
-        if _optimization in (-1, sys.flags.optimize) and isinstance(data, bytes):
-            code = self._rewritten(data, path)
+        # The parameters behind `path` differ from one Python to the next, hence args and keywords.
+        source = data.encode() if isinstance(data, str) else data
+        if keywords.get("_optimize", -1) in (-1, sys.flags.optimize) and isinstance(source, bytes):
+            code = self._rewritten(source, os.fsdecode(path))
             if code is not None:
                 return code
-        return super().source_to_code(data, path, _optimization=_optimization)
+        return super().source_to_code(data, path, *args, **keywords)
 
     def _rewritten(self, source: bytes, path: str) -> CodeType | None:
         try:

@@ -55,16 +55,14 @@ def _idle() -> None:
 def activate() -> None:
     """Make routed calls dispatch, until as many calls of `deactivate` have followed."""
     global holders
+    from minpy.runtime import namespace
+
+    # Made first: if that fails, nothing has changed.
+    doors = namespace.numpy_door(), namespace.operator_door(), namespace.type_of
     with _lock:
         holders += 1
         if holders == 1:
-            from minpy.runtime import namespace
-
-            routed.np, routed.op, routed.type = (
-                namespace.numpy_door(),
-                namespace.operator_door(),
-                namespace.type_of,
-            )
+            routed.np, routed.op, routed.type = doors
 
 
 def deactivate() -> None:

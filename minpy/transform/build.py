@@ -86,15 +86,7 @@ def code_for(source: bytes, path: str, options: Options, name: str) -> CodeType:
 def entry_for(source: bytes, path: str, options: Options, name: str) -> cache.Entry:
     """`code_for`, with what is known about the rewriting."""
     started = time.perf_counter()
-    entry = cache.load(source, path, options)
-    note = ""
-    if entry is not None:
-        note = "from cache"
-    else:
-        entry, lasting = _build(source, path, options)
-        if lasting:
-            trouble = cache.store(source, path, options, entry)
-            note = f"not cached: {trouble}" if trouble else ""
+    entry, note = find_or_build(source, path, options)
     if entry.failed:
         if options.strict:
             raise RewriteError(f"{path}:{entry.line}: {entry.reason}")
@@ -106,13 +98,31 @@ def entry_for(source: bytes, path: str, options: Options, name: str) -> cache.En
     return entry
 
 
-def _build(source: bytes, path: str, options: Options) -> tuple[cache.Entry, bool]:
+def find_or_build(
+    source: bytes | str, path: str, options: Options, flags: int = 0
+) -> tuple[cache.Entry, str]:
+    """The entry of a module, from the cache if it may be there, and a remark on the cache.
+
+    A module that cannot be rewritten has an entry too, marked as failed. The cache knows modules by the bytes
+    of their file alone, so text, and code under compiler flags from elsewhere, are built afresh.
+    """
+    if not isinstance(source, bytes) or flags:
+        return _build(source, path, options, flags)[0], ""
+    entry = cache.load(source, path, options)
+    if entry is not None:
+        return entry, "from cache"
+    entry, lasting = _build(source, path, options, flags)
+    trouble = cache.store(source, path, options, entry) if lasting else ""
+    return entry, f"not cached: {trouble}" if trouble else ""
+
+
+def _build(source: bytes | str, path: str, options: Options, flags: int) -> tuple[cache.Entry, bool]:
     """Compile afresh; the second value says whether the outcome is worth keeping."""
     try:
-        return rewrite(source, path, options), True
+        return rewrite(source, path, options, flags), True
     except RewriteError as error:
         # Without what the place of the warning says already.
-        reason, line, lasting = str(error).removesuffix(f" [{error.code}]"), getattr(error, "line", 1), True
+        reason, line, lasting = str(error).removesuffix(f" [{error.code}]"), error.line or 1, True
         reason = reason.removeprefix(f"{path}, line {line}: ")
     except SyntaxError:
         reason, line, lasting = "the rewritten text is not valid", 1, False
@@ -120,7 +130,7 @@ def _build(source: bytes, path: str, options: Options) -> tuple[cache.Entry, boo
         # A broken libcst, too little stack, a bug of ours: the program must run all the same.
         reason, line, lasting = f"{type(error).__name__} in the rewriter: {error}", 1, False
     # Outside the handlers, so that what Python says of a bad source carries no context of ours.
-    code = compile(source, path, "exec", dont_inherit=True)
+    code = compile(source, path, "exec", flags, dont_inherit=True)
     return cache.Entry(code, 0, reason, True, line), lasting
 
 

@@ -178,7 +178,9 @@ def _exchange(function: FunctionType, options: Options) -> str:
         if source is None:
             return f"its source cannot be found ({old.co_filename})"
         try:
-            new = _counterpart(function, source, options)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the compiler's: they were given when the module was loaded
+                new = _counterpart(function, source, options)
         except _CannotError as error:
             return str(error)
         _exchanged[key] = new
@@ -228,7 +230,7 @@ def _counterpart(function: FunctionType, source: bytes | str, options: Options) 
     if isinstance(source, str):
         flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # a notebook cell may have some
     try:
-        plain, rewritten = _both(source, old.co_filename, flags, options, function.__module__)
+        plain, rewritten = _both(source, old.co_filename, flags, options)
     except SyntaxError:
         raise _CannotError(f"{old.co_filename} was changed after the function was made") from None
     pairs = list(_twins(plain, rewritten))
@@ -251,21 +253,22 @@ def _counterpart(function: FunctionType, source: bytes | str, options: Options) 
     return new.replace(co_flags=new.co_flags | old.co_flags & _ITERABLE_COROUTINE)
 
 
-def _both(
-    source: bytes | str, filename: str, flags: int, options: Options, name: str
-) -> tuple[CodeType, CodeType]:
+def _both(source: bytes | str, filename: str, flags: int, options: Options) -> tuple[CodeType, CodeType]:
     """The module's code as it stands, and rewritten."""
     key = (filename, source, flags, options.rewrite_key())
     found = _modules.pop(key, None)
     if found is None:
         plain = compile(source, filename, "exec", flags, dont_inherit=True)
-        # The cache knows modules by their text alone: flags from elsewhere make another code of it.
-        if isinstance(source, bytes) and plain == compile(source, filename, "exec", dont_inherit=True):
-            entry = build.entry_for(source, filename, replace(options, strict=True, verbose=0), name)
-            rewritten = entry.code
-        else:
-            rewritten = build.rewrite(source, filename, options, flags).code
-        found = plain, rewritten
+        if (
+            flags
+            and isinstance(source, bytes)
+            and plain == compile(source, filename, "exec", dont_inherit=True)
+        ):
+            flags = 0  # the text says so itself: the cache may have it
+        entry, _ = build.find_or_build(source, filename, options, flags)
+        if entry.failed:
+            raise _CannotError(entry.reason)
+        found = plain, entry.code
     _modules[key] = found
     while len(_modules) > _KEPT_MODULES:
         del _modules[next(iter(_modules))]

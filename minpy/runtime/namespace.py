@@ -71,6 +71,16 @@ def _ufunc_method(function: np.ufunc, method: str) -> Any:
     return routed
 
 
+def _open(doors: dict[str, _Door], name: str) -> _Door:
+    """The door of the submodule `name` of NumPy (``"lib.stride_tricks"``), made with those above it."""
+    if name not in doors:
+        above, _, last = name.rpartition(".")
+        parent = _open(doors, above)
+        doors[name] = _Door(getattr(parent.__dict__["_module"], last))
+        setattr(parent, last, doors[name])
+    return doors[name]
+
+
 def numpy_door() -> types.ModuleType:
     """The namespace that stands for ``numpy``."""
     global _door
@@ -80,9 +90,7 @@ def numpy_door() -> types.ModuleType:
             if not hasattr(primitive.function, "__name__") or not primitive.mirrors:
                 continue
             parent, _, name = primitive.name.rpartition(".")
-            if parent not in doors:
-                doors[parent] = _Door(getattr(np, parent))
-                setattr(doors[""], parent, doors[parent])
+            _open(doors, parent)
             setattr(doors[parent], name, dispatcher(primitive))
         _door = doors[""]
     return _door

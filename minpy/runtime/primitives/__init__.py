@@ -2,9 +2,11 @@
 
 FAMILIES = (
     "elementwise",
+    "logic",
     "reduce",
     "create",
     "shape",
+    "join",
     "index",
     "sorting",
     "linalg",

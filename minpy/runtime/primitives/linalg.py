@@ -1,1 +1,5 @@
 """Rows: linalg."""
+
+from minpy.runtime.primitives.table import row
+
+row("matmul", cost="matmul")

@@ -12,7 +12,5 @@ for _name in (
     "shares_memory",
     "iscomplexobj",
     "isrealobj",
-    "zeros_like",
-    "ones_like",
 ):
     row(_name, geometry=True)

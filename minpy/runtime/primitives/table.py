@@ -175,6 +175,14 @@ def row(name: str, function: Callable[..., Any] | None = None, **columns: Any) -
     return primitive
 
 
+def alias(name: str, of: str) -> Primitive | None:
+    """Add the row of a further NumPy name of the function `of`: the same columns, rules included."""
+    first = by_name.get(of)
+    if first is None:
+        return None
+    return row(name, **{column: getattr(first, column) for column in _DEFAULTS if column != "family"})
+
+
 def rows() -> Iterable[Primitive]:
     """Every row, in the order of the families."""
     load()
@@ -195,4 +203,6 @@ def load() -> None:
 
     for family in FAMILIES:
         importlib.import_module(f"minpy.runtime.primitives.{family}")
+        for primitive in by_name.values():
+            primitive.family = primitive.family or family
     _loaded = True

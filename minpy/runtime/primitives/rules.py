@@ -1,0 +1,166 @@
+"""What derivative rules share: shapes of reductions, ties, divisions at zero, rules derived from an expression."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+NO_VALUE = np._NoValue  # what NumPy's reductions have as default
+
+
+def one(rule: Callable[..., Any]) -> tuple:
+    """The column of a function of one operand: ``rule(g, ans, x)``; options such as ``dtype=`` do not change it."""
+    return (lambda g, ans, x, *rest, **kwargs: rule(g, ans, x),)
+
+
+def two(left: Callable[..., Any] | None, right: Callable[..., Any] | None) -> tuple:
+    """The column of a function of two operands: ``rule(g, ans, x, y)`` each."""
+
+    def swallow(rule: Callable[..., Any] | None) -> Any:
+        return None if rule is None else lambda g, ans, x, y, *rest, **kwargs: rule(g, ans, x, y)
+
+    return (swallow(left), swallow(right))
+
+
+def nothing(*args: Any, **kwargs: Any) -> None:
+    """The rule of an operand on which the result depends piecewise constantly."""
+    return None
+
+
+def divide(g: Any, d: Any) -> Any:
+    """``g / d``, and 0 where `d` is 0: the finite sub-gradient at a point where a derivative is unbounded."""
+    zero = d == 0
+    if not np.any(zero):
+        return g / d
+    return np.where(zero, 0, g / np.where(zero, 1, d))
+
+
+def tied(g: Any, ans: Any, x: Any, y: Any) -> Any:
+    """The share of `x` in ``ans``, the larger (or smaller) of `x` and `y`: all of it, none of it, or half at a tie."""
+    return np.where(x == y, 0.5 * g, np.where(x == ans, g, 0))
+
+
+def keeps(keepdims: Any) -> bool:
+    """Whether `keepdims` asks for kept axes (NumPy's own default is a marker, not False)."""
+    return keepdims is not NO_VALUE and bool(keepdims)
+
+
+def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
+    """The axes of a reduction, not negative."""
+    if axis is None:
+        return tuple(range(ndim))
+    return tuple(int(a) % ndim if ndim else 0 for a in (axis if isinstance(axis, (tuple, list)) else (axis,)))
+
+
+def expand(g: Any, x: Any, axis: Any, keepdims: Any) -> Any:
+    """`g`, the cotangent of a reduction of `x`, with its reduced axes back (of length 1)."""
+    ndim = np.ndim(x)
+    if keeps(keepdims) or ndim == 0:
+        return g
+    return np.reshape(g, kept_shape(np.shape(x), axis))
+
+
+def kept_shape(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
+    """The shape of a reduction over `axis` with ``keepdims=True``."""
+    reduced = axes_of(axis, len(shape))
+    return tuple(1 if i in reduced else n for i, n in enumerate(shape))
+
+
+def count(x: Any, axis: Any, where: Any = True) -> Any:
+    """How many elements a reduction over `axis` takes; an array with kept axes if `where` selects."""
+    shape = np.shape(x)
+    if where is True or where is NO_VALUE:
+        n = 1
+        for a in axes_of(axis, len(shape)):
+            n *= shape[a] if shape else 1
+        return n
+    return np.sum(np.broadcast_to(where, shape), axis=axis, keepdims=True)
+
+
+def chosen(g: Any, where: Any) -> Any:
+    """`g` where a reduction's `where` took the element, else 0."""
+    return g if where is True or where is NO_VALUE else np.where(where, g, 0)
+
+
+def derived(expression: Callable[..., Any], *operands: int) -> Callable[[int], Any]:
+    """A column whose rules come from `expression`: the function written in primitives that have rules.
+
+    The value of the primitive is NumPy's own; only its cotangents come from `expression`, which is run on a tape of its own when they are
+    asked for. It takes the arguments of the primitive.
+
+    Parameters
+    ----------
+    expression : callable
+        May use every NumPy function, but must write into no plain array.
+    *operands : int
+        The positions that may be differentiated; all if none is given.
+    """
+
+    def column(i: int) -> Callable[..., Any] | None:
+        if operands and i not in operands:
+            return None
+
+        def rule(g: Any, ans: Any, *args: Any, **kwargs: Any) -> Any:
+            return pull(expression, i, g, args, kwargs)
+
+        return rule
+
+    return column
+
+
+def pull(expression: Callable[..., Any], i: int, g: Any, args: tuple, kwargs: dict) -> Any:
+    """The cotangent of ``args[i]`` (the same nesting if it is a list) when that of ``expression(*args, **kwargs)`` is `g`."""
+    from minpy.runtime.array import Array
+    from minpy.runtime.tape import Tape
+
+    tape = Tape()
+    operand = _watch(tape, args[i])
+    with tape:
+        result = expression(*args[:i], operand, *args[i + 1 :], **kwargs)
+    outs, gs = (result, g) if isinstance(result, (tuple, list)) else ((result,), (g,))
+    seeds = [
+        (out, d)
+        for out, d in zip(outs, gs, strict=True)
+        if type(out) is Array and d is not None and tape.watches(out.storage)
+    ]
+    leaves = list(_flatten(operand))
+    found = dict(zip(map(id, leaves), tape.sweep(seeds, leaves), strict=True))
+    return _rebuild(operand, found)
+
+
+def _watch(tape: Any, value: Any) -> Any:
+    from minpy.runtime import dispatch
+    from minpy.runtime.array import Array
+    from minpy.runtime.storage import Storage
+
+    if type(value) in (list, tuple):
+        return type(value)([_watch(tape, v) for v in value])
+    if type(value) is Array:
+        if value.dtype.kind not in "fc":
+            return value
+        watched = dispatch.apply("copy", value)
+    elif getattr(np.asarray(value), "dtype", None).kind in "fc":
+        view = np.asarray(value)
+        watched = Array(view, Storage(view))
+    else:
+        return value
+    watched.storage.tape = tape
+    return watched
+
+
+def _flatten(value: Any) -> Any:
+    from minpy.runtime.array import Array
+
+    if type(value) is Array:
+        yield value
+    elif type(value) in (list, tuple):
+        for v in value:
+            yield from _flatten(v)
+
+
+def _rebuild(value: Any, found: dict) -> Any:
+    if type(value) in (list, tuple):
+        return [_rebuild(v, found) for v in value]
+    return found.get(id(value))

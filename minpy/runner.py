@@ -1,9 +1,10 @@
 """Runs a program as ``python`` would: its module, its ``sys``, its traceback and its exit status.
 
-Python runs a main program in C. Here it is run from Python, so that its code can be the rewritten code; everything
-else a program can look at is put back to what ``python`` shows. What cannot be: the frames below the main module
-(``inspect.stack()``), ``sys.orig_argv``, the ``MINPY_*`` variables in ``os.environ``, the modules that are loaded already,
-and a recursion limit that is larger by the number of those frames, so that the program may recurse as deep as before.
+Python runs a main program in C. Here it is run from Python, so that its code can be the rewritten code; all else
+that a program can look at is put back to what ``python`` shows. What cannot be: the frames below the main module
+(``inspect.stack()``), ``sys.orig_argv``, the ``MINPY_*`` variables in ``os.environ``, the modules that are loaded
+already, and a recursion limit that is larger by the number of those frames, so that the program may recurse as deep
+as before.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ import builtins
 import os
 import sys
 from dataclasses import fields, replace
-from types import CodeType, ModuleType
+from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
 from minpy import uncaught
 from minpy.errors import RewriteError
 from minpy.options import ACTIVE, Options, _variable, to_environ
 
-# For a warning whose stacklevel points below the main module, Python names no file but `sys`. Frames of that name
-# below the program make `warnings` say the same.
+# For a warning whose stacklevel points below the main module, Python names no file but `sys`. Frames of that
+# name below the program make `warnings` say the same.
 _NOWHERE, _NO_LINE = ("<sys>", 0) if sys.version_info >= (3, 13) else ("sys", 1)
 _names: dict[str, Any] = {"__name__": "sys"}
 _below = _names["below"] = eval(
@@ -55,11 +56,11 @@ class CannotRun(Exception):
 
 def run_script(path: str, args: list[str], options: Options) -> int:
     """Run the file, folder or zip archive `path` as ``python path args…`` does; return the exit status."""
-    if _importer(path) is not None:
+    filename = os.getcwd() if path in ("", ".") else os.path.join(os.getcwd(), path)
+    if _importer(filename) is not None:
         sys.argv = [path, *args]
-        _set_path0(path)
+        _set_path0(filename, always=True)
         return _run_as_main("__main__", alter_argv=False, options=options)
-    filename = path if os.path.isabs(path) else os.path.join(os.getcwd(), path)
     try:
         with open(path, "rb") as file:
             regular = os.path.isfile(path)
@@ -67,7 +68,7 @@ def run_script(path: str, args: list[str], options: Options) -> int:
     except OSError as error:
         raise CannotRun(f"can't open file {filename!r}: [Errno {error.errno}] {error.strerror}") from None
     sys.argv = [path, *args]
-    _set_path0(os.path.dirname(os.path.realpath(path)))
+    _set_path0(_folder(path))
 
     from importlib.machinery import SourceFileLoader, SourcelessFileLoader
     from importlib.util import MAGIC_NUMBER
@@ -110,11 +111,16 @@ def run_command(text: str, args: list[str], options: Options) -> int:
 
     def code() -> CodeType:
         source = text + "\n"
-        result = _main_code(source.encode("utf-8", "surrogatepass"), "<string>", options, cached=False)
+        try:
+            if any("coding" in line for line in source.split("\n", 2)[:2]):
+                raise SyntaxError  # such a comment means nothing in -c, but would in bytes
+            result = _main_code(source.encode(), "<string>", options, cached=False)
+        except (SyntaxError, ValueError):
+            result = compile(source, "<string>", "exec", dont_inherit=True)
         if sys.version_info >= (3, 13):
             import linecache
 
-            # As 3.13 does itself, so that tracebacks show the lines of -c; 3.13.0 goes by name, later ones by code.
+            # As 3.13 does itself, so that tracebacks show the lines of -c; 3.13.0 by name, later ones by code.
             key = result if hasattr(linecache, "_interactive_cache") else "<string>"
             linecache._register_code(key, source, "<string>")  # type: ignore[attr-defined]
         return result
@@ -166,10 +172,24 @@ def prepare(options: Options) -> None:
     hook.install(include=options.include, exclude=options.exclude, options=options)
 
 
-def _set_path0(entry: str) -> None:
+def _set_path0(entry: str, always: bool = False) -> None:
     """Replace the folder that Python put in front of sys.path for our own start by the program's."""
-    if not getattr(sys.flags, "safe_path", sys.flags.isolated):
-        sys.path[:1] = [entry]
+    safe = getattr(sys.flags, "safe_path", sys.flags.isolated)
+    if always or not safe:
+        sys.path[: 0 if safe else 1] = [entry]
+
+
+def _folder(script: str) -> str:
+    """The folder of the script that goes into sys.path, with links resolved as far as they lead anywhere."""
+    try:
+        script = os.path.join(os.path.dirname(script), os.readlink(script))
+    except OSError:
+        pass  # not a link
+    try:
+        script = os.path.realpath(script, strict=True)
+    except OSError:
+        pass  # such as /proc/self/fd/0, a pipe
+    return os.path.dirname(script)
 
 
 def _importer(path: str) -> Any:
@@ -245,6 +265,8 @@ def _run_as_main(name: str, alter_argv: bool, options: Options) -> int:
     """Run a module through `runpy`, as ``python -m`` does: a traceback shows its frames there."""
     import runpy
 
+    from minpy.transform import hook
+
     original = runpy._get_module_details  # type: ignore[attr-defined]
     depth = 0
 
@@ -254,8 +276,18 @@ def _run_as_main(name: str, alter_argv: bool, options: Options) -> int:
         depth += 1
         try:
             name, spec, code = original(mod_name, error)
+        except (SyntaxError, ValueError) as failure:
+            if depth > 1 or _ran_code(failure.__traceback__):
+                raise
+            # Once more without the hook, so that what Python's own loader says carries its own frames.
+            found = None
+        else:
+            found = name, spec, code
         finally:
             depth -= 1
+        if found is None:
+            hook.uninstall()
+            return original(mod_name, error)
         if depth == 0:
             runpy._get_module_details = original  # type: ignore[attr-defined]
             code = _module_code(name, spec, code, options)
@@ -273,7 +305,22 @@ def _run_as_main(name: str, alter_argv: bool, options: Options) -> int:
         failure = error
     finally:
         runpy._get_module_details = original  # type: ignore[attr-defined]
-    return uncaught.report(failure)
+    try:
+        return uncaught.report(failure)
+    finally:
+        del failure  # see _run
+
+
+def _ran_code(traceback: TracebackType | None) -> bool:
+    """Whether the error came up through the code of a module, which must not run again."""
+    while traceback is not None:
+        if (
+            traceback.tb_frame.f_code.co_name == "<module>"
+            and "runpy" not in traceback.tb_frame.f_code.co_filename
+        ):
+            return True
+        traceback = traceback.tb_next
+    return False
 
 
 def _module_code(name: str, spec: Any, code: CodeType, options: Options) -> CodeType:
@@ -314,13 +361,15 @@ def _run(get_code: Any, main: ModuleType, flush: bool) -> int:
         status = 1
     if status:
         status = uncaught.report(failure)
+        # The program's frames lead back to this one: it must not keep them when the interpreter lets go.
+        del failure
     main.__dict__.pop("__file__", None)
     main.__dict__.pop("__cached__", None)
     return status
 
 
 def _flush() -> None:
-    # As Python does between running a script and printing its traceback; a failure shows up at exit, as there.
+    # As Python does between running a script and printing its traceback; a failure shows at exit, as there.
     for stream in (sys.stderr, sys.stdout):
         try:
             stream.flush()

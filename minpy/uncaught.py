@@ -15,6 +15,7 @@ OURS: set[CodeType] = set()
 # -vv: someone who looks for an error in MinPy wants its frames.
 keep_ours = False
 
+_GONE = object()
 _default_excepthook = sys.__excepthook__
 
 
@@ -22,13 +23,13 @@ def report(error: BaseException) -> int:
     """Print an uncaught exception through ``sys.excepthook``, as the interpreter does; return the status."""
     if not keep_ours:
         peel(error)
-    hook = getattr(sys, "excepthook", None)
+    hook = getattr(sys, "excepthook", _GONE)
     sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__
     if sys.version_info >= (3, 12):
         sys.last_exc = error
     second = None
     try:
-        if hook is None:
+        if hook is _GONE:
             sys.stderr.write("sys.excepthook is missing\n")
             _default_excepthook(type(error), error, error.__traceback__)
         else:
@@ -59,7 +60,7 @@ class _AlreadyPrinted:
         self.hook, self.error, self.traceback = hook, error, traceback
 
     def __call__(self, kind: Any, error: BaseException, traceback: TracebackType | None) -> None:
-        if self.hook is None:
+        if self.hook is _GONE:
             del sys.excepthook
         else:
             sys.excepthook = self.hook
@@ -93,6 +94,8 @@ def _without_ours(traceback: TracebackType | None) -> TracebackType | None:
         if not (code in OURS or code.co_filename.startswith(_HERE)):
             entries.append(traceback)
         traceback = traceback.tb_next
-    for entry, following in zip(entries, [*entries[1:], None], strict=True):
-        entry.tb_next = following
-    return entries[0] if entries else None
+    first = None
+    for entry in reversed(entries):
+        entry.tb_next = first
+        first = entry
+    return first

@@ -48,8 +48,8 @@ class CostModel:
     Attributes
     ----------
     points : mapping
-        ``points[backend][op_class]``: measured ``(size, microseconds)`` pairs by increasing size. The back ends
-        are ``"numpy"``, ``"mxnet-cpu"`` and ``"mxnet-gpu"``, as far as they were there.
+        ``points[backend][op_class]``: measured ``(size, microseconds)`` pairs by size. The back ends are
+        ``"numpy"``, ``"mxnet-cpu"`` and ``"mxnet-gpu"``, as far as they were there.
     measured : bool
         Whether the figures come from this machine; else they are the built-in ones.
     machine : mapping
@@ -113,8 +113,8 @@ class CostModel:
 
 
 # Measured on a 2-core x86-64 machine, NumPy 1.26, MXNet 1.9.1: used until `minpy doctor --calibrate`.
-# "mxnet-gpu" was not measured: it is 15 µs a launch, 200 GB/s of memory, 10 GB/s of bus, and the product 11 times faster
-# than NumPy's that the original project reported; rough, and on the side of staying with NumPy.
+# "mxnet-gpu" was not measured: it is 15 µs a launch, 200 GB/s of memory, 10 GB/s of bus, a product 11 times
+# faster than NumPy's, as the original project reported; rough, and on the side of staying with NumPy.
 BUILT_IN = CostModel(
     {
         "numpy": {
@@ -394,11 +394,20 @@ def load() -> CostModel:
     try:
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
-        if data["machine"] != machine():
-            return BUILT_IN
-        return CostModel(_checked(data["points"]), True, data["machine"])
+        return from_json(data) if data["machine"] == machine() else BUILT_IN
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return BUILT_IN
+
+
+def from_json(data: Mapping[str, Any]) -> CostModel:
+    """The model that `save` wrote.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError, AttributeError
+        If `data` is anything else.
+    """
+    return CostModel(_checked(data["points"]), True, data["machine"])
 
 
 def _checked(points: object) -> Table:
@@ -422,4 +431,5 @@ def _checked(points: object) -> Table:
 
 if __name__ == "__main__":
     # For `minpy doctor`: in a process of its own, so that a library that crashes takes only this one along.
-    json.dump(calibrate(sys.argv[1:] or None).points, sys.stdout)
+    found = calibrate(sys.argv[1:] or None)
+    print("\n" + json.dumps({"machine": found.machine, "points": found.points}))

@@ -1,0 +1,164 @@
+"""The report of ``minpy doctor`` for people: plain lines, or tables where standard output is a terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+Rows = list[tuple[str, str]]
+
+
+def render(report: dict[str, Any]) -> None:
+    """Print the report of `minpy.doctor.examine` to standard output."""
+    sections = [
+        ("Versions", _versions(report)),
+        ("MXNet", _mxnet(report["mxnet"])),
+        ("GPUs", _gpus(report["gpus"])),
+        ("Cache", _cache(report["cache"])),
+        ("Threads", _threads(report["threads"])),
+        ("Hook", _hook(report["hook"], report["options"])),
+    ]
+    title = "Cost model: " + (
+        "measured on this machine"
+        if report["cost"]["measured"]
+        else "built in (`minpy doctor --calibrate` measures)"
+    )
+    table = _cost(report["cost"])
+    closing = [f"problem: {p['what']}\n   repair: {p['repair']}" for p in report["problems"]] or [
+        "no problems found"
+    ]
+    if sys.stdout.isatty():
+        _render_rich(sections, title, table, closing)
+    else:
+        _render_plain(sections, title, table, closing)
+
+
+def _render_plain(
+    sections: list[tuple[str, Rows]], title: str, table: list[list[str]], closing: list[str]
+) -> None:
+    lines = []
+    for name, rows in sections:
+        lines.append(name)
+        width = max(len(label) for label, _ in rows)
+        lines += [f"  {label:<{width}}  {value}".rstrip() for label, value in rows]
+        lines.append("")
+    lines.append(title)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        first, *others = (
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  " + "  ".join([first, *others]).rstrip())
+    lines += ["", *closing]
+    print("\n".join(lines))
+
+
+def _render_rich(
+    sections: list[tuple[str, Rows]], title: str, table: list[list[str]], closing: list[str]
+) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    for name, rows in sections:
+        grid = Table(title=name, title_justify="left", title_style="bold", show_header=False, box=None)
+        for label, value in rows:
+            grid.add_row(Text("  " + label), Text(value))
+        console.print(grid)
+    costs = Table(title=title, title_justify="left", title_style="bold")
+    for place, heading in enumerate(table[0]):
+        costs.add_column(heading, justify="right" if place else "left")
+    for row in table[1:]:
+        costs.add_row(*row)
+    console.print(costs)
+    for line in closing:
+        console.print(Text(line, style="bold red" if line.startswith("problem") else "green"))
+
+
+def _versions(report: dict[str, Any]) -> Rows:
+    rows = [("python", f"{report['python']['version']}  {report['python']['executable']}")]
+    rows += [(name, version or "not installed") for name, version in report["packages"].items()]
+    return rows
+
+
+def _mxnet(mxnet: dict[str, Any]) -> Rows:
+    rows = [("installed", ", ".join(mxnet["distributions"]) or "no")]
+    if mxnet["state"] == "loads":
+        rows.append(("loads", f"yes, MXNet {mxnet['version']} in {mxnet['seconds']:.1f} s"))
+    else:
+        rows.append(("loads", "no"))
+    if mxnet["reason"]:
+        rows.append(("why" if mxnet["state"] != "loads" else "but", mxnet["reason"]))
+    if mxnet["repair"]:
+        rows.append(("repair" if mxnet["state"] == "broken" else "to change it", mxnet["repair"]))
+    return rows
+
+
+def _gpus(gpus: dict[str, Any]) -> Rows:
+    rows = [("driver", gpus["driver"] or gpus["reason"])]
+    if gpus["driver"] and gpus["reason"]:
+        rows.append(("none", gpus["reason"]))
+    for device in gpus["devices"]:
+        verdict = (
+            "MXNet 1.9.1 can drive it" if device["mxnet"] else "no MXNet 1.9.1 has code for it; NumPy is used"
+        )
+        memory = f"{device['memory_bytes'] / 2**30:.0f} GiB"
+        rows.append(
+            (
+                f"gpu:{device['index']}",
+                f"{device['name']}, capability {device['capability']}, {memory}: {verdict}",
+            )
+        )
+    return rows
+
+
+def _cache(cache: dict[str, Any]) -> Rows:
+    if not cache["bytecode"]:
+        return [
+            (
+                "bytecode",
+                "no folder for it (HOME is not set; MINPY_CACHE_DIR names one): programs run uncached",
+            )
+        ]
+    size = f"{cache['files']} files, {cache['bytes'] / 1e6:.1f} MB"
+    rows = [("bytecode", f"{cache['bytecode']}  ({size})"), ("calibration", cache["calibration"])]
+    if not cache["writable"]:
+        rows.append(
+            ("note", "the folder cannot be written: programs run uncached (MINPY_CACHE_DIR names another)")
+        )
+    return rows
+
+
+def _threads(threads: dict[str, Any]) -> Rows:
+    rows = [("cores", f"{threads['cores']}, of which this process may use {threads['usable']}")]
+    rows += list(threads["variables"].items()) or [
+        ("variables", "none set (`minpy run --threads N` sets them)")
+    ]
+    return rows
+
+
+def _hook(hook: dict[str, Any], options: dict[str, str]) -> Rows:
+    rows = [
+        ("in this process", "installed" if hook["installed"] else "not installed (`minpy run` installs it)")
+    ]
+    if hook["startup_file"]:
+        rows.append(("in children", f"inherited through MINPY_ACTIVE=1 and {hook['startup_file']}"))
+    else:
+        rows.append(
+            ("in children", "forks only: zz_minpy_startup.pth is not beside the packages (reinstall minpy)")
+        )
+    rows.append(("options", " ".join(f"{name}={value}" for name, value in options.items()) or "defaults"))
+    return rows
+
+
+def _cost(cost: dict[str, Any]) -> list[list[str]]:
+    backends = list(dict.fromkeys(name for row in cost["rows"] for name in row["microseconds"]))
+    table = [["class", "elements", *(f"{name} µs" for name in backends), "fastest, copies aside"]]
+    for row in cost["rows"]:
+        times = [
+            f"{row['microseconds'][name]:.1f}" if name in row["microseconds"] else "" for name in backends
+        ]
+        table.append([row["class"], f"{row['elements']:,}", *times, row["fastest"] or ""])
+    return table

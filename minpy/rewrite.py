@@ -81,6 +81,7 @@ class _File:
         self.text, self.encoding = _decode(self.data, path)
         self.new_text = self.text
         self.edits: list[Any] = []
+        self.notes: list[Any] = []
         self.failure = ""
         try:
             plan = rewriter.plan(self.text, options, door="routed", filename=path)
@@ -88,6 +89,7 @@ class _File:
             self.reason = self.failure = str(error)
             return
         self.reason = plan.reason
+        self.notes = list(plan.notes)
         if not plan.is_empty:
             self.edits = list(plan.edits)
             self.new_text = plan.apply()
@@ -106,6 +108,10 @@ def _decode(data: bytes, path: str) -> tuple[str, str]:
             compile(data, path, "exec", dont_inherit=True)
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         text = data.decode(encoding)
+    except SyntaxError as error:
+        if error.filename is None:  # of null bytes, some Pythons do not say in which file
+            raise _BadInput(f"{path} is not Python source: {error}") from None
+        raise
     except ValueError as error:  # null bytes, for one; UnicodeDecodeError is one too
         raise _BadInput(f"{path} is not Python source: {error}") from None
     except (RecursionError, MemoryError):
@@ -302,17 +308,21 @@ def _diff(file: _File) -> str:
 
 
 def _explain(file: _File, tree: bool) -> None:
-    if not file.edits:
-        print(f"{file.path}: left alone: {file.reason or 'nothing to rewrite'}")
-        return
+    lines = []
     for edit in file.edits:
-        above = file.text[: edit.start].replace("\r\n", "\n").replace("\r", "\n")
-        line, column = above.count("\n") + 1, len(above) - above.rfind("\n")
         before = file.text[edit.start : edit.end]
-        change = f"{before} -> {edit.text}" if before else f"insert {edit.text}"
-        print(f"{file.path}:{line}:{column}: {change}  ({edit.reason})")
+        change = f"`{before}` -> `{edit.text}`" if before else f"insert `{edit.text}`"
+        lines.append((edit.start, f"{change}  ({edit.reason})"))
+    for note in file.notes:
+        lines.append((note.start, f"left alone: {note.reason}"))
+    if not file.edits:
+        _print(f"{file.path}: left alone: {file.reason or 'nothing to rewrite'}\n", file.encoding)
+    for offset, text in sorted(lines, key=lambda line: line[0]):
+        above = file.text[:offset].replace("\r\n", "\n").replace("\r", "\n")
+        place = f"{above.count(chr(10)) + 1}:{len(above) - above.rfind(chr(10))}"
+        _print(f"{file.path}:{place}: {text}\n", file.encoding)
     if tree:
-        print(tree_dump(file.new_text))
+        _print(tree_dump(file.new_text) + "\n", file.encoding)
 
 
 def tree_dump(text: str) -> str:

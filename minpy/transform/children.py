@@ -17,6 +17,7 @@ from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 from typing import Any
 
+from minpy.errors import RewriteError
 from minpy.options import ACTIVE, Options, to_environ
 from minpy.transform.cache import MAGIC_NUMBER
 
@@ -100,18 +101,19 @@ class _MainScript:
 
     def __init__(self, options: Options) -> None:
         self.path = sys.argv[0]
+        self.full = os.path.join(os.getcwd(), self.path)  # as Python asks, and as the runner names the code
         self.options = options
 
     def hook(self, path: str) -> _MainScript:
         """Accept the main script, once."""
-        if path != self.path or not self._is_ours():
+        if path not in (self.path, self.full) or not self._is_ours():
             raise ImportError("not the main script")
         return self
 
     def _is_ours(self) -> bool:
         sys.path_hooks.remove(self.hook)
         source = _regular_source(self.path)
-        if source is None or b"numpy" not in source:
+        if source is None:
             return False
         from dataclasses import replace
 
@@ -120,20 +122,26 @@ class _MainScript:
 
         if Filter(self.options.include, self.options.exclude).why_not("__main__", self.path):
             return False
-        full = os.path.join(os.getcwd(), self.path)
         try:
-            # Under the name and options that the runner will ask for, so that it finds it in the cache.
-            return build.entry_for(source, full, replace(self.options, verbose=0), "__main__").edits > 0
+            # Under the name by which the runner will look for it in the cache; it will report then.
+            entry = build.entry_for(source, self.full, replace(self.options, verbose=0), "__main__")
         except SyntaxError:
             return False  # Python says it in its own words
+        except RewriteError:
+            return True  # strict: the runner says it
+        if not entry.edits and self.options.verbose:
+            build.say(f"left alone __main__: {entry.reason}")
+        return entry.edits > 0
 
     def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:
         """Stand for the package's ``__main__``."""
-        return ModuleSpec(fullname, self, origin=self.path) if fullname == "__main__" else None
+        return ModuleSpec(fullname, self, origin=self.full) if fullname == "__main__" else None
 
     def get_code(self, fullname: str) -> CodeType:
         """The line that hands over to the runner."""
-        sys.path_importer_cache.pop(self.path, None)
+        for path in (self.path, self.full):
+            if path in sys.path_importer_cache:
+                sys.path_importer_cache[path] = None  # what Python notes of a script
         global _main_script
         _main_script = self
         text = "from minpy.transform.children import run_main_script; run_main_script()"

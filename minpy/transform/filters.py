@@ -84,9 +84,7 @@ class Filter:
 def _matches(text: str, pattern: str) -> bool:
     if not any(sign in pattern for sign in "*?["):
         return text == pattern
-    from fnmatch import fnmatchcase  # brings the module re along: only where a pattern needs it
-
-    return fnmatchcase(text, pattern)
+    return sys.modules["fnmatch"].fnmatchcase(text, pattern)
 
 
 def _in_packages(path: str) -> bool:
@@ -96,6 +94,10 @@ def _in_packages(path: str) -> bool:
 
 class _Patterns:
     def __init__(self, patterns: tuple[str, ...]) -> None:
+        if patterns:
+            # Now: an import while the hook asks a filter would ask the filter again. And only now, because it
+            # brings the module re along, which a child process that computes nothing can do without.
+            import fnmatch  # noqa: F401
         self._names = [pattern for pattern in patterns if not is_path_pattern(pattern)]
         self._paths = []
         for pattern in patterns:

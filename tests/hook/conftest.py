@@ -49,6 +49,11 @@ def write(folder: Path, files: dict[str, str]) -> Path:
     return folder
 
 
+@pytest.fixture(name="write")
+def _write() -> Callable[[Path, dict[str, str]], Path]:
+    return write
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Callable[[dict[str, str]], Path]:
     """Write modules into a folder that is on sys.path."""

@@ -103,6 +103,12 @@ def test_a_path_pattern_holds_through_symbolic_links(tmp_path: Path) -> None:
             assert Filter(exclude=[f"{tmp_path}/{pattern}/"]).why_not("m", str(tmp_path / met / "m.py"))
 
 
+def test_a_pattern_does_not_import_while_the_hook_is_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = Filter(exclude=["some*", "src/*.py"])
+    monkeypatch.setattr("builtins.__import__", None)
+    assert chosen.why_not("something", "/x.py") and not chosen.why_not("other", "/x.py")
+
+
 @pytest.mark.parametrize("name", ["minpy", "minpy.transform.hook", "numpy", "numpy.linalg", "libcst"])
 def test_what_rewriting_stands_on_cannot_be_included(name: str, tmp_path: Path) -> None:
     everything = Filter(include=["*", f"{tmp_path}/"])

@@ -3,11 +3,13 @@
 FAMILIES = (
     "elementwise",
     "logic",
+    "functions",
     "reduce",
     "create",
     "shape",
     "join",
     "index",
+    "inplace",
     "sorting",
     "linalg",
     "fft",

@@ -19,14 +19,24 @@ def two(left: Callable[..., Any] | None, right: Callable[..., Any] | None) -> tu
     """The column of a function of two operands: ``rule(g, ans, x, y)`` each."""
 
     def swallow(rule: Callable[..., Any] | None) -> Any:
-        return None if rule is None else lambda g, ans, x, y, *rest, **kwargs: rule(g, ans, x, y)
+        if rule is None:
+            return None
+        return lambda g, ans, x, y, *rest, **kwargs: rule(g, ans, as_array(x), as_array(y))
 
     return (swallow(left), swallow(right))
+
+
+def as_array(x: Any) -> Any:
+    """A list operand as the array that NumPy makes of it; everything else as it is."""
+    return np.asarray(x) if type(x) in (list, tuple) else x
 
 
 def nothing(*args: Any, **kwargs: Any) -> None:
     """The rule of an operand on which the result depends piecewise constantly."""
     return None
+
+
+nothing.exercised = False  # type: ignore[attr-defined]
 
 
 def divide(g: Any, d: Any) -> Any:

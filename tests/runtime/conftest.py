@@ -1,0 +1,20 @@
+"""Tests marked ``mxnet`` are skipped where MXNet cannot be imported (a Python or NumPy too new for it)."""
+
+from __future__ import annotations
+
+import pytest
+
+from minpy.errors import DeviceError
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    marked = [item for item in items if item.get_closest_marker("mxnet")]
+    if not marked:
+        return
+    from minpy.runtime.backends import mxnet
+
+    try:
+        mxnet.load()
+    except DeviceError as error:
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=str(error)))

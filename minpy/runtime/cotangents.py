@@ -67,7 +67,7 @@ def accumulate(tape: Any, operand: Any, g: Any, touched: set[Storage]) -> None:
             storage.owned = False
         return
     _own(storage, like=g)
-    _add_into(_region(storage, view), g)
+    _add_into(_region(storage, view), -g if _imaginary(storage, view) else g)
 
 
 def fit(g: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
@@ -103,7 +103,8 @@ def take(operand: Array) -> Any:
     if arrays.covers(operand.view, storage.host):
         return storage.cotangent
     _own(storage, like=storage.cotangent)
-    return _region(storage, operand.view).copy()
+    g = _region(storage, operand.view)
+    return -g if _imaginary(storage, operand.view) else g.copy()
 
 
 def cut(target: Array, index: Any) -> Any:
@@ -115,11 +116,12 @@ def cut(target: Array, index: Any) -> Any:
         return g
     _own(storage, like=storage.cotangent)
     region = _region(storage, target.view)
+    sign = -1 if _imaginary(storage, target.view) else 1
     if index is None:
-        g = region.copy()
+        g = sign * region.copy()
         region[...] = 0
         return g
-    g = region[index]
+    g = sign * region[index]
     last = _last_writers(target.view.shape, index)
     if last is not None:
         g = g * last
@@ -136,6 +138,16 @@ def _last_writers(shape: tuple[int, ...], index: Any) -> np.ndarray | None:
     order = np.arange(place[index].size).reshape(place[index].shape)
     place[index] = order
     return place[index] == order
+
+
+def _imaginary(storage: Storage, view: np.ndarray) -> bool:
+    """Whether `view` is of the imaginary parts of a complex buffer: their cotangents carry the opposite sign in the buffer,
+    because the cotangent of ``z = a + ib`` is ``dL/da - i dL/db`` (no conjugation in the rules)."""
+    host = storage.host
+    if host.dtype.kind != "c" or view.dtype.kind == "c":
+        return False
+    offset = view.__array_interface__["data"][0] - host.__array_interface__["data"][0]
+    return offset % host.itemsize != 0
 
 
 def _own(storage: Storage, like: Any) -> None:

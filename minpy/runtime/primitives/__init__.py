@@ -11,6 +11,7 @@ FAMILIES = (
     "index",
     "inplace",
     "sorting",
+    "products",
     "linalg",
     "fft",
     "random",

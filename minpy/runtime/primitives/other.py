@@ -1,16 +1,299 @@
-"""Rows: other."""
+"""What is in no other family: questions about shapes and dtypes, text, comparison of whole arrays, polynomials, bits."""
 
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minpy.runtime.primitives.moves import apply, cases, rows
 from minpy.runtime.primitives.table import row
 
-for _name in (
-    "shape",
-    "ndim",
-    "size",
-    "result_type",
+_HOST = "an answer for the program, not array work"
+_BITS = "MXNet has no such operator"
+
+# ----- shapes and dtypes ------------------------------------------------------------------------------------
+
+_ask = cases(
+    lambda a: (a(2, 3),),
+    lambda a: (a(),),
+    lambda a: (a()[()],),
+    lambda a: ([a(2), a(2)],),
+    lambda a: (a(0, 2).T,),
+)
+rows(
+    "shape ndim size iscomplexobj isrealobj isfortran",
+    geometry=True,
+    mxnet=_HOST,
+    samples=cases(lambda a: (a(2, 3),), lambda a: (a(0, 2).T,)),
+)
+rows(
+    "result_type common_type",
+    geometry=True,
+    mxnet=_HOST,
+    samples=cases(
+        lambda a: (a(2), a(3)),
+    ),
+)
+row(
     "can_cast",
-    "may_share_memory",
-    "shares_memory",
-    "iscomplexobj",
-    "isrealobj",
-):
-    row(_name, geometry=True)
+    geometry=True,
+    mxnet=_HOST,
+    samples=cases(lambda a: (a(2), np.float32), lambda a: (np.int8, a.dtype)),
+)
+row("min_scalar_type", flat=True, mxnet=_HOST, samples=cases(lambda a: (a(2),), lambda a: (a()[()],)))
+rows(
+    "may_share_memory shares_memory",
+    geometry=True,
+    mxnet=_HOST,
+    samples=cases(lambda a: (a(2), a(2)), lambda a: (lambda x: (x, x[::-1]))(a(3))),
+)
+row(
+    "broadcast_shapes",
+    geometry=True,
+    mxnet=_HOST,
+    samples=cases(lambda a: ((2, 1), (3,)), lambda a: ((2,), (3,))),
+)
+rows("byte_bounds", geometry=True, mxnet=_HOST)
+rows("iterable isscalar", flat=True, mxnet=_HOST, samples=cases(lambda a: (a(2),), lambda a: (a()[()],)))
+
+# ----- text and files ---------------------------------------------------------------------------------------
+
+_text = cases(lambda a: (a(2, 3),), lambda a: (a(),), lambda a: (a(0),))
+rows("array_repr array_str array2string", flat=True, mxnet=_HOST, samples=_text)
+rows(
+    "format_float_positional format_float_scientific",
+    flat=True,
+    mxnet=_HOST,
+    samples=cases(lambda a: (1.5,), lambda a: [(2.25,), {"precision": 1}]),
+)
+rows("base_repr binary_repr", flat=True, mxnet=_HOST, samples=cases(lambda a: (5,), lambda a: (-3,)))
+rows("save savez savez_compressed savetxt", flat=True, mxnet="files are the host's")
+
+# ----- whole arrays compared --------------------------------------------------------------------------------
+
+_pairs = cases(
+    lambda a: (a(2, 3), a(2, 3)),
+    lambda a: (lambda x: (x, x.copy()))(a(3)),
+    lambda a: (a(3), a(1)),
+    lambda a: (a(2), a(3)),
+    lambda a: (np.array([1.0, np.nan, np.inf]), np.array([1.0, np.nan, np.inf])),
+)
+rows(
+    "array_equal array_equiv allclose isclose",
+    cost="reduce",
+    flat=True,
+    mxnet="an answer for the program: NumPy's own tests",
+    samples=_pairs,
+)
+
+# ----- functions of the program over arrays -----------------------------------------------------------------
+
+
+def _along_axis(func1d: Any, axis: Any, arr: Any, *args: Any, **kwargs: Any) -> Any:
+    lines = np.moveaxis(arr, axis, -1)
+    places = list(np.ndindex(np.shape(lines)[:-1]))
+    results = [func1d(lines[place], *args, **kwargs) for place in places]
+    whole = np.reshape(np.stack([_as_array(r) for r in results]), np.shape(lines)[:-1] + np.shape(results[0]))
+    count = np.ndim(results[0])
+    first = np.ndim(lines) - 1
+    axis = axis % np.ndim(arr)
+    return np.moveaxis(whole, tuple(range(first, first + count)), tuple(range(axis, axis + count)))
+
+
+def _as_array(value: Any) -> Any:
+    return apply("array", value) if type(value) in (list, tuple) else value
+
+
+def _over_axes(func: Any, a: Any, axes: Any) -> Any:
+    for axis in np.atleast_1d(axes):
+        result = func(a, int(axis) % np.ndim(a))
+        a = result if np.ndim(result) == np.ndim(a) else np.expand_dims(result, int(axis) % np.ndim(a))
+    return a
+
+
+row(
+    "apply_along_axis",
+    mxnet="the program's function decides",
+    compose=_along_axis,
+    samples=cases(
+        lambda a: (np.sum, 0, a(2, 3)),
+        lambda a: (lambda v: v[::-1] * 2, 1, a(2, 3)),
+        lambda a: (lambda v: np.outer(v, v), -1, a(2, 3)),
+        lambda a: (np.sum, 2, a(2, 3)),
+    ),
+)
+row(
+    "apply_over_axes",
+    mxnet="the program's function decides",
+    compose=_over_axes,
+    samples=cases(lambda a: (np.sum, a(2, 3, 2), [0, 2]), lambda a: (np.sum, a(2, 3), 1)),
+)
+
+# ----- polynomials ------------------------------------------------------------------------------------------
+
+_POLY = "a few coefficients: nothing for a device to do"
+
+
+def _polyval(p: Any, x: Any) -> Any:
+    p, y = _as_array(p), np.zeros_like(_as_array(x))
+    for c in p:
+        y = y * x + c
+    return y
+
+
+def _padded(a1: Any, a2: Any) -> tuple[Any, Any]:
+    a1, a2 = np.atleast_1d(_as_array(a1)), np.atleast_1d(_as_array(a2))
+    gap = len(a2) - len(a1)
+    zeros = np.zeros(abs(gap), (a1 if gap > 0 else a2).dtype)
+    if gap > 0:
+        return np.concatenate((zeros, a1)), a2
+    return (a1, np.concatenate((zeros, a2))) if gap else (a1, a2)
+
+
+def _polyder(p: Any, m: int = 1) -> Any:
+    p = _as_array(p)
+    for _ in range(m):
+        n = len(p) - 1
+        p = p[:-1] * np.arange(n, 0, -1) if n > 0 else p[:0]
+    return p
+
+
+def _polyint(p: Any, m: int = 1, k: Any = None) -> Any:
+    p = _as_array(p)
+    constants = np.zeros(m) if k is None else k
+    constants = np.broadcast_to(constants, (m,)) if np.size(constants) == 1 else constants
+    for i in range(m):
+        p = np.concatenate((p / np.arange(len(p), 0, -1), np.reshape(constants[i], (1,))))
+    return p
+
+
+def _polymul(a1: Any, a2: Any) -> Any:
+    return np.convolve(np.atleast_1d(_as_array(a1)), np.atleast_1d(_as_array(a2)))
+
+
+def _poly(seq_of_zeros: Any) -> Any:
+    roots = np.atleast_1d(_as_array(seq_of_zeros))
+    if np.ndim(roots) == 2:
+        roots = np.linalg.eigvals(roots)
+    p = np.ones(1, roots.dtype)
+    for root in roots:
+        p = np.convolve(p, np.stack((np.ones((), roots.dtype), -root)))
+    return np.real(p) if _paired(roots) else p
+
+
+def _paired(roots: Any) -> bool:
+    """Whether complex roots come in conjugate pairs: their polynomial is real."""
+    from minpy.runtime.primitives.moves import plain
+
+    values = np.asarray(plain(roots))
+    return values.dtype.kind == "c" and bool(np.all(np.sort(values) == np.sort(values.conj())))
+
+
+def _roots(p: Any) -> Any:
+    from minpy.runtime.primitives.moves import plain
+
+    p = _as_array(p)
+    nonzero = np.flatnonzero(plain(p))
+    if not len(nonzero):
+        return np.array([])
+    trailing = len(p) - int(nonzero[-1]) - 1
+    p = p[int(nonzero[0]) : int(nonzero[-1]) + 1]
+    n = len(p)
+    if n < 2:
+        return np.zeros(trailing)
+    first = np.reshape(-p[1:] / p[0], (1, n - 1))
+    companion = np.concatenate((first, np.eye(n - 2, n - 1)))
+    found = np.linalg.eigvals(companion)
+    return np.concatenate((found, np.zeros(trailing, found.dtype)))
+
+
+def _polyfit(
+    x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False
+) -> Any:
+    from minpy.errors import GradientError
+
+    if full or cov:
+        raise GradientError(
+            "polyfit has a derivative for its coefficients only: call it without full= and cov="
+        )
+    x, y = _as_array(x) + 0.0, _as_array(y) + 0.0
+    lhs, rhs = np.vander(x, int(deg) + 1), y
+    if w is not None:
+        w = _as_array(w)
+        lhs = lhs * np.expand_dims(w, -1)
+        rhs = rhs * np.expand_dims(w, -1) if np.ndim(rhs) == 2 else rhs * w
+    scale = np.sqrt(np.sum(lhs * lhs, axis=0))
+    c = np.linalg.lstsq(lhs / scale, rhs, len(x) * np.finfo(x.dtype).eps if rcond is None else rcond)[0]
+    return np.transpose(np.transpose(c) / scale)
+
+
+row(
+    "polyval",
+    cost="arith",
+    mxnet=_POLY,
+    compose=_polyval,
+    samples=cases(lambda a: (a(3), a(4)), lambda a: (a(3), 2.0), lambda a: ([1, 0, 2], a(2, 2))),
+)
+_two = cases(lambda a: (a(3), a(2)), lambda a: (a(2), a(2)), lambda a: ([1, 2], a(3)))
+row("polyadd", cost="arith", mxnet=_POLY, compose=lambda a1, a2: np.add(*_padded(a1, a2)), samples=_two)
+row("polysub", cost="arith", mxnet=_POLY, compose=lambda a1, a2: np.subtract(*_padded(a1, a2)), samples=_two)
+row("polymul", cost="arith", mxnet=_POLY, compose=_polymul, samples=_two)
+row(
+    "polydiv",
+    cost="arith",
+    mxnet=_POLY,
+    samples=cases(lambda a: (np.array([1.0, 3.0, 2.0]), np.array([1.0, 1.0]))),
+)
+row(
+    "polyder",
+    cost="arith",
+    mxnet=_POLY,
+    compose=_polyder,
+    samples=cases(lambda a: (a(4),), lambda a: (a(4), 2), lambda a: (a(2), 3)),
+)
+row(
+    "polyint",
+    cost="arith",
+    mxnet=_POLY,
+    compose=_polyint,
+    samples=cases(lambda a: (a(3),), lambda a: (a(3), 2, [1, 2])),
+)
+row("poly", cost="arith", mxnet=_POLY, compose=_poly, samples=cases(lambda a: (a(3),), lambda a: ([1, 2],)))
+row(
+    "roots",
+    cost="solve",
+    mxnet=_POLY,
+    compose=_roots,
+    samples=cases(lambda a: (np.array([2.0, -3.0, 1.0]),), lambda a: ([0, 1, -3, 2, 0],)),
+)
+row(
+    "polyfit",
+    cost="solve",
+    mxnet=_POLY,
+    compose=_polyfit,
+    samples=cases(
+        lambda a: (np.arange(6.0), a.rng.standard_normal(6), 2),
+        lambda a: [(np.arange(5.0), a.rng.standard_normal((5, 2)), 1), {"w": np.arange(1.0, 6.0)}],
+    ),
+)
+
+# ----- bits and text bytes ----------------------------------------------------------------------------------
+
+row(
+    "packbits",
+    flat=True,
+    mxnet=_BITS,
+    samples=cases(
+        lambda a: (np.array([[1, 0, 1], [0, 1, 1]], np.uint8),),
+        lambda a: [(np.array([True, False]),), {"axis": 0, "bitorder": "little"}],
+    ),
+)
+row(
+    "unpackbits",
+    flat=True,
+    mxnet=_BITS,
+    samples=cases(
+        lambda a: (np.array([[7], [129]], np.uint8),), lambda a: [(np.array([3], np.uint8),), {"count": 5}]
+    ),
+)

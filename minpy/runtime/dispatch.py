@@ -205,7 +205,7 @@ def _wrap(value: Any, device: Any, traced: bool, args: tuple) -> Any:
     """A NumPy result as `Array`, where something must be remembered about it."""
     kind = type(value)
     if kind is np.ndarray:
-        if value.dtype.kind not in "biufc" or (value.base is not None and _is_view_of(value, args)):
+        if value.dtype.kind not in "biufc" or _is_view_of(value, args):
             return value
         return Array(value, Storage(value, device if traced or device is None else device))
     if traced and isinstance(value, np.generic) and value.dtype.kind in "biufc":
@@ -219,9 +219,16 @@ def _wrap(value: Any, device: Any, traced: bool, args: tuple) -> Any:
 
 
 def _is_view_of(value: np.ndarray, args: tuple) -> bool:
-    # A view of a plain array stays plain: both names must see later writes.
+    # A plain array, or a view of one, stays plain: both names must see later writes.
     return any(
-        isinstance(a, np.ndarray) and type(a) is not Array and np.may_share_memory(value, a) for a in args
+        value is a
+        or (
+            value.base is not None
+            and isinstance(a, np.ndarray)
+            and type(a) is not Array
+            and np.may_share_memory(value, a)
+        )
+        for a in args
     )
 
 

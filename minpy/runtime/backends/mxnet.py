@@ -188,6 +188,8 @@ class MXNetDevice:
         if not arrays and not primitive.creates:
             return "MP103 no array operand"
         for array in arrays:
+            if type(array) is not np.ndarray and not hasattr(array, "storage"):
+                return f"an operand is a {type(array).__name__}: a subclass with a meaning of its own"
             if array.dtype.name not in kernel.dtypes:
                 what = (
                     "MXNet has no dtype"
@@ -204,6 +206,8 @@ class MXNetDevice:
         if arrays and not any(array.ndim for array in arrays):
             return "MP103 only 0-d operands: nothing for a device to do"
         if kernel.cast:
+            if not all(isinstance(a, (np.ndarray, np.generic, int, float, complex)) for a in args):
+                return "an operand is neither an array nor a number"
             dtype = promoted(args)
             if dtype.name not in kernel.dtypes:
                 return f"MP102 the operands promote to {dtype}, which the kernel is not used for"
@@ -235,16 +239,14 @@ class MXNetDevice:
 
 def promoted(args: tuple) -> np.dtype:
     """The dtype that NumPy's promotion gives the operands of an element-wise operation."""
-    return np.result_type(
-        *[
-            a.dtype
-            if isinstance(a, np.ndarray) and a.ndim
-            else np.asarray(a.data)[()]
-            if isinstance(a, np.ndarray)
-            else a
-            for a in args
-        ]
-    )
+    return np.result_type(*[_kind(a) if isinstance(a, np.ndarray) else a for a in args])
+
+
+def _kind(array: Any) -> Any:
+    # 0-d arrays take part in promotion with their value.
+    if array.ndim:
+        return array.dtype
+    return array[()] if type(array) is np.ndarray else array.data[()]
 
 
 def _arrays(values: Any) -> Any:

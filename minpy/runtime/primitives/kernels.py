@@ -37,12 +37,14 @@ def binary_limits(x: Any, y: Any, *rest: Any, **kwargs: Any) -> str | None:
         reason = options(kwargs)
         if reason is not None:
             return reason
+    from minpy.runtime.array import host
+
     shapes = []
     for operand in (x, y):
         if isinstance(operand, np.ndarray) and operand.ndim:
             shapes.append(operand.shape)
             continue
-        value = operand.data[()] if isinstance(operand, np.ndarray) else operand
+        value = operand.item() if type(operand) is np.ndarray else host(operand)
         if isinstance(value, (int, np.integer)) and abs(int(value)) > EXACT:
             return "an integer beyond 2**53: MXNet passes scalars as float64"
     if len(shapes) == 2 and shapes[0] != shapes[1]:

@@ -78,8 +78,9 @@ class Primitive:
         There is a NumPy function of that name (False for ``getitem``, ``astype`` …).
     writes : callable or None
         For functions that write into their first operand: does so on an `Array`, through the tape.
-    view : bool
-        The result may alias the first operand; decided by NumPy at each call.
+    view : bool or callable
+        The result may alias the first operand; decided by NumPy at each call. A callable tells for which first operands it may,
+        where NumPy would compute the others.
     creates : bool
         Makes an array out of none: placed by the policy, an `Array` while a tape records.
     mxnet : Kernel or str

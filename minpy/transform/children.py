@@ -125,7 +125,7 @@ class _MainScript:
         try:
             # Under the name by which the runner will look for it in the cache; it will report then.
             entry = build.entry_for(source, self.full, replace(self.options, verbose=0), "__main__")
-        except SyntaxError:
+        except (SyntaxError, ValueError):
             return False  # Python says it in its own words
         except RewriteError:
             return True  # strict: the runner says it

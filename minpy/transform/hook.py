@@ -53,7 +53,7 @@ class MinPyLoader(SourceFileLoader):
         source = self.get_data(path)
         code = self._rewritten(source, path)
         if code is None:
-            # A syntax error: raised here by Python's own loader, it has the traceback it has without the
+            # It does not compile: raised here by Python's own loader, it has the traceback it has without the
             # hook.
             code = super().source_to_code(source, path)
         return code
@@ -71,7 +71,7 @@ class MinPyLoader(SourceFileLoader):
     def _rewritten(self, source: bytes, path: str) -> CodeType | None:
         try:
             return build.code_for(source, path, self._options, self.name)
-        except SyntaxError:
+        except (SyntaxError, ValueError):  # of null bytes, older Pythons raise a ValueError
             return None
 
 
@@ -247,7 +247,7 @@ def code_of_script(path: str, source: bytes) -> CodeType | None:
         return None
     try:
         return build.code_for(source, path, session.options, "__main__")
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return None  # Python says it in its own words
 
 

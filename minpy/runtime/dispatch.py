@@ -29,6 +29,8 @@ def apply(name: str, *args: Any, **kwargs: Any) -> Any:
 
 def call(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     """Run a primitive where it belongs, on the tape if it must be."""
+    if primitive.geometry and not primitive.creates:
+        return primitive.function(*outline(args), **outline(kwargs))
     if kwargs.get("out") is not None:
         return _into(primitive, args, kwargs)
     if precision.forced is not None and not primitive.view:

@@ -234,7 +234,10 @@ def parity_failures(primitive: table.Primitive, policy: str, limit: int = 6) -> 
         for label, args, kwargs in cases(primitive, policy):
             for form in forms:
                 tried += 1
-                found = _parity(primitive, function, args, kwargs, form, policy)
+                try:
+                    found = _parity(primitive, function, args, kwargs, form, policy)
+                except Exception as error:  # a kernel's error surfaces when its result is fetched
+                    found = f"fetching the result raised {type(error).__name__}: {str(error).strip()[-200:]}"
                 if found is not None:
                     failures.append(f"{label} {form}: {_call_text(primitive, args, kwargs)}: {found}")
                     if len(failures) >= limit:
@@ -389,7 +392,9 @@ def gradient_failures(
         for args, kwargs in primitive.samples(generator(primitive, dtype), np.dtype(dtype)):
             for i, operand in enumerate(args):
                 leaves = _operand_leaves(operand, kind)
-                if not leaves or not sum(leaf.size for leaf in leaves) or primitive.rule(i) is None:
+                if not leaves or not sum(leaf.size for leaf in leaves):
+                    continue
+                if primitive.rule(i) is None and primitive.compose is None:
                     continue
                 try:
                     found = _gradient_failure(primitive, function, args, kwargs, i, kind, policy, second)
@@ -404,8 +409,8 @@ def gradient_failures(
                 if len(failures) >= limit:
                     return failures
     rules = primitive.vjp
-    if not callable(rules):
-        for i, rule in enumerate(rules or ()):
+    if rules is not None and not callable(rules):
+        for i, rule in enumerate(rules):
             if rule is not None and i not in checked and getattr(rule, "exercised", True):
                 failures.append(f"no sample exercises the rule of argument {i}")
     elif not checked:

@@ -15,11 +15,10 @@ from minpy.runtime.primitives.rules import (
     divide,
     expand,
     keeps,
-    kept_shape,
     pull,
 )
 from minpy.runtime.primitives.samples import array, reduction, special
-from minpy.runtime.primitives.table import FLOATS, INTS, Kernel, Scalar, alias, row
+from minpy.runtime.primitives.table import FLOATS, Kernel, Scalar, alias, row
 
 # ----- rules ------------------------------------------------------------------------------------------------
 
@@ -193,7 +192,11 @@ def _nancumprod(g, ans, x, axis=None, dtype=None, out=None):
 # ----- kernels ----------------------------------------------------------------------------------------------
 
 
-def _kernel(operator, dtypes=ARITHMETIC):
+# Unsigned integers are summed as uint64, which MXNet has not.
+_SUMMED = ANY - {"uint8"}
+
+
+def _kernel(operator, dtypes):
     def run(F, x, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=True):
         return reduced(F, operator, accumulator(x, dtype), axis, keepdims)
 
@@ -227,7 +230,9 @@ def _place_kernel(operator):
             shape = (1,) * len(x.shape)
             place = getattr(F, operator)(x.reshape((-1,)), axis=0, keepdims=True).astype("int64")
             return place.reshape(shape) if keeps(keepdims) else Scalar(place)
-        place = getattr(F, operator)(x, axis=int(axis), keepdims=keeps(keepdims)).astype("int64")
+        place = getattr(F, operator)(x, axis=int(axis) % len(x.shape), keepdims=keeps(keepdims)).astype(
+            "int64"
+        )
         return Scalar(place) if len(x.shape) == 1 and not keeps(keepdims) else place
 
     def unless(x, axis=None, out=None, keepdims=False, **others):
@@ -299,7 +304,7 @@ def _mean_limits(x, axis=None, dtype=None, out=None, keepdims=False, **kwargs):
 
 def _cumsum_run(F, x, axis=None, dtype=None, out=None):
     x = accumulator(x, dtype)
-    return F.cumsum(x.reshape((-1,)), axis=0) if axis is None else F.cumsum(x, axis=int(axis))
+    return F.cumsum(x.reshape((-1,)), axis=0) if axis is None else F.cumsum(x, axis=int(axis) % len(x.shape))
 
 
 def _cumsum_limits(x, axis=None, dtype=None, out=None):
@@ -397,11 +402,11 @@ def _runs(rng, dtype):
         yield (np.array([1, np.nan, 2, np.inf], dtype),), {}
 
 
-row("sum", cost="reduce", mxnet=_kernel("sum"), vjp=(_sum,), samples=_summed)
+row("sum", cost="reduce", mxnet=_kernel("sum", _SUMMED), vjp=(_sum,), samples=_summed)
 row(
     "prod",
     cost="reduce",
-    mxnet=_kernel("prod", INTS | {"float32", "float64"}),
+    mxnet=_kernel("prod", _SUMMED - {"float16"}),
     vjp=(_prod,),
     samples=_multiplied,
 )
@@ -446,7 +451,7 @@ row("nanmin", cost="reduce", vjp=(_extreme,), samples=_extremes)
 row(
     "cumsum",
     cost="reduce",
-    mxnet=Kernel(_cumsum_run, INTS | {"float32", "float64"}, _cumsum_limits),
+    mxnet=Kernel(_cumsum_run, _SUMMED - {"float16"}, _cumsum_limits),
     vjp=(_cumsum,),
     samples=_runs,
 )

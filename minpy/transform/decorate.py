@@ -236,10 +236,16 @@ def _counterpart(function: FunctionType, source: bytes | str, options: Options) 
     pairs = list(_twins(plain, rewritten))
     bare = old.replace(co_flags=old.co_flags & ~_ITERABLE_COROUTINE)
     places = [place for place, (was, _) in enumerate(pairs) if was == bare]
+    if not places and any(new == bare for _, new in pairs):
+        return old  # it came through the hook
+    if not places:
+        # Perhaps it is rewritten already (by the hook, by another decoration), but with other options.
+        other = build.with_operators(options, not options.operators)
+        _, otherwise = _both(source, old.co_filename, flags, other)
+        pairs = list(_twins(otherwise, rewritten))
+        places = [place for place, (was, _) in enumerate(pairs) if was == bare]
     found = {pairs[place][1] for place in places}
     if not found:
-        if any(new == bare for _, new in pairs):
-            return old  # it came through the hook
         raise _CannotError(
             f"its code is not what {old.co_filename} says (the file was changed, or another tool rewrites it)"
         )

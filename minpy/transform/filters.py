@@ -75,10 +75,12 @@ class Filter:
             return f"excluded by {pattern!r}"
         if self._include.match(name, path) is not None or name == "__main__":
             return ""  # a script that is started by name is the user's program, wherever it lies
-        full = os.path.normcase(os.path.abspath(path))
-        if full.startswith(library_folders()) or _in_packages(full):
-            return "not user code (standard library or installed package)"
-        return ""
+        full = os.path.normcase(path)
+        if ".." in full or not full.startswith(library_folders()):  # most do, so this comes first
+            full = os.path.normcase(os.path.abspath(path))
+            if not full.startswith(library_folders()) and not _in_packages(full):
+                return ""
+        return "not user code (standard library or installed package)"
 
 
 def _matches(text: str, pattern: str) -> bool:

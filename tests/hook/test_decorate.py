@@ -335,6 +335,35 @@ def test_under_the_hook_there_is_nothing_left_to_do(project) -> None:
     assert hooked.A.m.__code__ is hooked.code
 
 
+def test_under_the_hook_a_decoration_rewrites_nothing_again(project, monkeypatch) -> None:
+    project({"warm.py": HEAD + "@minpy.accelerate\ndef f(x): return np.exp(x)\n"})
+    with minpy.install():
+        import warm
+
+        del sys.modules["warm"]
+        decorate._exchanged.clear()
+        decorate._modules.clear()
+        monkeypatch.setattr(decorate.build, "rewrite", None)
+        import warm as again
+    assert warm is not again and is_rewritten(again.f)
+
+
+def test_operators_can_be_asked_for_or_taken_back_where_the_hook_was(project) -> None:
+    project(
+        {
+            "again.py": HEAD + "def make():\n    import numpy as np\n    c = 1\n"
+            "    def f(x): return np.exp(x) + c\n    return f\n"
+        }
+    )
+    with minpy.install(options=Options(strict=True)):
+        import again
+    f = again.make()
+    minpy.accelerate(operators=True, strict=True)(f)
+    assert "op" in f.__code__.co_names and f(0.0) == 2.0
+    minpy.accelerate(operators=False, strict=True)(f)
+    assert "op" not in f.__code__.co_names and is_rewritten(f) and f(0.0) == 2.0
+
+
 def test_decorating_twice_is_decorating_once(load) -> None:
     module = load(
         """

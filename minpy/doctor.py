@@ -1,7 +1,7 @@
 """``minpy doctor``: what MinPy finds on this machine, what is broken, and the command that repairs it.
 
-Exit status: 0 if programs run (without MXNet too: that is the NumPy path), 1 if something that is installed or
-asked for does not work. Everything that might crash the process is tried in another one.
+Exit status: 0 if programs run (without MXNet too: that is the NumPy path), 1 if something that is installed
+or asked for does not work. Everything that might crash the process is tried in another one.
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ import json, sys, time
 start = time.perf_counter()
 try:
     from minpy.runtime.backends import mxnet as backend
-    mxnet = backend.load()
+    mxnet = backend._import()  # load() would put its own words around the error
     value = float((mxnet.nd.ones((2, 3)) + 1).sum().asscalar())
     if value != 12.0:
         raise RuntimeError(f"MXNet computes {value} where 12.0 is right")
     result = {"loads": True, "version": mxnet.__version__, "gpus": mxnet.context.num_gpus()}
 except BaseException as error:
-    cause = error.__cause__ or error.__context__ or error
-    result = {"loads": False, "error": type(cause).__name__, "text": str(cause)}
+    result = {"loads": False, "error": type(error).__name__, "text": str(error)}
 result["seconds"] = round(time.perf_counter() - start, 2)
 print("\\n" + json.dumps(result))
 """
@@ -146,7 +145,7 @@ def diagnose(error: str, text: str, owners: list[str]) -> tuple[str, str]:
     said = f"{error}: {text}" if text else error
     numpy_version = _version("numpy") or ""
     # Not `import mxnet` failing for want of something else, but no mxnet to import.
-    if not _spec("mxnet") or (error == "ModuleNotFoundError" and "'mxnet" in text):
+    if not _spec("mxnet") or (error in ("ModuleNotFoundError", "ImportError") and "'mxnet" in text):
         return f"the files of {' and '.join(owners) or 'mxnet'} are gone in part ({said})", _reinstall(owners)
     if len(owners) > 1:
         return f"{' and '.join(owners)} overwrite each other's files ({said})", _reinstall(owners)

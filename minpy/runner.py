@@ -1,10 +1,10 @@
 """Runs a program as ``python`` would: its module, its ``sys``, its traceback and its exit status.
 
-Python runs a main program in C. Here it is run from Python, so that its code can be the rewritten code; all else
-that a program can look at is put back to what ``python`` shows. What cannot be: the frames below the main module
-(``inspect.stack()``), ``sys.orig_argv``, the ``MINPY_*`` variables in ``os.environ``, the modules that are loaded
-already, and a recursion limit that is larger by the number of those frames, so that the program may recurse as deep
-as before.
+Python runs a main program in C. Here it is run from Python, so that its code can be the rewritten code; all
+else that a program can look at is put back to what ``python`` shows. What cannot be: the frames below the main
+module (``inspect.stack()``), ``sys.orig_argv``, the ``MINPY_*`` variables in ``os.environ``, the modules that
+are loaded already, and a recursion limit that is larger by the number of those frames, so that the program may
+recurse as deep as before.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from __future__ import annotations
 import builtins
 import os
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
 from minpy import uncaught
 from minpy.errors import RewriteError
-from minpy.options import ACTIVE, Options, _variable, to_environ
+from minpy.options import ACTIVE, Options
 
 # For a warning whose stacklevel points below the main module, Python names no file but `sys`. Frames of that
 # name below the program make `warnings` say the same.
@@ -120,7 +120,7 @@ def run_command(text: str, args: list[str], options: Options) -> int:
         if sys.version_info >= (3, 13):
             import linecache
 
-            # As 3.13 does itself, so that tracebacks show the lines of -c; 3.13.0 by name, later ones by code.
+            # As 3.13 does itself: tracebacks show the lines of -c. 3.13.0 goes by name, later ones by code.
             key = result if hasattr(linecache, "_interactive_cache") else "<string>"
             linecache._register_code(key, source, "<string>")  # type: ignore[attr-defined]
         return result
@@ -138,18 +138,24 @@ def run_module(name: str, args: list[str], options: Options) -> int:
 # --- The process before the program
 
 
+_prepared: Options | None = None
+
+
 def prepare(options: Options) -> None:
-    """Make this process, and its children, one that runs programs with these options.
+    """Make this process, and its children, one that runs programs with these options. Twice is once.
 
     Raises
     ------
     MinPyError
         When something asked for by name is not there: a device, a policy's back end.
     """
-    for field in fields(Options):
-        os.environ.pop(_variable(field.name), None)
-    os.environ.update(to_environ(options))
-    os.environ[ACTIVE] = "1"
+    global _prepared
+    if _prepared == options:
+        return
+    if _prepared is not None:
+        # `minpy run` with other options, in a child that inherited some: begin again as a process that has none.
+        os.environ.pop(ACTIVE, None)
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     if options.threads:
         # Read once, by each library, when it is loaded: numpy is not yet.
         for variable in THREAD_VARIABLES:
@@ -169,7 +175,8 @@ def prepare(options: Options) -> None:
     uncaught.keep_ours = options.verbose > 1
     from minpy.transform import hook
 
-    hook.install(include=options.include, exclude=options.exclude, options=options)
+    hook.install(options=options)
+    _prepared = options
 
 
 def _set_path0(entry: str, always: bool = False) -> None:

@@ -234,7 +234,7 @@ def test_safe_path_from_the_environment(bench, way):
 
 @pytest.mark.parametrize("way", ["relative", "-c", "folder"])
 def test_isolated(bench, way):
-    # -I ignores PYTHONPATH, so that minpy has to come from elsewhere; at the end of the path, it is cut off again.
+    # -I ignores PYTHONPATH, so that minpy has to come from elsewhere: the end of the path, cut off again.
     door = bench.write(
         "door.py",
         f"import sys\n{ROOT!r} in sys.path or sys.path.append({ROOT!r})\n"
@@ -298,7 +298,7 @@ def test_interrupted_from_outside(bench):
     """Ctrl-C in a terminal: the process dies by the signal, so that shells see status 130."""
     bench.write(
         "program.py",
-        "import time\ntry:\n    print('ready', flush=True)\n    time.sleep(60)\nfinally:\n    print('clean')\n",
+        "import time\ntry:\n    print('ready', flush=True)\n    time.sleep(60)\nfinally:\n    print('x')\n",
     )
     results = []
     for words in (["program.py"], ["-m", "minpy", "run", "program.py"]):

@@ -31,6 +31,8 @@ def call(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     """Run a primitive where it belongs, on the tape if it must be."""
     if primitive.geometry and not primitive.creates:
         return primitive.function(*outline(args), **outline(kwargs))
+    if len(args) > primitive.outs:
+        args, kwargs = primitive.outputs(args, kwargs)
     if kwargs.get("out") is not None:
         return _into(primitive, args, kwargs)
     if precision.forced is not None and not primitive.view:
@@ -42,10 +44,12 @@ def call(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     if operands:
         if not args:
             args, kwargs = _leading(primitive, kwargs)
+        if primitive.joins:
+            args = _joined(args, primitive.joins)
         if args and type(args[0]) is Array:
             if primitive.writes is not None:
                 return primitive.writes(*args, **kwargs)
-            if primitive.view:
+            if primitive.view and (primitive.view is True or primitive.view(*args, **kwargs)):
                 view = _view(primitive, args, kwargs)
                 if view is not None:
                     return view
@@ -210,6 +214,8 @@ def _wrap(value: Any, device: Any, traced: bool, args: tuple) -> Any:
         if value.dtype.kind not in "biufc" or _is_view_of(value, args):
             return value
         return Array(value, Storage(value, device if traced or device is None else device))
+    if traced and (kind is float or kind is complex):  # the functions of numpy.random
+        value = np.asarray(value)[()]
     if traced and isinstance(value, np.generic) and value.dtype.kind in "biufc":
         boxed = np.asarray(value)
         return Array(boxed, Storage(boxed), scalar=True)
@@ -271,6 +277,17 @@ def _leading(primitive: Primitive, kwargs: dict) -> tuple[tuple, dict]:
     if first is None or first not in kwargs:
         return (), kwargs
     return (kwargs[first],), {k: v for k, v in kwargs.items() if k != first}
+
+
+def _joined(args: tuple, count: int) -> tuple:
+    """The arguments with lists that hold an `Array` made arrays, among the first `count`."""
+    for i, arg in enumerate(args[:count]):
+        if type(arg) in (list, tuple):
+            inside: list[Array] = []
+            _collect(arg, inside)
+            if inside:
+                args = (*args[:i], apply("array", arg), *args[i + 1 :])
+    return args
 
 
 def _positional(primitive: Primitive, args: tuple, kwargs: dict) -> tuple[tuple, dict]:

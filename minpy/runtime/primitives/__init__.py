@@ -5,6 +5,8 @@ FAMILIES = (
     "logic",
     "functions",
     "reduce",
+    "sequences",
+    "statistics",
     "create",
     "shape",
     "join",

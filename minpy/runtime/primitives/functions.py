@@ -76,6 +76,7 @@ def _where_samples(rng, dtype):
 
 row(
     "where",
+    joins=3,
     cost="arith",
     mxnet=Kernel(_where_run, ARITHMETIC | {"bool"}, _where_limits),
     vjp=(
@@ -217,6 +218,7 @@ def _clip_samples(rng, dtype):
 
 row(
     "clip",
+    joins=1,
     cost="arith",
     mxnet=Kernel(_clip_run, FLOATS, _clip_limits),
     vjp=(_clip, _clip_low, _clip_high),
@@ -243,6 +245,7 @@ def _nan_to_num_samples(rng, dtype):
 
 row(
     "nan_to_num",
+    joins=1,
     cost="arith",
     vjp=(lambda g, ans, x, *rest, **kw: _finite_parts(g, x),),
     samples=_nan_to_num_samples,
@@ -256,7 +259,7 @@ def _unwrap_samples(rng, dtype):
 
 
 # Adding multiples of the period leaves the derivative alone.
-row("unwrap", cost="host", vjp=(lambda g, ans, x, *rest, **kw: g,), samples=_unwrap_samples)
+row("unwrap", joins=1, cost="host", vjp=(lambda g, ans, x, *rest, **kw: g,), samples=_unwrap_samples)
 
 # ----- interpolation ----------------------------------------------------------------------------------------
 
@@ -300,4 +303,4 @@ def _interp_samples(rng, dtype):
     yield (x, xp.tolist(), fp.tolist()), {}
 
 
-row("interp", cost="sort", vjp=derived(_interp, 0, 1, 2), samples=_interp_samples)
+row("interp", joins=3, cost="sort", vjp=derived(_interp, 0, 1, 2), samples=_interp_samples)

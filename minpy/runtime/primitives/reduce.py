@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from minpy.errors import GradientError
@@ -19,6 +21,8 @@ from minpy.runtime.primitives.rules import (
 )
 from minpy.runtime.primitives.samples import array, reduction, special
 from minpy.runtime.primitives.table import FLOATS, Kernel, Scalar, alias, row
+
+row = functools.partial(row, joins=1)
 
 # ----- rules ------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from minpy.runtime.primitives.rules import NO_VALUE, axes_of, derived
 from minpy.runtime.primitives.samples import array
 from minpy.runtime.primitives.table import row
+
+row = functools.partial(row, joins=1)
 
 # ----- differences ------------------------------------------------------------------------------------------
 
@@ -48,7 +51,13 @@ def _diff_samples(rng, dtype):
     yield (array(rng, dtype),), {}
 
 
-row("diff", cost="arith", vjp=derived(_diff, 0, 3, 4), samples=_diff_samples)
+row(
+    "diff",
+    cost="arith",
+    view=lambda a, n=1, *rest, **kwargs: n == 0,
+    vjp=derived(_diff, 0, 3, 4),
+    samples=_diff_samples,
+)
 
 
 def _ediff1d(ary, to_end=None, to_begin=None):
@@ -150,7 +159,7 @@ def _trapezoid_samples(rng, dtype):
 
 
 for _name in ("trapz", "trapezoid"):
-    row(_name, cost="reduce", vjp=derived(_trapezoid, 0, 1), samples=_trapezoid_samples)
+    row(_name, joins=2, cost="reduce", vjp=derived(_trapezoid, 0, 1), samples=_trapezoid_samples)
 
 # ----- vectors ----------------------------------------------------------------------------------------------
 
@@ -184,7 +193,7 @@ def _cross_samples(rng, dtype):
     yield (array(rng, dtype, 3, 4), array(rng, dtype, 4, 3)), {"axisa": 0, "axisc": 0}
 
 
-row("cross", cost="arith", vjp=derived(_cross, 0, 1), samples=_cross_samples)
+row("cross", joins=2, cost="arith", vjp=derived(_cross, 0, 1), samples=_cross_samples)
 
 
 def _mode(mode: Any) -> str:
@@ -245,7 +254,13 @@ def _convolve_samples(rng, dtype):
     yield (array(rng, dtype), array(rng, dtype, 2)), {}
 
 
-row("convolve", cost="matmul", vjp=(_convolve_rule(True), _convolve_rule(False)), samples=_convolve_samples)
+row(
+    "convolve",
+    joins=2,
+    cost="matmul",
+    vjp=(_convolve_rule(True), _convolve_rule(False)),
+    samples=_convolve_samples,
+)
 row(
     "correlate", cost="matmul", vjp=(_correlate_rule(True), _correlate_rule(False)), samples=_convolve_samples
 )

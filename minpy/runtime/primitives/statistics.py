@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from minpy.runtime.primitives.reduce import _in_line
 from minpy.runtime.primitives.rules import NO_VALUE, derived, keeps, kept_shape
 from minpy.runtime.primitives.samples import array
 from minpy.runtime.primitives.table import row
+
+row = functools.partial(row, joins=1)
 
 # ----- averages ---------------------------------------------------------------------------------------------
 
@@ -218,8 +222,8 @@ def _cov_options(rng, dtype):
     )
 
 
-row("cov", cost="matmul", vjp=derived(_cov, 0, 1, 6), samples=_cov_options)
-row("corrcoef", cost="matmul", vjp=derived(_corrcoef, 0, 1), samples=_cov_samples)
+row("cov", joins=2, cost="matmul", vjp=derived(_cov, 0, 1, 6), samples=_cov_options)
+row("corrcoef", joins=2, cost="matmul", vjp=derived(_corrcoef, 0, 1), samples=_cov_samples)
 
 # ----- histograms -------------------------------------------------------------------------------------------
 
@@ -319,6 +323,7 @@ def _bincount_samples(rng, dtype):
 
 row(
     "bincount",
+    joins=2,
     cost="sort",
     vjp=(None, lambda g, ans, x, weights=None, minlength=0: g[np.asarray(x)]),
     samples=_bincount_samples,
@@ -332,4 +337,4 @@ def _digitize_samples(rng, dtype):
     yield (array(rng, dtype), [0, 1]), {}
 
 
-row("digitize", cost="sort", flat=True, samples=_digitize_samples)
+row("digitize", joins=2, cost="sort", flat=True, samples=_digitize_samples)

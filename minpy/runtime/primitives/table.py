@@ -7,6 +7,7 @@ rules, its cost class and sample inputs. Tests run over the table; adding an ope
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -79,8 +80,11 @@ class Primitive:
     writes : callable or None
         For functions that write into their first operand: does so on an `Array`, through the tape.
     view : bool or callable
-        The result may alias the first operand; decided by NumPy at each call. A callable tells for which first operands it may,
-        where NumPy would compute the others.
+        The result may alias the first operand; decided by NumPy at each call. A callable takes the arguments and tells
+        whether it may in this call, for functions that else compute.
+    joins : int
+        How many leading operands are array-likes: a list of arrays given for one is made an array first (by default all
+        of a ufunc's, none of another function's).
     creates : bool
         Makes an array out of none: placed by the policy, an `Array` while a tape records.
     mxnet : Kernel or str
@@ -100,8 +104,8 @@ class Primitive:
     """
 
     __slots__ = (
-        "_signature", "compose", "cost", "creates", "elementwise", "family", "flat", "function", "geometry", "mirrors", "mxnet", "name", "samples",
-        "view", "vjp", "writes",
+        "_signature", "compose", "cost", "creates", "elementwise", "family", "flat", "function",
+        "geometry", "joins", "mirrors", "mxnet", "name", "outs", "samples", "view", "vjp", "writes",
     )  # fmt: skip
 
     def __init__(self, name: str, function: Callable[..., Any], **columns: Any) -> None:
@@ -111,6 +115,11 @@ class Primitive:
         if columns:
             raise TypeError(f"primitive {name}: no column {', '.join(columns)}")
         self._signature = None
+        ufunc = isinstance(function, np.ufunc)
+        if self.joins is None:
+            self.joins = function.nin if ufunc else 0
+        # From how many positional arguments on an output may be among them; exact once `outputs` has looked.
+        self.outs = function.nin if ufunc else 1
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}>"
@@ -123,6 +132,24 @@ class Primitive:
             except (TypeError, ValueError):
                 self._signature = False
         return self._signature or None
+
+    def outputs(self, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        """Move an output array given by position to ``out=``."""
+        if isinstance(self.function, np.ufunc):
+            n = self.function.nin
+            given = args[n:]
+            if len(args) > self.function.nargs:
+                return args, kwargs  # NumPy says what is wrong
+            if any(o is not None for o in given):
+                kwargs = {**kwargs, "out": given if len(given) > 1 else given[0]}
+            return args[:n], kwargs
+        signature = self.signature()
+        parameters = signature.parameters.values() if signature is not None else ()
+        names = [p.name for p in parameters if p.kind < p.VAR_POSITIONAL]
+        self.outs = names.index("out") if "out" in names else sys.maxsize
+        if len(args) <= self.outs or args[self.outs] is None:
+            return args, kwargs
+        return args[: self.outs], {**kwargs, **dict(zip(names[self.outs :], args[self.outs :], strict=False))}
 
     def rule(self, i: int) -> Callable[..., Any] | None:
         """The derivative rule of positional argument `i`, or None."""
@@ -144,6 +171,7 @@ _DEFAULTS: dict[str, Any] = {
     "creates": False,
     "compose": None,
     "elementwise": False,
+    "joins": None,
     "mxnet": "MXNet has no such operator",
     "vjp": None,
     "flat": False,

@@ -221,6 +221,6 @@ def _detach(tape: Tape, result: Any) -> Any:
             return array
         if array.storage.device is not None and array.storage.handle is not None:
             return array
-        return array.data[()] if array.scalar else array.data
+        return array.contents[()] if array.scalar else array.contents
 
     return _map(plain, result)

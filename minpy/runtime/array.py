@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 import numpy as np
@@ -19,43 +20,43 @@ class Array:
 
     Attributes
     ----------
-    view : numpy.ndarray
+    window : numpy.ndarray
         The geometry: a view of the storage's host memory. Its contents count only while the storage's host copy is
-        current; use `data` for the contents.
+        current; use `contents` for the contents.
     storage : Storage
         The buffer.
     scalar : bool
         NumPy would have given a scalar here: immutable, hashable.
     """
 
-    __slots__ = ("__weakref__", "scalar", "storage", "view")
+    __slots__ = ("__weakref__", "scalar", "storage", "window")
     __array_priority__ = 100.0
 
-    def __init__(self, view: np.ndarray, storage: Storage, scalar: bool = False) -> None:
-        self.view, self.storage, self.scalar = view, storage, scalar
+    def __init__(self, window: np.ndarray, storage: Storage, scalar: bool = False) -> None:
+        self.window, self.storage, self.scalar = window, storage, scalar
 
     # ----- what it passes for -------------------------------------------------------------------------------------------
 
     @property
     def __class__(self) -> type:  # isinstance, match and singledispatch ask this
-        return self.view.dtype.type if self.scalar else np.ndarray
+        return self.window.dtype.type if self.scalar else np.ndarray
 
     @property
-    def data(self) -> np.ndarray:
+    def contents(self) -> np.ndarray:
         """The contents on the host, made current (not a copy, and not to be written to: the tape would not know)."""
         if not self.storage.host_ok:
             self.storage.to_host()
-        return self.view
+        return self.window
 
-    shape = property(lambda self: self.view.shape, lambda self, shape: _reshape_in_place(self, shape))
-    dtype = property(lambda self: self.view.dtype)
-    ndim = property(lambda self: self.view.ndim)
-    size = property(lambda self: self.view.size)
-    strides = property(lambda self: self.view.strides)
-    itemsize = property(lambda self: self.view.itemsize)
-    nbytes = property(lambda self: self.view.nbytes)
-    flags = property(lambda self: self.view.flags)
-    base = property(lambda self: None if self.view is self.storage.host else self)
+    shape = property(lambda self: self.window.shape, lambda self, shape: _reshape_in_place(self, shape))
+    dtype = property(lambda self: self.window.dtype)
+    ndim = property(lambda self: self.window.ndim)
+    size = property(lambda self: self.window.size)
+    strides = property(lambda self: self.window.strides)
+    itemsize = property(lambda self: self.window.itemsize)
+    nbytes = property(lambda self: self.window.nbytes)
+    flags = property(lambda self: self.window.flags)
+    base = property(lambda self: None if self.window is self.storage.host else self)
     T = property(lambda self: self.transpose())
     real = property(
         lambda self: dispatch.apply("real", self),
@@ -77,7 +78,7 @@ class Array:
 
     def asnumpy(self) -> np.ndarray:
         """A copy as a plain ``numpy.ndarray``; no gradient flows through it."""
-        return np.array(self.data)
+        return np.array(self.contents)
 
     def wait_to_read(self) -> None:
         """Wait until pending device work on it is done."""
@@ -94,9 +95,9 @@ class Array:
                 "if the code should be differentiated, run it rewritten (minpy run, minpy.accelerate)"
             )
         if copy or (dtype is not None and dtype != self.dtype) or self.scalar:
-            return np.array(self.data, dtype=dtype)
+            return np.array(self.contents, dtype=dtype)
         self.storage.share()
-        return self.view
+        return self.window
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return dispatch.ufunc(ufunc, method, inputs, kwargs)
@@ -105,7 +106,7 @@ class Array:
         return dispatch.function(function, args, kwargs)
 
     def __reduce_ex__(self, protocol: int) -> Any:
-        data = self.data
+        data = self.contents
         return (data[()] if self.scalar else data).__reduce_ex__(protocol)
 
     def __copy__(self) -> Array:
@@ -125,18 +126,18 @@ class Array:
                 f"{name} of a value that is being differentiated is not on the tape, at {Line()}. Use x.asnumpy().{name} if no gradient should flow"
             )
         return getattr(
-            self.data[()]
+            self.contents[()]
             if self.scalar
             else self.storage.share()
-            if self.view is self.storage.host
-            else self.data,
+            if self.window is self.storage.host
+            else self.contents,
             name,
         )
 
     # ----- text and Python scalars ----------------------------------------------------------------------------------------------
 
     def _plain(self) -> Any:
-        return self.data[()] if self.scalar else self.data
+        return self.contents[()] if self.scalar else self.contents
 
     def __repr__(self) -> str:
         return repr(self._plain())
@@ -157,12 +158,12 @@ class Array:
         return bool(self._plain())
 
     def __contains__(self, value: Any) -> bool:
-        return (host(value) if type(value) is Array else value) in self.data
+        return (host(value) if type(value) is Array else value) in self.contents
 
     def __iter__(self) -> Any:
-        if not self.view.ndim:
+        if not self.window.ndim:
             return iter(self._plain())
-        return (self[i] for i in range(len(self.view)))
+        return (self[i] for i in range(len(self.window)))
 
     def _number(self, kind: Any) -> Any:
         if tape_of(self.storage) is not None:
@@ -188,20 +189,20 @@ class Array:
         """An element as a Python scalar (cuts the gradient, and says so, while a tape records)."""
         if tape_of(self.storage) is not None:
             return self._number(float)
-        return self.data.item(*args)
+        return self.contents.item(*args)
 
     def tolist(self) -> Any:
         """The contents as nested Python lists."""
         if tape_of(self.storage) is not None:
             self._number(list)
-        return self.data.tolist()
+        return self.contents.tolist()
 
     # ----- indexing ---------------------------------------------------------------------------------------------------------------
 
     def __getitem__(self, index: Any) -> Any:
         index = host(index)
         if is_basic(index):
-            part = self.view[index]
+            part = self.window[index]
             if type(part) is np.ndarray:
                 return Array(part, self.storage)
         return dispatch.apply("getitem", self, index)
@@ -257,9 +258,26 @@ class Array:
         """As ``numpy.ndarray.put``."""
         dispatch.apply("put", self, indices, values, mode)
 
-    def view_as(self, dtype: Any) -> Array:
-        """``ndarray.view(dtype)``: the same bytes as another dtype."""
-        return Array(self.view.view(dtype), self.storage)
+    def view(self, dtype: Any = None, type: Any = None) -> Any:
+        """As ``numpy.ndarray.view``: the same bytes, perhaps as another dtype."""
+        if isinstance(dtype, builtins.type) and issubclass(dtype, np.ndarray):
+            dtype, type = None, dtype
+        other = dtype is not None and np.dtype(dtype) != self.dtype
+        if (other or type not in (None, np.ndarray)) and tape_of(self.storage) is not None:
+            raise TraceError(
+                f"a value that is being differentiated cannot be looked at as {dtype if other else type.__name__}, "
+                f"at {Line()}. Use x.astype(...), or minpy.stop_gradient(x) if no gradient should flow"
+            )
+        if self.scalar or type not in (None, np.ndarray):
+            plain = (
+                self._plain()
+                if self.scalar
+                else self.storage.share()
+                if covers(self.window, self.storage.host)
+                else self.contents
+            )
+            return plain.view(*[a for a in (dtype, type) if a is not None])
+        return Array(self.window.view() if dtype is None else self.window.view(dtype), self.storage)
 
     def __matmul__(self, other: Any) -> Any:
         return dispatch.binary("matmul", self, other)
@@ -371,7 +389,7 @@ def host(value: Any) -> Any:
     """`value` with every `Array` in it (also inside lists, tuples, dicts and slices) replaced by its contents on the host."""
     kind = type(value)
     if kind is Array:
-        return value.data[()] if value.scalar else value.data
+        return value.contents[()] if value.scalar else value.contents
     if kind is tuple or kind is list:
         return kind([host(v) for v in value])
     if kind is slice:
@@ -421,10 +439,12 @@ def write(target: Array, index: Any, value: Any) -> None:
         if is_basic(index):
             # An Ellipsis keeps the result a view where the index alone would give a scalar.
             part = index if type(index) is tuple else (index,)
-            part = target.view[part if Ellipsis in [p for p in part if p is Ellipsis] else (*part, Ellipsis)]
+            part = target.window[
+                part if Ellipsis in [p for p in part if p is Ellipsis] else (*part, Ellipsis)
+            ]
             target, index = Array(part, target.storage), None
     storage = target.storage
-    if not target.view.flags.writeable:
+    if not target.window.flags.writeable:
         raise ValueError("assignment destination is read-only")
     tape = current_tape()
     if tape is not None:
@@ -437,7 +457,7 @@ def write(target: Array, index: Any, value: Any) -> None:
         and _write_on_device(device, target, value)
     ):
         return
-    data = target.data
+    data = target.contents
     data[... if index is None else index] = host(value)
     storage.wrote_host()
 
@@ -447,7 +467,7 @@ def _log(tape: Any, target: Array, index: Any, value: Any) -> None:
     if tape.outer is not None and tape.outer.open:
         old = target.copy() if index is None else dispatch.apply("getitem", target, index)
     else:
-        old = target.data.copy() if index is None else target.data[index]
+        old = target.contents.copy() if index is None else target.contents[index]
     source = innermost([value]) if type(value) is Array else None
     if source is not None and storage.host.dtype.kind in "fc":
         mine = tape_of(storage)
@@ -458,23 +478,23 @@ def _log(tape: Any, target: Array, index: Any, value: Any) -> None:
 
 def _write_on_device(device: Any, target: Array, value: Any) -> bool:
     if type(value) is Array:
-        value = value.view if value.storage.device is None else value
+        value = value.window if value.storage.device is None else value
     if type(value) is Array and value.shape == target.shape and value.dtype == target.dtype:
         source: Any = dispatch.handle_of(device, value)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         source = value
     else:
         return False
-    if source is None or not device.write(target.storage.handle, target.view, target.storage.host, source):
+    if source is None or not device.write(target.storage.handle, target.window, target.storage.host, source):
         return False
     target.storage.wrote_device()
     return True
 
 
 def _reshape_in_place(array: Array, shape: Any) -> None:
-    view = array.view.view()
+    view = array.window.view()
     view.shape = shape
-    array.view = view
+    array.window = view
 
 
 def _set_flat(array: Array, value: Any) -> None:

@@ -33,7 +33,7 @@ def values(operand: Any) -> Any:
     if kind is Array:
         if tape_of(operand.storage) is not None or operand.storage.device is not None:
             return operand
-        return operand.data
+        return operand.contents
     if kind is list or kind is tuple:
         return kind(map(values, operand))
     if kind is dict:
@@ -53,7 +53,7 @@ def accumulate(tape: Any, operand: Any, g: Any, touched: set[Storage]) -> None:
     storage = operand.storage
     if g is None or not tape.watches(storage):
         return
-    view = operand.view
+    view = operand.window
     g = fit(g, view.shape, view.dtype)
     touched.add(storage)
     if arrays.covers(view, storage.host):
@@ -100,29 +100,29 @@ def take(operand: Array) -> Any:
     storage = operand.storage
     if storage.cotangent is None:
         return None
-    if arrays.covers(operand.view, storage.host):
+    if arrays.covers(operand.window, storage.host):
         return storage.cotangent
     _own(storage, like=storage.cotangent)
-    g = _region(storage, operand.view)
-    return -g if _imaginary(storage, operand.view) else g.copy()
+    g = _region(storage, operand.window)
+    return -g if _imaginary(storage, operand.window) else g.copy()
 
 
 def cut(target: Array, index: Any) -> Any:
     """Take the cotangent of ``target[index]`` (all of it if `index` is None) out of the buffer, leaving zero."""
     storage = target.storage
-    if index is None and arrays.covers(target.view, storage.host):
+    if index is None and arrays.covers(target.window, storage.host):
         g = storage.cotangent
         storage.cotangent = None
         return g
     _own(storage, like=storage.cotangent)
-    region = _region(storage, target.view)
-    sign = -1 if _imaginary(storage, target.view) else 1
+    region = _region(storage, target.window)
+    sign = -1 if _imaginary(storage, target.window) else 1
     if index is None:
         g = sign * region.copy()
         region[...] = 0
         return g
     g = sign * region[index]
-    last = _last_writers(target.view.shape, index)
+    last = _last_writers(target.window.shape, index)
     if last is not None:
         g = g * last
     region[index] = 0
@@ -184,14 +184,14 @@ def _region(storage: Storage, view: np.ndarray) -> Any:
 
 def _add_into(region: Any, g: Any) -> None:
     """``region += g``, where several elements of `region` may be one place in memory (broadcast or windowed views)."""
-    view = region.view if type(region) is Array else region
+    view = region.window if type(region) is Array else region
     repeated = tuple(
         i for i, (n, s) in enumerate(zip(view.shape, view.strides, strict=True)) if s == 0 and n > 1
     )
     if repeated:
         g = np.sum(g, axis=repeated, keepdims=True)
         region = region[tuple(slice(0, 1) if i in repeated else slice(None) for i in range(view.ndim))]
-        view = region.view if type(region) is Array else region
+        view = region.window if type(region) is Array else region
     if not _may_overlap(view):
         region[...] = region + g
         return
@@ -222,7 +222,7 @@ def _may_overlap(view: np.ndarray) -> bool:
 def read(target: Array, index: Any) -> Any:
     """A copy of ``target[index]``; an `Array` where the copy must be recorded."""
     if current_tape() is None:
-        data = target.data
+        data = target.contents
         return data.copy() if index is None else data[index]
     return target.copy() if index is None else target[index]
 

@@ -158,7 +158,7 @@ def outline(value: Any) -> Any:
     kind = type(value)
     if kind is Array:
         # NumPy's promotion looks at the value of what is 0-d.
-        return value.view if value.view.ndim else host(value)
+        return value.window if value.window.ndim else host(value)
     if kind is tuple or kind is list:
         return kind([outline(v) for v in value])
     if kind is dict:
@@ -173,15 +173,15 @@ def _view(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     """The result as views of the first operand's storage, or None if NumPy would copy."""
     source = args[0]
     # Geometry only: the contents may be stale, and are not looked at if the result is a view.
-    result = primitive.function(source.view, *host(args[1:]), **host(kwargs))
+    result = primitive.function(source.window, *host(args[1:]), **host(kwargs))
     parts = result if type(result) in (list, tuple) else [result]
     memory = source.storage.host
     for part in parts:
-        if type(part) is not np.ndarray or not (part is source.view or np.may_share_memory(part, memory)):
+        if type(part) is not np.ndarray or not (part is source.window or np.may_share_memory(part, memory)):
             return None
     if source.scalar and type(result) is np.ndarray and result.shape == ():
         return source
-    views = [source if part is source.view else Array(part, source.storage) for part in parts]
+    views = [source if part is source.window else Array(part, source.storage) for part in parts]
     return type(result)(views) if type(result) in (list, tuple) else views[0]
 
 
@@ -197,7 +197,7 @@ def _alias(result: Any, operands: list[Array]) -> Any:
     if type(result) is not np.ndarray:
         return None
     for operand in operands:
-        if result is operand.view:
+        if result is operand.window:
             return operand
     if result.base is None or not result.size:
         return None
@@ -243,7 +243,7 @@ def _is_view_of(value: np.ndarray, args: tuple) -> bool:
 def _settle(result: Any) -> Any:
     """A device's 0-d result as the NumPy scalar that NumPy would have returned."""
     if type(result) is Array and result.scalar:
-        return result.data[()]
+        return result.contents[()]
     if type(result) in (list, tuple):
         return type(result)(map(_settle, result))
     return result
@@ -261,7 +261,7 @@ def _record(tape: Any, primitive: Primitive, args: tuple, kwargs: dict, result: 
     for out in outs:
         if type(out) is Array:
             # Integer results carry no gradient; the rest becomes active with the innermost operand.
-            if out.view.dtype.kind in "fc":
+            if out.window.dtype.kind in "fc":
                 out.storage.tape = tape
         else:
             raise TraceError(
@@ -347,7 +347,10 @@ def _into(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     where = rest.pop("where", True)
     if target.storage.device is None and traced is None and current_tape() is None:
         primitive.function(
-            *host(args), **host(rest), out=target.data, **({} if where is True else {"where": host(where)})
+            *host(args),
+            **host(rest),
+            out=target.contents,
+            **({} if where is True else {"where": host(where)}),
         )
         target.storage.wrote_host()
         return target
@@ -388,7 +391,7 @@ def _check_cast(primitive: Primitive, args: tuple, kwargs: dict, target: Any) ->
 
 def _host_out(out: Any) -> Any:
     if type(out) is tuple:
-        return tuple(o.data if type(o) is Array else o for o in out)
+        return tuple(o.contents if type(o) is Array else o for o in out)
     return out
 
 
@@ -410,13 +413,13 @@ def handle_of(device: Any, value: Any) -> Any:
     storage = value.storage
     from minpy.runtime.array import covers
 
-    if covers(value.view, storage.host):
+    if covers(value.window, storage.host):
         return storage.to_device(device)
     if storage.handle is not None and storage.device is device:
-        part = device.read(storage.handle, value.view, storage.host)
+        part = device.read(storage.handle, value.window, storage.host)
         if part is not None:
             return part
-    data = value.data
+    data = value.contents
     with profile.copying("host to device", data.nbytes):
         return device.upload(data)
 
@@ -516,7 +519,7 @@ def _at(uf: np.ufunc, target: Any, index: Any, *values: Any) -> None:
             raise TraceError(
                 f"{uf.__name__}.at has no derivative rule, and an operand is being differentiated, at {Line()}"
             )
-        result = target.data.copy()
+        result = target.contents.copy()
         uf.at(result, host(index), *host(values))
         write(target, None, result)
         return
@@ -537,7 +540,7 @@ def binary(name: str, left: Any, right: Any) -> Any:
 def compare(name: str, dunder: str, left: Any, right: Any) -> Any:
     """A comparison; against what is no number it answers as ``numpy.ndarray`` does."""
     if not isinstance(right, (np.ndarray, np.generic, int, float, complex, list, tuple)):
-        return getattr(operator, dunder)(left.data, right)
+        return getattr(operator, dunder)(left.contents, right)
     return call(by_name[name], (left, right), {})
 
 

@@ -197,7 +197,7 @@ def shares(result: Any, operand: Any) -> bool:
     if (type(result) is Array) != (type(operand) is Array):
         return False
     if type(result) is Array:
-        return result.storage is operand.storage and np.shares_memory(result.view, operand.view)
+        return result.storage is operand.storage and np.shares_memory(result.window, operand.window)
     return np.shares_memory(result, operand)
 
 
@@ -312,7 +312,28 @@ def _call_text(primitive: table.Primitive, args: tuple, kwargs: dict) -> str:
 STEP = 1e-6
 
 
+# Operands that the function takes for Hermitian: their directions are Hermitian.
+HERMITIAN = frozenset(("linalg.cholesky", "linalg.eigh", "linalg.eigvalsh"))
+# Vectors that are determined up to a factor: what of them does not depend on it.
+INVARIANT: dict[str, Callable[[Any], Any]] = {
+    "linalg.eig": lambda out: [out[0], np.abs(out[1]) ** 2],
+    "linalg.eigh": lambda out: [out[0], np.abs(out[1]) ** 2],
+    "linalg.svd": lambda out: (
+        [np.abs(out[0]) ** 2, out[1], np.matmul(out[0], out[2])] if isinstance(out, tuple) else out
+    ),
+}
+# Differentiated in tests of their own: the operands are no arguments of the function.
+ELSEWHERE = frozenset(("fromfunction",))
+# Calls that have no derivative, and how the error says so.
+REFUSED = {
+    "linalg.qr": "qr with mode='complete' has no derivative rule",
+    "linalg.det": "the second derivative of the determinant of a singular complex matrix",
+}
+
+
 def _operand_leaves(value: Any, kinds: str) -> list[np.ndarray]:
+    if type(value) is float and kinds == "f":
+        return [np.asarray(value)]
     if type(value) is np.ndarray:
         return [value] if value.dtype.kind in kinds else []
     if type(value) in (list, tuple):
@@ -327,6 +348,8 @@ def _loss(out: Any, rng: np.random.Generator) -> Any:
         for part in out:
             total = total + _loss(part, rng)
         return total
+    if type(out) is float:
+        out = np.float64(out)
     if not isinstance(out, (np.ndarray, np.generic)) or out.dtype.kind not in "fc":
         return 0.0
     shape = np.shape(out)
@@ -346,9 +369,14 @@ def _inner(gradient: Any, direction: Any) -> float:
 
 
 def _direction(value: Any, rng: np.random.Generator, kinds: str) -> Any:
+    if type(value) is float and kinds == "f":
+        return float(rng.uniform(-1, 1))
     if type(value) is np.ndarray and value.dtype.kind in kinds:
-        d = np.asarray(rng.uniform(-1, 1, value.shape))
-        return d + 1j * rng.uniform(-1, 1, value.shape) if value.dtype.kind == "c" else d
+        d = np.empty_like(value)  # in the same layout: the orders A and K follow it
+        d[...] = rng.uniform(-1, 1, value.shape)
+        if value.dtype.kind == "c":
+            d += 1j * rng.uniform(-1, 1, value.shape)
+        return d
     if type(value) in (list, tuple):
         return [_direction(v, rng, kinds) for v in value]
     return None
@@ -399,6 +427,8 @@ def gradient_failures(
                 try:
                     found = _gradient_failure(primitive, function, args, kwargs, i, kind, policy, second)
                 except Exception as error:
+                    if REFUSED.get(primitive.name, "\n") in str(error):
+                        continue
                     found = f"raised {type(error).__name__}: {error}"
                 if found is None:
                     continue
@@ -413,7 +443,7 @@ def gradient_failures(
         for i, rule in enumerate(rules):
             if rule is not None and i not in checked and getattr(rule, "exercised", True):
                 failures.append(f"no sample exercises the rule of argument {i}")
-    elif not checked:
+    elif not checked and primitive.name not in ELSEWHERE:
         failures.append("no sample exercises the rules")
     return failures
 
@@ -432,9 +462,15 @@ def _gradient_failure(
     operand = args[i]
     rng = np.random.default_rng(seed)
     direction = _direction(operand, rng, kind)
+    square = type(operand) is np.ndarray and operand.ndim > 1 and operand.shape[-1] == operand.shape[-2]
+    if (primitive.name in HERMITIAN or kwargs.get("hermitian")) and square:
+        direction = direction + np.conj(np.swapaxes(direction, -1, -2))
+    invariant = INVARIANT.get(primitive.name, lambda out: out)
 
     def value(x: Any, call: Any) -> Any:
-        return _loss(call(*args[:i], x, *args[i + 1 :], **kwargs), np.random.default_rng(seed))
+        if primitive.family == "random":
+            np.random.seed(7)
+        return _loss(invariant(call(*args[:i], x, *args[i + 1 :], **kwargs)), np.random.default_rng(seed))
 
     try:
         slope = _slope(lambda t: float(value(_moved(operand, direction, t), primitive.function)))

@@ -222,7 +222,7 @@ class MXNetDevice:
         def place(value: Any) -> Any:
             if isinstance(value, np.ndarray):
                 if kernel.cast and not value.ndim:
-                    return np.asarray(value).item() if type(value) is np.ndarray else value.data.item()
+                    return np.asarray(value).item() if type(value) is np.ndarray else value.contents.item()
                 handle = handle_of(self, value)
                 return (
                     handle.astype(dtype) if dtype is not None and np.dtype(handle.dtype) != dtype else handle
@@ -246,7 +246,7 @@ def _kind(array: Any) -> Any:
     # 0-d arrays take part in promotion with their value.
     if array.ndim:
         return array.dtype
-    return array[()] if type(array) is np.ndarray else array.data[()]
+    return array[()] if type(array) is np.ndarray else array.contents[()]
 
 
 def _arrays(values: Any) -> Any:

@@ -9,6 +9,8 @@ import numpy as np
 
 from minpy.runtime.primitives.table import row
 
+SCATTERS = "MXNet adds up repeated places in no fixed order"
+
 
 def apply(name: str, *args: Any, **kwargs: Any) -> Any:
     """Run a primitive that NumPy has no function for, from inside a derivative rule (recorded there if a tape is open)."""
@@ -22,6 +24,13 @@ def plain(value: Any) -> Any:
     from minpy.runtime.array import host
 
     return host(value)
+
+
+def shape_of(value: Any) -> tuple[int, ...]:
+    """The shape of an operand, which may be a nested list that holds arrays (``numpy.shape`` would look into those)."""
+    if type(value) in (list, tuple):
+        return (len(value), *shape_of(value[0])) if value else (0,)
+    return np.shape(value)
 
 
 def rows(names: str, **columns: Any) -> None:
@@ -70,6 +79,15 @@ def flat_gather(x: Any, places: Any) -> Any:
     return found if (places >= 0).all() else np.where(places >= 0, found, np.zeros((), x.dtype))
 
 
+def _layout(value: Any) -> np.ndarray:
+    """An array of numbers with the shape and the memory layout of an operand."""
+    from minpy.runtime.array import Array
+
+    if type(value) is Array:
+        return np.empty_like(value.window, np.intp)
+    return np.empty_like(value, np.intp) if type(value) is np.ndarray else np.empty(shape_of(value), np.intp)
+
+
 def gathers(function: Callable[..., Any], first: int = 0, fills: bool = False) -> Callable[..., Any]:
     """The derivative rule of any function that only moves elements of one operand: run it on the elements' numbers, then scatter.
 
@@ -84,33 +102,15 @@ def gathers(function: Callable[..., Any], first: int = 0, fills: bool = False) -
     """
 
     def rule(g: Any, ans: Any, *args: Any, **kwargs: Any) -> Any:
-        shape = np.shape(args[first])
+        shape = shape_of(args[first])
         count = int(np.prod(shape))
-        numbers = np.arange(fills, count + fills).reshape(shape)
+        # In the operand's layout: the orders A and K follow it.
+        numbers = _layout(args[first])
+        numbers[...] = np.arange(fills, count + fills).reshape(shape)
         places = function(*[numbers if i == first else plain(a) for i, a in enumerate(args)], **plain(kwargs))
         return apply("flat_scatter", g, np.asarray(places) - int(fills), shape)
 
     return rule
-
-
-row(
-    "index_scatter",
-    index_scatter,
-    cost="move",
-    vjp=(lambda g, ans, x, index, shape: g[plain(index)],),
-)
-row(
-    "flat_scatter",
-    flat_scatter,
-    cost="move",
-    vjp=(lambda g, ans, x, places, shape: apply("flat_gather", g, places),),
-)
-row(
-    "flat_gather",
-    flat_gather,
-    cost="move",
-    vjp=(lambda g, ans, x, places: apply("flat_scatter", g, places, np.shape(x)),),
-)
 
 
 # ----- operands for tests -----------------------------------------------------------------------------------
@@ -149,3 +149,38 @@ def cases(*makers: Callable[..., Any]) -> Callable[..., Any]:
                 yield made, {}
 
     return samples
+
+
+row(
+    "index_scatter",
+    index_scatter,
+    family="index",
+    cost="move",
+    mxnet=SCATTERS,
+    vjp=(lambda g, ans, x, index, shape: g[plain(index)],),
+    samples=cases(
+        lambda a: (a(3), np.array([1, 1, 0]), (4,)),
+        lambda a: (a(2, 2), (slice(0, 2), slice(1, 3)), (3, 4)),
+        lambda a: (a(2), np.array([True, False, True]), (3,)),
+    ),
+)
+row(
+    "flat_scatter",
+    flat_scatter,
+    family="index",
+    cost="move",
+    mxnet=SCATTERS,
+    vjp=(lambda g, ans, x, places, shape: apply("flat_gather", g, places),),
+    samples=cases(
+        lambda a: (a(3), np.array([1, 1, 5]), (2, 3)), lambda a: (a(2, 2), np.array([[0, -1], [2, 3]]), (4,))
+    ),
+)
+row(
+    "flat_gather",
+    flat_gather,
+    family="index",
+    cost="move",
+    mxnet=SCATTERS,
+    vjp=(lambda g, ans, x, places: apply("flat_scatter", g, places, np.shape(x)),),
+    samples=cases(lambda a: (a(2, 3), np.array([1, 1, 5])), lambda a: (a(4), np.array([[0, -1], [2, 3]]))),
+)

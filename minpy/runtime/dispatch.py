@@ -180,7 +180,8 @@ def _view(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
         if type(part) is not np.ndarray or not (part is source.window or np.may_share_memory(part, memory)):
             return None
     if source.scalar and type(result) is np.ndarray and result.shape == ():
-        return source
+        same = result.dtype == source.window.dtype  # else the real or imaginary part of a complex number
+        return source if same else Array(result, source.storage, scalar=True)
     views = [source if part is source.window else Array(part, source.storage) for part in parts]
     return type(result)(views) if type(result) in (list, tuple) else views[0]
 

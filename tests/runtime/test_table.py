@@ -8,7 +8,7 @@ import table_driver as driver
 from minpy.runtime.primitives import table
 
 ROWS = {primitive.name: primitive for primitive in table.rows()}
-DIFFERENTIABLE = [name for name, primitive in ROWS.items() if primitive.vjp is not None]
+DIFFERENTIABLE = [name for name, primitive in ROWS.items() if primitive.vjp or primitive.compose]
 
 
 POLICIES = [pytest.param(p, marks=pytest.mark.mxnet if p == "prefer_mxnet" else ()) for p in driver.POLICIES]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import operator
 from typing import Any
 
@@ -200,7 +201,8 @@ row(
     samples=cases(
         lambda a: (5,),
         lambda a: (2, 7, 2),
-        lambda a: (1.5, 4.0, 0.5),
+        lambda a: (1.5, 3.9, 0.5),
+        lambda a: (2.7,),
         lambda a: (3, -2, -1),
         lambda a: (0,),
         lambda a: [(4,), {"dtype": np.float32}],
@@ -479,4 +481,31 @@ row(
     mxnet=_BYTES,
     samples=cases(lambda a: [("1 2 3",), {"sep": " "}], lambda a: [("1,2", int), {"sep": ","}]),
 )
-rows("fromfile from_dlpack loadtxt genfromtxt fromregex load", creates=True, mxnet=_BYTES)
+row("fromfile", creates=True, mxnet=_BYTES, samples=cases(lambda a: (np.__file__, np.uint8, 16)))
+row("from_dlpack", creates=True, view=True, mxnet=_BYTES, samples=cases(lambda a: (a(2, 3),)))
+rows(
+    "loadtxt genfromtxt",
+    creates=True,
+    mxnet=_BYTES,
+    samples=cases(
+        lambda a: (["1 2", "3 4"],), lambda a: [(["1,2"],), {"delimiter": ","}], lambda a: (["1", "a"],)
+    ),
+)
+row(
+    "fromregex",
+    creates=True,
+    mxnet=_BYTES,
+    samples=cases(lambda a: (np.__file__, r"(\d+)", [("number", np.int64)])),
+)
+
+
+def _saved(array: np.ndarray) -> io.BytesIO:
+    """A stream that can be loaded from many times."""
+    stream = io.BytesIO()
+    for _ in range(64):
+        np.save(stream, array)
+    stream.seek(0)
+    return stream
+
+
+row("load", creates=True, mxnet=_BYTES, samples=cases(lambda a: (_saved(a(2, 3)),)))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minpy.errors import GradientError
-from minpy.runtime.primitives.moves import apply, cases, gathers, plain, rows
+from minpy.runtime.primitives.moves import apply, cases, gathers, plain, rows, shape_of
 from minpy.runtime.primitives.table import DEVICE_DTYPES, Kernel, row
 
 _SPLICE = "MXNet has no such operator"
@@ -30,7 +30,7 @@ def _cut(g: Any, arrays: Any, axis: int) -> list:
     """Pieces of `g` along `axis`, as long as the `arrays` are."""
     pieces, start = [], 0
     for part in arrays:
-        stop = start + np.shape(part)[axis]
+        stop = start + shape_of(part)[axis]
         index = [slice(None)] * np.ndim(g)
         index[axis] = slice(start, stop)
         pieces.append(g[tuple(index)])
@@ -41,8 +41,8 @@ def _cut(g: Any, arrays: Any, axis: int) -> list:
 def _unconcatenate(g: Any, ans: Any, arrays: Any, axis: Any = 0, *a: Any, **k: Any) -> Any:
     parts = _parts(arrays)
     if axis is None:
-        ends = np.cumsum([0, *[np.size(p) for p in parts]])
-        pieces = [np.reshape(g[i:j], np.shape(p)) for i, j, p in zip(ends[:-1], ends[1:], parts, strict=True)]
+        ends = np.cumsum([0, *[int(np.prod(shape_of(p))) for p in parts]])
+        pieces = [np.reshape(g[i:j], shape_of(p)) for i, j, p in zip(ends[:-1], ends[1:], parts, strict=True)]
     else:
         pieces = _cut(g, parts, axis)
     return _nested([_in(d, p) for d, p in zip(pieces, parts, strict=True)], arrays)
@@ -219,7 +219,7 @@ def _block(arrays: Any) -> Any:
         return np.concatenate([join(p, level + 1) for p in part], axis=-(depth - level))
 
     joined = join(arrays, 0)
-    return np.array(joined) if type(arrays) is not list else joined
+    return apply("array", joined) if type(arrays) is not list else joined
 
 
 def _depth(arrays: Any) -> int:
@@ -279,6 +279,8 @@ def _unrepeat(g: Any, ans: Any, x: Any, repeats: Any, axis: Any = None) -> Any:
     if counts.size != 1:
         return gathers(np.repeat)(g, ans, x, counts, axis)
     n, shape = int(counts.reshape(-1)[0]), np.shape(x)
+    if not n:
+        return np.zeros(shape)
     if axis is None:
         return np.reshape(np.sum(np.reshape(g, (-1, n)), axis=1), shape)
     axis = axis % len(shape)
@@ -394,12 +396,53 @@ def _unpad(g: Any, ans: Any, x: Any, pad_width: Any, mode: Any = "constant", **k
         return g[inner]
     if mode in _INDEXED and keywords.get("reflect_type", "even") == "even":
         return gathers(np.pad)(g, ans, x, pad_width, mode, **keywords)
+    if mode in ("maximum", "minimum", "mean"):
+        return _unpad_statistics(g, x, pad_width, mode, keywords.get("stat_length"))
     return _unpad_linear(g, x, pad_width, mode, keywords)
+
+
+def _unpad_statistics(g: Any, x: Any, pad_width: Any, mode: str, stat_length: Any) -> Any:
+    """Modes that repeat a statistic of the elements next to the edge; axis by axis, as NumPy pads."""
+    ndim = np.ndim(x)
+    widths = _pad_width(pad_width, ndim)
+    lengths = [(n, n) for n in np.shape(x)] if stat_length is None else _pad_width(stat_length, ndim)
+    stages = [x]
+    for axis in range(ndim):
+        only = [w if i == axis else (0, 0) for i, w in enumerate(widths)]
+        only_length = [pair if i == axis else (1, 1) for i, pair in enumerate(lengths)]
+        stages.append(np.pad(stages[-1], only, mode, stat_length=only_length))
+    for axis in reversed(range(ndim)):
+        x, (before, after) = stages[axis], widths[axis]
+        n = np.shape(x)[axis]
+
+        def part(low: int, high: int, axis: int = axis) -> tuple:
+            return tuple(slice(low, high) if i == axis else slice(None) for i in range(ndim))
+
+        total = g[part(before, before + n)]
+        for outer, length, first in (
+            (part(0, before), lengths[axis][0], True),
+            (part(before + n, before + n + after), lengths[axis][1], False),
+        ):
+            length = min(length, n)
+            inner = part(0, length) if first else part(n - length, n)
+            near = x[inner]
+            if mode == "mean":
+                share = np.ones(np.shape(near)) / length
+            else:
+                best = (np.max if mode == "maximum" else np.min)(near, axis=axis, keepdims=True)
+                share = near == best
+                share = share / np.sum(share, axis=axis, keepdims=True)
+            d = np.sum(g[outer], axis=axis, keepdims=True) * share
+            gap = (0, n - length) if first else (n - length, 0)
+            rest = [gap if i == axis else (0, 0) for i in range(ndim)]
+            total = total + np.pad(d, rest)
+        g = total
+    return g
 
 
 def _unpad_linear(g: Any, x: Any, pad_width: Any, mode: Any, keywords: dict) -> Any:
     """Modes that are linear in `x` on each axis: axis by axis, as NumPy pads, with the mode's matrix."""
-    if mode not in ("mean", "linear_ramp", "reflect", "symmetric") or np.ndim(keywords.get("end_values", 0)):
+    if mode not in ("linear_ramp", "reflect", "symmetric") or np.ndim(keywords.get("end_values", 0)):
         raise GradientError(
             f"pad with mode {mode!r} has no derivative rule; use mode='constant', 'edge' or 'reflect'"
         )
@@ -467,6 +510,7 @@ row(
         lambda a: (a(2, 3), (1, 2), "mean"),
         lambda a: (a(3, 2), 2, "maximum"),
         lambda a: [(a(2, 3), (1, 2), "linear_ramp"), {"end_values": 2}],
+        lambda a: [(a(3, 2), (1, 2), "minimum"), {"stat_length": (2, 1)}],
         lambda a: (a(2, 3)[:, ::-1], 0),
         lambda a: (a(2), -1),
     ),
@@ -544,8 +588,8 @@ row(
     "trim_zeros",
     cost="free",
     mxnet="the elements are looked at on the host",
-    # How much is cut off depends on the contents, which must be current.
-    vjp=(lambda g, ans, *a: 0.0,),
+    # What is left is a view, through which the gradient flows by itself; an empty rest has none.
+    flat=True,
     samples=cases(
         lambda a: (np.array([0, 0, 1, 2, 0, 3, 0]).astype(a.dtype),),
         lambda a: (np.array([0, 1, 0]).astype(a.dtype), "b"),
@@ -647,12 +691,26 @@ row(
         lambda a: [(a(2), a(3)), {"indexing": "no"}],
     ),
 )
+
+
+def _open_mesh(*args: Any) -> tuple:
+    parts = []
+    for i, part in enumerate(args):
+        if getattr(part, "dtype", None) is None or part.dtype.kind == "b":
+            part = np.ix_(plain(part))[0]
+        parts.append(np.reshape(part, [-1 if k == i else 1 for k in range(len(args))]))
+    return tuple(parts)
+
+
 row(
     "ix_",
     cost="free",
     mxnet="indices are used on the host",
-    vjp=lambda i: lambda g, ans, *args: np.reshape(g[i], np.shape(args[i])),
+    compose=_open_mesh,
     samples=cases(
-        lambda a: ([0, 1], np.array([2, 0])), lambda a: (np.array([True, False, True]),), lambda a: (a(2, 2),)
+        lambda a: ([0, 1], np.array([2, 0])),
+        lambda a: (a(2), a(3)),
+        lambda a: (np.array([True, False, True]),),
+        lambda a: (a(2, 2),),
     ),
 )

@@ -14,6 +14,7 @@ from minpy.errors import GradientError
 from minpy.runtime.primitives.moves import cases, rows
 from minpy.runtime.primitives.products import _t
 from minpy.runtime.primitives.table import Kernel, Scalar, row
+from minpy.runtime.record import current_tape
 
 _LAPACK = "LAPACK on the host reports singular matrices; MXNet does not"
 
@@ -103,6 +104,10 @@ def _cofactors(a: Any, det: Any) -> Any:
     """The derivative of the determinant: its cofactors, which exist for a singular matrix too."""
     if np.all(np.asarray(det != 0)):
         return np.expand_dims(np.expand_dims(det, -1), -1) * _t(np.linalg.inv(a))
+    if np.iscomplexobj(a) and current_tape() is not None:
+        raise GradientError(
+            "the second derivative of the determinant of a singular complex matrix is not available"
+        )
     u, s, vh = np.linalg.svd(a)
     n = np.shape(s)[-1]
     rest = np.stack([np.prod(np.delete(s, i, axis=-1), axis=-1) for i in range(n)], axis=-1)
@@ -237,7 +242,7 @@ row(
     samples=cases(
         lambda a: (_definite(a),),
         lambda a: (_definite(a, 2),),
-        lambda a: (-np.eye(2).astype(a.dtype),),
+        lambda a: (np.diag([1, -1]).astype(a.dtype),),
         lambda a: (a(2, 3),),
     ),
 )
@@ -415,8 +420,6 @@ def _unlstsq(which: int) -> Any:
         m, n = np.shape(a)
         if int(np.asarray(_host(ans[2]))) < n:
             raise GradientError("the derivative of lstsq exists for a matrix of full column rank; use pinv")
-        if np.any(np.asarray(_host(g[3]) != 0)):
-            raise GradientError("the singular values that lstsq returns have no derivative rule; use svd")
         x = ans[0]
         vector = np.ndim(b) == 1
         gx, bb = (np.reshape(g[0], (n, 1)), np.reshape(b, (m, 1))) if vector else (g[0], b)
@@ -432,7 +435,7 @@ def _unlstsq(which: int) -> Any:
             - np.matmul(np.matmul(a, y), _h(x))
             - np.matmul(weight * residual, _h(x))
         )
-        return _conj(d)
+        return _conj(d) + _unsvd(g[3], None, a, False, False)
 
     return rule
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,6 @@ row(
     mxnet=_HOST,
     samples=cases(lambda a: ((2, 1), (3,)), lambda a: ((2,), (3,))),
 )
-rows("byte_bounds", geometry=True, mxnet=_HOST)
 rows("iterable isscalar", flat=True, mxnet=_HOST, samples=cases(lambda a: (a(2),), lambda a: (a()[()],)))
 
 # ----- text and files ---------------------------------------------------------------------------------------
@@ -68,7 +68,12 @@ rows(
     samples=cases(lambda a: (1.5,), lambda a: [(2.25,), {"precision": 1}]),
 )
 rows("base_repr binary_repr", flat=True, mxnet=_HOST, samples=cases(lambda a: (5,), lambda a: (-3,)))
-rows("save savez savez_compressed savetxt", flat=True, mxnet="files are the host's")
+rows(
+    "save savez savez_compressed savetxt",
+    flat=True,
+    mxnet="files are the host's",
+    samples=cases(lambda a: (io.BytesIO(), a(2, 3)), lambda a: (io.BytesIO(), a(3)[::-1])),
+)
 
 # ----- whole arrays compared --------------------------------------------------------------------------------
 

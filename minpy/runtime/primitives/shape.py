@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.lib import stride_tricks
 
-from minpy.runtime.primitives.moves import apply, cases, gathers, rows
+from minpy.runtime.primitives.moves import apply, cases, gathers, rows, shape_of
 from minpy.runtime.primitives.table import DEVICE_DTYPES, Kernel, row
 
 VIEW = "only another view of the same elements"
 
 
 def _like(g: Any, x: Any) -> Any:
-    return np.reshape(g, np.shape(x))
+    return np.reshape(g, shape_of(x))
 
 
 # ----- views ------------------------------------------------------------------------------------------------
@@ -45,6 +45,12 @@ def _wrong_shape(a: Any, shape: Any) -> str | None:
     return None if fits and _lengths(shape) else "NumPy refuses this shape"
 
 
+def _unreshape(g: Any, ans: Any, x: Any, newshape: Any, order: str = "C") -> Any:
+    if order not in ("C", "F"):
+        return gathers(np.reshape)(g, ans, x, newshape, order)
+    return np.reshape(g, shape_of(x), order=order)
+
+
 row(
     "reshape",
     view=True,
@@ -54,7 +60,7 @@ row(
         DEVICE_DTYPES,
         lambda a, newshape, order="C": _copies(a, order) or _wrong_shape(a, newshape),
     ),
-    vjp=(lambda g, ans, x, newshape, order="C": np.reshape(g, np.shape(x), order=order),),
+    vjp=(_unreshape,),
     samples=cases(
         lambda a: (a(2, 6), (3, 4)),
         lambda a: (a(2, 3), -1),
@@ -87,7 +93,7 @@ row(
     ),
     vjp=(
         lambda g, ans, x, order="C": (
-            np.reshape(g, np.shape(x), order=order) if order in "CF" else gathers(np.ravel)(g, ans, x, order)
+            np.reshape(g, shape_of(x), order=order) if order in "CF" else gathers(np.ravel)(g, ans, x, order)
         ),
     ),
     samples=cases(
@@ -355,7 +361,7 @@ row(
     cost="free",
     mxnet=VIEW,
     samples=cases(
-        lambda a: (a(6), (4, 3), (a.dtype.itemsize, a.dtype.itemsize)),
-        lambda a: [(a(6),), {"shape": (3,), "strides": (2 * a.dtype.itemsize,)}],
+        lambda a: (a(6), (4, 3), (0, 0)),
+        lambda a: [(a(6),), {"shape": (3,), "strides": (0,)}],
     ),
 )

@@ -44,7 +44,13 @@ _sortable = cases(
     lambda a: (np.array([1, 0, 1, 1, 0]).astype(a.dtype),),
 )
 row("sort", cost="sort", mxnet=_ORDER, vjp=(_unsort,), samples=_sortable)
-row("msort", cost="sort", mxnet=_ORDER, vjp=(lambda g, ans, a: _matched(g, ans, a, 0),))
+row(
+    "msort",
+    cost="sort",
+    mxnet=_ORDER,
+    vjp=(lambda g, ans, a: _matched(g, ans, a, 0),),
+    samples=cases(lambda a: (a(5),), lambda a: (a(3, 2),)),
+)
 row("argsort", cost="sort", mxnet=_ORDER, flat=True, samples=_sortable)
 row(
     "lexsort",

@@ -1,28 +1,69 @@
-"""From a text to its plan with libcst: parse, walk, resolve, and place the import of the door if it needs one."""
+"""From a text to its plan with libcst: parse, walk, resolve, and place the import of the door if need be."""
 
 from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import replace
+from typing import TypeVar
 
 import libcst as cst
 
 from minpy.transform.emitted import door_import, free_name
-from minpy.transform.plan import Plan
+from minpy.transform.plan import Edit, Note, Plan
 from minpy.transform.routing import Walk
 
+# What libcst does not give back as it was: form feeds in front of a statement (Python starts the indentation anew
+# after one), and lines that end in a lone carriage return.
+_FORM_FEED = re.compile(r"^[ \t\f]*\f", re.MULTILINE)
+_CARRIAGE_RETURN = re.compile(r"\r(?!\n)")
 
-def make_plan(text: str, *, operators: bool, door: str) -> Plan:
+_Placed = TypeVar("_Placed", Edit, Note)
+
+
+class _Cleaned:
+    """A text without those, and the way back from its offsets."""
+
+    def __init__(self, text: str) -> None:
+        self._places: list[int] = []  # in the cleaned text, where something was dropped
+        self._dropped = [0]  # how much, up to there
+        text = _CARRIAGE_RETURN.sub("\n", text)
+        for match in _FORM_FEED.finditer(text):
+            dropped = self._dropped[-1]
+            self._places.append(match.start() - dropped)
+            self._dropped.append(dropped + len(match[0]))
+        self.text = _FORM_FEED.sub("", text) if self._places else text
+
+    def back(self, item: _Placed) -> _Placed:
+        """Move an edit or a note to its place in the original."""
+        changes = {"start": self._back(item.start)}
+        if isinstance(item, Edit):
+            changes["end"] = self._back(item.end)
+        return replace(item, **changes)
+
+    def _back(self, offset: int) -> int:
+        return offset + self._dropped[bisect_right(self._places, offset)]
+
+
+def make_plan(source: str, *, operators: bool, door: str) -> Plan:
     """Return the plan of a module's text; see `minpy.transform.rewriter.plan`."""
+    cleaned = _Cleaned(source)
+    text = cleaned.text
     module = cst.parse_module(text)
     if module.code != text:
         raise ValueError("libcst does not give the text back as it was")
     walk = Walk(module, text, operators=operators).run()
+    written = door
     if door == "__minpy__":
         edits, notes = walk.result(door)
-        return Plan(text, edits, notes=notes, door=door)
-    edits, notes = walk.result(free_name(text, door))
-    if not edits:
-        return Plan(text, notes=notes, door=door)
-    door, statement = door_import(module, walk.spans, text, free_name(text, door), edits[0].start)
-    edits, notes = walk.result(door)
-    if statement is not None:
-        edits = tuple(sorted([statement, *edits], key=lambda edit: edit.start))
-    return Plan(text, edits, notes=notes, door=door)
+    else:
+        written = free_name(text, door)
+        edits, notes = walk.result(written)
+        if edits:
+            written, statement = door_import(module, walk.spans, text, written, edits[0].start)
+            edits, notes = walk.result(written)
+            if statement is not None:
+                edits = tuple(sorted([statement, *edits], key=lambda edit: edit.start))
+    return Plan(
+        source, tuple(map(cleaned.back, edits)), notes=tuple(map(cleaned.back, notes)), door=written
+    )

@@ -130,8 +130,17 @@ def first_evaluated(node: ast.expr) -> ast.expr:
     """Return the part of an expression whose instructions run first."""
     while True:
         match node:
-            case ast.BinOp(left=inner) | ast.Compare(left=inner) | ast.IfExp(test=inner):
+            case ast.BinOp(left=inner) | ast.Compare(left=inner):
                 pass
+            case ast.IfExp(test=ast.Constant(value=value)):
+                inner = node.body if value else node.orelse  # decided by the compiler
+            case ast.IfExp(test=inner):
+                pass
+            case ast.BoolOp(op=op, values=[ast.Constant(value=value), inner, *more]) if bool(value) is isinstance(
+                op, ast.And
+            ):
+                if more:
+                    inner = ast.copy_location(ast.BoolOp(op, [inner, *more]), inner)
             case ast.UnaryOp(operand=inner) | ast.Call(func=inner):
                 pass
             case ast.Attribute(value=inner) | ast.Subscript(value=inner) | ast.Starred(value=inner):
@@ -145,25 +154,28 @@ def first_evaluated(node: ast.expr) -> ast.expr:
             case ast.Yield(value=ast.expr() as inner):
                 pass
             case ast.Tuple(elts=[inner, *_]) | ast.List(elts=[inner, *_]) | ast.Set(elts=[inner, *_]):
-                if isinstance(inner, ast.Starred) or _all_constant(node):
+                if isinstance(inner, ast.Starred):
                     return node
             case ast.Dict(keys=[ast.expr() as inner, *_]):
                 pass
             case _:
                 return node
-        if _all_constant(node):
-            return node  # folded into one constant
+        if _is_loaded_whole(node):
+            return node
         node = inner
 
 
-def _all_constant(node: ast.expr) -> bool:
+def _is_loaded_whole(node: ast.expr) -> bool:
+    """Whether the compiler makes one constant of an expression."""
     match node:
         case ast.Constant():
             return True
-        case ast.BinOp(left=left, right=right):
-            return _all_constant(left) and _all_constant(right)
+        case ast.BinOp(left=left, right=right) | ast.Subscript(value=left, slice=right):
+            return _is_loaded_whole(left) and _is_loaded_whole(right)
         case ast.UnaryOp(operand=operand):
-            return _all_constant(operand)
-        case ast.Tuple(elts=elements) | ast.List(elts=elements) | ast.Set(elts=elements):
-            return bool(elements) and all(_all_constant(element) for element in elements)
+            return _is_loaded_whole(operand)
+        case ast.Tuple(elts=elements):
+            return all(_is_loaded_whole(element) for element in elements)
+        case ast.List(elts=elements) | ast.Set(elts=elements):
+            return len(elements) > 2 and all(_is_loaded_whole(element) for element in elements)
     return False

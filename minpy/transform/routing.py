@@ -14,7 +14,7 @@ import libcst as cst
 from libcst.metadata import ByteSpanPositionProvider, MetadataWrapper
 
 from minpy.transform.catalog import is_routed
-from minpy.transform.names import Binding, Block, Point, Scope, Star, is_builtin, numpy_path, resolve
+from minpy.transform.names import Block, Point, Scope, Star, is_builtin, numpy_path, resolve
 from minpy.transform.plan import Edit, Note
 
 BINARY = {
@@ -351,7 +351,7 @@ class Walk:
         self._visit_block(node.orelse)
 
     def _while(self, node: cst.While) -> None:
-        self._visit(node.test)
+        self._condition(node.test)
         self._visit_block(node.body)
         self._visit_block(node.orelse)
 
@@ -380,7 +380,7 @@ class Walk:
         self.block = Block(outer)
         self._bind_pattern(node.pattern)
         if node.guard is not None:
-            self._visit(node.guard)
+            self._condition(node.guard)
         self._visit(node.body)
         self.block = outer
 
@@ -485,7 +485,8 @@ class Walk:
             if not first:
                 self._visit(clause.iter)
             self._bind_target(clause.target)
-            self._visit_all(clause.ifs)
+            for condition in clause.ifs:
+                self._condition(condition.test)
             clause, first = clause.inner_for_in, False
         for name in ("elt", "key", "value"):
             self._visit(getattr(node, name, None))
@@ -552,7 +553,7 @@ class Walk:
             self.operators
             and not self._excuse
             and self._depth < MAX_NESTED_OPERATORS
-            and not any(isinstance(operand, _NOT_ARRAYS) for operand in operands)
+            and not any(_is_no_array(operand) for operand in operands)
             and not all(_is_constant(operand) for operand in operands)
         )
 
@@ -564,6 +565,34 @@ class Walk:
             return
         self._route_pair(node, node.left, node.operator, node.right, *found)
 
+    def _condition(self, node: cst.CSTNode) -> None:
+        """Visit what decides a jump. Comparisons in it stay: they are wanted for their truth, a single value.
+
+        Up to Python 3.11, moreover, the jump has the place of a comparison but not that of a call, and it is the
+        jump that raises if an array has no truth value.
+        """
+        if isinstance(node, cst.BooleanOperation):
+            self._condition(node.left)
+            self._condition(node.right)
+        elif isinstance(node, cst.UnaryOperation) and isinstance(node.operator, cst.Not):
+            self._condition(node.expression)
+        elif isinstance(node, cst.IfExp):
+            for part in (node.body, node.test, node.orelse):
+                self._condition(part)
+        elif isinstance(node, cst.Comparison):
+            self._comparison_operands(node)
+        else:
+            self._visit(node)
+
+    def _if_expression(self, node: cst.IfExp) -> None:
+        self._visit(node.body)
+        self._condition(node.test)
+        self._visit(node.orelse)
+
+    def _assert(self, node: cst.Assert) -> None:
+        self._condition(node.test)
+        self._visit(node.msg)
+
     def _comparison(self, node: cst.Comparison) -> None:
         if len(node.comparisons) == 1:
             target = node.comparisons[0]
@@ -573,6 +602,9 @@ class Walk:
             if found is not None and self._may_route(node.left, target.comparator):
                 self._route_pair(node, node.left, target.operator, target.comparator, *found)
                 return
+        self._comparison_operands(node)
+
+    def _comparison_operands(self, node: cst.Comparison) -> None:
         self._visit(node.left)
         for target in node.comparisons:
             self._visit(target.comparator)
@@ -621,6 +653,12 @@ class Walk:
         self._depth -= 1
 
 
+def _is_no_array(node: cst.CSTNode) -> bool:
+    if isinstance(node, cst.BinaryOperation):
+        return isinstance(node.left, cst.BaseString) or isinstance(node.right, cst.BaseString)
+    return isinstance(node, _NOT_ARRAYS)
+
+
 def _is_constant(node: cst.CSTNode) -> bool:
     if isinstance(node, cst.UnaryOperation):
         return _is_constant(node.expression)
@@ -628,7 +666,11 @@ def _is_constant(node: cst.CSTNode) -> bool:
         return _is_constant(node.right) and _is_constant(node.left)
     if isinstance(node, cst.Name):
         return node.value in ("None", "True", "False")
-    return isinstance(node, (cst.BaseNumber, cst.Ellipsis))
+    if isinstance(node, cst.Tuple):
+        return all(_is_constant(element.value) for element in node.elements)
+    if isinstance(node, cst.ConcatenatedString):
+        return _is_constant(node.left) and _is_constant(node.right)
+    return isinstance(node, (cst.BaseNumber, cst.Ellipsis, cst.SimpleString))
 
 
 def _leaves(body: cst.BaseSuite) -> bool:
@@ -682,6 +724,8 @@ _METHODS: dict[type, Callable[[Walk, object], None]] = {
     cst.BinaryOperation: Walk._binary,
     cst.Comparison: Walk._comparison,
     cst.UnaryOperation: Walk._unary,
+    cst.IfExp: Walk._if_expression,
+    cst.Assert: Walk._assert,
 }
 # Syntax that only newer releases of libcst know.
 for _name, _method in {

@@ -1,0 +1,146 @@
+"""What the tests of the rewriter compare with: the original's tree, code and behaviour."""
+
+from __future__ import annotations
+
+import ast
+import dis
+import operator
+import sys
+import unicodedata
+from types import CodeType
+
+from minpy.options import Options
+
+DEFAULT = Options()
+OPERATORS = Options(profile=True)
+DOOR = "__minpy__"
+
+_BINARY = {
+    "add": ast.Add,
+    "sub": ast.Sub,
+    "mul": ast.Mult,
+    "truediv": ast.Div,
+    "floordiv": ast.FloorDiv,
+    "mod": ast.Mod,
+    "pow": ast.Pow,
+    "matmul": ast.MatMult,
+    "lshift": ast.LShift,
+    "rshift": ast.RShift,
+    "and_": ast.BitAnd,
+    "or_": ast.BitOr,
+    "xor": ast.BitXor,
+}
+_UNARY = {"neg": ast.USub, "pos": ast.UAdd, "invert": ast.Invert}
+_COMPARE = {"eq": ast.Eq, "ne": ast.NotEq, "lt": ast.Lt, "le": ast.LtE, "gt": ast.Gt, "ge": ast.GtE}
+
+
+def span(node: ast.AST) -> tuple[int, int, int, int]:
+    return node.lineno, node.col_offset, node.end_lineno, node.end_col_offset
+
+
+class _Undo(ast.NodeTransformer):
+    """Turns a rewritten tree back into the original's, keeping the positions that the rewriter gave."""
+
+    def __init__(self, source: str) -> None:
+        self.lines = ast._splitlines_no_ff(source)
+
+    def _segment(self, node: ast.AST) -> str:
+        line, start, end_line, end = span(node)
+        assert line == end_line
+        return self.lines[line - 1].encode()[start:end].decode()
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        match node.func:
+            case ast.Attribute(value=ast.Attribute(value=ast.Name(id="__minpy__"), attr="op"), attr=name):
+                self.generic_visit(node)
+                return ast.copy_location(self._operator(name, node.args), node)
+        return self.generic_visit(node)
+
+    def _operator(self, name: str, args: list[ast.expr]) -> ast.expr:
+        assert hasattr(operator, name)
+        if name in _BINARY:
+            left, right = args
+            return ast.BinOp(left, _BINARY[name](), right)
+        if name in _UNARY:
+            (operand,) = args
+            return ast.UnaryOp(_UNARY[name](), operand)
+        left, right = args
+        return ast.Compare(left, [_COMPARE[name]()], [right])
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        root: ast.AST = node
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        if isinstance(root, ast.Name) and root.id == DOOR and span(root) == span(node):
+            name = unicodedata.normalize("NFKC", self._segment(node))
+            return ast.copy_location(ast.Name(name, ast.Load()), node)
+        return self.generic_visit(node)
+
+
+def undone(tree: ast.AST, source: str) -> ast.AST:
+    """Return the tree that the original must have, if `tree` is a right rewriting of it."""
+    return _Undo(source.replace("\r\n", "\n").replace("\r", "\n")).visit(tree)
+
+
+def assert_same_tree(tree: ast.AST, source: str) -> None:
+    """Check that the rewriting undone is the original, every position included."""
+    expected = ast.dump(ast.parse(source), include_attributes=True)
+    actual = ast.dump(undone(tree, source), include_attributes=True)
+    if actual != expected:
+        at = next(i for i, (a, b) in enumerate(zip(actual, expected, strict=False)) if a != b)
+        around = slice(max(at - 300, 0), at + 120)
+        raise AssertionError(f"trees differ:\n{actual[around]}\n--- expected\n{expected[around]}")
+
+
+def codes(code: CodeType) -> list[CodeType]:
+    """The code object and all inside it, depth first."""
+    found = [code]
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            found += codes(constant)
+    return found
+
+
+# Steps of a call that can neither raise nor be stopped at: the marker for "no method" and the names of arguments.
+_SILENT = {"PUSH_NULL", "KW_NAMES", "CACHE"}
+if sys.version_info >= (3, 13):
+    # Two loads in a row are one instruction there, with the place of the first; nothing of the kind can raise.
+    _SILENT |= {"LOAD_CONST", "LOAD_FAST", "LOAD_FAST_LOAD_FAST"}
+
+
+def positions(code: CodeType) -> list[tuple[int | None, ...]]:
+    """The positions that running the code passes through in program order, repetitions in a row dropped.
+
+    A routed call loads its function in other steps than the original, so instructions cannot be compared one by one;
+    but whoever looks at positions (a traceback, a debugger, coverage) sees this sequence.
+    """
+    kept: list[tuple[int | None, ...]] = []
+    instructions = [each for each in dis.get_instructions(code) if each.opname not in _SILENT]
+    for index, instruction in enumerate(instructions):
+        if sys.version_info >= (3, 13) and _loads_operator(instructions, index):
+            continue
+        place = tuple(getattr(instruction, "positions", None) or (instruction.starts_line,))
+        if len(place) == 1 and place[0] is None:
+            continue
+        if len(place) > 1 and place[0] == place[1] and place[2] == place[3]:
+            continue  # of no width: on the line of what runs next, and nothing to mark
+        if not kept or kept[-1] != place:
+            kept.append(place)
+    return kept
+
+
+def _loads_operator(instructions: list[dis.Instruction], index: int) -> bool:
+    """Whether an instruction is one of the three that load ``__minpy__.op.add``."""
+    for first in range(max(index - 2, 0), index + 1):
+        names = [each.argval for each in instructions[first : first + 3]]
+        if names[:2] == [DOOR, "op"] and len(names) == 3:
+            return True
+    return False
+
+
+def assert_same_positions(original: CodeType, rewritten: CodeType) -> None:
+    """Check the positions of two code objects and of all the code inside them."""
+    pairs = list(zip(codes(original), codes(rewritten), strict=True))
+    for left, right in pairs:
+        assert (left.co_name, left.co_firstlineno) == (right.co_name, right.co_firstlineno)
+        assert positions(left) == positions(right), left.co_name

@@ -1,10 +1,10 @@
 """Runs a program as ``python`` would: its module, its ``sys``, its traceback and its exit status.
 
 Python runs a main program in C. Here it is run from Python, so that its code can be the rewritten code; all
-else that a program can look at is put back to what ``python`` shows. What cannot be: the frames below the main
-module (``inspect.stack()``), ``sys.orig_argv``, the ``MINPY_*`` variables in ``os.environ``, the modules that
-are loaded already, and a recursion limit that is larger by the number of those frames, so that the program may
-recurse as deep as before.
+else that a program can look at is put back to what ``python`` shows. What cannot be: the frames below the
+main module (``inspect.stack()``), ``sys.orig_argv``, the ``MINPY_*`` variables in ``os.environ``, the modules
+that are loaded already, and a recursion limit that is larger by the number of those frames, so that the
+program may recurse as deep as before.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class CannotRun(Exception):
 
 def run_script(path: str, args: list[str], options: Options) -> int:
     """Run the file, folder or zip archive `path` as ``python path args…`` does; return the exit status."""
-    filename = os.getcwd() if path in ("", ".") else os.path.join(os.getcwd(), path)
+    filename = os.path.join(os.getcwd(), path)
+    if path in ("", ".") and sys.version_info >= (3, 11):
+        filename = os.getcwd()  # 3.10 leaves the ends there
     if _importer(filename) is not None:
         sys.argv = [path, *args]
         _set_path0(filename, always=True)
@@ -153,7 +155,7 @@ def prepare(options: Options) -> None:
     if _prepared == options:
         return
     if _prepared is not None:
-        # `minpy run` with other options, in a child that inherited some: begin again as a process that has none.
+        # `minpy run` with other options, in a child that inherited some: begin again, without those.
         os.environ.pop(ACTIVE, None)
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     if options.threads:

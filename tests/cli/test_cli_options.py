@@ -15,7 +15,8 @@ from minpy.errors import MinPyError, UsageError
 
 SHOW = """
 import json, os, sys
-print(json.dumps([sys.argv[1:], {k: v for k, v in os.environ.items() if k.startswith("MINPY_") and k != "MINPY_CACHE_DIR"}]))
+seen = {k: v for k, v in os.environ.items() if k.startswith("MINPY_") and k != "MINPY_CACHE_DIR"}
+print(json.dumps([sys.argv[1:], seen]))
 """
 
 
@@ -149,7 +150,7 @@ def test_error_of_several_lines_is_one_line(capsys, monkeypatch):
 
 
 def test_gpu_that_is_not_there(bench):
-    """Asked for by name: an error before the program runs (CUDA is hidden, so that it holds on every machine)."""
+    """Asked for by name: an error before the program runs (CUDA is hidden: true on every machine)."""
     outcome = bench.minpy("run", "--context", "gpu:9", "-c", "print('ran')", CUDA_VISIBLE_DEVICES="")
     assert (outcome.status, outcome.out) == (2, b"")
     assert outcome.err.startswith(b"minpy: error: ") and outcome.err.count(b"\n") == 1
@@ -240,7 +241,8 @@ def test_command_line_wins_over_the_environment(bench):
 def test_run_within_a_run_with_other_options(bench):
     """The inner command line wins over what the outer one handed down."""
     bench.write("show.py", SHOW)
-    inner = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-m', 'minpy', 'run', {}'show.py', 'x']))"
+    command = "[sys.executable, '-m', 'minpy', 'run', {}'show.py', 'x']"
+    inner = f"import subprocess, sys; sys.exit(subprocess.call({command}))"
     outer = ["run", "--policy", "only_numpy", "--threads", "2", "-c"]
     args, variables = shown(bench.minpy(*outer, inner.format("")))
     assert args == ["x"] and variables == {
@@ -264,12 +266,13 @@ def test_threads(bench):
 
 
 def test_warm_start_is_light(bench):
-    """A second run imports neither the rewriter nor a back end, and not even numpy before the program does."""
+    """A second run imports neither the rewriter nor a back end, nor numpy before the program does."""
     bench.write("helper.py", "import numpy as np\ndef f(a):\n    return np.exp(a) + 1\n")
     bench.write(
         "program.py",
         "import sys\nbefore = set(sys.modules)\nimport numpy as np, helper\nprint(helper.f(np.zeros(2)))\n"
-        "print(sorted(n for n in sys.modules if n.split('.')[0] in ('libcst', 'mxnet', 'rich', 'argparse', 'astunparse')))\n"
+        "heavy = {'libcst', 'mxnet', 'rich', 'argparse', 'astunparse'}\n"
+        "print(sorted(name for name in sys.modules if name.split('.')[0] in heavy))\n"
         "print('numpy' in before, sorted(n for n in before if n.startswith('minpy.runtime')))\n",
     )
     cold = bench.minpy("run", "program.py")
@@ -325,7 +328,7 @@ def test_every_kind_of_program_is_rewritten(bench, way):
 
 
 def test_strict_with_a_program_that_cannot_be_rewritten(bench):
-    """The program is refused in one line; without --strict it runs, and one warning says that it is unmodified."""
+    """Refused in one line; without --strict it runs, and one warning says that it is unmodified."""
     deep = "import numpy as np\nx = " + "-" * 3000 + "np.exp(0.0)\n"
     bench.write("program.py", deep + "print('ran')\n")
     plain = bench.python("program.py")

@@ -65,7 +65,7 @@ def test_choices_that_must_hold():
             for size in (10, 1000, 10**6, 10**7):
                 assert best(op_class, size, device="mxnet-cpu") == "numpy"
             assert best(op_class, 10) == "numpy"
-    # A copy to the GPU for one addition does not pay, a large product does; on data that is there already, both do.
+    # A copy to the GPU for one addition does not pay, a large product does; on data that is there, both do.
     assert best("arith", 10**7) == "numpy"
     assert best("matmul", 2**20) == "mxnet-gpu"
     assert best("arith", 10**6, resident=True) == "mxnet-gpu"
@@ -165,7 +165,8 @@ def test_no_cache_folder(measured, monkeypatch):
 
 
 def test_import_is_light():
-    text = "import sys, minpy.runtime.cost; print([n for n in ('numpy', 'mxnet', 'libcst', 'rich') if n in sys.modules])"
+    heavy = ("numpy", "mxnet", "libcst", "rich")
+    text = f"import sys, minpy.runtime.cost; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", text], capture_output=True, text=True, env={**os.environ, "MINPY_ACTIVE": ""}
     )

@@ -22,13 +22,18 @@ IS = "'__min' + 'py__' in {}.__code__.co_names"
 PARENT = f"""
 import json, multiprocessing, subprocess, sys
 import numpy as np
-import user_mod
+import minpy, user_mod
+
+@minpy.accelerate
+def fast(x):
+    return np.exp(x)
 
 def work(x):
     return np.exp(x)
 
 def report(x):
-    return __name__, {IS.format("work")}, {IS.format("user_mod.f")}, float(work(x)), sys.argv[1:]
+    rewritten = {IS.format("work")}, {IS.format("user_mod.f")}, {IS.format("fast")}
+    return __name__, *rewritten, work(x) + fast(x), sys.argv[1:]
 
 def run(*args):
     done = subprocess.run([sys.executable, *args], capture_output=True, text=True)
@@ -70,9 +75,9 @@ def test_children_of_every_kind(write, python, tmp_path: Path, active: bool) -> 
     done = python("parent.py", "x", cwd=folder, MINPY_ACTIVE="1" if active else "", MINPY_STRICT="1")
     assert done.returncode == 0, done.stderr
     out = json.loads(done.stdout)
-    assert out["main"] == out["fork"] == ["__main__", active, active, 1.0, ["x"]]
-    assert out["spawn"] == out["forkserver"] == ["__mp_main__", active, active, 1.0, ["x"]]
-    assert out["joblib"][1:4] == [active, active, 1.0]
+    assert out["main"] == out["fork"] == ["__main__", active, active, True, 2.0, ["x"]]
+    assert out["spawn"] == out["forkserver"] == ["__mp_main__", active, active, True, 2.0, ["x"]]
+    assert out["joblib"][1:5] == [active, active, True, 2.0], "functions of __main__ travel by value there"
     assert out["script"] == f"__main__ {active} a b"
     assert out["module"] == out["folder"] == f"__main__ {active} a"
     assert out["code"] == str(active)

@@ -80,5 +80,5 @@ def test_debuggers_stop_at_the_same_lines(write, python, tmp_path: Path) -> None
     plain, hooked = (
         python("-m", "pdb", *args, "prog.py", cwd=folder, MINPY_ACTIVE=active) for active in ("", "1")
     )
-    assert "Breakpoint 2 at" in plain.stdout and "12  ->" in plain.stdout
+    assert "Breakpoint 2 at" in plain.stdout and plain.stdout.count("-> ") > 1
     assert hooked.stdout == plain.stdout and hooked.stderr == plain.stderr

@@ -554,3 +554,31 @@ def test_source_to_code_serves_tools_that_compile_for_a_loader(project) -> None:
     assert hook.DOOR not in plain.co_consts[2].co_names
     with pytest.raises(SyntaxError):
         loader.source_to_code(b"x = (", "other.py")  # type: ignore[union-attr]
+
+
+# ----------------------------------------------------------------------------------------------------
+# Scripts that are run by path
+
+
+def test_run_path_runs_rewritten_code_while_the_hook_is_there(project) -> None:
+    import py_compile
+    import runpy
+
+    folder = project({"script.py": USER, "off.py": USER, "bad.py": "x = (", "app/__main__.py": USER})
+    py_compile.compile(str(folder / "script.py"), cfile=str(folder / "compiled.pyc"))
+    plain = runpy._get_code_from_file  # type: ignore[attr-defined]
+
+    def outcomes() -> list[bool]:
+        targets = [folder / "script.py", folder / "off.py", folder / "app", folder / "compiled.pyc"]
+        return [is_rewritten(runpy.run_path(str(target))["f"]) for target in targets]
+
+    assert outcomes() == [False] * 4
+    with minpy.install(exclude="off.py"), minpy.install(exclude=f"{folder}/off.py"):
+        assert outcomes() == [True, False, True, False]
+        assert runpy.run_path(str(folder / "script.py"), run_name="odd")["__name__"] == "odd"
+        with pytest.raises(SyntaxError, match="never closed"):
+            runpy.run_path(str(folder / "bad.py"))
+        with pytest.raises(FileNotFoundError):
+            runpy.run_path(str(folder / "missing.py"))
+    assert runpy._get_code_from_file is plain  # type: ignore[attr-defined]
+    assert outcomes() == [False] * 4

@@ -37,6 +37,11 @@ def is_path_pattern(pattern: str) -> bool:
     return os.sep in pattern or "/" in pattern or pattern.endswith(".py")
 
 
+def anchored(pattern: str) -> str:
+    """The same pattern for a process that is in another folder: paths made absolute."""
+    return os.path.abspath(os.path.expanduser(pattern)) if is_path_pattern(pattern) else pattern
+
+
 class Filter:
     """Says of a module whether it is to be rewritten, and if not, why.
 
@@ -104,7 +109,7 @@ class _Patterns:
         self._paths = []
         for pattern in patterns:
             if is_path_pattern(pattern):
-                full = os.path.abspath(os.path.expanduser(pattern))
+                full = anchored(pattern)
                 # The same file may be met under the name of a link, or under the name it leads to.
                 self._paths += [(pattern, os.path.normcase(form)) for form in {full, os.path.realpath(full)}]
 

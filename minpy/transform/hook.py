@@ -18,7 +18,7 @@ from minpy.errors import RewriteWarning
 from minpy.options import Options, from_environ
 from minpy.transform import build, children
 from minpy.transform.build import DOOR
-from minpy.transform.filters import Filter
+from minpy.transform.filters import Filter, anchored
 
 
 def put_door() -> None:
@@ -199,19 +199,20 @@ def install(
     >>> with minpy.install(exclude="legacy.*"):
     ...     import model
     """
-    include, exclude = _tuple(include), _tuple(exclude)
+    # Child processes may start in another folder.
+    include, exclude = _anchored(include), _anchored(exclude)
     # Everything is imported before the lock is taken: another thread may hold a module's lock and wait for
     # this one.
     put_door()
     import runpy
 
+    if options is None:
+        options = current_options() or from_environ()
+    options = replace(
+        options, include=_union(options.include, include), exclude=_union(options.exclude, exclude)
+    ).check()
+    session = Installation(options)
     with _ImportLock():
-        if options is None:
-            options = _sessions[-1].options if _sessions else from_environ()
-        options = replace(
-            options, include=_union(options.include, include), exclude=_union(options.exclude, exclude)
-        ).check()
-        session = Installation(options)
         _sessions.append(session)
         if _finder not in sys.meta_path:
             sys.meta_path.insert(0, _finder)
@@ -298,9 +299,9 @@ def _late_message(names: list[str]) -> str:
     return f"already imported, so not rewritten: {', '.join(names)}; {hint}"
 
 
-def _tuple(patterns: Iterable[str] | str) -> tuple[str, ...]:
-    return (patterns,) if isinstance(patterns, str) else tuple(patterns)
+def _anchored(patterns: Iterable[str] | str) -> tuple[str, ...]:
+    return tuple(map(anchored, (patterns,) if isinstance(patterns, str) else patterns))
 
 
 def _union(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
-    return (*first, *(pattern for pattern in second if pattern not in first))
+    return tuple(dict.fromkeys((*_anchored(first), *second)))

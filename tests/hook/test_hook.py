@@ -133,6 +133,14 @@ def test_the_environment_tells_children_and_is_restored(monkeypatch) -> None:
     }
 
 
+def test_children_in_another_folder_are_given_absolute_paths(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with minpy.install(exclude=["rel/", "pkg.sub"], options=Options(exclude=("rel/", "x.py"))) as installed:
+        expected = (f"{tmp_path}/rel", f"{tmp_path}/x.py", "pkg.sub")
+        assert installed.options.exclude == expected
+        assert os.environ["MINPY_EXCLUDE"] == os.pathsep.join(expected)
+
+
 def test_without_options_the_environment_is_read(project, monkeypatch) -> None:
     project({"mod.py": USER})
     monkeypatch.setenv("MINPY_EXCLUDE", "mod")

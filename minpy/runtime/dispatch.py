@@ -94,7 +94,10 @@ def call(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
             plain = primitive.function(*host(args), **host(kwargs))
         if precision.forced is not None and primitive.creates:
             plain = precision.narrow(plain)
-        if device is None and tape is None:
+        alias = _alias(plain, operands) if operands else None
+        if alias is not None:
+            result, source = alias, None  # a view needs no record
+        elif device is None and tape is None:
             result = plain
         else:
             result = _wrap(plain, device, source is not None, args)
@@ -176,9 +179,16 @@ def _view(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     result = primitive.function(source.window, *host(args[1:]), **host(kwargs))
     parts = result if type(result) in (list, tuple) else [result]
     memory = source.storage.host
+    found = False
     for part in parts:
-        if type(part) is not np.ndarray or not (part is source.window or np.may_share_memory(part, memory)):
+        if type(part) is np.ndarray and (part is source.window or np.may_share_memory(part, memory)):
+            found = True
+        elif (
+            type(part) is not np.ndarray or part.size
+        ):  # an empty piece shares nothing, and is as good as a view
             return None
+    if not found:
+        return None
     if source.scalar and type(result) is np.ndarray and result.shape == ():
         same = result.dtype == source.window.dtype  # else the real or imaginary part of a complex number
         return source if same else Array(result, source.storage, scalar=True)

@@ -106,6 +106,7 @@ def on_device(x: np.ndarray) -> Any:
             (), view.dtype
         )  # what NumPy would see if the runtime forgot to fetch the contents
         storage.host_ok = False
+    view.flags.writeable = x.flags.writeable
     return Array(view, storage)
 
 

@@ -87,7 +87,7 @@ _likes = cases(
     lambda a: [(a(4),), {"shape": (2, 2)}],
 )
 for _name, _value in (("zeros_like", 0), ("ones_like", 1), ("empty_like", 0)):
-    row(_name, cost="move", geometry=True, mxnet=_like(_value), samples=_likes)
+    row(_name, cost="move", geometry=True, creates=True, mxnet=_like(_value), samples=_likes)
 
 
 def _number(value: Any) -> str | None:
@@ -107,6 +107,12 @@ def _full_unless(
     reason = _number(fill_value)
     if reason is not None:
         return reason
+    if (
+        dtype is None
+        and isinstance(fill_value, np.generic)
+        and not isinstance(fill_value, (float, np.int64, np.bool_))
+    ):
+        return "the fill value brings its own dtype"
     dtype = np.asarray(fill_value).dtype if dtype is None else np.dtype(dtype)
     return _fits(fill_value, dtype) or _unusual(shape, dtype, order, like)
 

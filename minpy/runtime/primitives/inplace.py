@@ -18,6 +18,14 @@ def _write(target: Any, index: Any, value: Any) -> None:
     write(target, index, value)
 
 
+def _frozen(name: str, target: Any, *args: Any, **keywords: Any) -> bool:
+    """Whether `target` is read-only; NumPy then says so in its own words, if there is anything to write."""
+    if target.flags.writeable:
+        return False
+    getattr(np, name)(target.window, *plain(args), **plain(keywords))
+    return True
+
+
 def _values(value: Any, places: Any) -> Any:
     """The elements of `value` in C order, started again when used up, at the running numbers `places`."""
     from minpy.runtime.primitives.moves import apply
@@ -30,6 +38,8 @@ def _values(value: Any, places: Any) -> Any:
 def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
     from minpy.runtime.primitives.moves import apply
 
+    if _frozen("copyto", dst, src, casting=casting, where=where):
+        return
     if type(src) in (list, tuple):
         src = apply("array", src)
     source = np.empty(0, src.dtype) if np.ndim(src) else plain(src)
@@ -61,9 +71,11 @@ row(
 
 
 def _put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
+    if _frozen("put", a, ind, v, mode) or not np.size(ind):
+        return
     numbers = np.arange(a.size)
     places = np.take(numbers, np.ravel(plain(ind)), mode=mode)
-    if places.size and np.size(v):
+    if np.size(v):
         _write(
             a,
             np.unravel_index(places, a.shape) if a.ndim else (),
@@ -94,6 +106,8 @@ row(
 
 
 def _place(arr: Any, mask: Any, vals: Any) -> None:
+    if _frozen("place", arr, mask, vals):
+        return
     mask = np.asarray(plain(mask), bool)
     if mask.size != arr.size:
         np.place(np.empty(arr.shape, bool), mask, [True])
@@ -120,6 +134,8 @@ row(
 
 
 def _putmask(a: Any, mask: Any, values: Any) -> None:
+    if _frozen("putmask", a, mask, values):
+        return
     mask = np.asarray(plain(mask))
     if mask.size != a.size:
         np.putmask(np.empty(a.shape, bool), mask, True)
@@ -144,6 +160,8 @@ row(
 
 
 def _fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
+    if _frozen("fill_diagonal", a, val, wrap):
+        return
     mask = np.zeros(a.shape, bool)
     np.fill_diagonal(mask, True, wrap)
     _write(a, mask, _values(val, np.arange(int(mask.sum()))))
@@ -167,6 +185,8 @@ row(
 
 
 def _put_along_axis(arr: Any, indices: Any, values: Any, axis: Any) -> None:
+    if _frozen("put_along_axis", arr, indices, values, axis):
+        return
     numbers = np.arange(arr.size).reshape(arr.shape)
     indices = plain(indices)
     if axis is None:
@@ -181,7 +201,7 @@ row(
     mxnet=_WRITES,
     writes=_put_along_axis,
     samples=cases(
-        lambda a: (a(3, 4), np.array([[0, 3], [1, 1], [2, -1]]), a(3, 2), 1),
+        lambda a: (a(3, 4), np.array([[0, 3], [1, 0], [2, -1]]), a(3, 2), 1),
         lambda a: (a(3, 4), np.array([[2, 0, 1, 1]]), a()[()], 0),
         lambda a: (a(3, 4), np.array([11, 0]), a(2), None),
         lambda a: (a(3), np.array([5]), 1, 0),

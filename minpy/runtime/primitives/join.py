@@ -8,8 +8,10 @@ import numpy as np
 
 from minpy.errors import GradientError
 from minpy.runtime.primitives.moves import apply, cases, gathers, plain, rows, shape_of
-from minpy.runtime.primitives.table import DEVICE_DTYPES, Kernel, row
+from minpy.runtime.primitives.table import BOOL, DEVICE_DTYPES, Kernel, row
 
+# MXNet joins everything but bool.
+_JOINABLE = DEVICE_DTYPES - BOOL
 _SPLICE = "MXNet has no such operator"
 
 
@@ -80,7 +82,7 @@ _joins = cases(
     lambda a: ([a(2, 3), a(2, 3)],),
     lambda a: ((a(2, 2, 2), a(2, 2, 2)[:, ::-1], a(2, 2, 2)),),
     lambda a: ([a(2, 3)],),
-    lambda a: ([a(2, 3), np.ones((2, 3), np.float32)],),
+    lambda a: ([a(2, 3), np.ones((2, 3), np.int32)],),
     lambda a: (a(3, 2, 2),),
     lambda a: ([],),
     lambda a: ([a(2, 3), a(3)],),
@@ -102,7 +104,7 @@ for _name in ("concatenate", "concat"):
     row(
         _name,
         cost="move",
-        mxnet=Kernel(lambda F, arrays, axis=0: F.concat(*arrays, dim=int(axis)), DEVICE_DTYPES, _joinable),
+        mxnet=Kernel(lambda F, arrays, axis=0: F.concat(*arrays, dim=int(axis)), _JOINABLE, _joinable),
         vjp=(_unconcatenate,),
         samples=_concatenations,
     )
@@ -176,7 +178,7 @@ def _kernel(axis: int, least: int) -> Kernel:
         return reason or _joinable(tup, axis if tup[0].ndim > axis else 0, dtype=dtype)
 
     return Kernel(
-        lambda F, tup: F.concat(*tup, dim=axis if len(tup[0].shape) > axis else 0), DEVICE_DTYPES, unless
+        lambda F, tup: F.concat(*tup, dim=axis if len(tup[0].shape) > axis else 0), _JOINABLE, unless
     )
 
 

@@ -130,6 +130,8 @@ def _permutation(x: Any) -> Any:
 def _shuffle(x: Any) -> None:
     from minpy.runtime.array import write
 
+    if not x.flags.writeable:
+        np.random.shuffle(x.window)
     places = np.arange(len(x))
     np.random.shuffle(places)
     write(x, None, x[places])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -109,6 +110,7 @@ def test_nothing_to_rewrite_gives_an_identical_copy(run) -> None:
         assert Path("copy.py").read_bytes() == data
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="git applies the diff")
 def test_a_diff_can_be_applied(run) -> None:
     texts = {
         "p.py": PROGRAM.encode(),
@@ -237,8 +239,6 @@ def test_a_failing_write_leaves_no_half_of_a_folder(run, monkeypatch) -> None:
 
     def fail(*args: object) -> None:
         raise OSError(28, "No space left on device", "out")
-
-    import shutil
 
     monkeypatch.setattr(shutil, "copy2", fail)
     bad(run("src", "-o", "out"), "No space left")

@@ -415,7 +415,7 @@ if sys.version_info >= (3, 11):
     }
 
 if sys.version_info >= (3, 12):
-    # These leave the failed conversion pending, and what is first at exit trips over it: not the same each time.
+    # These leave the failed conversion pending, and what is first at exit trips over it: it varies.
     del ENDINGS["exit with a huge number"], ENDINGS["exit with an object whose text fails"]
 
 ADDRESS = re.compile(rb"0x[0-9a-f]+")

@@ -35,7 +35,7 @@ bench: $(VENV)/.has-bench
 	$(PY) -m benchmarks
 
 corpus: $(VENV)/.has-test
-	$(PY) -m pytest -n $(JOBS) tests/corpus
+	MINPY_CORPUS=full $(PY) -m pytest -n $(JOBS) tests/transform/test_corpus.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

@@ -285,9 +285,11 @@ def _run_as_main(name: str, alter_argv: bool, options: Options) -> int:
         depth += 1
         try:
             name, spec, code = original(mod_name, error)
-        except (SyntaxError, ValueError) as failure:
+        except (SyntaxError, ValueError, RewriteError) as failure:
             if depth > 1 or _ran_code(failure.__traceback__):
                 raise
+            if isinstance(failure, RewriteError):  # --strict
+                raise CannotRun(str(failure)) from None
             # Once more without the hook, so that what Python's own loader says carries its own frames.
             found = None
         else:

@@ -64,6 +64,4 @@ def make_plan(source: str, *, operators: bool, door: str) -> Plan:
             edits, notes = walk.result(written)
             if statement is not None:
                 edits = tuple(sorted([statement, *edits], key=lambda edit: edit.start))
-    return Plan(
-        source, tuple(map(cleaned.back, edits)), notes=tuple(map(cleaned.back, notes)), door=written
-    )
+    return Plan(source, tuple(map(cleaned.back, edits)), notes=tuple(map(cleaned.back, notes)), door=written)

@@ -205,7 +205,7 @@ def _resolve_in_module(
     stars = [star for star in module.stars if star.may_bind(name)]
     if binding is not None:
         target = _resolve_binding(module, binding, place, deferred)
-        if target is None or not stars:
+        if target is None or all(_star_target(star, name) == target for star in stars):
             return target
         # A star import may rebind the name, unless the explicit import comes after it.
         last = max(point.offset for star in stars for point in star.points)

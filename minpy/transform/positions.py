@@ -132,22 +132,21 @@ def first_evaluated(node: ast.expr) -> ast.expr:
         match node:
             case ast.BinOp(left=inner) | ast.Compare(left=inner):
                 pass
-            case ast.IfExp(test=ast.Constant(value=value)):
-                inner = node.body if value else node.orelse  # decided by the compiler
             case ast.IfExp(test=inner):
-                pass
-            case ast.BoolOp(op=op, values=[ast.Constant(value=value), inner, *more]) if bool(value) is isinstance(
-                op, ast.And
-            ):
-                if more:
-                    inner = ast.copy_location(ast.BoolOp(op, [inner, *more]), inner)
+                truth = _truth(inner)
+                if truth is not None:
+                    inner = node.body if truth else node.orelse
+            case ast.BoolOp(op=op, values=[inner, *others]):
+                # What a constant decides is decided by the compiler.
+                while others and _truth(inner) is isinstance(op, ast.And):
+                    inner, *others = others
             case ast.UnaryOp(operand=inner) | ast.Call(func=inner):
                 pass
             case ast.Attribute(value=inner) | ast.Subscript(value=inner) | ast.Starred(value=inner):
                 pass
             case ast.Await(value=inner) | ast.NamedExpr(value=inner) | ast.YieldFrom(value=inner):
                 pass
-            case ast.BoolOp(values=[inner, *_]) | ast.JoinedStr(values=[inner, *_]):
+            case ast.JoinedStr(values=[inner, *_]):
                 pass
             case ast.FormattedValue(value=inner):
                 pass
@@ -163,6 +162,16 @@ def first_evaluated(node: ast.expr) -> ast.expr:
         if _is_loaded_whole(node):
             return node
         node = inner
+
+
+def _truth(node: ast.expr) -> bool | None:
+    """Whether a constant expression is true; None if it is not constant."""
+    if not _is_loaded_whole(node) or isinstance(node, (ast.List, ast.Set)):
+        return None
+    try:
+        return bool(ast.literal_eval(node))
+    except ValueError:
+        return None  # constant, but an operation: rare enough
 
 
 def _is_loaded_whole(node: ast.expr) -> bool:

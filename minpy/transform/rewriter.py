@@ -14,12 +14,15 @@ import tokenize
 import types
 import warnings
 from collections.abc import Callable
+from typing import TypeVar
 
 from minpy.errors import RewriteError
 from minpy.options import Options
 from minpy.transform.plan import Plan
 
 DOOR = "__minpy__"
+
+_Result = TypeVar("_Result")
 
 _MARKER = re.compile(r"#\s*minpy:\s*off\b")
 _DOCSTRING_MARKER = "MINPY_DONT_REWRITE"
@@ -54,6 +57,11 @@ def plan(source: str, options: Options, door: str = DOOR, filename: str = "<stri
     RewriteError
         Python accepts the text and libcst does not.
     """
+    return _plan(source, options, door, filename, source)
+
+
+def _plan(source: str, options: Options, door: str, filename: str, original: bytes | str) -> Plan:
+    """Plan the edits of `source`, the text of `original`; the latter is what Python's own errors are about."""
     if "numpy" not in source:
         return Plan(source, door=door, reason=_NO_NUMPY)
     if door == DOOR and re.search(rf"\b{DOOR}\b", source):
@@ -72,7 +80,7 @@ def plan(source: str, options: Options, door: str = DOOR, filename: str = "<stri
     try:
         return _with_deep_stack(analyse) if len(source) > _SMALL else _retry_deeper(analyse)
     except libcst.ParserSyntaxError as error:
-        _raise_syntax_error(source, filename)
+        _raise_syntax_error(original, filename)
         message = f"libcst cannot parse this line, Python can: {error.message}"
         raise _cannot(filename, error.raw_line, message) from error
     except (
@@ -84,7 +92,7 @@ def plan(source: str, options: Options, door: str = DOOR, filename: str = "<stri
         KeyError,
         IndexError,
     ) as error:
-        _raise_syntax_error(source, filename)
+        _raise_syntax_error(original, filename)
         raise _cannot(filename, 1, f"the module cannot be analysed: {error!r}") from error
 
 
@@ -124,7 +132,7 @@ def mapped_tree(
     source: bytes | str, filename: str, options: Options, *, mode: str = "exec", flags: int = 0
 ) -> ast.AST:
     """Return the rewritten module's tree with the original's positions; errors as for `compile_source`."""
-    return _tree(source, filename, options, (mode, flags, True, -1))[0]
+    return _tree(source, filename, options, (mode, flags, True, -1))
 
 
 _How = tuple[str, int, bool, int]  # the parameters of compile() after the file name
@@ -136,29 +144,36 @@ def _compile(
     done = _plan_of(source, filename, options)
     if done.is_empty:
         return compile(source, filename, *how), 0, done.reason
-    tree, done = _tree(source, filename, options, how, done)
-    try:
-        return compile(tree, filename, *how), len(done.edits), ""
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        _raise_syntax_error(source, filename, *how)
-        raise _cannot(filename, _line_of(error), f"the rewritten module does not compile: {error}") from error
+
+    def work() -> types.CodeType:
+        return compile(_parse(done, filename, how), filename, *how)
+
+    return _rewritten(work, source, filename, how), len(done.edits), ""
 
 
-def _tree(
-    source: bytes | str, filename: str, options: Options, how: _How, done: Plan | None = None
-) -> tuple[ast.AST, Plan]:
-    done = done or _plan_of(source, filename, options)
-    mode, flags, *rest = how
+def _tree(source: bytes | str, filename: str, options: Options, how: _How) -> ast.AST:
+    done = _plan_of(source, filename, options)
     if done.is_empty:
-        return compile(source, filename, mode, flags | ast.PyCF_ONLY_AST, *rest), done
-    try:
-        tree = compile(done.apply(), filename, mode, flags | ast.PyCF_ONLY_AST, *rest)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        _raise_syntax_error(source, filename, *how)
-        raise _cannot(filename, _line_of(error), f"the rewritten text is not Python: {error}") from error
+        mode, flags, *rest = how
+        return compile(source, filename, mode, flags | ast.PyCF_ONLY_AST, *rest)
+    return _rewritten(lambda: _parse(done, filename, how), source, filename, how)
+
+
+def _parse(done: Plan, filename: str, how: _How) -> ast.AST:
     from minpy.transform.positions import restore
 
-    return restore(tree, done), done
+    mode, flags, *rest = how
+    return restore(compile(done.apply(), filename, mode, flags | ast.PyCF_ONLY_AST, *rest), done)
+
+
+def _rewritten(work: Callable[[], _Result], source: bytes | str, filename: str, how: _How) -> _Result:
+    """Do the work on a rewritten text; its errors are Python's for the original, or a `RewriteError`."""
+    try:
+        return _retry_deeper(work)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        _raise_syntax_error(source, filename, *how)
+        line = getattr(error, "lineno", None) or 1
+        raise _cannot(filename, line, f"the rewritten module does not compile: {error}") from error
 
 
 def _plan_of(source: bytes | str, filename: str, options: Options) -> Plan:
@@ -168,7 +183,7 @@ def _plan_of(source: bytes | str, filename: str, options: Options) -> Plan:
         text = decode(source)
     except (SyntaxError, UnicodeError, LookupError):
         return Plan("", reason="the text cannot be decoded")  # compile() says what is wrong
-    return plan(text, options, filename=filename)
+    return _plan(text, options, DOOR, filename, source)
 
 
 def _cannot(filename: str, line: int, message: str) -> RewriteError:
@@ -180,15 +195,11 @@ def _cannot(filename: str, line: int, message: str) -> RewriteError:
 def decode(source: bytes | str) -> str:
     """Return a module's text: byte order mark removed, PEP 263 cookie honoured, line ends as they are."""
     if isinstance(source, str):
-        return source.removeprefix("\ufeff")
+        return source
     # detect_encoding reads lines that end in "\n" only; Python also ends them at "\r".
     head = b"\n".join(re.split(rb"\r\n|\r|\n", source[:4096], maxsplit=2)[:2]) + b"\n"
     encoding, _ = tokenize.detect_encoding(io.BytesIO(head).readline)
     return source.decode(encoding)
-
-
-def _line_of(error: BaseException) -> int:
-    return getattr(error, "lineno", None) or 1
 
 
 def _raise_syntax_error(
@@ -225,16 +236,17 @@ def _opted_out(source: str) -> str:
     return ""
 
 
-def _retry_deeper(work: Callable[[], Plan]) -> Plan:
+def _retry_deeper(work: Callable[[], _Result]) -> _Result:
     try:
         return work()
     except RecursionError:
         return _with_deep_stack(work)
 
 
-def _with_deep_stack(work: Callable[[], Plan]) -> Plan:
+def _with_deep_stack(work: Callable[[], _Result]) -> _Result:
     """Run `work` in a thread with a large stack and a recursion limit to match."""
-    outcome: list[Plan | BaseException] = []
+    outcome: list[_Result] = []
+    failure: list[BaseException] = []
     finished = _thread.allocate_lock()
     finished.acquire()
     limit = sys.getrecursionlimit()
@@ -243,7 +255,7 @@ def _with_deep_stack(work: Callable[[], Plan]) -> Plan:
         try:
             outcome.append(work())
         except BaseException as error:
-            outcome.append(error)
+            failure.append(error)
         finally:
             finished.release()
 
@@ -262,6 +274,6 @@ def _with_deep_stack(work: Callable[[], Plan]) -> Plan:
         finished.acquire()
     finally:
         sys.setrecursionlimit(limit)
-    if isinstance(outcome[0], BaseException):
-        raise outcome[0]
+    if failure:
+        raise failure[0]
     return outcome[0]

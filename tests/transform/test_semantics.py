@@ -316,27 +316,36 @@ def test_single_evaluation_in_order(expression, options, tmp_path, monkeypatch) 
 
 
 def test_operands_that_raise_stop_at_the_same_place(tmp_path, monkeypatch) -> None:
-    text = HEAD + "try:\n    say(1) + say(2) / say(0) * say(3)\nexcept ZeroDivisionError as x:\n    x = y = str(x)\n"
+    text = (
+        HEAD
+        + "try:\n    say(1) + say(2) / say(0) * say(3)\nexcept ZeroDivisionError as x:\n    x = y = str(x)\n"
+    )
     _, original, rewritten = compiled(text, tmp_path / "program.py", OPERATORS)
     assert results(run(original, monkeypatch)) == results(run(rewritten, monkeypatch))
 
 
 # Random programs.
 
-_ATOMS = st.sampled_from(["a", "b", "n", "2", "-1", "1.5", "np.pi", "a[0, 1]", "a.T.T", "None", "'s'", "(n, 2)", "é"])
+_ATOMS = st.sampled_from(
+    ["a", "b", "n", "2", "-1", "1.5", "np.pi", "a[0, 1]", "a.T.T", "None", "'s'", "(n, 2)", "é"]
+)
 
 
 def _combine(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     binary = st.sampled_from("+ - * / // % ** @ << >> & | ^ == != < <= > >= and or in is".split())
     space = st.sampled_from(["", " ", "\t", "\n  ", " # c\n ", " \\\n "])
     operands = st.tuples(inner, space, binary, space, inner).map(
-        lambda p: f"({p[0]}){p[1]}{p[2]}{p[3]}({p[4]})"
-        if p[2].isalpha()
-        else f"{_wrap(p[0])}{p[1]}{p[2]}{p[3]}{_wrap(p[4])}"
+        lambda p: (
+            f"({p[0]}){p[1]}{p[2]}{p[3]}({p[4]})"
+            if p[2].isalpha()
+            else f"{_wrap(p[0])}{p[1]}{p[2]}{p[3]}{_wrap(p[4])}"
+        )
     )
     return st.one_of(
         operands.map(lambda text: f"({text})"),
-        st.tuples(st.sampled_from(["-", "+", "~", "not ", "- -"]), inner).map(lambda p: f"({p[0]}{_wrap(p[1])})"),
+        st.tuples(st.sampled_from(["-", "+", "~", "not ", "- -"]), inner).map(
+            lambda p: f"({p[0]}{_wrap(p[1])})"
+        ),
         st.tuples(st.sampled_from(["np.exp", "np.sum", "e", "la.norm", "type", "np.add.reduce"]), inner).map(
             lambda p: f"{p[0]}({p[1]})"
         ),
@@ -345,18 +354,29 @@ def _combine(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.tuples(inner, inner).map(lambda p: f"(lambda q=({p[0]}): {p[1]})()"),
         st.tuples(inner, inner).map(lambda p: f"np.maximum({p[0]},\n   {p[1]})"),
         inner.map(lambda text: f"(w := {text})"),
-        inner.map(lambda text: f"f'''{{{text}}}'''" if "'" not in text and "\n" not in text and "\\" not in text else text),
+        inner.map(
+            lambda text: (
+                f"f'''{{{text}}}'''" if "'" not in text and "\n" not in text and "\\" not in text else text
+            )
+        ),
         st.tuples(inner, inner).map(lambda p: f"{_wrap(p[0])}[({p[1]})]"),
     )
 
 
 def _wrap(text: str) -> str:
-    return text if text.isidentifier() or text[0] == "(" and text[-1] == ")" and text.count("(") == 1 else f"({text})"
+    return (
+        text
+        if text.isidentifier() or (text[0] == "(" and text[-1] == ")" and text.count("(") == 1)
+        else f"({text})"
+    )
 
 
 EXPRESSIONS = st.recursive(_ATOMS, _combine, max_leaves=12)
 _QUIET = settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

@@ -82,7 +82,7 @@ _joins = cases(
     lambda a: ([a(2, 3), a(2, 3)],),
     lambda a: ((a(2, 2, 2), a(2, 2, 2)[:, ::-1], a(2, 2, 2)),),
     lambda a: ([a(2, 3)],),
-    lambda a: ([a(2, 3), np.ones((2, 3), np.int32)],),
+    lambda a: ([a(2, 3), np.ones((2, 3), np.longdouble)],),
     lambda a: (a(3, 2, 2),),
     lambda a: ([],),
     lambda a: ([a(2, 3), a(3)],),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import builtins
+import operator
 from typing import Any
 
 import numpy as np
 
 from minpy.errors import TraceError
 from minpy.runtime import dispatch
-from minpy.runtime.record import Line, Write, current_tape, innermost, tape_of
+from minpy.runtime.record import Line, Write, current_tape, innermost, replace, tape_of
 from minpy.runtime.storage import Storage
 
 
@@ -66,7 +67,7 @@ class Array:
         lambda self: dispatch.apply("imag", self),
         lambda self, v: write(dispatch.apply("imag", self), None, v),
     )
-    flat = property(lambda self: self.ravel(), lambda self, v: _set_flat(self, v))
+    flat = property(lambda self: Flat(self), lambda self, v: _set_flat(self, v))
 
     @property
     def context(self) -> Any:
@@ -103,6 +104,8 @@ class Array:
         return dispatch.ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: tuple, kwargs: dict) -> Any:
+        if any(t is not Array and t.__array_function__ is not np.ndarray.__array_function__ for t in types):
+            return NotImplemented  # a class that handles NumPy's functions itself
         return dispatch.function(function, args, kwargs)
 
     def __reduce_ex__(self, protocol: int) -> Any:
@@ -183,7 +186,7 @@ class Array:
         return self._number(int)
 
     def __index__(self) -> int:
-        return self._plain().__index__()
+        return operator.index(self._plain())
 
     def item(self, *args: Any) -> Any:
         """An element as a Python scalar (cuts the gradient, and says so, while a tape records)."""
@@ -201,6 +204,8 @@ class Array:
 
     def __getitem__(self, index: Any) -> Any:
         index = host(index)
+        if self.scalar:
+            self._plain()[index]  # raises what a scalar raises
         if is_basic(index):
             part = self.window[index]
             if type(part) is np.ndarray:
@@ -258,6 +263,14 @@ class Array:
         """As ``numpy.ndarray.put``."""
         dispatch.apply("put", self, indices, values, mode)
 
+    def compress(self, condition: Any, axis: int | None = None, out: Any = None) -> Any:
+        """As ``numpy.ndarray.compress``."""
+        return dispatch.apply("compress", condition, self, axis=axis, out=out)
+
+    def clip(self, min: Any = None, max: Any = None, out: Any = None, **kwargs: Any) -> Any:
+        """As ``numpy.ndarray.clip``."""
+        return dispatch.apply("clip", self, min, max, out=out, **kwargs)
+
     def view(self, dtype: Any = None, type: Any = None) -> Any:
         """As ``numpy.ndarray.view``: the same bytes, perhaps as another dtype."""
         if isinstance(dtype, builtins.type) and issubclass(dtype, np.ndarray):
@@ -310,7 +323,7 @@ _HARMLESS = frozenset(
 
 # Methods with the arguments of the NumPy function of the same name.
 _METHODS = (
-    "all any argmax argmin argpartition argsort choose clip compress cumprod cumsum diagonal dot max mean min nonzero "
+    "all any argmax argmin argpartition argsort choose cumprod cumsum diagonal dot max mean min nonzero "
     "prod ptp ravel repeat searchsorted squeeze std sum swapaxes take trace var conj conjugate round"
 ).split()
 
@@ -327,6 +340,10 @@ _COMPARE = {
     "ge": "greater_equal",
 }
 _UNARY = {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}
+
+
+# Error messages of the interpreter name the type of an operand: they read as the program would have seen them under NumPy.
+Array.__name__ = "numpy.ndarray"
 
 
 def _method(name: str) -> Any:
@@ -481,6 +498,8 @@ def _write_on_device(device: Any, target: Array, value: Any) -> bool:
         value = value.window if value.storage.device is None else value
     if type(value) is Array and value.shape == target.shape and value.dtype == target.dtype:
         source: Any = dispatch.handle_of(device, value)
+        if value.storage is target.storage:
+            source = device.copy(source)  # the handle of a part may be a part of the buffer that is written
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         source = value
     else:
@@ -494,7 +513,52 @@ def _write_on_device(device: Any, target: Array, value: Any) -> bool:
 def _reshape_in_place(array: Array, shape: Any) -> None:
     view = array.window.view()
     view.shape = shape
+    tape = current_tape()
+    if tape is not None:
+        # What was recorded before refers to the array as it was.
+        before = Array(array.window, array.storage, array.scalar)
+        while tape is not None:
+            for record in tape.records:
+                replace(record, array, before)
+            tape = tape.outer
     array.window = view
+
+
+class Flat:
+    """``ndarray.flat``: the elements in C order, whatever the layout; writes go to the array."""
+
+    __slots__ = ("base",)
+
+    def __init__(self, base: Array) -> None:
+        self.base = base
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.base.ravel()[index]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        places = np.arange(self.base.size)[host(index)]
+        if type(value) is not Array:
+            value = np.asarray(value)
+        if np.ndim(places) and value.size not in (1, places.size):
+            value = dispatch.apply("resize", value, places.shape)  # repeated or cut off
+        elif np.ndim(places):
+            value = dispatch.apply("reshape", value, places.shape if value.size > 1 else (1,) * places.ndim)
+        elif value.ndim:
+            value = value.reshape(-1)[0]
+        write(self.base, np.unravel_index(places, self.base.shape), value)
+
+    def __len__(self) -> int:
+        return self.base.size
+
+    def __iter__(self) -> Any:
+        return iter(self.base.ravel())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.base.ravel(), dtype=dtype)
+
+    def copy(self) -> Array:
+        """A 1-d copy."""
+        return self.base.flatten()
 
 
 def _set_flat(array: Array, value: Any) -> None:

@@ -10,6 +10,7 @@ import operator
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from minpy.errors import TraceError
 from minpy.runtime import precision, profile
@@ -390,14 +391,25 @@ def _check_cast(primitive: Primitive, args: tuple, kwargs: dict, target: Any) ->
             else host(value)
         )
 
-    shape = np.broadcast_shapes(*[np.shape(a) for a in args])
-    if np.broadcast_shapes(shape, target.shape) != target.shape:
-        raise ValueError(
-            f"non-broadcastable output operand with shape {target.shape} doesn't match the broadcast shape {shape}"
-        )
+    if not _fits([np.shape(a) for a in args], target.shape):
+        # NumPy's own message: it looks at the shapes before it computes.
+        shaped = [_hollow(np.shape(a), getattr(a, "dtype", None) or np.asarray(a).dtype) for a in args]
+        primitive.function(*shaped, out=_hollow(target.shape, target.dtype))
     casting = {k: v for k, v in kwargs.items() if k in ("casting", "dtype")}
     with np.errstate(all="ignore"):
         primitive.function(*[dummy(a) for a in args], out=np.empty(0, target.dtype), **casting)
+
+
+def _fits(shapes: list, target: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(*shapes, target) == target
+    except ValueError:
+        return False
+
+
+def _hollow(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array of any size in the memory of one element."""
+    return as_strided(np.empty(1, dtype), shape, (0,) * len(shape))
 
 
 def _host_out(out: Any) -> Any:
@@ -481,6 +493,8 @@ _ACCUMULATE = {"add": "cumsum", "multiply": "cumprod"}
 
 def ufunc(uf: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
     """``__array_ufunc__``: a ufunc or one of its methods was called with an `Array`."""
+    if any(map(_foreign, inputs)):
+        return NotImplemented
     load()
     primitive = by_function.get(uf)
     if method == "__call__" and primitive is not None:
@@ -536,8 +550,21 @@ def _at(uf: np.ufunc, target: Any, index: Any, *values: Any) -> None:
         return
     # a.at[i] += v is a + scatter(v): linear in both.
     write(
-        target, None, apply("scatter_add", target, index, values[0] if uf.__name__ == "add" else -values[0])
+        target,
+        None,
+        apply(
+            "scatter_add", target, index, values[0] if uf.__name__ == "add" else apply("negative", values[0])
+        ),
     )
+
+
+def _foreign(value: Any) -> bool:
+    """Whether `value` is of a class that handles ufuncs itself: NumPy then asks it."""
+    kind = type(value)
+    if kind is Array or kind is np.ndarray or kind is float or kind is int:
+        return False
+    override = getattr(kind, "__array_ufunc__", None)
+    return override is not None and override is not np.ndarray.__array_ufunc__
 
 
 def binary(name: str, left: Any, right: Any) -> Any:
@@ -545,6 +572,8 @@ def binary(name: str, left: Any, right: Any) -> Any:
     other = right if type(left) is Array else left
     if type(other) is not Array and getattr(type(other), "__array_ufunc__", True) is None:
         return NotImplemented
+    if _foreign(other):
+        return by_name[name].function(left, right)
     return call(by_name[name], (left, right), {})
 
 

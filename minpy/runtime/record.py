@@ -85,3 +85,19 @@ class Write:
     def __init__(self, target: Any, index: Any, value: Any, old: Any) -> None:
         self.target, self.index, self.value, self.old = target, index, value, old
         self.line = Line()
+
+
+def replace(record: Record | Write, old: Any, new: Any) -> None:
+    """Make `record` refer to `new` where it refers to the array object `old`."""
+    for slot in ("args", "kwargs", "result") if type(record) is Record else ("target", "value"):
+        setattr(record, slot, _swap(getattr(record, slot), old, new))
+
+
+def _swap(value: Any, old: Any, new: Any) -> Any:
+    if value is old:
+        return new
+    if type(value) in (list, tuple):
+        return type(value)([_swap(v, old, new) for v in value])
+    if type(value) is dict:
+        return {key: _swap(v, old, new) for key, v in value.items()}
+    return value

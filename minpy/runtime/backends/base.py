@@ -19,6 +19,9 @@ class Device(Protocol):
     def upload(self, host: np.ndarray) -> Any:
         """A handle that holds a copy of `host` (any layout; the copy is C-contiguous, 0-d as shape ``(1,)``)."""
 
+    def copy(self, handle: Any) -> Any:
+        """A handle with memory of its own."""
+
     def download(self, handle: Any, host: np.ndarray) -> None:
         """Copy the handle's elements into `host`, which has its shape and dtype; waits for pending work."""
 

@@ -117,6 +117,10 @@ class MXNetDevice:
         if target is not host:
             host[...] = target
 
+    def copy(self, handle: Any) -> Any:
+        """See `Device.copy`."""
+        return handle.copy()
+
     def shape(self, handle: Any) -> tuple[int, ...]:
         """See `Device.shape`."""
         return handle.shape

@@ -52,7 +52,7 @@ $(VENV)/.has-demo: EXTRAS := cpu,examples
 $(VENV)/.has-test: EXTRAS := cpu,test
 $(VENV)/.has-bench: EXTRAS := cpu,bench,examples
 $(VENV)/.has-dev: EXTRAS := dev
-$(VENV)/.has-%: pyproject.toml | $(PY)
+$(VENV)/.has-%: pyproject.toml $(PY)
 	@echo "== installing minpy[$(EXTRAS)] into $(VENV)"
 	@$(PY) -c 'import sys; sys.version_info < (3, 13) or print("== Python", sys.version.split()[0], "is too new for MXNet: the NumPy path is used")'
 	@$(PIP) --editable '.[$(EXTRAS)]'

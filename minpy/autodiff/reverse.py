@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minpy.errors import GradientError
-from minpy.runtime import dispatch, entry
+from minpy.runtime import dispatch
 from minpy.runtime.array import Array, host, write
 from minpy.runtime.record import Write, current_tape, tape_of
 from minpy.runtime.storage import Storage
@@ -72,20 +72,16 @@ def value_and_grad(fun: Callable[..., Any], argnum: int | Sequence[int] = 0) -> 
     @functools.wraps(fun)
     def both(*args: Any, **kwargs: Any) -> Any:
         positions = [_position(fun, n, len(args)) for n in numbers]
-        entry.activate()
-        try:
-            tape = Tape()
-            inputs = {i: _enter(tape, args[i], f"argument {i} of {_name(fun)}") for i in positions}
-            with tape:
-                result = fun(*[inputs.get(i, a) for i, a in enumerate(args)], **kwargs)
-                value = _detach(tape, result)
-            leaves = [leaf for i in positions for leaf in _leaves(inputs[i])]
-            found = dict(zip(map(id, leaves), tape_gradients(tape, result, leaves), strict=True))
-            for i in positions:
-                _leave(tape, inputs[i], args[i])
-            gradients = [_map(lambda leaf: _gradient(leaf, found[id(leaf)]), inputs[i]) for i in positions]
-        finally:
-            entry.deactivate()
+        tape = Tape()
+        inputs = {i: _enter(tape, args[i], f"argument {i} of {_name(fun)}") for i in positions}
+        with tape:
+            result = fun(*[inputs.get(i, a) for i, a in enumerate(args)], **kwargs)
+            value = _detach(tape, result)
+        leaves = [leaf for i in positions for leaf in _leaves(inputs[i])]
+        found = dict(zip(map(id, leaves), tape_gradients(tape, result, leaves), strict=True))
+        for i in positions:
+            _leave(tape, inputs[i], args[i])
+        gradients = [_map(lambda leaf: _gradient(leaf, found[id(leaf)]), inputs[i]) for i in positions]
         return value, gradients[0] if len(gradients) == 1 else gradients
 
     return both

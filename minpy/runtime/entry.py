@@ -15,8 +15,9 @@ import threading
 from typing import Any
 
 _lock = threading.Lock()
-# How many things are active at present, in any thread.
+# How many things are active at present, in any thread; and how many of them are not tapes.
 holders = 0
+others = 0
 
 
 class Routed:
@@ -52,24 +53,29 @@ def _idle() -> None:
     routed.np, routed.op, routed.type = numpy, operator, builtins.type
 
 
-def activate() -> None:
-    """Make routed calls dispatch, until as many calls of `deactivate` have followed."""
-    global holders
+def activate(tape: bool = False) -> None:
+    """Make routed calls dispatch, until as many calls of `deactivate` have followed.
+
+    While nothing but tapes is active, all work is on the host and dispatch takes short cuts.
+    """
+    global holders, others
     from minpy.runtime import namespace
 
     # Made first: if that fails, nothing has changed.
     doors = namespace.numpy_door(), namespace.operator_door(), namespace.type_of
     with _lock:
         holders += 1
+        others += not tape
         if holders == 1:
             routed.np, routed.op, routed.type = doors
 
 
-def deactivate() -> None:
+def deactivate(tape: bool = False) -> None:
     """Undo one `activate`; the last one makes the runtime idle again."""
-    global holders
+    global holders, others
     with _lock:
         holders -= 1
+        others -= not tape
         if holders == 0:
             _idle()
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from minpy.errors import GradientError
-from minpy.runtime import cotangents
+from minpy.runtime import cotangents, entry
 from minpy.runtime.array import Array
 from minpy.runtime.record import Record, Write, current_tape, open_tape
 from minpy.runtime.storage import Storage
@@ -34,6 +34,7 @@ class Tape:
         self.records: list[Record | Write] = []
 
     def __enter__(self) -> Tape:
+        entry.activate(tape=True)
         self.open = True
         self._token = open_tape.set(self)
         return self
@@ -42,6 +43,7 @@ class Tape:
         self.open = False
         open_tape.reset(self._token)
         self._token = None
+        entry.deactivate(tape=True)
 
     def append(self, record: Record | Write) -> None:
         """Record on this tape and on the open ones around it."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from minpy.errors import TraceError
+from minpy.errors import MinPyError, TraceError
 from minpy.runtime import precision, profile
 from minpy.runtime.context import current_context
 from minpy.runtime.policy import current_policy
@@ -62,7 +62,7 @@ def call(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
                 "Make the array inside the differentiated function"
             )
         if primitive.compose is not None:
-            return primitive.compose(*args, **kwargs)
+            return _composed(primitive, args, kwargs)
         if kwargs:
             args, kwargs = _positional(primitive, args, kwargs)
     if source is not None and primitive.elementwise:
@@ -280,6 +280,16 @@ def _record(tape: Any, primitive: Primitive, args: tuple, kwargs: dict, result: 
                 f"{primitive.name} of a value that is being differentiated gave a {type(out).__name__}, at {Line()}"
             )
     tape.append(Record(primitive, args, kwargs, result))
+
+
+def _composed(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
+    try:
+        return primitive.compose(*args, **kwargs)
+    except MinPyError:
+        raise
+    except Exception:
+        primitive.function(*host(args), **host(kwargs))  # what NumPy refuses, it words itself
+        raise
 
 
 def _leading(primitive: Primitive, kwargs: dict) -> tuple[tuple, dict]:

@@ -65,6 +65,13 @@ def _remainder_divisor(g, ans, x, y):
     return -g * np.floor_divide(x, y)
 
 
+def _hypot(F, x, y):
+    if hasattr(x, "shape") and hasattr(y, "shape"):
+        return F.broadcast_hypot(x, y)
+    handle, number = (x, y) if hasattr(x, "shape") else (y, x)
+    return F._internal._hypot_scalar(handle, scalar=number)
+
+
 # ----- arithmetic -------------------------------------------------------------------------------------------
 
 row(
@@ -328,7 +335,7 @@ row(
 row(
     "hypot",
     cost="arith",
-    mxnet=binary("broadcast_hypot", FLOATS),
+    mxnet=binary(_hypot, FLOATS),
     vjp=two(lambda g, a, x, y: divide(g * x, a), lambda g, a, x, y: divide(g * y, a)),
     samples=pairs(),
 )

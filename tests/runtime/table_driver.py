@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from minpy import grad
+from minpy.errors import GradientError, TraceError
 from minpy.runtime import policy as policies
+from minpy.runtime import profile
 from minpy.runtime.array import Array, host
 from minpy.runtime.backends import device_for
 from minpy.runtime.namespace import numpy_door
@@ -230,19 +232,29 @@ def parity_failures(primitive: table.Primitive, policy: str, limit: int = 6) -> 
     failures: list[str] = []
     function = routed(primitive)
     tried = 0
+    recorder = profile.start(profile.Recorder())
     forms = ("plain", "device") if policy == "prefer_mxnet" else ("plain",)
-    with policies.create(policy):
-        for label, args, kwargs in cases(primitive, policy):
-            for form in forms:
-                tried += 1
-                try:
-                    found = _parity(primitive, function, args, kwargs, form, policy)
-                except Exception as error:  # a kernel's error surfaces when its result is fetched
-                    found = f"fetching the result raised {type(error).__name__}: {str(error).strip()[-200:]}"
-                if found is not None:
-                    failures.append(f"{label} {form}: {_call_text(primitive, args, kwargs)}: {found}")
-                    if len(failures) >= limit:
-                        return failures
+    try:
+        with policies.create(policy):
+            for label, args, kwargs in cases(primitive, policy):
+                for form in forms:
+                    tried += 1
+                    recorder.reasons.clear()
+                    try:
+                        found = _parity(primitive, function, args, kwargs, form, policy, recorder)
+                    except Exception as error:  # a kernel's error surfaces when its result is fetched
+                        found = (
+                            f"fetching the result raised {type(error).__name__}: {str(error).strip()[-200:]}"
+                        )
+                    if found is not None:
+                        failures.append(f"{label} {form}: {_call_text(primitive, args, kwargs)}: {found}")
+                        if len(failures) >= limit:
+                            return failures
+    finally:
+        profile.stop(recorder)
+    if policy == "prefer_mxnet" and not isinstance(primitive.mxnet, str):
+        if not recorder.calls.get((primitive.name, profile.MXNET)):
+            failures.append("no sample ran on MXNet, although the row has a kernel")
     if not tried:
         failures.append("no sample was tried")
     return failures
@@ -265,7 +277,13 @@ def _like(x: np.ndarray) -> np.ndarray:
 
 
 def _parity(
-    primitive: table.Primitive, function: Any, args: tuple, kwargs: dict, form: str, policy: str
+    primitive: table.Primitive,
+    function: Any,
+    args: tuple,
+    kwargs: dict,
+    form: str,
+    policy: str,
+    recorder: profile.Recorder,
 ) -> str | None:
     plain_args, plain_kwargs = each(args, _keep), each(kwargs, _keep)
     change = on_device if form == "device" else _keep
@@ -280,6 +298,9 @@ def _parity(
         if type(raised) is not type(ours) or str(raised) != str(ours):
             return f"raised {ours!r} instead of {raised!r}"
         return None
+    broken = [reason for reason in recorder.reasons[primitive.name] if "raised" in reason]
+    if broken:
+        return f"the kernel must refuse what it cannot do, but {broken[0]}"
     values = primitive.name not in UNDEFINED
     found = difference(actual, expected, policy == "prefer_mxnet", values)
     if found is not None:
@@ -514,3 +535,57 @@ def _paired(gradient: Any, weights: Any) -> Any:
     if weights is None:
         return 0.0
     return np.real(np.sum(np.multiply(gradient, weights)))
+
+
+# ----- values on the tape ------------------------------------------------------------------------------------------------
+
+
+def _unwrapped(value: Any) -> Any:
+    if type(value) is Array:
+        return value.asnumpy()[()] if value.scalar else value.asnumpy()
+    if type(value) in (list, tuple):
+        return type(value)(map(_unwrapped, value))
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*map(_unwrapped, value))
+    return value
+
+
+def traced_failures(primitive: table.Primitive, limit: int = 4) -> list[str]:
+    """Where the values, dtypes and types of a call on a value that is being differentiated differ from NumPy's."""
+    failures: list[str] = []
+    function = routed(primitive)
+    for dtype in ("float64", "float32", "complex128"):
+        kind = np.dtype(dtype).kind
+        for args, kwargs in primitive.samples(generator(primitive, dtype), np.dtype(dtype)):
+            for i, operand in enumerate(args):
+                if not _operand_leaves(operand, kind) or type(operand) is float:
+                    continue
+                copied, expected_args = each(args, _keep), each(args, _keep)
+                if primitive.family == "random":
+                    np.random.seed(7)
+                expected, raised = attempt(primitive.function, expected_args, each(kwargs, _keep))
+                seen: list[Any] = []
+
+                def run(
+                    x: Any, i: int = i, args: Any = copied, kwargs: Any = kwargs, seen: list = seen
+                ) -> Any:
+                    if primitive.family == "random":
+                        np.random.seed(7)
+                    seen.append(_unwrapped(function(*args[:i], x, *args[i + 1 :], **kwargs)))
+                    return 0.0
+
+                try:
+                    with quiet():
+                        grad(run)(copied[i])
+                    found = "NumPy raises" if raised is not None else difference(seen[0], expected, False)
+                except (TraceError, GradientError):
+                    continue  # says that there is no derivative: the tests of derivatives look at that
+                except Exception as error:
+                    found = None
+                    if type(error) is not type(raised) or str(error) != str(raised):
+                        found = f"raised {error!r} instead of {raised!r}"
+                if found is not None:
+                    failures.append(f"argument {i} of {_call_text(primitive, args, kwargs)}: {found}")
+                    if len(failures) >= limit:
+                        return failures
+    return failures

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.errors import GradientError
+from minpy.errors import GradientError, TraceError
 from minpy.runtime import dispatch
 from minpy.runtime.array import Array, host, write
 from minpy.runtime.record import Write, current_tape, tape_of
@@ -75,7 +75,13 @@ def value_and_grad(fun: Callable[..., Any], argnum: int | Sequence[int] = 0) -> 
         tape = Tape()
         inputs = {i: _enter(tape, args[i], f"argument {i} of {_name(fun)}") for i in positions}
         with tape:
-            result = fun(*[inputs.get(i, a) for i, a in enumerate(args)], **kwargs)
+            try:
+                result = fun(*[inputs.get(i, a) for i, a in enumerate(args)], **kwargs)
+            except ValueError as error:
+                # NumPy replaces an error from converting an element by its own; the cause names the line and the remedy.
+                if type(error.__cause__) is TraceError:
+                    raise error.__cause__ from None
+                raise
             value = _detach(tape, result)
         leaves = [leaf for i in positions for leaf in _leaves(inputs[i])]
         found = dict(zip(map(id, leaves), tape_gradients(tape, result, leaves), strict=True))

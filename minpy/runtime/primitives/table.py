@@ -6,6 +6,7 @@ rules, its cost class and sample inputs. Tests run over the table; adding an ope
 
 from __future__ import annotations
 
+import ast
 import inspect
 import sys
 from collections.abc import Callable, Iterable
@@ -130,7 +131,7 @@ class Primitive:
             try:
                 self._signature = inspect.signature(self.function)
             except (TypeError, ValueError):
-                self._signature = False
+                self._signature = documented(self.function) or False
         return self._signature or None
 
     def outputs(self, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
@@ -159,6 +160,30 @@ class Primitive:
         if callable(rules):
             return rules(i)
         return rules[i] if i < len(rules) else None
+
+
+def documented(function: Callable[..., Any]) -> inspect.Signature | None:
+    """The signature in the first lines of a function's documentation, for functions written in C that tell it only there."""
+    text = (function.__doc__ or "").strip()
+    name = getattr(function, "__name__", "")
+    if not name or not text.startswith(f"{name}("):
+        return None
+    try:
+        header = text[: text.index("\n\n")] if "\n\n" in text else text
+        found = ast.parse(f"def {' '.join(header.split())}: pass").body[0].args  # type: ignore[attr-defined]
+        positional = [*found.posonlyargs, *found.args]
+        defaults: list[Any] = [inspect.Parameter.empty] * (len(positional) - len(found.defaults))
+        defaults += [ast.literal_eval(d) for d in found.defaults]
+    except (SyntaxError, ValueError):
+        return None
+    first = len(found.posonlyargs)
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return inspect.Signature(
+        [
+            inspect.Parameter(p.arg, kinds[i >= first], default=d)
+            for i, (p, d) in enumerate(zip(positional, defaults, strict=True))
+        ]
+    )
 
 
 _DEFAULTS: dict[str, Any] = {

@@ -57,8 +57,8 @@ _ANGLES = np.cos(math.pi * (np.arange(128) + 0.5) / 128)
 
 def _i0_slope(g, ans, x):
     # I1(x) = mean over theta of exp(x cos(theta)) cos(theta): the midpoint rule converges exponentially for periodic functions.
-    x = np.asarray(x) if not isinstance(x, np.ndarray) else x
-    return g * np.mean(np.exp(x[..., None] * _ANGLES) * _ANGLES, axis=-1)
+    x = np.reshape(x, (*np.shape(x), 1))
+    return g * np.mean(np.exp(x * _ANGLES) * _ANGLES, axis=-1)
 
 
 def _remainder_divisor(g, ans, x, y):

@@ -8,7 +8,6 @@ import pytest
 
 from minpy.errors import DeviceError
 
-
 # Read when MXNet loads: with several test processes at a time its threads would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

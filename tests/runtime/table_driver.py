@@ -1,4 +1,4 @@
-"""Checks of one row of the table of primitives: against NumPy, and its derivatives against differences of NumPy's values.
+"""Checks of one row of the table of primitives against NumPy, and of its derivatives against differences.
 
 Every check returns a list of failures (texts), so that one test reports all that is wrong with a row.
 """
@@ -26,7 +26,8 @@ from minpy.runtime.storage import Storage
 
 POLICIES = ("auto", "only_numpy", "prefer_mxnet")
 DTYPES = (
-    "bool int8 uint8 int16 uint16 int32 uint32 int64 uint64 float16 float32 float64 longdouble complex64 complex128 clongdouble"
+    "bool int8 uint8 int16 uint16 int32 uint32 int64 uint64 "
+    "float16 float32 float64 longdouble complex64 complex128 clongdouble"
 ).split()
 LAYOUTS = ("F", "strided", "negative", "transposed", "readonly", "swapped")
 # On the host the same NumPy function runs; on MXNet each dtype has its own rounding.
@@ -431,7 +432,10 @@ def gradient_failures(
     second: bool = True,
     limit: int = 4,
 ) -> list[str]:
-    """Where derivatives differ from differences of NumPy's values, as texts; a rule that no sample exercises is a failure."""
+    """Where derivatives differ from differences of NumPy's values, as texts.
+
+    A rule that no sample exercises is a failure too.
+    """
     if primitive.samples is None:
         return ["the row has no samples"]
     failures: list[str] = []
@@ -537,7 +541,7 @@ def _paired(gradient: Any, weights: Any) -> Any:
     return np.real(np.sum(np.multiply(gradient, weights)))
 
 
-# ----- values on the tape ------------------------------------------------------------------------------------------------
+# ----- values on the tape -----------------------------------------------------------------------------------
 
 
 def _unwrapped(value: Any) -> Any:
@@ -551,7 +555,7 @@ def _unwrapped(value: Any) -> Any:
 
 
 def traced_failures(primitive: table.Primitive, limit: int = 4) -> list[str]:
-    """Where the values, dtypes and types of a call on a value that is being differentiated differ from NumPy's."""
+    """Where values, dtypes and types of a call on a value that is being differentiated differ from NumPy's."""
     failures: list[str] = []
     function = routed(primitive)
     for dtype in ("float64", "float32", "complex128"):

@@ -108,7 +108,7 @@ EXPRESSIONS = {
     "rmatmul": lambda x: np.ones((2, 3)) @ x,
     "matmul vector": lambda x: x @ np.arange(4.0),
     "with a plain array": lambda x: np.ones(4) + x,
-    "with a list": lambda x: x + [1, 2, 3, 4],
+    "with a list": lambda x: x + [1, 2, 3, 4],  # noqa: RUF005
     "a list first": lambda x: [1, 2, 3, 4] * x,
     "with a numpy scalar": lambda x: np.float32(2) * x,
     "eq": lambda x: x == 5.5,
@@ -320,7 +320,7 @@ def test_every_dtype_on_the_device(dtype: str, prefer: None) -> None:
     same(y, x)
 
 
-# ----- in-place statements -------------------------------------------------------------------------------------------------
+# ----- in-place statements ----------------------------------------------------------------------------------
 
 STATEMENTS = {
     "iadd": "x += 1",
@@ -514,7 +514,7 @@ def test_errors_on_the_tape_are_numpys(name: str) -> None:
     assert str(raised.value) == str(expected.value) or isinstance(raised.value, TraceError)
 
 
-# ----- what it passes for ----------------------------------------------------------------------------------------------------
+# ----- what it passes for -----------------------------------------------------------------------------------
 
 
 @functools.singledispatch
@@ -618,7 +618,7 @@ def test_subclasses_keep_their_meaning(prefer: None) -> None:
     assert isinstance(rnp.multiply(matrix, 2), np.matrix)
 
 
-# ----- views and memory -------------------------------------------------------------------------------------------------------
+# ----- views and memory -------------------------------------------------------------------------------------
 
 
 @pytest.mark.mxnet

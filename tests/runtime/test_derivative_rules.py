@@ -24,7 +24,7 @@ def gradient(function: Any, *values: float) -> list:
         return grad(lambda x: rnp.sum(function(x)))(np.array(values)).tolist()
 
 
-# ----- sub-gradients -------------------------------------------------------------------------------------------------------
+# ----- sub-gradients ----------------------------------------------------------------------------------------
 
 KINKS = {
     "abs": (np.abs, [0.0, -2.0], [0.0, -1.0]),
@@ -111,7 +111,7 @@ def test_infinities_in_logaddexp() -> None:
     assert weights.tolist() == [0.0, 1.0, 0.5, 1.0]
 
 
-# ----- higher order at the points where shortcuts fail ------------------------------------------------------------------------
+# ----- higher order at the points where shortcuts fail ------------------------------------------------------
 
 
 @pytest.mark.parametrize("values", [[0.0, 2.0, 3.0], [0.0, 0.0, 3.0], [0.0, 0.0, 0.0], [1.0, 2.0, 3.0]])
@@ -149,7 +149,7 @@ def test_orders_at_a_point(function: Any, at: float, orders: list) -> None:
         assert derivative(at) == pytest.approx(expected, abs=1e-9)
 
 
-# ----- conventions -------------------------------------------------------------------------------------------------------------
+# ----- conventions ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "longdouble"])
@@ -177,7 +177,7 @@ def test_abs_of_complex_zero() -> None:
     assert np.allclose(grad(lambda v: np.sum(np.abs(v)))(np.array([0j, 3 + 4j])), [0, 0.6 - 0.8j])
 
 
-# ----- options and operands ------------------------------------------------------------------------------------------------------
+# ----- options and operands ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -250,12 +250,11 @@ def test_numbers_lists_and_zero_dimensional_arrays_as_operands() -> None:
 
 def test_broadcast_operands_receive_the_sum() -> None:
     a, b = np.ones((3, 1)), np.ones((2, 1, 4))
-    for name in ("add", "multiply", "divide", "maximum", "power", "arctan2", "hypot", "logaddexp"):
-        left, right = grad(lambda x, y, f=getattr(np, name): np.sum(f(x, y)), (0, 1))(a, b)
+    for f in (np.add, np.multiply, np.divide, np.maximum, np.power, np.arctan2, np.hypot, np.logaddexp):
+        left, right = grad(lambda x, y, f=f: np.sum(f(x, y)), (0, 1))(a, b)
         assert left.shape == a.shape and right.shape == b.shape
-        assert np.allclose(
-            left.sum() + right.sum(), grad(lambda t, f=getattr(np, name): np.sum(f(a * t, b * t)))(1.0)
-        )
+        along = grad(lambda t, f=f: np.sum(f(a * t, b * t)))(1.0)
+        assert np.allclose(left.sum() + right.sum(), along)
 
 
 def test_empty_arrays() -> None:
@@ -264,7 +263,7 @@ def test_empty_arrays() -> None:
     assert grad(lambda x: np.sum(np.sum(x, axis=0)))(np.zeros((0, 3))).shape == (0, 3)
 
 
-# ----- errors ---------------------------------------------------------------------------------------------------------------------
+# ----- errors -----------------------------------------------------------------------------------------------
 
 NO_RULE = [
     name

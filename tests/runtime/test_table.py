@@ -1,4 +1,4 @@
-"""Every row of the table of primitives against NumPy, under every policy, and its derivatives against differences."""
+"""Every row of the table of primitives: against NumPy under every policy, derivatives against differences."""
 
 from __future__ import annotations
 

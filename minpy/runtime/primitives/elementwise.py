@@ -56,7 +56,8 @@ _ANGLES = np.cos(math.pi * (np.arange(128) + 0.5) / 128)
 
 
 def _i0_slope(g, ans, x):
-    # I1(x) = mean over theta of exp(x cos(theta)) cos(theta): the midpoint rule converges exponentially for periodic functions.
+    # I1(x) is the mean over theta of exp(x cos(theta)) cos(theta); the midpoint rule converges exponentially
+    # for a periodic function.
     x = np.reshape(x, (*np.shape(x), 1))
     return g * np.mean(np.exp(x * _ANGLES) * _ANGLES, axis=-1)
 
@@ -432,7 +433,7 @@ row(
 # ----- names of the same functions --------------------------------------------------------------------------
 
 for _name, _same in {
-    "abs": "absolute", "conj": "conjugate", "pow": "power", "acos": "arccos", "acosh": "arccosh", "asin": "arcsin", "asinh": "arcsinh",
-    "atan": "arctan", "atanh": "arctanh", "atan2": "arctan2",
+    "abs": "absolute", "conj": "conjugate", "pow": "power", "acos": "arccos", "acosh": "arccosh",
+    "asin": "arcsin", "asinh": "arcsinh", "atan": "arctan", "atanh": "arctanh", "atan2": "arctan2",
 }.items():  # fmt: skip
     alias(_name, _same)

@@ -128,7 +128,8 @@ def _piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> A
         condlist = [*condlist, rest]
     elif len(condlist) != len(funclist):
         raise ValueError(
-            f"with {len(condlist)} condition(s), either {len(condlist)} or {len(condlist) + 1} functions are expected"
+            f"with {len(condlist)} condition(s), either {len(condlist)} or {len(condlist) + 1} "
+            "functions are expected"
         )
     result = np.zeros_like(x)
     for condition, function in zip(condlist, funclist, strict=True):

@@ -1,4 +1,4 @@
-"""What MXNet kernels of several primitives share: the conditions under which they apply, and casts to NumPy's result dtypes."""
+"""What MXNet kernels of several primitives share: when they apply, and casts to NumPy's result dtypes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,10 @@ def no_bool(handle: Any) -> Any:
 
 
 def floating(handle: Any) -> Any:
-    """`handle` in the dtype in which NumPy computes a real function of it (float16 for 8-bit integers, float64 for wide ones)."""
+    """`handle` in the dtype in which NumPy computes a real function of it.
+
+    That is float16 for 8-bit integers and float64 for wide ones.
+    """
     dtype = getattr(handle, "dtype", None)
     if dtype is None or np.dtype(dtype).kind == "f":
         return handle

@@ -1,4 +1,4 @@
-"""Comparisons, predicates, logic, bits, and rounding: piecewise constant or integer-valued, so without derivatives."""
+"""Comparisons, predicates, logic, bits and rounding: piecewise constant, so their derivatives are zero."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _bits(operator):
 
 
 def _logical(operator):
-    # No cast to the common dtype: each operand's own truth counts (a large int64 and a float have no exact common dtype).
+    # No cast to the common dtype: each operand's own truth counts.
     return Kernel(
         lambda F, x, y: getattr(F, operator)(
             x.astype("bool").astype("uint8") if hasattr(x, "astype") else int(bool(x)),
@@ -98,7 +98,8 @@ row("bitwise_count", cost="arith", flat=True, samples=values())
 row("gcd", cost="arith", flat=True, samples=pairs())
 row("lcm", cost="arith", flat=True, samples=pairs(specials=False))
 for _name, _same in {
-    "bitwise_not": "invert", "bitwise_invert": "invert", "bitwise_left_shift": "left_shift", "bitwise_right_shift": "right_shift",
+    "bitwise_not": "invert", "bitwise_invert": "invert",
+    "bitwise_left_shift": "left_shift", "bitwise_right_shift": "right_shift",
 }.items():  # fmt: skip
     alias(_name, _same)
 

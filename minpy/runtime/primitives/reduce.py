@@ -86,7 +86,10 @@ def _in_line(x, axis):
 
 
 def products_of_others(x):
-    """For each element of the last axis the product of all others: without division, so that zeros are right to every order."""
+    """For each element of the last axis the product of all others.
+
+    Without division, so that zeros are right to every order.
+    """
     n = np.shape(x)[-1]
     size = 1
     while size < n:
@@ -463,6 +466,7 @@ row("cumprod", cost="reduce", vjp=(_cumprod,), samples=_runs)
 row("nancumsum", cost="reduce", vjp=(_nancumsum,), samples=_runs)
 row("nancumprod", cost="reduce", vjp=(_nancumprod,), samples=_runs)
 for _name, _same in {
-    "amax": "max", "amin": "min", "product": "prod", "cumproduct": "cumprod", "sometrue": "any", "alltrue": "all",
+    "amax": "max", "amin": "min", "product": "prod", "cumproduct": "cumprod",
+    "sometrue": "any", "alltrue": "all",
 }.items():  # fmt: skip
     alias(_name, _same)

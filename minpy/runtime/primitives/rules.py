@@ -1,4 +1,4 @@
-"""What derivative rules share: shapes of reductions, ties, divisions at zero, rules derived from an expression."""
+"""What derivative rules share: shapes of reductions, ties, divisions at zero, rules from an expression."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NO_VALUE = np._NoValue  # what NumPy's reductions have as default
 
 
 def one(rule: Callable[..., Any]) -> tuple:
-    """The column of a function of one operand: ``rule(g, ans, x)``; options such as ``dtype=`` do not change it."""
+    """The column of a function of one operand: ``rule(g, ans, x)``, whatever the options."""
     return (lambda g, ans, x, *rest, **kwargs: rule(g, ans, x),)
 
 
@@ -48,7 +48,7 @@ def divide(g: Any, d: Any) -> Any:
 
 
 def tied(g: Any, ans: Any, x: Any, y: Any) -> Any:
-    """The share of `x` in ``ans``, the larger (or smaller) of `x` and `y`: all of it, none of it, or half at a tie."""
+    """The share of `x` in ``ans``, the larger (or smaller) of `x` and `y`: all, none, or half at a tie."""
     return np.where(x == y, 0.5 * g, np.where(x == ans, g, 0))
 
 
@@ -97,8 +97,8 @@ def chosen(g: Any, where: Any) -> Any:
 def derived(expression: Callable[..., Any], *operands: int) -> Callable[[int], Any]:
     """A column whose rules come from `expression`: the function written in primitives that have rules.
 
-    The value of the primitive is NumPy's own; only its cotangents come from `expression`, which is run on a tape of its own when they are
-    asked for. It takes the arguments of the primitive.
+    The value of the primitive is NumPy's own; only its cotangents come from `expression`, which is run on a tape
+    of its own when they are asked for. It takes the arguments of the primitive.
 
     Parameters
     ----------
@@ -121,7 +121,10 @@ def derived(expression: Callable[..., Any], *operands: int) -> Callable[[int], A
 
 
 def pull(expression: Callable[..., Any], i: int, g: Any, args: tuple, kwargs: dict) -> Any:
-    """The cotangent of ``args[i]`` (the same nesting if it is a list) when that of ``expression(*args, **kwargs)`` is `g`."""
+    """The cotangent of ``args[i]`` when that of ``expression(*args, **kwargs)`` is `g`.
+
+    It has the nesting of ``args[i]`` if that is a list.
+    """
     from minpy.runtime.array import Array
     from minpy.runtime.tape import Tape
 

@@ -53,8 +53,8 @@ row("average", cost="reduce", vjp=derived(_average, 0, 2), samples=_average_samp
 def _quantile(ignore_nan, scale=1.0, median=False):
     """``quantile`` and its relatives in terms of the sorted values.
 
-    The result is a mixture of two neighbours in sorted order, whatever the method. Where it lies is read off the
-    same quantile of 0, 1, 2, …
+    The result is a mixture of two neighbours in sorted order, whatever the method. Where it lies is read off
+    the same quantile of 0, 1, 2, …
     """
 
     def quantile(
@@ -229,7 +229,7 @@ row("corrcoef", joins=2, cost="matmul", vjp=derived(_corrcoef, 0, 1), samples=_c
 
 
 def _edges(a, bins=10, range=None, weights=None):
-    """The bin edges of `histogram`: they move with the extremes of `a` unless they or their range are given."""
+    """The bin edges of `histogram`: they move with the extremes of `a` unless given, or their range is."""
     if np.ndim(bins) == 1:
         return np.asarray(bins)
     if range is not None:

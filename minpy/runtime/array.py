@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import operator
 from typing import Any
 
 import numpy as np
 
 from minpy.errors import TraceError
-from minpy.runtime import dispatch
 from minpy.runtime.record import Line, Write, current_tape, innermost, replace, tape_of
 from minpy.runtime.storage import Storage
 
@@ -372,6 +372,27 @@ def _operators(dunder: str, name: str) -> None:
             setattr(Array, function.__name__, function)
 
 
+def use_short_cuts() -> None:
+    """Exchange operators and element-wise primitives for their short cuts (when the table has been loaded)."""
+    operators = {**{dunder: name for dunder, name in _BINARY.items()}, **_COMPARE}
+    for primitive in dispatch.by_name.values():
+        if not primitive.elementwise or primitive.function.nout != 1:
+            continue
+        if primitive.function.nin == 1:
+            primitive.short = fast.unary
+        elif primitive.function.nin == 2:
+            primitive.short = fast.binary(primitive, functools.partial(dispatch.binary, primitive.name))
+    for dunder, name in operators.items():
+        primitive = dispatch.by_name[name]
+        if dunder in _COMPARE:
+            forward, reflected = fast.binary(primitive, functools.partial(dispatch.compare, name, dunder))
+        else:
+            forward, reflected = primitive.short
+        for prefix, function in (("", forward), ("r", reflected)):
+            if f"__{prefix}{dunder}__" in vars(Array):
+                setattr(Array, f"__{prefix}{dunder}__", function)
+
+
 def _comparison(dunder: str, name: str) -> None:
     def compare(self: Array, other: Any) -> Any:
         return dispatch.compare(name, dunder, self, other)
@@ -566,3 +587,7 @@ def _set_flat(array: Array, value: Any) -> None:
     if value.size != array.size:
         value = np.resize(host(value), array.size)
     write(array, None, value.reshape(array.shape))
+
+
+# At the end: they need the class, whichever module is imported first.
+from minpy.runtime import dispatch, fast  # noqa: E402

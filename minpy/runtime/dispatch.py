@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minpy.errors import MinPyError, TraceError
-from minpy.runtime import precision, profile
+from minpy.runtime import entry, fast, precision, profile
 from minpy.runtime.context import current_context
 from minpy.runtime.policy import current_policy
 from minpy.runtime.primitives.table import Primitive, Scalar, by_function, by_name, load
@@ -30,6 +30,21 @@ def apply(name: str, *args: Any, **kwargs: Any) -> Any:
 
 def call(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     """Run a primitive where it belongs, on the tape if it must be."""
+    if primitive.elementwise and not kwargs and not entry.others:
+        first = args[0] if args else None
+        short = primitive.short
+        if len(args) == 1:
+            if short is fast.unary and type(first) is Array and first.storage.device is None:
+                return short(primitive, first)
+        elif type(short) is tuple and len(args) == 2:
+            if type(first) is Array:
+                return short[0](first, args[1])
+            if type(args[1]) is Array:
+                return short[1](args[1], first)
+    return _long(primitive, args, kwargs)
+
+
+def _long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     if primitive.geometry and not primitive.creates:
         return primitive.function(*outline(args), **outline(kwargs))
     if len(args) > primitive.outs:
@@ -68,9 +83,12 @@ def call(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     if source is not None and primitive.elementwise:
         _refuse_where(primitive, kwargs)
 
-    policy = current_policy()
-    context = current_context()
-    device = context.device() if policy.wants_device(context.is_host) else None
+    if entry.others:
+        policy = current_policy()
+        context = current_context()
+        device = context.device() if policy.wants_device(context.is_host) else None
+    else:
+        policy = device = None
     recorders = profile.recorders
     start = profile.timer(recorders, device) if recorders else 0.0
 
@@ -584,14 +602,14 @@ def binary(name: str, left: Any, right: Any) -> Any:
         return NotImplemented
     if _foreign(other):
         return by_name[name].function(left, right)
-    return call(by_name[name], (left, right), {})
+    return _long(by_name[name], (left, right), {})
 
 
 def compare(name: str, dunder: str, left: Any, right: Any) -> Any:
     """A comparison; against what is no number it answers as ``numpy.ndarray`` does."""
     if not isinstance(right, (np.ndarray, np.generic, int, float, complex, list, tuple)):
         return getattr(operator, dunder)(left.contents, right)
-    return call(by_name[name], (left, right), {})
+    return _long(by_name[name], (left, right), {})
 
 
 # At the end: array.py needs this module's functions, and this module its class.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minpy.runtime import dispatch, entry
-from minpy.runtime.array import Array
+from minpy.runtime.array import Array, use_short_cuts
 from minpy.runtime.primitives import table
 
 _door: types.ModuleType | None = None
@@ -85,6 +85,8 @@ def numpy_door() -> types.ModuleType:
     """The namespace that stands for ``numpy``."""
     global _door
     if _door is None:
+        table.load()
+        use_short_cuts()
         doors = {"": _Door(np)}
         for primitive in table.rows():
             if not hasattr(primitive.function, "__name__") or not primitive.mirrors:

@@ -6,6 +6,8 @@ import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from minpy.errors import GradientError
+
 if TYPE_CHECKING:
     from minpy.runtime.storage import Storage
     from minpy.runtime.tape import Tape
@@ -41,18 +43,31 @@ def innermost(arrays: list) -> Tape | None:
     return found
 
 
+# Modules that were seen to be the program's own; a look-up here is what a line costs as a rule.
+_program: set[str | None] = set()
+
+
+def _user_frame(frame: Any) -> Any:
+    """The nearest frame, from `frame` outwards, that is neither MinPy's nor NumPy's."""
+    name = frame.f_globals.get("__name__")
+    if name in _program:
+        return frame
+    while (name or "").partition(".")[0] in ("minpy", "numpy"):
+        if frame.f_back is None:
+            return frame
+        frame = frame.f_back
+        name = frame.f_globals.get("__name__")
+    _program.add(name)
+    return frame
+
+
 class Line:
-    """A place in the user's program, kept as cheaply as it can be and resolved only when an error is written."""
+    """A place in the user's program, resolved only when an error is written."""
 
     __slots__ = ("code", "instruction")
 
-    def __init__(self) -> None:
-        frame = sys._getframe(2)
-        while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in (
-            "minpy",
-            "numpy",
-        ):
-            frame = frame.f_back
+    def __init__(self, frame: Any = None) -> None:
+        frame = _user_frame(frame or sys._getframe(1))
         self.code, self.instruction = frame.f_code, frame.f_lasti
 
     def __str__(self) -> str:
@@ -65,13 +80,32 @@ class Line:
 
 
 class Record:
-    """One operation: primitive, operands, result."""
+    """One operation: primitive, operands, result, and where in the program it ran."""
 
-    __slots__ = ("args", "kwargs", "line", "primitive", "result")
+    __slots__ = ("args", "code", "instruction", "kwargs", "primitive", "result")
 
-    def __init__(self, primitive: Any, args: tuple, kwargs: dict, result: Any) -> None:
+    def __init__(self, primitive: Any, args: tuple, kwargs: dict, result: Any, frame: Any = None) -> None:
         self.primitive, self.args, self.kwargs, self.result = primitive, args, kwargs, result
-        self.line = Line()
+        if frame is None:
+            frame = sys._getframe(1)
+        if frame.f_globals.get("__name__") not in _program:
+            frame = _user_frame(frame)
+        self.code, self.instruction = frame.f_code, frame.f_lasti
+
+    @property
+    def line(self) -> Line:
+        """Where it ran."""
+        return _line(self.code, self.instruction)
+
+    def failed(self, i: int, error: Exception) -> GradientError:
+        """The error to raise when the derivative rule of argument `i` failed."""
+        if isinstance(error, GradientError):
+            return error
+        operands = ", ".join(f"{getattr(a, 'shape', ())} {getattr(a, 'dtype', type(a).__name__)}" for a in self.args)
+        return GradientError(
+            f"the derivative of {self.primitive.name}({operands}) with respect to argument {i} failed: "
+            f"{type(error).__name__}: {error}. The operation ran at {self.line}"
+        )
 
 
 class Write:
@@ -80,11 +114,23 @@ class Write:
     `index` is None when `target` (a view) is written as a whole.
     """
 
-    __slots__ = ("index", "line", "old", "target", "value")
+    __slots__ = ("code", "index", "instruction", "old", "target", "value")
 
     def __init__(self, target: Any, index: Any, value: Any, old: Any) -> None:
         self.target, self.index, self.value, self.old = target, index, value, old
-        self.line = Line()
+        frame = _user_frame(sys._getframe(1))
+        self.code, self.instruction = frame.f_code, frame.f_lasti
+
+    @property
+    def line(self) -> Line:
+        """Where it was written."""
+        return _line(self.code, self.instruction)
+
+
+def _line(code: Any, instruction: int) -> Line:
+    line = Line.__new__(Line)
+    line.code, line.instruction = code, instruction
+    return line
 
 
 def replace(record: Record | Write, old: Any, new: Any) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from minpy.errors import GradientError
-from minpy.runtime import cotangents, entry
+from minpy.runtime import cotangents, entry, fast
 from minpy.runtime.array import Array
 from minpy.runtime.record import Record, Write, current_tape, open_tape
 from minpy.runtime.storage import Storage
@@ -78,6 +78,7 @@ class Tape:
             The cotangent of each target, None where none arrived.
         """
         redo: list[tuple[Write, Any]] = []
+        short = current_tape() is None  # else the sweep itself is recorded
         records, self.records = self.records, []
         touched: set[Storage] = set()
         try:
@@ -87,7 +88,7 @@ class Tape:
                 record = records.pop()
                 if type(record) is Write:
                     self._unwrite(record, redo, touched)
-                else:
+                elif not short or not fast.pull(self, record, touched):
                     self._pull(record, touched)
             return [cotangents.take(target) for target in targets]
         finally:
@@ -125,13 +126,7 @@ class Tape:
                 d = rule(g, ans, *args, **kwargs)
                 cotangents.accumulate(self, operand, d, touched)
             except Exception as error:
-                if isinstance(error, GradientError):
-                    raise
-                shapes = ", ".join(f"{np.shape(a)} {getattr(a, 'dtype', type(a).__name__)}" for a in args)
-                raise GradientError(
-                    f"the derivative of {primitive.name}({shapes}) with respect to argument {i} failed: "
-                    f"{type(error).__name__}: {error}. The operation ran at {record.line}"
-                ) from error
+                raise record.failed(i, error) from error
 
     def _no_rule(self, record: Record, i: int) -> str:
         return (

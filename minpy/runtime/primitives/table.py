@@ -106,7 +106,7 @@ class Primitive:
 
     __slots__ = (
         "_signature", "compose", "cost", "creates", "elementwise", "family", "flat", "function",
-        "geometry", "joins", "mirrors", "mxnet", "name", "outs", "samples", "view", "vjp", "writes",
+        "geometry", "joins", "mirrors", "mxnet", "name", "outs", "samples", "short", "view", "vjp", "writes",
     )  # fmt: skip
 
     def __init__(self, name: str, function: Callable[..., Any], **columns: Any) -> None:
@@ -116,6 +116,8 @@ class Primitive:
         if columns:
             raise TypeError(f"primitive {name}: no column {', '.join(columns)}")
         self._signature = None
+        # The short cuts of `minpy.runtime.fast`, where there are any.
+        self.short: Any = None
         ufunc = isinstance(function, np.ufunc)
         if self.joins is None:
             self.joins = function.nin if ufunc else 0

@@ -13,8 +13,8 @@ from minpy.transform.emitted import door_import, free_name
 from minpy.transform.plan import Edit, Note, Plan
 from minpy.transform.routing import Walk
 
-# What libcst does not give back as it was: form feeds in front of a statement (Python starts the indentation anew
-# after one), and lines that end in a lone carriage return.
+# What libcst does not give back as it was: form feeds in front of a statement (Python starts the indentation
+# anew after one), and lines that end in a lone carriage return.
 _FORM_FEED = re.compile(r"^[ \t\f]*\f", re.MULTILINE)
 _CARRIAGE_RETURN = re.compile(r"\r(?!\n)")
 
@@ -52,7 +52,8 @@ def make_plan(source: str, *, operators: bool, door: str) -> Plan:
     module = cst.parse_module(text)
     if module.code != text:
         raise ValueError("libcst does not give the text back as it was")
-    walk = Walk(module, text, operators=operators).run()
+    walk = Walk(module, text, operators=operators)
+    walk.run()
     written = door
     if door == "__minpy__":
         edits, notes = walk.result(door)

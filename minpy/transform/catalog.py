@@ -1,6 +1,7 @@
 """What is routed: data about NumPy's public names, for the releases 1.26 and 2.x.
 
-The transformer must not import NumPy, so its knowledge of NumPy is this table. Tests compare it with the live library.
+The transformer must not import NumPy, so its knowledge of NumPy is this table. Tests compare it with the live
+library.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ NOT_ROUTED: dict[str, str] = {
 }
 """Public callables that stay as they are, each with its reason."""
 
-# `from numpy import *` binds these only in some releases: a name that may or may not be NumPy's is not routed.
+# `from numpy import *` binds these only in some releases: such a name may not be NumPy's.
 _STAR_SOMETIMES = """
     abs acos acosh alltrue asfarray asin asinh astype atan atan2 atanh bitwise_count bitwise_invert
     bitwise_left_shift bitwise_right_shift byte_bounds compare_chararrays concat cumproduct
@@ -167,7 +168,8 @@ _SUBMODULE_STARS = {
     "linalg": (
         _names(_LINALG)
         - _names(
-            "cross diagonal matmul matrix_norm matrix_transpose outer svdvals tensordot trace vecdot vector_norm"
+            "cross diagonal matmul matrix_norm matrix_transpose outer svdvals "
+            "tensordot trace vecdot vector_norm"
         ),
         _names(_LINALG) | {"LinAlgError"},
     ),
@@ -196,7 +198,7 @@ STAR_KNOWN: frozenset[str] = frozenset({"pylab", "matplotlib.pylab", "matplotlib
 
 
 def is_routed(path: str) -> bool:
-    """Whether a call of the dotted name below ``numpy`` is array work: a routed callable or a ufunc's method."""
+    """Whether calling the dotted name below ``numpy`` is array work: a routed name or a ufunc's method."""
     if path in ROUTED:
         return True
     owner, _, method = path.rpartition(".")

@@ -11,7 +11,7 @@ import libcst as cst
 
 from minpy.transform.names import numpy_path
 from minpy.transform.plan import Edit
-from minpy.transform.routing import Spans, dotted_name
+from minpy.transform.syntax import Spans, dotted_name
 
 ROUTED = "routed"
 _REASON = "the name that the routed calls start from"
@@ -21,7 +21,7 @@ _ANYWHERE = '__import__("minpy").routed'
 
 
 def free_name(text: str, wanted: str = ROUTED) -> str:
-    """Return `wanted`, or the first of ``wanted_1``, ``wanted_2`` … that the text does not contain as a word."""
+    """Return `wanted`, or the first of ``wanted_1``, ``wanted_2`` … that the text does not contain."""
     name, count = wanted, 0
     while re.search(rf"\b{name}\b", text):
         count += 1
@@ -42,8 +42,8 @@ def door_import(
     Returns
     -------
     tuple
-        The door to write in the edits, and the edit that imports it (None where no line can take an import: the
-        door is then an expression that needs none).
+        The door to write in the edits, and the edit that imports it (None where no line can take an import:
+        the door is then an expression that needs none).
     """
     statement = f"from minpy import {ROUTED}" + (f" as {name}" if name != ROUTED else "")
     lines = _leading_simple_lines(module, spans, first)

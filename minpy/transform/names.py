@@ -1,8 +1,9 @@
 """Which names are NumPy's: scopes, blocks and bindings, and the question what a name stands for at a place.
 
-Knows no syntax tree. `routing` walks the tree and reports scopes, bindings and uses here; when the walk is over every
-binding is known and the uses are resolved. A name counts as NumPy's only if it is so on every path: each binding of it
-in its scope is an import of the same NumPy object, and one of those imports has certainly been executed.
+Knows no syntax tree. `routing` walks the tree and reports scopes, bindings and uses here; when the walk is
+over every binding is known and the uses are resolved. A name counts as NumPy's only if it is so on every
+path: each binding of it in its scope is an import of the same NumPy object, and one of those imports has
+certainly been executed.
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ class Scope:
         return scope
 
     def chain(self, name: str, point: Point) -> Iterator[tuple[Scope, Point, bool]]:
-        """Yield the scopes that are asked for `name`, with the place in each and whether the use runs later."""
+        """Yield the scopes asked for `name`, with the place in each and whether the use runs later."""
         scope: Scope | None = self
         deferred = False
         while scope is not None:
@@ -165,7 +166,7 @@ class Scope:
 
 
 def resolve(scope: Scope, name: str, point: Point) -> str | None:
-    """Return the path below ``numpy`` of what `name` stands for at a place, or None if that is not certain."""
+    """Return the path below ``numpy`` of what `name` stands for at a place, or None if not certain."""
     name = normalized(name)
     if name.startswith("__") and not name.endswith("__"):
         return None  # mangled inside classes

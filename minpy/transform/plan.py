@@ -123,13 +123,13 @@ class Plan:
         line, col : int
             Line from 1 and column from 0, in characters.
         end : bool
-            Whether the position ends something (a point inside a replacement then maps to the replacement's end,
-            else to its start).
+            Whether the position ends something (a point inside a replacement then maps to the replacement's
+            end, else to its start).
         """
         return line, self._map(line, col, end=end, back=True)
 
     def to_rewritten(self, line: int, col: int, *, end: bool = False) -> tuple[int, int]:
-        """Map a character position of the original text to the rewritten one; the parameters as in `to_original`."""
+        """Map a character position of the original text to the rewritten one, as `to_original` does back."""
         return line, self._map(line, col, end=end, back=False)
 
     def _map(self, line: int, col: int, *, end: bool, back: bool) -> int:
@@ -154,8 +154,9 @@ class Plan:
 def map_column(spans: Iterable[tuple[int, int, int, int]], col: int, end: bool) -> int:
     """Map a column through the replaced spans of its line.
 
-    Each span is ``(from_start, from_end, to_start, to_end)``. Between spans columns shift. At a span's edge a start
-    belongs to what follows and an end to what precedes; inside a span a start maps to its start, an end to its end.
+    Each span is ``(from_start, from_end, to_start, to_end)``. Between spans columns shift. At a span's edge a
+    start belongs to what follows and an end to what precedes; inside a span a start maps to its start, an end
+    to its end.
     """
     shift = 0
     for from_start, from_end, to_start, to_end in spans:

@@ -1,11 +1,12 @@
 """Positions: gives every node of the rewritten text's tree the place it has in the original text.
 
-Tracebacks, debuggers, coverage and `dis` then see the original. Two kinds of nodes have no place of their own there:
+Tracebacks, debuggers, coverage and `dis` then see the original. Two kinds of nodes have no place of their own
+there:
 
 * ``__minpy__.np`` stands where the name ``np`` stood, and takes its span;
-* in ``__minpy__.op.add(a, b)`` the call takes the span of ``a + b``, so that a traceback marks the operator. What
-  loads the function runs before the left operand, and takes the span of the first thing that operand evaluates: no
-  line and no column is visited that the original does not visit at that moment.
+* in ``__minpy__.op.add(a, b)`` the call takes the span of ``a + b``, so that a traceback marks the operator.
+  What loads the function runs before the left operand, and takes the span of the first thing that operand
+  evaluates: no line and no column is visited that the original does not visit at that moment.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _STRINGS: tuple[type[ast.AST], ...] = tuple(
 
 
 class LineMap:
-    """Maps positions as `ast` counts them (columns in UTF-8 bytes) from the rewritten text to the original."""
+    """Maps positions as `ast` counts them (in UTF-8 bytes) from the rewritten text to the original."""
 
     def __init__(self, plan: Plan) -> None:
         self._spans: dict[int, _Spans] = {}
@@ -58,7 +59,7 @@ class LineMap:
 
 
 def restore(tree: ast.AST, plan: Plan) -> ast.AST:
-    """Move every node of the tree of ``plan.apply()`` to its place in the original, in place; return the tree."""
+    """Move every node of the tree of ``plan.apply()`` to its place in the original; return the tree."""
     lines = LineMap(plan)
     calls: list[ast.Call] = []
     waiting: list[ast.AST] = [tree]
@@ -72,7 +73,7 @@ def restore(tree: ast.AST, plan: Plan) -> ast.AST:
         if isinstance(node, ast.Call) and _is_operator_call(node, plan.door):
             calls.append(node)
         waiting += ast.iter_child_nodes(node)
-    # Inner calls were found after the calls around them: the operands are right when the outer ones need them.
+    # Inner calls were found after the calls around them: operands are right when the outer ones need them.
     for call in reversed(calls):
         _place_function(call)
     return tree
@@ -87,8 +88,8 @@ def _restore_node(node: ast.AST, lines: LineMap) -> None:
 def _restore_string(string: ast.AST, lines: LineMap) -> None:
     """Move an f-string and all that is in it.
 
-    There are no edits inside f-strings, and before Python 3.12 the columns inside are not exact ones: all that is on
-    the first line moves as the string does, and the other lines start inside the string and stay.
+    There are no edits inside f-strings, and before Python 3.12 the columns inside are not exact: all that
+    is on the first line moves as the string does; the other lines start inside the string and stay.
     """
     line = string.lineno
     shift = lines.start(line, string.col_offset) - string.col_offset

@@ -1,6 +1,7 @@
 """The rewriter: from a module's source to its plan, its text, its tree and its code.
 
-Importing this module imports neither libcst nor NumPy; libcst is imported when a module's text says ``numpy``.
+Importing this module imports neither libcst nor NumPy; libcst is imported when a module's text says
+``numpy``.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ _MARKER = re.compile(r"#\s*minpy:\s*off\b")
 _DOCSTRING_MARKER = "MINPY_DONT_REWRITE"
 _NO_NUMPY = "the module does not mention numpy"
 
-# libcst's parser and the walk recurse. A text that could be nested deeper than an ordinary stack allows (one level
-# takes three characters or more) is handled on a stack of its own.
+# libcst's parser and the walk recurse. A text that could be nested deeper than an ordinary stack allows (one
+# level takes three characters or more) is handled on a stack of its own.
 _SMALL = 6_000
 _STACK = 512 * 1024 * 1024
 _DEPTH = 200_000
@@ -45,8 +46,8 @@ def plan(source: str, options: Options, door: str = DOOR, filename: str = "<stri
     options : Options
         `operators` is what matters here.
     door : str
-        ``"__minpy__"`` for the import hook, which puts that name into the built-ins. Any other name is imported by
-        the rewritten text itself, as ``from minpy import routed``.
+        ``"__minpy__"`` for the import hook, which puts that name into the built-ins. Any other name is
+        imported by the rewritten text itself, as ``from minpy import routed``.
     filename : str
         For messages.
 
@@ -61,7 +62,7 @@ def plan(source: str, options: Options, door: str = DOOR, filename: str = "<stri
 
 
 def _plan(source: str, options: Options, door: str, filename: str, original: bytes | str) -> Plan:
-    """Plan the edits of `source`, the text of `original`; the latter is what Python's own errors are about."""
+    """Plan the edits of `source`, the text of `original`; Python's own errors are about the latter."""
     if "numpy" not in source:
         return Plan(source, door=door, reason=_NO_NUMPY)
     if door == DOOR and re.search(rf"\b{DOOR}\b", source):

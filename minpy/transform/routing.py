@@ -1,20 +1,20 @@
-"""The walk over a module's concrete syntax tree: what is routed, and the edits that route it.
+"""What is routed: calls of NumPy's functions, `type`, operators; and the edits that route it.
 
-One pass in program order reports scopes, bindings and uses to `names` and collects candidates; they are resolved when
-every binding is known. Importing this module imports libcst, so only a rewriter with work to do does it.
+Candidates are collected on the walk and resolved when every binding is known. Importing this module imports
+libcst, so only a rewriter with work to do does it.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import libcst as cst
-from libcst.metadata import ByteSpanPositionProvider, MetadataWrapper
 
+from minpy.transform.bindings import Bindings
 from minpy.transform.catalog import is_routed
-from minpy.transform.names import Block, Point, Scope, Star, is_builtin, numpy_path, resolve
+from minpy.transform.names import Point, Scope, is_builtin, resolve
 from minpy.transform.plan import Edit, Note
 
 BINARY = {
@@ -55,60 +55,8 @@ _NOT_ARRAYS = (
     cst.GeneratorExp,
     cst.Lambda,
 )
-_LEAVES = (cst.Raise, cst.Return, cst.Continue, cst.Break)
-_EXITS = frozenset({"exit", "quit", "sys.exit", "os._exit"})
-
 # Each routed operator is one more pair of parentheses around its operands, and CPython allows 200 of them.
 MAX_NESTED_OPERATORS = 60
-
-# Fields that hold layout or tokens, not expressions or statements.
-_LAYOUT = (
-    "whitespace",
-    "leading_",
-    "trailing_",
-    "lines_",
-    "lpar",
-    "rpar",
-    "lbrac",
-    "rbrac",
-    "comma",
-    "semicolon",
-    "colon",
-    "first_colon",
-    "second_colon",
-    "header",
-    "footer",
-    "operator",
-    "equal",
-    "dot",
-    "asynchronous",
-    "separator",
-    "indent",
-    "newline",
-    "comment",
-    "posonly_ind",
-)
-_child_fields: dict[type, tuple[str, ...]] = {}
-
-
-def _fields_of(kind: type) -> tuple[str, ...]:
-    names = _child_fields.get(kind)
-    if names is None:
-        names = tuple(field.name for field in fields(kind) if not field.name.startswith(_LAYOUT))
-        _child_fields[kind] = names
-    return names
-
-
-def dotted_name(node: cst.CSTNode | None) -> str | None:
-    """Return ``a.b.c`` of a chain of attributes of a name, or None."""
-    parts: list[str] = []
-    while isinstance(node, cst.Attribute):
-        parts.append(node.attr.value)
-        node = node.value
-    if not isinstance(node, cst.Name):
-        return None
-    parts.append(node.value)
-    return ".".join(reversed(parts))
 
 
 @dataclass
@@ -124,54 +72,17 @@ class Use:
     excuse: str  # why it would be left alone; "" for an ordinary place
 
 
-class Spans:
-    """The character span of every node, without parentheses around it and without whitespace."""
+class Walk(Bindings):
+    """The walk that collects what is routed; `result` gives it."""
 
-    def __init__(self, module: cst.Module, text: str) -> None:
-        wrapper = MetadataWrapper(module, unsafe_skip_copy=True)
-        self._spans = wrapper.resolve(ByteSpanPositionProvider)
-        # Byte offsets at which characters of more than one byte end, and the surplus up to there.
-        self._ends: list[int] = []
-        self._surplus: list[int] = [0]
-        if not text.isascii():
-            surplus = 0
-            for index, char in enumerate(text):
-                if char > "\x7f":
-                    surplus += len(char.encode()) - 1
-                    self._ends.append(index + 1 + surplus)
-                    self._surplus.append(surplus)
-
-    def _char(self, position: int) -> int:
-        return position - self._surplus[bisect_left(self._ends, position + 1)] if self._ends else position
-
-    def start(self, node: cst.CSTNode) -> int:
-        return self._char(self._spans[node].start)
-
-    def end(self, node: cst.CSTNode) -> int:
-        span = self._spans[node]
-        return self._char(span.start + span.length)
-
-
-class Walk:
-    """The single pass. After `run`, `edits` and `notes` give the result."""
+    methods: ClassVar[dict[type, Callable[[Any, Any], None]]] = dict(Bindings.methods)
 
     def __init__(self, module: cst.Module, text: str, *, operators: bool) -> None:
-        self.module = module
-        self.text = text
+        super().__init__(module, text)
         self.operators = operators
-        self.spans = Spans(module, text)
-        self.scope = Scope("module")
-        self.block = self.scope.root
-        self.imports_numpy = False
         # What is emitted, in program order: uses to resolve, and the pieces of routed operators.
         self.items: list[Use | Edit] = []
-        self._established: list[tuple[list[Point], Point]] = []
-        self._excuse = ""
         self._depth = 0
-
-    def run(self) -> Walk:
-        self._visit_all(self.module.body)
-        return self
 
     def result(self, door: str) -> tuple[tuple[Edit, ...], tuple[Note, ...]]:
         """Resolve the uses and return the edits, sorted, and the notes."""
@@ -208,300 +119,7 @@ class Walk:
             return None
         return f"np.{base}" if base else "np", f"numpy.{path} is array work"
 
-    # The walk proper. `_visit` dispatches on the node's type; what has no method is walked field by field.
-
-    def _visit(self, node: object) -> None:
-        method = _METHODS.get(type(node))
-        if method is not None:
-            method(self, node)
-            return
-        if not isinstance(node, cst.CSTNode):
-            return
-        for name in _fields_of(type(node)):
-            value = getattr(node, name)
-            if isinstance(value, cst.CSTNode):
-                self._visit(value)
-            elif isinstance(value, (list, tuple)):
-                for child in value:
-                    self._visit(child)
-
-    def _visit_all(self, nodes: Iterable[object]) -> None:
-        for node in nodes:
-            self._visit(node)
-
-    def _visit_block(self, body: cst.CSTNode | None, parent: Block | None = None) -> Block:
-        outer = self.block
-        self.block = block = Block(parent or outer)
-        if body is not None:
-            self._visit(body)
-        self.block = outer
-        return block
-
-    def _visit_excused(self, nodes: Iterable[object], excuse: str) -> None:
-        outer = self._excuse
-        self._excuse = outer or excuse
-        self._visit_all(nodes)
-        self._excuse = outer
-
-    def _point(self, node: cst.CSTNode) -> Point:
-        return Point(self.block, self.spans.start(node))
-
-    def _skip(self, node: cst.CSTNode) -> None:
-        """A name that is read, a literal, a keyword: nothing to do."""
-
-    # Bindings.
-
-    def _bind_target(self, node: cst.CSTNode | None) -> None:
-        if isinstance(node, cst.Name):
-            self.scope.bind(node.value)
-        elif isinstance(node, (cst.Tuple, cst.List)):
-            for element in node.elements:
-                self._bind_target(element.value)
-        elif isinstance(node, cst.StarredElement):
-            self._bind_target(node.value)
-        elif node is not None:
-            self._visit(node)
-
-    def _establish(self, points: list[Point], point: Point) -> None:
-        points.append(point)
-        self._established.append((points, point))
-
-    def _import(self, node: cst.Import) -> None:
-        point = Point(self.block, self.spans.end(node))
-        for alias in node.names:
-            module = dotted_name(alias.name) or ""
-            path = numpy_path(module)
-            if alias.asname is None:
-                name = module.partition(".")[0]
-                target = None if path is None else ""
-            else:
-                name, target = alias.asname.name.value, path
-            self._bind_import(name, target, point)
-
-    def _import_from(self, node: cst.ImportFrom) -> None:
-        point = Point(self.block, self.spans.end(node))
-        module = dotted_name(node.module) or ""
-        path = None if node.relative else numpy_path(module)
-        if isinstance(node.names, cst.ImportStar):
-            star = Star(path, "" if node.relative else module, [])
-            self._establish(star.points, point)
-            self.scope.module().stars.append(star)
-            self.imports_numpy = self.imports_numpy or path is not None
-            return
-        for alias in node.names:
-            original = dotted_name(alias.name) or ""
-            name = alias.asname.name.value if alias.asname is not None else original
-            target = None if path is None else f"{path}.{original}" if path else original
-            self._bind_import(name, target, point)
-
-    def _bind_import(self, name: str, target: str | None, point: Point) -> None:
-        if target is None:
-            self.scope.bind(name)
-            return
-        self.imports_numpy = True
-        binding = self.scope.bind(name, target, point)
-        if binding is not None:
-            self._established.append((binding.points, point))
-
-    def _lazy_import(self, node: cst.CSTNode) -> None:
-        names = getattr(node, "names", ())
-        if isinstance(names, cst.ImportStar):
-            self.scope.module().stars.append(Star(None, "", [Point(self.block, self.spans.end(node))]))
-            return
-        for alias in names:
-            bound = (
-                alias.asname.name.value if alias.asname else (dotted_name(alias.name) or "").partition(".")[0]
-            )
-            self.scope.bind(bound)
-
-    def _assign_target(self, node: cst.AssignTarget) -> None:
-        self._bind_target(node.target)
-
-    def _annotated_assign(self, node: cst.AnnAssign) -> None:
-        self._bind_target(node.target)
-        self._visit(node.annotation)
-        self._visit(node.value)
-
-    def _augmented_assign(self, node: cst.AugAssign) -> None:
-        self._bind_target(node.target)
-        self._visit(node.value)
-
-    def _del(self, node: cst.Del) -> None:
-        self._bind_target(node.target)
-
-    def _as_name(self, node: cst.AsName) -> None:
-        self._bind_target(node.name)
-
-    def _walrus(self, node: cst.NamedExpr) -> None:
-        if isinstance(node.target, cst.Name):
-            self.scope.bind_walrus(node.target.value)
-        self._visit(node.value)
-
-    def _global(self, node: cst.Global | cst.Nonlocal) -> None:
-        how = "global" if isinstance(node, cst.Global) else "nonlocal"
-        for item in node.names:
-            self.scope.declare(item.name.value, how)
-
-    # Statements with blocks.
-
-    def _for(self, node: cst.For) -> None:
-        self._visit(node.iter)
-        self._bind_target(node.target)
-        self._visit_block(node.body)
-        self._visit_block(node.orelse)
-
-    def _while(self, node: cst.While) -> None:
-        self._condition(node.test)
-        self._visit_block(node.body)
-        self._visit_block(node.orelse)
-
-    _if = _while
-
-    def _with(self, node: cst.With) -> None:
-        self._visit_all(node.items)
-        self._visit_block(node.body)
-
-    def _try(self, node: cst.Try | cst.TryStar) -> None:
-        since = len(self._established)
-        body = self._visit_block(node.body)
-        for handler in node.handlers:
-            self._visit_block(handler)
-        self._visit_block(node.orelse, body)
-        self._visit_block(node.finalbody)
-        if all(_leaves(handler.body) for handler in node.handlers):
-            # Past the statement, the body has run to its end.
-            after = Point(self.block, self.spans.end(node))
-            for points, point in self._established[since:]:
-                if point.block is body:
-                    self._establish(points, after)
-
-    def _match_case(self, node: cst.MatchCase) -> None:
-        outer = self.block
-        self.block = Block(outer)
-        self._bind_pattern(node.pattern)
-        if node.guard is not None:
-            self._condition(node.guard)
-        self._visit(node.body)
-        self.block = outer
-
-    def _bind_pattern(self, node: object) -> None:
-        """Bind the names in a pattern; its values and classes are no expressions and stay as they are."""
-        if isinstance(node, (cst.MatchAs, cst.MatchStar)) and node.name is not None:
-            self.scope.bind(node.name.value)
-        if isinstance(node, cst.MatchMapping) and node.rest is not None:
-            self.scope.bind(node.rest.value)
-        if not isinstance(node, cst.CSTNode) or isinstance(node, cst.MatchValue):
-            return
-        for name in _fields_of(type(node)):
-            value = getattr(node, name)
-            for child in value if isinstance(value, (list, tuple)) else (value,):
-                self._bind_pattern(child)
-
-    # Scopes.
-
-    def _enter(self, kind: str, made_at: Point) -> tuple[Scope, Block]:
-        outer = self.scope, self.block
-        self.scope = Scope(kind, self.scope, made_at)
-        self.block = self.scope.root
-        return outer
-
-    def _type_parameters(self, node: cst.FunctionDef | cst.ClassDef | cst.TypeAlias, made_at: Point) -> None:
-        if node.type_parameters is not None:
-            self._enter("type parameters", made_at)
-            for parameter in node.type_parameters.params:
-                self.scope.bind(parameter.param.name.value)
-            self._visit_excused([node.type_parameters], "but type parameters stay as written")
-
-    def _function(self, node: cst.FunctionDef) -> None:
-        made_at = self._point(node)
-        self._visit_all(node.decorators)
-        self.scope.bind(node.name.value)
-        self._visit(node.params)
-        self._visit(node.returns)
-        outer = self.scope, self.block
-        self._type_parameters(node, made_at)
-        self._enter("function", made_at)
-        self._bind_parameters(node.params)
-        self._visit(node.body)
-        self.scope, self.block = outer
-
-    def _lambda(self, node: cst.Lambda) -> None:
-        self._visit(node.params)
-        outer = self._enter("lambda", self._point(node))
-        self._bind_parameters(node.params)
-        self._visit(node.body)
-        self.scope, self.block = outer
-
-    def _bind_parameters(self, params: cst.Parameters) -> None:
-        every = [
-            *params.posonly_params,
-            *params.params,
-            *params.kwonly_params,
-            params.star_arg,
-            params.star_kwarg,
-        ]
-        for param in every:
-            if isinstance(param, cst.Param):
-                self.scope.bind(param.name.value)
-
-    def _param(self, node: cst.Param) -> None:
-        self._visit(node.annotation)
-        self._visit(node.default)
-
-    def _annotation(self, node: cst.Annotation) -> None:
-        self._visit_excused([node.annotation], "but annotations stay as written")
-
-    def _class(self, node: cst.ClassDef) -> None:
-        made_at = self._point(node)
-        self._visit_all(node.decorators)
-        self.scope.bind(node.name.value)
-        outer = self.scope, self.block
-        if node.type_parameters is None:
-            self._visit_all([*node.bases, *node.keywords])
-        else:
-            self._type_parameters(node, made_at)
-            self._visit_excused(
-                [*node.bases, *node.keywords], "but bases next to type parameters stay as written"
-            )
-        self._enter("class", made_at)
-        self._visit(node.body)
-        self.scope, self.block = outer
-
-    def _type_alias(self, node: cst.TypeAlias) -> None:
-        outer = self.scope, self.block
-        self.scope.bind(node.name.value)
-        self._type_parameters(node, self._point(node))
-        self._visit_excused([node.value], "but type aliases stay as written")
-        self.scope, self.block = outer
-
-    def _comprehension(self, node: cst.BaseComp) -> None:
-        clause: cst.CompFor | None = node.for_in
-        if clause is None:
-            return
-        self._visit(clause.iter)
-        outer = self._enter("comprehension", self._point(node))
-        first = True
-        while clause is not None:
-            if not first:
-                self._visit(clause.iter)
-            self._bind_target(clause.target)
-            for condition in clause.ifs:
-                self._condition(condition.test)
-            clause, first = clause.inner_for_in, False
-        for name in ("elt", "key", "value"):
-            self._visit(getattr(node, name, None))
-        self.scope, self.block = outer
-
     # What is routed.
-
-    def _attribute(self, node: cst.Attribute) -> None:
-        self._visit(node.value)
-
-    def _arg(self, node: cst.Arg) -> None:
-        self._visit(node.value)
-
-    def _formatted_string(self, node: cst.CSTNode) -> None:
-        self._visit_excused(node.parts, "but f-strings stay as written")
 
     def _call(self, node: cst.Call) -> None:
         self._candidate(node)
@@ -522,8 +140,8 @@ class Walk:
         start, end = self.spans.start(function), self.spans.end(function)
         excuse = self._excuse
         if len(attributes) == 1 and not excuse:
-            # Python calls an imported module's function without binding a method; our longer chain binds one, and
-            # the position of such a call moves to the attribute's own line. On one line both are equal.
+            # Python calls an imported module's function without binding a method; our longer chain binds one,
+            # and the position of such a call moves to the attribute's own line. On one line both are equal.
             between = self.text[end : self.spans.end(node.func)]
             if "\n" in between or "\r" in between:
                 excuse = "but its name spans lines"
@@ -568,8 +186,8 @@ class Walk:
     def _condition(self, node: cst.CSTNode) -> None:
         """Visit what decides a jump. Comparisons in it stay: they are wanted for their truth, a single value.
 
-        Up to Python 3.11, moreover, the jump has the place of a comparison but not that of a call, and it is the
-        jump that raises if an array has no truth value.
+        Up to Python 3.11, moreover, the jump has the place of a comparison but not that of a call, and it is
+        the jump that raises if an array has no truth value.
         """
         if isinstance(node, cst.BooleanOperation):
             self._condition(node.left)
@@ -673,53 +291,7 @@ def _is_constant(node: cst.CSTNode) -> bool:
     return isinstance(node, (cst.BaseNumber, cst.Ellipsis, cst.SimpleString))
 
 
-def _leaves(body: cst.BaseSuite) -> bool:
-    """Whether control certainly does not come out at the end of a handler."""
-    statements: Sequence[cst.CSTNode] = body.body
-    last = statements[-1] if statements else None
-    if isinstance(last, cst.SimpleStatementLine):
-        last = last.body[-1]
-    if isinstance(last, cst.Expr) and isinstance(last.value, cst.Call):
-        return dotted_name(last.value.func) in _EXITS
-    return isinstance(last, _LEAVES)
-
-
-_METHODS: dict[type, Callable[[Walk, object], None]] = {
-    cst.Name: Walk._skip,
-    cst.SimpleString: Walk._skip,
-    cst.Integer: Walk._skip,
-    cst.Float: Walk._skip,
-    cst.Imaginary: Walk._skip,
-    cst.Import: Walk._import,
-    cst.ImportFrom: Walk._import_from,
-    cst.AssignTarget: Walk._assign_target,
-    cst.AnnAssign: Walk._annotated_assign,
-    cst.AugAssign: Walk._augmented_assign,
-    cst.Del: Walk._del,
-    cst.AsName: Walk._as_name,
-    cst.NamedExpr: Walk._walrus,
-    cst.Global: Walk._global,
-    cst.Nonlocal: Walk._global,
-    cst.For: Walk._for,
-    cst.While: Walk._while,
-    cst.If: Walk._if,
-    cst.With: Walk._with,
-    cst.Try: Walk._try,
-    cst.TryStar: Walk._try,
-    cst.MatchCase: Walk._match_case,
-    cst.FunctionDef: Walk._function,
-    cst.Lambda: Walk._lambda,
-    cst.Param: Walk._param,
-    cst.Annotation: Walk._annotation,
-    cst.ClassDef: Walk._class,
-    cst.TypeAlias: Walk._type_alias,
-    cst.ListComp: Walk._comprehension,
-    cst.SetComp: Walk._comprehension,
-    cst.DictComp: Walk._comprehension,
-    cst.GeneratorExp: Walk._comprehension,
-    cst.Attribute: Walk._attribute,
-    cst.Arg: Walk._arg,
-    cst.FormattedString: Walk._formatted_string,
+Walk.methods |= {
     cst.Call: Walk._call,
     cst.BinaryOperation: Walk._binary,
     cst.Comparison: Walk._comparison,
@@ -727,12 +299,3 @@ _METHODS: dict[type, Callable[[Walk, object], None]] = {
     cst.IfExp: Walk._if_expression,
     cst.Assert: Walk._assert,
 }
-# Syntax that only newer releases of libcst know.
-for _name, _method in {
-    "TemplatedString": Walk._formatted_string,
-    "StarredDictComp": Walk._comprehension,
-    "LazyImport": Walk._lazy_import,
-    "LazyImportFrom": Walk._lazy_import,
-}.items():
-    if hasattr(cst, _name):
-        _METHODS[getattr(cst, _name)] = _method

@@ -101,23 +101,32 @@ def codes(code: CodeType) -> list[CodeType]:
     return found
 
 
-# Steps of a call that can neither raise nor be stopped at: the marker for "no method" and the names of arguments.
+# Steps of a call that can neither raise nor be stopped at: the marker for "no method" and the names of
+# arguments.
 _SILENT = {"PUSH_NULL", "KW_NAMES", "CACHE"}
 if sys.version_info >= (3, 13):
-    # Two loads in a row are one instruction there, with the place of the first; nothing of the kind can raise.
-    _SILENT |= {"LOAD_CONST", "LOAD_FAST", "LOAD_FAST_LOAD_FAST"}
+    # Two loads in a row may be one instruction there, with the place of the first: no load is compared.
+    _SILENT |= {"LOAD_CONST", "LOAD_FAST", "LOAD_FAST_LOAD_FAST", "LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF"}
 
 
 def positions(code: CodeType) -> list[tuple[int | None, ...]]:
     """The positions that running the code passes through in program order, repetitions in a row dropped.
 
-    A routed call loads its function in other steps than the original, so instructions cannot be compared one by one;
-    but whoever looks at positions (a traceback, a debugger, coverage) sees this sequence.
+    A routed call loads its function in other steps than the original, so instructions cannot be compared one
+    by one; but whoever looks at positions (a traceback, a debugger, coverage) sees this sequence.
     """
     kept: list[tuple[int | None, ...]] = []
-    instructions = [each for each in dis.get_instructions(code) if each.opname not in _SILENT]
-    for index, instruction in enumerate(instructions):
-        if sys.version_info >= (3, 13) and _loads_operator(instructions, index):
+    door: object = None
+    for instruction in dis.get_instructions(code):
+        if sys.version_info >= (3, 13):
+            # The attributes of the door stand where a name stood.
+            if instruction.argval == DOOR:
+                door = instruction.positions
+            elif instruction.opname == "LOAD_ATTR" and instruction.positions == door:
+                continue
+            elif instruction.opname != "PUSH_NULL":
+                door = None
+        if instruction.opname in _SILENT:
             continue
         place = tuple(getattr(instruction, "positions", None) or (instruction.starts_line,))
         if len(place) == 1 and place[0] is None:
@@ -127,15 +136,6 @@ def positions(code: CodeType) -> list[tuple[int | None, ...]]:
         if not kept or kept[-1] != place:
             kept.append(place)
     return kept
-
-
-def _loads_operator(instructions: list[dis.Instruction], index: int) -> bool:
-    """Whether an instruction is one of the three that load ``__minpy__.op.add``."""
-    for first in range(max(index - 2, 0), index + 1):
-        names = [each.argval for each in instructions[first : first + 3]]
-        if names[:2] == [DOOR, "op"] and len(names) == 3:
-            return True
-    return False
 
 
 def assert_same_positions(original: CodeType, rewritten: CodeType) -> None:

@@ -1,5 +1,8 @@
 """What a name stands for: imports, scopes, shadowing, order."""
 
+# The programs are easier to read on one line.
+# ruff: noqa: E501, RUF001
+
 from __future__ import annotations
 
 import sys

@@ -1,5 +1,8 @@
 """Every kind of statement and expression, rewritten: the same results, tracebacks, lines, positions and order."""
 
+# The programs are easier to read on one line.
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 import builtins

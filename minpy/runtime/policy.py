@@ -200,11 +200,15 @@ class AutoBlacklistPolicy(BlacklistPolicy):
         Raises
         ------
         UsageError
-            If the file is not a rules file; the present rules stay.
+            If the file cannot be read or is not a rules file; the present rules stay.
         """
+        if self.loc is None:
+            raise UsageError("this policy was made without loc=, so there is no file to load its rules from")
         try:
             with open(self.loc, encoding="utf-8") as file:
                 rules = {str(name): {str(kind) for kind in kinds} for name, kinds in json.load(file).items()}
+        except OSError as error:
+            raise UsageError(f"{self.loc} cannot be read: {error.strerror}") from None
         except (ValueError, AttributeError, TypeError) as error:
             raise UsageError(f"{self.loc} is not a file of blacklist rules: {error}") from None
         self.rules = rules
@@ -214,8 +218,9 @@ class AutoBlacklistPolicy(BlacklistPolicy):
         if self.loc is None:
             raise UsageError("this policy was made without loc=, so there is no file to save its rules to")
         folder = os.path.dirname(os.path.abspath(self.loc))
+        text = json.dumps({name: sorted(kinds) for name, kinds in sorted(self.rules.items())}, indent=1)
         with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as file:
-            json.dump({name: sorted(kinds) for name, kinds in sorted(self.rules.items())}, file, indent=1)
+            file.write(text)
         os.replace(file.name, self.loc)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.primitives.moves import cases, rows
+from minpy.runtime.primitives.moves import cases, holds_arrays, rows
 from minpy.runtime.primitives.table import DEVICE_DTYPES, Kernel, row
 
 _HOST = "computed once on the host, and copied when it is used"
@@ -198,11 +198,28 @@ def _arange_step(g: Any, ans: Any, *a: Any, **k: Any) -> Any:
     return np.sum(g * np.arange(np.shape(g)[0]))
 
 
+def _no_integers(*args: Any, **keywords: Any) -> str | None:
+    if (
+        keywords.keys() - {"dtype"}
+        or not all(type(a) is int and abs(a) < 2**31 for a in args)
+        or len(args) > 3
+    ):
+        return "the kernel counts in small integers"
+    dtype = np.dtype(keywords.get("dtype") or np.int64)
+    if dtype.name not in ("int32", "int64", "float32", "float64") or not dtype.isnative:
+        return f"the kernel is not used for dtype {dtype}"
+    if len(args) == 3 and not args[2]:
+        return "NumPy refuses a step of zero"
+    return None if len(range(*args)) else "an empty array: nothing for a device to do"
+
+
 row(
     "arange",
     cost="move",
     creates=True,
-    mxnet=_HOST,
+    mxnet=Kernel(
+        lambda F, *args, dtype=None: F.arange(*args, dtype=np.dtype(dtype or np.int64)), unless=_no_integers
+    ),
     vjp=(_arange_start, lambda g, ans, *a, **k: 0.0, _arange_step),
     samples=cases(
         lambda a: (5,),
@@ -358,13 +375,38 @@ _values = cases(
     lambda a: (a(6)[::-2], a.dtype),
     lambda a: ([],),
 )
+
+
+def _no_copy(object: Any, dtype: Any = None, **keywords: Any) -> str | None:
+    if keywords or holds_arrays(object):
+        return "the kernel copies one array, or numbers"
+    if isinstance(object, np.ndarray):
+        return "the memory layout is not C" if dtype is not None or not object.flags.c_contiguous else None
+    if not isinstance(object, (list, tuple)):
+        return "a 0-d or empty array: nothing for a device to do"
+    try:
+        made = np.array(object, dtype)
+    except (TypeError, ValueError, OverflowError):
+        return "NumPy refuses these values"
+    return _unusual(made.shape, made.dtype)
+
+
+def _mx_array(F: Any, object: Any, dtype: Any = None) -> Any:
+    if type(object) not in (list, tuple):
+        return F.identity(object)
+    made = np.array(object, dtype)
+    return F.array(made, dtype=made.dtype)
+
+
 for _name in "array asanyarray asarray ascontiguousarray asfortranarray asarray_chkfinite asfarray".split():
     row(
         _name,
         cost="move",
         creates=True,
         view=_name != "array",
-        mxnet="only copies, or nothing at all",
+        mxnet=Kernel(_mx_array, DEVICE_DTYPES, _no_copy)
+        if _name == "array"
+        else "only copies, or nothing at all",
         vjp=(_nested,),
         samples=_values,
     )
@@ -385,11 +427,25 @@ row(
 
 # ----- matrices and windows ---------------------------------------------------------------------------------
 
+
+def _no_eye(
+    N: Any, M: Any = None, k: Any = 0, dtype: Any = float, order: str = "C", **keywords: Any
+) -> str | None:
+    if not all(type(n) is int for n in (N, k)) or not (M is None or type(M) is int) or keywords:
+        return "the kernel takes integers"
+    if np.dtype(dtype).kind == "b":
+        return "the kernel makes no bool matrix"
+    return _unusual((N, N if M is None else M), dtype, order)
+
+
 row(
     "eye",
     cost="move",
     creates=True,
-    mxnet=_HOST,
+    mxnet=Kernel(
+        lambda F, N, M=None, k=0, dtype=float, order="C": F.eye(N, M or N, k, dtype=np.dtype(dtype)),
+        unless=_no_eye,
+    ),
     samples=cases(
         lambda a: (3,),
         lambda a: (2, 4, 1, a.dtype),
@@ -397,7 +453,16 @@ row(
         lambda a: (0,),
     ),
 )
-row("identity", cost="move", creates=True, mxnet=_HOST, samples=cases(lambda a: (3,), lambda a: (2, a.dtype)))
+row(
+    "identity",
+    cost="move",
+    creates=True,
+    mxnet=Kernel(
+        lambda F, n, dtype=None: F.eye(n, dtype=np.dtype(dtype)),
+        unless=lambda n, dtype=None, **k: _no_eye(n, None, 0, dtype, **k),
+    ),
+    samples=cases(lambda a: (3,), lambda a: (2, a.dtype)),
+)
 row(
     "tri",
     cost="move",

@@ -33,6 +33,13 @@ def shape_of(value: Any) -> tuple[int, ...]:
     return np.shape(value)
 
 
+def holds_arrays(value: Any) -> bool:
+    """Whether a nested list holds an array or a NumPy scalar, which bring dtypes of their own."""
+    return type(value) in (list, tuple) and any(
+        isinstance(v, (np.ndarray, np.generic)) or holds_arrays(v) for v in value
+    )
+
+
 def rows(names: str, **columns: Any) -> None:
     """One row for each of several names of a function; they share every column."""
     for name in names.split():

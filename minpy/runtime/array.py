@@ -155,7 +155,7 @@ class Array:
         return hash(self._plain())
 
     def __len__(self) -> int:
-        return len(self._plain())
+        return len(self._plain() if self.scalar else self.window)
 
     def __bool__(self) -> bool:
         return bool(self._plain())

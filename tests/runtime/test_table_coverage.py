@@ -6,7 +6,10 @@ import warnings
 
 import numpy as np
 import pytest
+import table_driver as driver
 
+from minpy import grad
+from minpy.errors import GradientError, TraceError
 from minpy.runtime.namespace import numpy_door
 from minpy.runtime.primitives import table
 
@@ -123,3 +126,50 @@ def test_the_door_has_every_mirrored_row_and_everything_else_of_numpy() -> None:
 def test_a_missing_name_is_an_attribute_error_as_in_numpy() -> None:
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = numpy_door().no_such_name
+
+
+# Rows without a derivative: anything but these must say so.
+WITHOUT = [
+    p.name
+    for p in table.rows()
+    if p.vjp is None
+    and p.compose is None
+    and not p.flat
+    and not p.geometry
+    and not p.view
+    and p.writes is None
+]
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_a_row_without_a_rule_says_so_and_where(name: str) -> None:
+    """No number comes out of a function that cannot be differentiated: an error names it and the line."""
+    primitive = table.by_name[name]
+    function = driver.routed(primitive)
+    tried = 0
+    for args, kwargs in primitive.samples(driver.generator(primitive, "float64"), np.dtype("float64")):
+        for i, operand in enumerate(args):
+            if not driver._operand_leaves(operand, "f"):
+                continue
+
+            def call(x, i=i, args=args, kwargs=kwargs):
+                return function(*args[:i], x, *args[i + 1 :], **kwargs)
+
+            try:
+                with driver.quiet():
+                    primitive.function(*args, **kwargs)
+            except Exception:
+                continue
+            tried += 1
+            with (
+                pytest.raises((TraceError, GradientError), match=rf"{name}.*test_table_coverage\.py"),
+                driver.quiet(),
+            ):
+                grad(call)(operand)
+    assert tried or primitive.creates or name in NO_FLOATS
+
+
+# Rows whose samples hold no floating-point operand that NumPy accepts.
+NO_FLOATS = frozenset(
+    ("gcd", "lcm", "bitwise_and", "bitwise_or", "bitwise_xor", "invert", "left_shift", "right_shift")
+)

@@ -555,7 +555,7 @@ def _unwrapped(value: Any) -> Any:
 
 
 def traced_failures(primitive: table.Primitive, limit: int = 4) -> list[str]:
-    """Where values, dtypes and types of a call on a value that is being differentiated differ from NumPy's."""
+    """Where values, dtypes and types of a call on a value being differentiated differ from NumPy's."""
     failures: list[str] = []
     function = routed(primitive)
     for dtype in ("float64", "float32", "complex128"):

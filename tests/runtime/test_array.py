@@ -226,6 +226,9 @@ EXPRESSIONS = {
     "chained": lambda x: ((x - x.mean(axis=0)) / x.std(axis=0)).T @ x,
 }
 
+if not hasattr(np.ndarray, "ptp"):
+    del EXPRESSIONS["ptp"]
+
 # What has no meaning on a tape, but works on the device.
 CONVERSIONS = {
     "tolist": lambda x: x.tolist(),

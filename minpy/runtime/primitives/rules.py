@@ -97,8 +97,8 @@ def chosen(g: Any, where: Any) -> Any:
 def derived(expression: Callable[..., Any], *operands: int) -> Callable[[int], Any]:
     """A column whose rules come from `expression`: the function written in primitives that have rules.
 
-    The value of the primitive is NumPy's own; only its cotangents come from `expression`, which is run on a tape
-    of its own when they are asked for. It takes the arguments of the primitive.
+    The value of the primitive is NumPy's own; only its cotangents come from `expression`, run on a tape of
+    its own when they are asked for. It takes the arguments of the primitive.
 
     Parameters
     ----------

@@ -73,6 +73,13 @@ def binary(
             yield (array(rng, dtype, 3, **first), 1.5), {}
             yield (1.5, array(rng, dtype, 3, **second)), {}
             yield (array(rng, dtype, 3, **first), [1.0, 2.0, 0.5]), {}
+        if np.dtype(dtype).kind in "iu":
+            yield (array(rng, dtype, 3, **first), 2**53 + 1), {}
+        # More dimensions that do not merge than device kernels broadcast.
+        yield (
+            (array(rng, dtype, 2, 1, 2, 1, 2, 1, **first), array(rng, dtype, 1, 2, 1, 2, 1, 2, **second)),
+            {},
+        )
         if specials:
             values = special(dtype)
             yield (values[:, None], values), {}
@@ -95,6 +102,7 @@ def reduction(low: float = -3.0, high: float = 3.0, specials: bool = True, **fix
         yield (array(rng, dtype, 4, low=low, high=high).tolist(),), {**fixed}
         yield (np.array([[1, 2, 2], [0, 1, 1]], dtype),), {"axis": 1, **fixed}
         yield (array(rng, dtype, 0, 3),), {"axis": 1, **fixed}
+        yield (array(rng, dtype, 2, 1, 2, 1, 2, 2, low=low, high=high),), {"axis": (0, 2, 4), **fixed}
         if specials and np.dtype(dtype).kind in "fc":
             yield (special(dtype).reshape(2, 5),), {"axis": 0, **fixed}
 

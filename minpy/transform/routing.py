@@ -258,6 +258,9 @@ class Walk(Bindings):
 
     def _unary(self, node: cst.UnaryOperation) -> None:
         found = UNARY.get(type(node.operator))
+        if isinstance(node.operator, cst.Not):
+            self._condition(node.expression)
+            return
         if found is None or not self._may_route(node.expression):
             self._visit(node.expression)
             return

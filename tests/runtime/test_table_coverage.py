@@ -1,4 +1,4 @@
-"""Every public function of NumPy is a row of the table, or is left alone for a reason that is written here."""
+"""Every public function of NumPy is a row of the table, or is left alone for a reason written here."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from minpy.runtime.primitives import table
 
 LEFT_ALONE = {
     "of documentation and the installation": (
-        "add_docstring add_newdoc add_newdoc_ufunc deprecate deprecate_with_doc disp get_include info lookfor "
-        "safe_eval show_config show_runtime source test who linalg.test fft.test random.test"
+        "add_docstring add_newdoc add_newdoc_ufunc deprecate deprecate_with_doc disp get_include info "
+        "lookfor safe_eval show_config show_runtime source test who linalg.test fft.test random.test"
     ),
     "a setting of NumPy": (
-        "get_printoptions getbufsize geterr geterrcall geterrobj printoptions set_numeric_ops set_printoptions "
-        "set_string_function setbufsize seterr seterrcall seterrobj errstate"
+        "get_printoptions getbufsize geterr geterrcall geterrobj printoptions set_numeric_ops "
+        "set_printoptions set_string_function setbufsize seterr seterrcall seterrobj errstate"
     ),
     "about dtypes alone": (
         "find_common_type issctype issubclass_ issubdtype issubsctype maximum_sctype mintypecode obj2sctype "
         "promote_types sctype2char typename isdtype"
     ),
     "about dates, text or records, which are never on a device nor differentiated": (
-        "busday_count busday_offset is_busday datetime_as_string datetime_data compare_chararrays recfromcsv recfromtxt"
+        "busday_count busday_offset is_busday datetime_as_string datetime_data compare_chararrays "
+        "recfromcsv recfromtxt"
     ),
     "about the addresses of a NumPy array": "byte_bounds nested_iters",
     "makes numpy.matrix, a class of its own": "asmatrix bmat mat",

@@ -1,17 +1,16 @@
-"""Creation: arrays out of shapes, numbers, and nested lists that may hold arrays."""
+"""Creation: arrays out of shapes, numbers and ranges."""
 
 from __future__ import annotations
 
-import io
 import operator
 from typing import Any
 
 import numpy as np
 
-from minpy.runtime.primitives.moves import cases, holds_arrays, rows
+from minpy.runtime.primitives.moves import cases
 from minpy.runtime.primitives.table import DEVICE_DTYPES, Kernel, row
 
-_HOST = "computed once on the host, and copied when it is used"
+HOST = "computed once on the host, and copied when it is used"
 
 
 def _lengths(shape: Any) -> tuple[int, ...]:
@@ -21,7 +20,7 @@ def _lengths(shape: Any) -> tuple[int, ...]:
         return tuple(operator.index(n) for n in shape)
 
 
-def _unusual(shape: Any, dtype: Any, order: Any = "C", like: Any = None, subok: Any = True) -> str | None:
+def unusual(shape: Any, dtype: Any, order: Any = "C", like: Any = None, subok: Any = True) -> str | None:
     """Why a device does not make an array of this shape and dtype."""
     try:
         lengths, dtype = _lengths(shape), np.dtype(dtype)
@@ -39,7 +38,7 @@ def _unusual(shape: Any, dtype: Any, order: Any = "C", like: Any = None, subok: 
 def _filled(value: float) -> Kernel:
     return Kernel(
         lambda F, shape, dtype=None, order="C": F.full(_lengths(shape), value, dtype=np.dtype(dtype)),
-        unless=lambda shape, dtype=None, order="C", like=None: _unusual(shape, dtype, order, like),
+        unless=lambda shape, dtype=None, order="C", like=None: unusual(shape, dtype, order, like),
     )
 
 
@@ -64,7 +63,7 @@ def _like(value: float) -> Kernel:
             return "no array operand"
         if order == "K" and not a.flags.c_contiguous:
             return "the memory layout is not C"
-        return _unusual(a.shape if shape is None else shape, a.dtype if dtype is None else dtype, order)
+        return unusual(a.shape if shape is None else shape, a.dtype if dtype is None else dtype, order)
 
     def run(
         F: Any, a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None
@@ -114,7 +113,7 @@ def _full_unless(
     ):
         return "the fill value brings its own dtype"
     dtype = np.asarray(fill_value).dtype if dtype is None else np.dtype(dtype)
-    return _fits(fill_value, dtype) or _unusual(shape, dtype, order, like)
+    return _fits(fill_value, dtype) or unusual(shape, dtype, order, like)
 
 
 def _fits(value: Any, dtype: Any) -> str | None:
@@ -157,7 +156,7 @@ def _full_like_unless(
     return (
         _number(fill_value)
         or _fits(fill_value, dtype)
-        or _unusual(a.shape if shape is None else shape, dtype, order)
+        or unusual(a.shape if shape is None else shape, dtype, order)
     )
 
 
@@ -265,7 +264,7 @@ row(
     "linspace",
     cost="move",
     creates=True,
-    mxnet=_HOST,
+    mxnet=HOST,
     vjp=(_linspace(False), _linspace(True)),
     samples=cases(
         lambda a: (0.5, 3.0, 7),
@@ -317,7 +316,7 @@ row(
     "logspace",
     cost="transcendental",
     creates=True,
-    mxnet=_HOST,
+    mxnet=HOST,
     vjp=(_logspace(False), _logspace(True)),
     samples=cases(
         lambda a: (0.5, 1.5, 4),
@@ -328,7 +327,7 @@ row(
     "geomspace",
     cost="transcendental",
     creates=True,
-    mxnet=_HOST,
+    mxnet=HOST,
     vjp=(_geomspace(False), _geomspace(True)),
     samples=cases(
         lambda a: (1.5, 20.0, 4),
@@ -336,91 +335,6 @@ row(
             (abs(a.rng.standard_normal(2)) + 1, abs(a.rng.standard_normal(2)) + 2),
             {"num": 3, "axis": 1},
         ],
-    ),
-)
-
-
-# ----- arrays from values -----------------------------------------------------------------------------------
-
-
-def _spread(g: Any, operand: Any) -> Any:
-    """`g` in the nesting of `operand`."""
-    if type(operand) in (list, tuple):
-        return [_spread(g[i], part) for i, part in enumerate(operand)]
-    return g
-
-
-def _nested(g: Any, ans: Any, a: Any, *rest: Any, **keywords: Any) -> Any:
-    # ndmin puts axes of length 1 in front.
-    return _spread(np.reshape(g, np.shape(a)) if type(a) not in (list, tuple) else _drop(g, _depth(a)), a)
-
-
-def _depth(a: Any) -> int:
-    return 1 + _depth(a[0]) if type(a) in (list, tuple) and a else np.ndim(a)
-
-
-def _drop(g: Any, ndim: int) -> Any:
-    return np.reshape(g, np.shape(g)[np.ndim(g) - ndim :])
-
-
-_values = cases(
-    lambda a: (a(2, 3),),
-    lambda a: (a(3, 2).T,),
-    lambda a: ([a(3), a(3)],),
-    lambda a: ([[a()[()], 1], [a()[()], 0]],),
-    lambda a: ([a(2), (a()[()], 2)],),
-    lambda a: (a(),),
-    lambda a: (a()[()],),
-    lambda a: (a(0, 2),),
-    lambda a: (a(6)[::-2], a.dtype),
-    lambda a: ([],),
-)
-
-
-def _no_copy(object: Any, dtype: Any = None, **keywords: Any) -> str | None:
-    if keywords or holds_arrays(object):
-        return "the kernel copies one array, or numbers"
-    if isinstance(object, np.ndarray):
-        return "the memory layout is not C" if dtype is not None or not object.flags.c_contiguous else None
-    if not isinstance(object, (list, tuple)):
-        return "a 0-d or empty array: nothing for a device to do"
-    try:
-        made = np.array(object, dtype)
-    except (TypeError, ValueError, OverflowError):
-        return "NumPy refuses these values"
-    return _unusual(made.shape, made.dtype)
-
-
-def _mx_array(F: Any, object: Any, dtype: Any = None) -> Any:
-    if type(object) not in (list, tuple):
-        return F.identity(object)
-    made = np.array(object, dtype)
-    return F.array(made, dtype=made.dtype)
-
-
-for _name in "array asanyarray asarray ascontiguousarray asfortranarray asarray_chkfinite asfarray".split():
-    row(
-        _name,
-        cost="move",
-        creates=True,
-        view=_name != "array",
-        mxnet=Kernel(_mx_array, DEVICE_DTYPES, _no_copy)
-        if _name == "array"
-        else "only copies, or nothing at all",
-        vjp=(_nested,),
-        samples=_values,
-    )
-row(
-    "require",
-    cost="move",
-    creates=True,
-    view=True,
-    mxnet="only copies, or nothing at all",
-    vjp=(_nested,),
-    samples=cases(
-        lambda a: (a(2, 3), a.dtype, ["C"]),
-        lambda a: (a(2, 3), None, ["F", "W"]),
-        lambda a: ([a(2), a(2)],),
     ),
 )
 
@@ -435,7 +349,7 @@ def _no_eye(
         return "the kernel takes integers"
     if np.dtype(dtype).kind == "b":
         return "the kernel makes no bool matrix"
-    return _unusual((N, N if M is None else M), dtype, order)
+    return unusual((N, N if M is None else M), dtype, order)
 
 
 row(
@@ -467,7 +381,7 @@ row(
     "tri",
     cost="move",
     creates=True,
-    mxnet=_HOST,
+    mxnet=HOST,
     samples=cases(lambda a: (3,), lambda a: (2, 4, 1, a.dtype), lambda a: [(3,), {"k": -1}]),
 )
 for _name in "bartlett blackman hamming hanning".split():
@@ -475,14 +389,14 @@ for _name in "bartlett blackman hamming hanning".split():
         _name,
         cost="transcendental",
         creates=True,
-        mxnet=_HOST,
+        mxnet=HOST,
         samples=cases(lambda a: (7,), lambda a: (1,), lambda a: (0,)),
     )
 row(
     "kaiser",
     cost="transcendental",
     creates=True,
-    mxnet=_HOST,
+    mxnet=HOST,
     samples=cases(lambda a: (6, 2.5), lambda a: (1, 3)),
 )
 
@@ -491,92 +405,22 @@ row(
     "indices",
     cost="move",
     creates=True,
-    mxnet=_HOST,
+    mxnet=HOST,
     samples=cases(lambda a: ((2, 3),), lambda a: ((2, 3), float), lambda a: [((2, 3),), {"sparse": True}]),
 )
-row("diag_indices", cost="move", creates=True, mxnet=_HOST, samples=cases(lambda a: (3,), lambda a: (2, 3)))
+row("diag_indices", cost="move", creates=True, mxnet=HOST, samples=cases(lambda a: (3,), lambda a: (2, 3)))
 for _name in ("tril_indices", "triu_indices"):
     row(
         _name,
         cost="move",
         creates=True,
-        mxnet=_HOST,
+        mxnet=HOST,
         samples=cases(lambda a: (3,), lambda a: (3, 1, 4), lambda a: (3, -1)),
     )
 row(
     "mask_indices",
     cost="move",
     creates=True,
-    mxnet=_HOST,
+    mxnet=HOST,
     samples=cases(lambda a: (3, np.triu), lambda a: (3, np.tril, 1)),
 )
-
-
-# ----- from functions, bytes and text: the host's memory ----------------------------------------------------
-
-_BYTES = "the data comes from the host's memory"
-
-
-def _fromfunction(function: Any, shape: Any, *, dtype: Any = float, like: Any = None, **keywords: Any) -> Any:
-    # The function of the program may use values that are being differentiated.
-    return function(*np.indices(shape, dtype=dtype), **keywords)
-
-
-row(
-    "fromfunction",
-    creates=True,
-    mxnet="the program's function decides",
-    compose=_fromfunction,
-    samples=cases(
-        lambda a: (lambda i, j: i + 2 * j, (2, 3)),
-        lambda a: [(lambda i: i * i, (4,)), {"dtype": int}],
-    ),
-)
-row(
-    "fromiter",
-    creates=True,
-    mxnet=_BYTES,
-    samples=cases(lambda a: (range(4), float), lambda a: [([1, 2, 3], int), {"count": 2}]),
-)
-row(
-    "frombuffer",
-    creates=True,
-    mxnet=_BYTES,
-    samples=cases(
-        lambda a: (b"12345678", np.uint8), lambda a: [(b"abcdefgh",), {"dtype": np.int16, "offset": 2}]
-    ),
-)
-row(
-    "fromstring",
-    creates=True,
-    mxnet=_BYTES,
-    samples=cases(lambda a: [("1 2 3",), {"sep": " "}], lambda a: [("1,2", int), {"sep": ","}]),
-)
-row("fromfile", creates=True, mxnet=_BYTES, samples=cases(lambda a: (np.__file__, np.uint8, 16)))
-row("from_dlpack", creates=True, view=True, mxnet=_BYTES, samples=cases(lambda a: (a(2, 3),)))
-rows(
-    "loadtxt genfromtxt",
-    creates=True,
-    mxnet=_BYTES,
-    samples=cases(
-        lambda a: (["1 2", "3 4"],), lambda a: [(["1,2"],), {"delimiter": ","}], lambda a: (["1", "a"],)
-    ),
-)
-row(
-    "fromregex",
-    creates=True,
-    mxnet=_BYTES,
-    samples=cases(lambda a: (np.__file__, r"(\d+)", [("number", np.int64)])),
-)
-
-
-def _saved(array: np.ndarray) -> io.BytesIO:
-    """A stream that can be loaded from many times."""
-    stream = io.BytesIO()
-    for _ in range(64):
-        np.save(stream, array)
-    stream.seek(0)
-    return stream
-
-
-row("load", creates=True, mxnet=_BYTES, samples=cases(lambda a: (_saved(a(2, 3)),)))

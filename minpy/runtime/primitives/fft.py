@@ -1,4 +1,7 @@
-"""Fourier transforms. A transform is a symmetric matrix: its own transpose, up to the cutting and padding of the axis."""
+"""Fourier transforms.
+
+A transform is a symmetric matrix: its own transpose, up to the cutting and padding of the axis.
+"""
 
 from __future__ import annotations
 

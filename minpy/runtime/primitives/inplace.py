@@ -1,4 +1,4 @@
-"""Functions that write into their first operand: on an `Array` through `minpy.runtime.array.write`, so that the tape sees it."""
+"""Functions that write into their first operand: on an `Array` through the tape."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ SCATTERS = "MXNet adds up repeated places in no fixed order"
 
 
 def apply(name: str, *args: Any, **kwargs: Any) -> Any:
-    """Run a primitive that NumPy has no function for, from inside a derivative rule (recorded there if a tape is open)."""
+    """Run a primitive that NumPy has no function for, from inside a derivative rule."""
     from minpy.runtime import dispatch
 
     return dispatch.apply(name, *args, **kwargs)
@@ -27,10 +27,15 @@ def plain(value: Any) -> Any:
 
 
 def shape_of(value: Any) -> tuple[int, ...]:
-    """The shape of an operand, which may be a nested list that holds arrays (``numpy.shape`` would look into those)."""
+    """The shape of an operand, which may be a list of arrays (`numpy.shape` would convert it)."""
     if type(value) in (list, tuple):
         return (len(value), *shape_of(value[0])) if value else (0,)
     return np.shape(value)
+
+
+def as_array(value: Any) -> Any:
+    """A list as an array, through the tape; anything else as it is."""
+    return apply("array", value) if type(value) in (list, tuple) else value
 
 
 def holds_arrays(value: Any) -> bool:
@@ -47,7 +52,7 @@ def rows(names: str, **columns: Any) -> None:
 
 
 def index_scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
-    """Zeros of `shape` with `g` added at ``[index]``, repeated places accumulating: the transpose of indexing."""
+    """Zeros of `shape` with `g` added at `index`, repeated places accumulating: the transpose of indexing."""
     g = np.asarray(g)
     full = np.zeros(shape, g.dtype)
     if _repeats(index):
@@ -96,7 +101,7 @@ def _layout(value: Any) -> np.ndarray:
 
 
 def gathers(function: Callable[..., Any], first: int = 0, fills: bool = False) -> Callable[..., Any]:
-    """The derivative rule of any function that only moves elements of one operand: run it on the elements' numbers, then scatter.
+    """The derivative rule of a function that only moves elements: run it on element numbers, then scatter.
 
     Parameters
     ----------

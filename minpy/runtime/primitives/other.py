@@ -1,4 +1,4 @@
-"""What is in no other family: questions about shapes and dtypes, text, comparison of whole arrays, polynomials, bits."""
+"""What is in no other family: shapes and dtypes, text, comparison of whole arrays, polynomials, bits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.primitives.moves import apply, cases, rows
+from minpy.runtime.primitives.moves import as_array, cases, rows
 from minpy.runtime.primitives.table import row
 
 _HOST = "an answer for the program, not array work"
@@ -99,15 +99,11 @@ def _along_axis(func1d: Any, axis: Any, arr: Any, *args: Any, **kwargs: Any) -> 
     lines = np.moveaxis(arr, axis, -1)
     places = list(np.ndindex(np.shape(lines)[:-1]))
     results = [func1d(lines[place], *args, **kwargs) for place in places]
-    whole = np.reshape(np.stack([_as_array(r) for r in results]), np.shape(lines)[:-1] + np.shape(results[0]))
+    whole = np.reshape(np.stack([as_array(r) for r in results]), np.shape(lines)[:-1] + np.shape(results[0]))
     count = np.ndim(results[0])
     first = np.ndim(lines) - 1
     axis = axis % np.ndim(arr)
     return np.moveaxis(whole, tuple(range(first, first + count)), tuple(range(axis, axis + count)))
-
-
-def _as_array(value: Any) -> Any:
-    return apply("array", value) if type(value) in (list, tuple) else value
 
 
 def _over_axes(func: Any, a: Any, axes: Any) -> Any:
@@ -141,14 +137,14 @@ _POLY = "a few coefficients: nothing for a device to do"
 
 
 def _polyval(p: Any, x: Any) -> Any:
-    p, y = _as_array(p), np.zeros_like(_as_array(x))
+    p, y = as_array(p), np.zeros_like(as_array(x))
     for c in p:
         y = y * x + c
     return y
 
 
 def _padded(a1: Any, a2: Any) -> tuple[Any, Any]:
-    a1, a2 = np.atleast_1d(_as_array(a1)), np.atleast_1d(_as_array(a2))
+    a1, a2 = np.atleast_1d(as_array(a1)), np.atleast_1d(as_array(a2))
     gap = len(a2) - len(a1)
     zeros = np.zeros(abs(gap), (a1 if gap > 0 else a2).dtype)
     if gap > 0:
@@ -157,7 +153,7 @@ def _padded(a1: Any, a2: Any) -> tuple[Any, Any]:
 
 
 def _polyder(p: Any, m: int = 1) -> Any:
-    p = _as_array(p)
+    p = as_array(p)
     for _ in range(m):
         n = len(p) - 1
         p = p[:-1] * np.arange(n, 0, -1) if n > 0 else p[:0]
@@ -165,7 +161,7 @@ def _polyder(p: Any, m: int = 1) -> Any:
 
 
 def _polyint(p: Any, m: int = 1, k: Any = None) -> Any:
-    p = _as_array(p)
+    p = as_array(p)
     constants = np.zeros(m) if k is None else k
     constants = np.broadcast_to(constants, (m,)) if np.size(constants) == 1 else constants
     for i in range(m):
@@ -174,11 +170,11 @@ def _polyint(p: Any, m: int = 1, k: Any = None) -> Any:
 
 
 def _polymul(a1: Any, a2: Any) -> Any:
-    return np.convolve(np.atleast_1d(_as_array(a1)), np.atleast_1d(_as_array(a2)))
+    return np.convolve(np.atleast_1d(as_array(a1)), np.atleast_1d(as_array(a2)))
 
 
 def _poly(seq_of_zeros: Any) -> Any:
-    roots = np.atleast_1d(_as_array(seq_of_zeros))
+    roots = np.atleast_1d(as_array(seq_of_zeros))
     if np.ndim(roots) == 2:
         roots = np.linalg.eigvals(roots)
     p = np.ones(1, roots.dtype)
@@ -198,7 +194,7 @@ def _paired(roots: Any) -> bool:
 def _roots(p: Any) -> Any:
     from minpy.runtime.primitives.moves import plain
 
-    p = _as_array(p)
+    p = as_array(p)
     nonzero = np.flatnonzero(plain(p))
     if not len(nonzero):
         return np.array([])
@@ -222,10 +218,10 @@ def _polyfit(
         raise GradientError(
             "polyfit has a derivative for its coefficients only: call it without full= and cov="
         )
-    x, y = _as_array(x) + 0.0, _as_array(y) + 0.0
+    x, y = as_array(x) + 0.0, as_array(y) + 0.0
     lhs, rhs = np.vander(x, int(deg) + 1), y
     if w is not None:
-        w = _as_array(w)
+        w = as_array(w)
         lhs = lhs * np.expand_dims(w, -1)
         rhs = rhs * np.expand_dims(w, -1) if np.ndim(rhs) == 2 else rhs * w
     scale = np.sqrt(np.sum(lhs * lhs, axis=0))

@@ -6,16 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from minpy.runtime.primitives.matrices import transposed
 from minpy.runtime.primitives.moves import apply, cases, rows
 from minpy.runtime.primitives.table import Kernel, Scalar, row
 
 _REAL = frozenset(("float32", "float64"))
 _SHAPES = "NumPy refuses these shapes"
-
-
-def _t(x: Any) -> Any:
-    """The matrices of a stack, transposed."""
-    return np.swapaxes(x, -1, -2)
 
 
 # ----- dot --------------------------------------------------------------------------------------------------
@@ -104,7 +100,7 @@ def _matmul_left(g: Any, ans: Any, x: Any, y: Any, *a: Any, **k: Any) -> Any:
         return np.expand_dims(g, -1) * y
     if nx == 1:
         return np.matmul(y, np.expand_dims(g, -1))[..., 0]
-    return np.matmul(g, _t(y))
+    return np.matmul(g, transposed(y))
 
 
 def _matmul_right(g: Any, ans: Any, x: Any, y: Any, *a: Any, **k: Any) -> Any:
@@ -115,7 +111,7 @@ def _matmul_right(g: Any, ans: Any, x: Any, y: Any, *a: Any, **k: Any) -> Any:
         return np.matmul(np.expand_dims(g, -2), x)[..., 0, :]
     if nx == 1:
         return np.expand_dims(x, -1) * np.expand_dims(g, -2)
-    return np.matmul(_t(x), g)
+    return np.matmul(transposed(x), g)
 
 
 def _unmultipliable(a: Any, b: Any, **k: Any) -> str | None:
@@ -343,7 +339,8 @@ rows(
 def _explicit(args: tuple) -> tuple[list[list], list, list, list[int]]:
     """The labels of each operand and of the result, the operands, and their positions among `args`.
 
-    Labels are characters or numbers; the axes of an ellipsis get the labels ``("...", i)``, counted from the last axis.
+    Labels are characters or numbers; the axes of an ellipsis get the labels ``("...", i)``, counted from
+    the last axis.
     """
     if isinstance(args[0], str):
         operands, positions = list(args[1:]), list(range(1, len(args)))

@@ -1,7 +1,7 @@
 """Random numbers: always NumPy's own streams, so that a seed means the same everywhere.
 
-A sample of a location-scale family is differentiated with respect to its parameters as it was drawn: the random number stays, the
-parameters move it. Other distributions have no rule.
+A sample of a location-scale family is differentiated with respect to its parameters as it was drawn: the
+random number stays, the parameters move it. Other distributions have no rule.
 """
 
 from __future__ import annotations

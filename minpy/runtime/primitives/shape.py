@@ -18,7 +18,8 @@ def _like(g: Any, x: Any) -> Any:
 
 
 # ----- views ------------------------------------------------------------------------------------------------
-# On an `Array` the result is a view of its storage and nothing is computed; kernels and rules are for the calls in which NumPy copies.
+# On an `Array` the result is a view of its storage and nothing is computed; kernels and rules are for
+# the calls in which NumPy copies.
 
 
 def _copies(a: Any, order: Any) -> str | None:

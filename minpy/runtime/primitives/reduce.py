@@ -7,7 +7,8 @@ import functools
 import numpy as np
 
 from minpy.errors import GradientError
-from minpy.runtime.primitives.kernels import ANY, ARITHMETIC, accumulator, reduced, reduction_limits
+from minpy.runtime.primitives import reduce_kernels as kernels
+from minpy.runtime.primitives.kernels import ARITHMETIC, reduction_limits
 from minpy.runtime.primitives.rules import (
     NO_VALUE,
     axes_of,
@@ -16,11 +17,12 @@ from minpy.runtime.primitives.rules import (
     derived,
     divide,
     expand,
+    in_line,
     keeps,
     pull,
 )
 from minpy.runtime.primitives.samples import array, reduction, special
-from minpy.runtime.primitives.table import FLOATS, Kernel, Scalar, alias, row
+from minpy.runtime.primitives.table import FLOATS, Kernel, alias, row
 
 row = functools.partial(row, joins=1)
 
@@ -73,18 +75,6 @@ def _extreme(g, ans, x, axis=None, out=None, keepdims=False, initial=NO_VALUE, w
     return np.where(hit, expand(g, x, axis, keepdims) / np.where(n == 0, 1, n), 0)
 
 
-def _in_line(x, axis):
-    """`x` with the axes of a reduction joined into a last one, and the way back."""
-    shape = np.shape(x)
-    axes = axes_of(axis, len(shape))
-    rest = tuple(i for i in range(len(shape)) if i not in axes)
-    order = rest + axes
-    moved = tuple(shape[i] for i in order)
-    back = tuple(int(i) for i in np.argsort(order))
-    line = np.reshape(np.transpose(x, order), (*moved[: len(rest)], -1))
-    return line, lambda y: np.transpose(np.reshape(y, moved), back)
-
-
 def products_of_others(x):
     """For each element of the last axis the product of all others.
 
@@ -113,7 +103,7 @@ def _prod(g, ans, x, axis=None, dtype=None, out=None, keepdims=False, initial=1,
     factors = x if where is True or where is NO_VALUE else np.where(where, x, 1)
     if not np.any(factors == 0):
         return chosen(g * expand(ans, x, axis, keepdims) / factors, where)
-    line, back = _in_line(factors, axis)
+    line, back = in_line(factors, axis)
     others = back(products_of_others(line))
     if initial is not NO_VALUE and initial is not None:
         g = g * initial
@@ -196,135 +186,6 @@ def _nancumprod(g, ans, x, axis=None, dtype=None, out=None):
     return np.where(nan, 0, _cumprod(g, ans, np.where(nan, 1, x), axis))
 
 
-# ----- kernels ----------------------------------------------------------------------------------------------
-
-
-# Unsigned integers are summed as uint64, which MXNet has not.
-_SUMMED = ANY - {"uint8"}
-
-
-def _kernel(operator, dtypes):
-    def run(F, x, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=True):
-        return reduced(F, operator, accumulator(x, dtype), axis, keepdims)
-
-    return Kernel(run, dtypes, reduction_limits)
-
-
-def _extreme_kernel(operator):
-    def run(F, x, axis=None, out=None, keepdims=False, initial=None, where=True):
-        return reduced(F, operator, x, axis, keepdims)
-
-    def unless(x, axis=None, out=None, keepdims=False, initial=None, where=True, **others):
-        return reduction_limits(x, axis, None, out, keepdims, initial, where, **others)
-
-    return Kernel(run, ARITHMETIC, unless)
-
-
-def _truth_kernel(operator):
-    def run(F, x, axis=None, out=None, keepdims=False, where=True):
-        truth = reduced(F, operator, x.astype("bool").astype("uint8"), axis, keepdims)
-        return Scalar(truth.handle.astype("bool")) if type(truth) is Scalar else truth.astype("bool")
-
-    def unless(x, axis=None, out=None, keepdims=False, where=True, **others):
-        return reduction_limits(x, axis, None, out, keepdims, None, where, **others)
-
-    return Kernel(run, ANY, unless)
-
-
-def _place_kernel(operator):
-    def run(F, x, axis=None, out=None, keepdims=False):
-        if axis is None:
-            shape = (1,) * len(x.shape)
-            place = getattr(F, operator)(x.reshape((-1,)), axis=0, keepdims=True).astype("int64")
-            return place.reshape(shape) if keeps(keepdims) else Scalar(place)
-        place = getattr(F, operator)(x, axis=int(axis) % len(x.shape), keepdims=keeps(keepdims)).astype(
-            "int64"
-        )
-        return Scalar(place) if len(x.shape) == 1 and not keeps(keepdims) else place
-
-    def unless(x, axis=None, out=None, keepdims=False, **others):
-        if isinstance(axis, tuple):
-            return "an axis that is not an int"
-        if isinstance(x, np.ndarray) and x.size > 2**24:
-            return "more than 2**24 elements: MXNet's places are float32"
-        return reduction_limits(x, axis, None, out, keepdims, **others)
-
-    return Kernel(run, FLOATS, unless)
-
-
-def _mean_run(F, x, axis=None, dtype=None, out=None, keepdims=False, *, where=True):
-    return _averaged(F, x, axis, dtype, keepdims)
-
-
-def _averaged(F, x, axis, dtype, keepdims):
-    wide, final = _working(x, dtype)
-    return _finished(reduced(F, "mean", wide, axis, keepdims), final)
-
-
-def _working(x, dtype):
-    """`x` in the dtype in which NumPy averages it, and the dtype of the result."""
-    if dtype is not None:
-        return x.astype(np.dtype(dtype).name), np.dtype(dtype)
-    kind = np.dtype(x.dtype)
-    if kind.kind != "f":
-        return x.astype("float64"), np.dtype("float64")
-    return (x.astype("float32") if kind.itemsize == 2 else x), kind
-
-
-def _finished(result, dtype):
-    if type(result) is Scalar:
-        return Scalar(_finished(result.handle, dtype))
-    return result if np.dtype(result.dtype) == dtype else result.astype(dtype.name)
-
-
-def _spread_run(root):
-    def run(F, x, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=True):
-        wide, final = _working(x, dtype)
-        middle = reduced(F, "mean", wide, axis, True)
-        centred = F.broadcast_sub(wide, middle)
-        n = count(x, axis)
-        total = reduced(F, "sum", F.multiply(centred, centred), axis, keepdims)
-        handle = (total.handle if type(total) is Scalar else total) / (n - ddof)
-        handle = F.sqrt(handle) if root else handle
-        return _finished(Scalar(handle) if type(total) is Scalar else handle, final)
-
-    return run
-
-
-def _float_limits(x, axis=None, dtype=None, out=None, *rest, **kwargs):
-    if dtype is not None and np.dtype(dtype).kind != "f":
-        return f"the kernel has no accumulator of dtype {np.dtype(dtype)}"
-    ddof = kwargs.pop("ddof", 0)
-    reason = reduction_limits(x, axis, dtype, out, **kwargs)
-    if reason is None and ddof and not (isinstance(ddof, (int, float)) and ddof < count(x, axis)):
-        return "no degrees of freedom are left"
-    return reason
-
-
-def _var_limits(x, axis=None, dtype=None, out=None, ddof=0, keepdims=False, **kwargs):
-    return _float_limits(x, axis, dtype, out, ddof=ddof, keepdims=keepdims, **kwargs)
-
-
-def _mean_limits(x, axis=None, dtype=None, out=None, keepdims=False, **kwargs):
-    return _float_limits(x, axis, dtype, out, keepdims=keepdims, **kwargs)
-
-
-def _cumsum_run(F, x, axis=None, dtype=None, out=None):
-    x = accumulator(x, dtype)
-    return F.cumsum(x.reshape((-1,)), axis=0) if axis is None else F.cumsum(x, axis=int(axis) % len(x.shape))
-
-
-def _cumsum_limits(x, axis=None, dtype=None, out=None):
-    if isinstance(axis, tuple):
-        return "an axis that is not an int"
-    return reduction_limits(x, axis, dtype, out)
-
-
-def _nansum_run(F, x, axis=None, dtype=None, out=None, keepdims=False, initial=None, where=True):
-    # MXNet's own nansum makes NaN of infinities.
-    return reduced(F, "sum", accumulator(F.where(x == x, x, F.zeros_like(x)), dtype), axis, keepdims)
-
-
 # ----- rows -------------------------------------------------------------------------------------------------
 
 
@@ -385,6 +246,9 @@ def _places(rng, dtype):
     yield (array(rng, dtype, 0, 3), 1), {}
     yield (array(rng, dtype, 4).tolist(),), {}
     yield (special(dtype),), {}
+    late = np.zeros(3000, dtype)
+    late[2901] = 1
+    yield (late,), {}
 
 
 def _truths(rng, dtype):
@@ -409,43 +273,49 @@ def _runs(rng, dtype):
         yield (np.array([1, np.nan, 2, np.inf], dtype),), {}
 
 
-row("sum", cost="reduce", mxnet=_kernel("sum", _SUMMED), vjp=(_sum,), samples=_summed)
+row("sum", cost="reduce", mxnet=kernels.kernel("sum", kernels.SUMMED), vjp=(_sum,), samples=_summed)
 row(
     "prod",
     cost="reduce",
-    mxnet=_kernel("prod", _SUMMED - {"float16"}),
+    mxnet=kernels.kernel("prod", kernels.SUMMED - {"float16"}),
     vjp=(_prod,),
     samples=_multiplied,
 )
-row("mean", cost="reduce", mxnet=Kernel(_mean_run, ARITHMETIC, _mean_limits), vjp=(_mean,), samples=_means)
+row(
+    "mean",
+    cost="reduce",
+    mxnet=Kernel(kernels.mean_run, ARITHMETIC, kernels.mean_limits),
+    vjp=(_mean,),
+    samples=_means,
+)
 row(
     "var",
     cost="reduce",
-    mxnet=Kernel(_spread_run(False), ARITHMETIC, _var_limits),
+    mxnet=Kernel(kernels.spread_run(False), kernels.SPREAD, kernels.var_limits),
     vjp=(_var,),
     samples=_spreads,
 )
 row(
     "std",
     cost="reduce",
-    mxnet=Kernel(_spread_run(True), ARITHMETIC, _var_limits),
+    mxnet=Kernel(kernels.spread_run(True), kernels.SPREAD, kernels.var_limits),
     vjp=(_std,),
     samples=_spreads,
 )
-row("max", cost="reduce", mxnet=_extreme_kernel("max"), vjp=(_extreme,), samples=_extremes)
-row("min", cost="reduce", mxnet=_extreme_kernel("min"), vjp=(_extreme,), samples=_extremes)
+row("max", cost="reduce", mxnet=kernels.extreme_kernel("max"), vjp=(_extreme,), samples=_extremes)
+row("min", cost="reduce", mxnet=kernels.extreme_kernel("min"), vjp=(_extreme,), samples=_extremes)
 row("ptp", cost="reduce", vjp=derived(_ptp, 0), samples=reduction())
-row("all", cost="reduce", flat=True, mxnet=_truth_kernel("min"), samples=_truths)
-row("any", cost="reduce", flat=True, mxnet=_truth_kernel("max"), samples=_truths)
-row("argmax", cost="reduce", flat=True, mxnet=_place_kernel("argmax"), samples=_places)
-row("argmin", cost="reduce", flat=True, mxnet=_place_kernel("argmin"), samples=_places)
+row("all", cost="reduce", flat=True, mxnet=kernels.truth_kernel("min"), samples=_truths)
+row("any", cost="reduce", flat=True, mxnet=kernels.truth_kernel("max"), samples=_truths)
+row("argmax", cost="reduce", flat=True, mxnet=kernels.place_kernel("argmax"), samples=_places)
+row("argmin", cost="reduce", flat=True, mxnet=kernels.place_kernel("argmin"), samples=_places)
 row("nanargmax", cost="reduce", flat=True, samples=_places)
 row("nanargmin", cost="reduce", flat=True, samples=_places)
 row("count_nonzero", cost="reduce", flat=True, samples=reduction())
 row(
     "nansum",
     cost="reduce",
-    mxnet=Kernel(_nansum_run, FLOATS, reduction_limits),
+    mxnet=Kernel(kernels.nansum_run, FLOATS, reduction_limits),
     vjp=(_nansum,),
     samples=_summed,
 )
@@ -458,7 +328,7 @@ row("nanmin", cost="reduce", vjp=(_extreme,), samples=_extremes)
 row(
     "cumsum",
     cost="reduce",
-    mxnet=Kernel(_cumsum_run, _SUMMED - {"float16"}, _cumsum_limits),
+    mxnet=Kernel(kernels.cumsum_run, kernels.SUMMED - {"float16"}, kernels.cumsum_limits),
     vjp=(_cumsum,),
     samples=_runs,
 )

@@ -78,6 +78,18 @@ def kept_shape(shape: tuple[int, ...], axis: Any) -> tuple[int, ...]:
     return tuple(1 if i in reduced else n for i, n in enumerate(shape))
 
 
+def in_line(x, axis):
+    """`x` with the axes of a reduction joined into a last one, and the way back."""
+    shape = np.shape(x)
+    axes = axes_of(axis, len(shape))
+    rest = tuple(i for i in range(len(shape)) if i not in axes)
+    order = rest + axes
+    moved = tuple(shape[i] for i in order)
+    back = tuple(int(i) for i in np.argsort(order))
+    line = np.reshape(np.transpose(x, order), (*moved[: len(rest)], -1))
+    return line, lambda y: np.transpose(np.reshape(y, moved), back)
+
+
 def count(x: Any, axis: Any, where: Any = True) -> Any:
     """How many elements a reduction over `axis` takes; an array with kept axes if `where` selects."""
     shape = np.shape(x)

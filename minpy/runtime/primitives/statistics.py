@@ -6,8 +6,7 @@ import functools
 
 import numpy as np
 
-from minpy.runtime.primitives.reduce import _in_line
-from minpy.runtime.primitives.rules import NO_VALUE, derived, keeps, kept_shape
+from minpy.runtime.primitives.rules import NO_VALUE, derived, in_line, keeps, kept_shape
 from minpy.runtime.primitives.samples import array
 from minpy.runtime.primitives.table import row
 
@@ -70,7 +69,7 @@ def _quantile(ignore_nan, scale=1.0, median=False):
     ):
         method = method if interpolation is None else interpolation
         q = np.asarray(q) / scale
-        line, _ = _in_line(a, axis)
+        line, _ = in_line(a, axis)
         order = np.sort(line, axis=-1)
         n = np.shape(line)[-1]
         lanes = np.shape(line)[:-1]

@@ -198,6 +198,7 @@ row(
     compose=_column_stack,
     samples=cases(
         lambda a: ((a(3), a(3)),),
+        lambda a: ([a(3, 2), a(3, 1)],),
         lambda a: ([a(3, 2), a(3)],),
         lambda a: ([a()[()], 1],),
         lambda a: ([a(3), a(2)],),
@@ -205,7 +206,12 @@ row(
 )
 
 
+def _outline(arrays: Any) -> Any:
+    return [_outline(a) for a in arrays] if type(arrays) is list else np.broadcast_to(False, np.shape(arrays))
+
+
 def _block(arrays: Any) -> Any:
+    np.block(_outline(arrays))  # NumPy's own refusal of depths and shapes, on arrays of bytes
     depth, most = _depth(arrays), _most(arrays)
     ndim = max(depth, most)
 

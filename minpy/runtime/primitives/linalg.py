@@ -8,7 +8,7 @@ import numpy as np
 
 from minpy.errors import GradientError
 from minpy.runtime.primitives.matrices import LAPACK, conj, definite, inverse, square, transposed
-from minpy.runtime.primitives.moves import cases, rows
+from minpy.runtime.primitives.moves import apply, cases, rows
 from minpy.runtime.primitives.table import Kernel, Scalar, row
 from minpy.runtime.record import current_tape
 
@@ -288,7 +288,9 @@ def _cond(x: Any, p: Any = None) -> Any:
     if p is None or p == 2 or p == -2:
         s = np.linalg.svd(x, compute_uv=False)
         return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
-    return np.linalg.norm(x, p, axis=(-2, -1)) * np.linalg.norm(np.linalg.inv(x), p, axis=(-2, -1))
+    product = np.linalg.norm(x, p, axis=(-2, -1)) * np.linalg.norm(np.linalg.inv(x), p, axis=(-2, -1))
+    # NumPy gives it the operand's dtype, complex too.
+    return apply("astype", product, x.dtype) if product.dtype != x.dtype else product
 
 
 row(

@@ -38,7 +38,7 @@ class Storage:
         The cotangent is a buffer of its own, laid out as the storage: it may be written in place.
     """
 
-    __slots__ = ("cotangent", "device", "handle", "host", "host_ok", "owned", "shared", "tape")
+    __slots__ = ("__weakref__", "cotangent", "device", "handle", "host", "host_ok", "owned", "shared", "tape")
 
     def __init__(self, host: np.ndarray, device: Device | None = None, handle: Any = None) -> None:
         self.host = host

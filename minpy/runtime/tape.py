@@ -46,12 +46,14 @@ class Tape:
         entry.deactivate(tape=True)
 
     def append(self, record: Record | Write) -> None:
-        """Record on this tape and on the open ones around it."""
-        tape: Tape | None = self
-        while tape is not None:
-            if tape.open:
-                tape.records.append(record)
-            tape = tape.outer
+        """Record on the open tapes around this one, outermost first, and on this one.
+
+        The order matters where a tape around a forward-mode one records: the work on a tangent comes after the operation it belongs to.
+        """
+        if self.outer is not None:
+            self.outer.append(record)
+        if self.open:
+            self.records.append(record)
 
     def watches(self, storage: Storage) -> bool:
         """Whether `storage` is active on this tape."""

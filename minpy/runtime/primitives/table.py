@@ -95,6 +95,9 @@ class Primitive:
         is a sequence of arrays). A callable ``vjp(i)`` gives the rule of argument ``i`` for functions with any number of operands.
         None: no rule (an error names the primitive); see also `flat`.
         Results of element-wise rules are summed down to the operand's shape by the tape.
+    jvp : callable or None
+        ``jvp(tangents, ans, *args, **kwargs)`` is the tangent of the result (a list of tangents for several results); `tangents` is as
+        `args`, with None where an argument has no tangent. None: forward mode uses `vjp` (as it is for element-wise primitives, else transposed).
     compose : callable or None
         The same function written in other primitives (same arguments, same arithmetic). Runs instead of `function` when an operand is
         being differentiated, so that its derivative is theirs and no rule is needed.
@@ -106,7 +109,7 @@ class Primitive:
 
     __slots__ = (
         "_signature", "compose", "cost", "creates", "elementwise", "family", "flat", "function",
-        "geometry", "joins", "mirrors", "mxnet", "name", "outs", "samples", "short", "view", "vjp", "writes",
+        "geometry", "joins", "jvp", "mirrors", "mxnet", "name", "outs", "samples", "short", "view", "vjp", "writes",
     )  # fmt: skip
 
     def __init__(self, name: str, function: Callable[..., Any], **columns: Any) -> None:
@@ -199,6 +202,7 @@ _DEFAULTS: dict[str, Any] = {
     "compose": None,
     "elementwise": False,
     "joins": None,
+    "jvp": None,
     "mxnet": "MXNet has no such operator",
     "vjp": None,
     "flat": False,

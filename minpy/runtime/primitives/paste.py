@@ -186,7 +186,7 @@ row(
 
 
 def _open_mesh(*args: Any) -> tuple:
-    np.ix_(*[np.broadcast_to(0, shape_of(a)) for a in args])  # NumPy's own refusal of what is no index
+    np.ix_(*[np.broadcast_to(0, np.shape(a)) for a in args])  # NumPy's own refusal of what is no index
     parts = []
     for i, part in enumerate(args):
         if getattr(part, "dtype", None) is None or part.dtype.kind == "b":

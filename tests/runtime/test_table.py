@@ -32,9 +32,3 @@ def test_derivatives(name: str) -> None:
 def test_derivatives_on_the_device(name: str) -> None:
     failures = driver.gradient_failures(ROWS[name], ("float64",), "prefer_mxnet", second=False)
     assert not failures, "\n".join(failures)
-
-
-@pytest.mark.parametrize("name", [n for n in ROWS if ROWS[n].name not in driver.UNDEFINED])
-def test_values_on_the_tape(name: str) -> None:
-    failures = driver.traced_failures(ROWS[name])
-    assert not failures, "\n".join(failures)

@@ -107,7 +107,7 @@ ALIASES = [
 def test_aliases_share_their_rules(first: str, second: str) -> None:
     table.load()
     a, b = table.by_name[first], table.by_name[second]
-    assert a.vjp is b.vjp and a.compose is b.compose
+    assert a.vjp == b.vjp and a.compose is b.compose
     assert isinstance(a.mxnet, str) == isinstance(b.mxnet, str)
 
 

@@ -22,6 +22,10 @@ LAST_BITS = frozenset(
     "convolve correlate cov corrcoef interp kron linalg.cond linalg.matrix_power linalg.tensorinv linalg.tensorsolve "
     "nanmean nanvar nanstd poly polyfit polymul roots trapz trapezoid gradient average".split()
 )
+if np.lib.NumpyVersion(np.__version__) >= "2.0.0":
+    LAST_BITS |= frozenset(
+        "vecdot linalg.vecdot matvec vecmat fft.rfftn fft.rfft2 fft.irfftn fft.irfft2".split()
+    )
 
 
 def entered(tape: Tape, value: Any) -> Any:

@@ -142,7 +142,13 @@ row(
         lambda a: (a(3),),
     ),
 )
-row("linalg.svdvals", cost="solve", mxnet=LAPACK, vjp=(lambda g, ans, x: _unsvd(g, ans, x, False, False),))
+row(
+    "linalg.svdvals",
+    cost="solve",
+    mxnet=LAPACK,
+    vjp=(lambda g, ans, x: _unsvd(g, ans, x, False, False),),
+    samples=cases(lambda a: (a(3, 2),), lambda a: (a(2, 2, 3),)),
+)
 
 
 def _unqr(g: Any, ans: Any, a: Any, mode: str = "reduced") -> Any:

@@ -191,6 +191,9 @@ def _put_along_axis(arr: Any, indices: Any, values: Any, axis: Any) -> None:
     indices = plain(indices)
     if axis is None:
         numbers = numbers.reshape(-1)
+        if not arr.flags.c_contiguous:
+            # Some versions of NumPy refuse such arrays; in their own words.
+            np.put_along_axis(np.empty((*arr.shape, 2), arr.dtype)[..., 0], indices, 0, None)
     places = np.take_along_axis(numbers, indices, axis)
     _write(arr, np.unravel_index(places, arr.shape), values)
 

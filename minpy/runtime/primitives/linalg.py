@@ -12,13 +12,18 @@ from minpy.runtime.primitives.moves import apply, cases, rows
 from minpy.runtime.primitives.table import Kernel, Scalar, row
 from minpy.runtime.record import current_tape
 
+_NUMPY_2 = np.lib.NumpyVersion(np.__version__) >= "2.0.0"
+
 # ----- solving ----------------------------------------------------------------------------------------------
 
 
+def _is_vector(a: Any, b: Any) -> bool:
+    """Whether `solve` takes `b` for vectors, not matrices: NumPy 2 only where it has one dimension."""
+    return np.ndim(b) == (1 if _NUMPY_2 else np.ndim(a) - 1)
+
+
 def _solve_b(g: Any, ans: Any, a: Any, b: Any) -> Any:
-    return (
-        np.linalg.solve(transposed(a), g) if np.ndim(b) != np.ndim(a) - 1 else _solve_vector(transposed(a), g)
-    )
+    return np.linalg.solve(transposed(a), g) if not _is_vector(a, b) else _solve_vector(transposed(a), g)
 
 
 def _solve_vector(a: Any, b: Any) -> Any:
@@ -27,7 +32,7 @@ def _solve_vector(a: Any, b: Any) -> Any:
 
 def _solve_a(g: Any, ans: Any, a: Any, b: Any) -> Any:
     d = _solve_b(g, ans, a, b)
-    if np.ndim(b) == np.ndim(a) - 1:
+    if _is_vector(a, b):
         return -np.expand_dims(d, -1) * np.expand_dims(ans, -2)
     return -np.matmul(d, transposed(ans))
 
@@ -281,7 +286,12 @@ row(
         lambda a: (a(2, 2, 2), 2),
     ),
 )
-rows("linalg.vector_norm linalg.matrix_norm", cost="reduce", mxnet="the options are NumPy 2's own")
+rows(
+    "linalg.vector_norm linalg.matrix_norm",
+    cost="reduce",
+    mxnet="the options are NumPy 2's own",
+    samples=cases(lambda a: (a(3, 3),), lambda a: [(a(2, 3, 2),), {"keepdims": True}]),
+)
 
 
 def _cond(x: Any, p: Any = None) -> Any:
@@ -289,8 +299,9 @@ def _cond(x: Any, p: Any = None) -> Any:
         s = np.linalg.svd(x, compute_uv=False)
         return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
     product = np.linalg.norm(x, p, axis=(-2, -1)) * np.linalg.norm(np.linalg.inv(x), p, axis=(-2, -1))
-    # NumPy gives it the operand's dtype, complex too.
-    return apply("astype", product, x.dtype) if product.dtype != x.dtype else product
+    # NumPy 1 gives it the operand's dtype, complex too.
+    dtype = np.linalg.cond(np.eye(1, dtype=x.dtype), p).dtype
+    return apply("astype", product, dtype) if product.dtype != dtype else product
 
 
 row(
@@ -312,6 +323,15 @@ row(
     mxnet=LAPACK,
     flat=True,
     samples=cases(lambda a: (a(3, 2),), lambda a: (a(2, 3, 3),), lambda a: (a(3),)),
+)
+
+
+row(
+    "linalg.cross",
+    cost="arith",
+    mxnet="MXNet has no such operator",
+    compose=lambda x1, x2, /, *, axis=-1: np.cross(x1, x2, axis=axis),
+    samples=cases(lambda a: (a(2, 3), a(2, 3)), lambda a: [(a(3, 2), a(3, 2)), {"axis": 0}]),
 )
 
 

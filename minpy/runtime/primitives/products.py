@@ -322,6 +322,20 @@ for _name in ("tensordot", "linalg.tensordot"):
             lambda a: (a(2, 3), a(2, 3), 1),
         ),
     )
+row(
+    "matvec",
+    cost="matmul",
+    mxnet="MXNet has no such operator",
+    compose=lambda x1, x2, /: np.matmul(x1, np.expand_dims(x2, -1))[..., 0],
+    samples=cases(lambda a: (a(2, 3), a(3)), lambda a: (a(4, 2, 3), a(4, 3))),
+)
+row(
+    "vecmat",
+    cost="matmul",
+    mxnet="MXNet has no such operator",
+    compose=lambda x1, x2, /: np.matmul(np.expand_dims(np.conj(x1), -2), x2)[..., 0, :],
+    samples=cases(lambda a: (a(3), a(3, 2)), lambda a: (a(4, 3), a(4, 3, 2))),
+)
 rows(
     "vecdot linalg.vecdot",
     cost="reduce",
@@ -466,5 +480,6 @@ row(
     "linalg.trace",
     cost="reduce",
     mxnet="the sum of a short diagonal",
+    samples=cases(lambda a: (a(2, 3, 3),), lambda a: [(a(3, 4),), {"offset": 1}]),
     compose=lambda x, /, *, offset=0, dtype=None: _trace(x, offset, -2, -1, dtype),
 )

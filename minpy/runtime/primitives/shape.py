@@ -243,7 +243,13 @@ row(
         lambda a: (a(3),),
     ),
 )
-row("linalg.diagonal", view=True, cost="free", mxnet=VIEW)
+row(
+    "linalg.diagonal",
+    view=True,
+    cost="free",
+    mxnet=VIEW,
+    samples=cases(lambda a: (a(2, 3, 3),), lambda a: [(a(3, 4),), {"offset": 1}]),
+)
 
 
 def _broadcast_arrays(*args: Any, subok: bool = False) -> Any:
@@ -335,7 +341,13 @@ for _name in "split array_split hsplit vsplit dsplit".split():
             ),
         ),
     )
-row("unstack", view=True, cost="free", mxnet=VIEW)
+row(
+    "unstack",
+    view=True,
+    cost="free",
+    mxnet=VIEW,
+    samples=cases(lambda a: (a(2, 3),), lambda a: [(a(2, 3),), {"axis": 1}]),
+)
 
 
 # ----- windows ----------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minpy import grad, grad_and_loss, routed, value_and_grad
-from minpy.autodiff.reverse import stop_gradient
+from minpy.autodiff import stop_gradient
 from minpy.errors import GradientError, TraceError
 from minpy.runtime import entry
 from minpy.runtime.array import Array
@@ -527,15 +527,15 @@ def test_a_failing_sweep_restores_the_arrays(monkeypatch) -> None:
     def broken(g, ans, *args, **kwargs):
         raise RuntimeError("rule")
 
-    monkeypatch.setattr(table.by_name["exp"], "vjp", (broken,))
+    monkeypatch.setattr(table.by_name["sort"], "vjp", (broken,))
     x = X.copy()
 
     def f(x):
-        y = np.exp(x)
+        y = np.sort(x)
         x[0] = 42.0
         return np.sum(y * x)
 
-    with pytest.raises(GradientError, match=r"exp.*rule.*test_tape\.py"):
+    with pytest.raises(GradientError, match=r"sort.*rule.*test_tape\.py"):
         grad(f)(x)
     np.testing.assert_array_equal(x, [42.0, -1.25, 2.0, 0.75])
     assert current_tape() is None and not entry.is_active()
@@ -612,7 +612,7 @@ def test_integer_arguments_are_refused() -> None:
     with pytest.raises(GradientError, match="no argument 2"):
         grad(lambda x: x, argnum=2)(1.0)
     with pytest.raises(GradientError, match="argnum"):
-        grad(lambda x: x, argnum="x")
+        grad(lambda x: x, argnum=1.5)
 
 
 def test_a_primitive_without_a_rule_names_itself_and_the_line() -> None:

@@ -3,226 +3,178 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minpy.errors import GradientError, TraceError
-from minpy.runtime import dispatch
-from minpy.runtime.array import Array, host, write
-from minpy.runtime.record import Write, current_tape, tape_of
-from minpy.runtime.storage import Storage
+from minpy.autodiff import calls, trees
+from minpy.autodiff.calls import Argnum, Run
+from minpy.autodiff.linear import Linearization
+from minpy.errors import GradientError
+from minpy.runtime.array import Array
 from minpy.runtime.tape import Tape
 
 
-def grad(fun: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Callable[..., Any]:
-    """The gradient of `fun` with respect to one or several positional arguments.
+def grad(fun: Callable[..., Any], argnum: Argnum = 0, *, has_aux: bool = False) -> Callable[..., Any]:
+    """The gradient of `fun` with respect to one or several arguments.
 
     Parameters
     ----------
     fun : callable
         Any function written in NumPy. It may write into arrays, its arguments included; ``grad(fun)(x)`` has the side effects of ``fun(x)``,
         and the gradient is with respect to the values at entry.
-    argnum : int or sequence of int
-        Which positional arguments; negative numbers count from the end.
+    argnum : int, str, or sequence of them
+        Which arguments: a position (negative ones count from the end of the positional arguments), or the name of a parameter.
+    has_aux : bool
+        `fun` returns a pair: the result, and an auxiliary output that is handed through.
 
     Returns
     -------
     callable
         Takes the arguments of `fun` and returns the gradient: an array of the argument's shape and dtype (a scalar for a scalar argument; the
-        same nesting for lists, tuples and dicts of arrays). For a sequence `argnum` of more than one, a list of gradients.
+        same nesting for lists, tuples, dicts, named tuples and dataclasses of arrays). For a sequence `argnum` of more than one, a list of
+        gradients. With `has_aux`, a pair of that and the auxiliary output.
 
     Raises
     ------
     GradientError
-        If an argument cannot be differentiated (an integer array, a string), or a primitive has no derivative rule.
+        If an argument or the result cannot be differentiated (integers, a string), or a primitive has no derivative rule.
 
     Notes
     -----
-    If the result of `fun` is an array (or a list or tuple of arrays), the gradient is that of the sum of its elements.
-    """
-    both = value_and_grad(fun, argnum)
+    If the result of `fun` is an array (or a tree of arrays), the gradient is that of the sum of its elements. If it is complex, it is that of
+    its real part; for a holomorphic function this is the complex derivative.
 
-    @functools.wraps(fun)
+    Examples
+    --------
+    >>> grad(lambda x: np.sum(x**2))(np.array([1.0, 2.0]))
+    array([2., 4.])
+    """
+    run = _differentiate(fun, argnum, has_aux)
+
+    @functools.wraps(fun, updated=())
     def gradient(*args: Any, **kwargs: Any) -> Any:
-        return both(*args, **kwargs)[1]
+        _, aux, found = run(args, kwargs)
+        return (found, aux) if has_aux else found
 
     return gradient
 
 
-def grad_and_loss(fun: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Callable[..., Any]:
-    """As `grad`, returning ``(gradient, result)``."""
-    both = value_and_grad(fun, argnum)
+def value_and_grad(
+    fun: Callable[..., Any], argnum: Argnum = 0, *, has_aux: bool = False
+) -> Callable[..., Any]:
+    """As `grad`, returning ``(result, gradient)``; with `has_aux`, ``((result, aux), gradient)``."""
+    run = _differentiate(fun, argnum, has_aux)
 
-    @functools.wraps(fun)
+    @functools.wraps(fun, updated=())
+    def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
+        value, aux, found = run(args, kwargs)
+        return ((value, aux), found) if has_aux else (value, found)
+
+    return value_and_gradient
+
+
+def grad_and_loss(
+    fun: Callable[..., Any], argnum: Argnum = 0, *, has_aux: bool = False
+) -> Callable[..., Any]:
+    """As `grad`, returning ``(gradient, result)``; with `has_aux`, ``(gradient, (result, aux))``."""
+    run = _differentiate(fun, argnum, has_aux)
+
+    @functools.wraps(fun, updated=())
     def gradient_and_loss(*args: Any, **kwargs: Any) -> Any:
-        value, gradient = both(*args, **kwargs)
-        return gradient, value
+        value, aux, found = run(args, kwargs)
+        return (found, (value, aux)) if has_aux else (found, value)
 
     return gradient_and_loss
 
 
-def value_and_grad(fun: Callable[..., Any], argnum: int | Sequence[int] = 0) -> Callable[..., Any]:
-    """As `grad`, returning ``(result, gradient)``."""
-    numbers = tuple(argnum) if isinstance(argnum, (tuple, list, range)) else (argnum,)
-    if not numbers or not all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
-        raise GradientError(f"argnum is a position or a sequence of positions, not {argnum!r}")
+def elementwise_grad(
+    fun: Callable[..., Any], argnum: Argnum = 0, *, has_aux: bool = False
+) -> Callable[..., Any]:
+    """The derivative of an element-wise function at every element: the sums of the columns of its Jacobian.
 
-    @functools.wraps(fun)
-    def both(*args: Any, **kwargs: Any) -> Any:
-        positions = [_position(fun, n, len(args)) for n in numbers]
+    The same as `grad`, which sums over the elements of the result; the name says what is meant.
+
+    Examples
+    --------
+    >>> elementwise_grad(np.tanh)(np.zeros(3))
+    array([1., 1., 1.])
+    """
+    return grad(fun, argnum, has_aux=has_aux)
+
+
+def _differentiate(fun: Any, argnum: Argnum, has_aux: bool) -> Callable[[tuple, dict], tuple[Any, Any, Any]]:
+    if not callable(fun):
+        raise GradientError(f"a function is differentiated, not {trees.summary(fun)}")
+    numbers = calls.chosen(argnum)
+
+    def run(args: tuple, kwargs: dict) -> tuple[Any, Any, Any]:
         tape = Tape()
-        inputs = {i: _enter(tape, args[i], f"argument {i} of {_name(fun)}") for i in positions}
-        with tape:
-            try:
-                result = fun(*[inputs.get(i, a) for i, a in enumerate(args)], **kwargs)
-            except ValueError as error:
-                # NumPy replaces an error from converting an element by its own; the cause names the line and the remedy.
-                if type(error.__cause__) is TraceError:
-                    raise error.__cause__ from None
-                raise
-            value = _detach(tape, result)
-        leaves = [leaf for i in positions for leaf in _leaves(inputs[i])]
-        found = dict(zip(map(id, leaves), tape_gradients(tape, result, leaves), strict=True))
-        for i in positions:
-            _leave(tape, inputs[i], args[i])
-        gradients = [_map(lambda leaf: _gradient(leaf, found[id(leaf)]), inputs[i]) for i in positions]
-        return value, gradients[0] if len(gradients) == 1 else gradients
+        call = Run(fun, calls.places(fun, numbers, args, kwargs), args, kwargs, tape)
+        result = call()
+        try:
+            result, aux = calls.split_aux(fun, result, has_aux)
+            outs = calls.outputs(fun, result)
+            value, aux = calls.detached(tape, result), calls.detached(tape, aux)
+            leaves = call.leaves()
+            for leaf in leaves:
+                # An argument that was made inactive, or is the result: its storage must be known to the tape.
+                leaf.storage.tape = leaf.storage.tape or tape
+            seeds = [
+                (out, np.ones(out.shape, out.dtype))
+                for out in outs
+                if type(out) is Array and out.dtype.kind in "fc" and tape.watches(out.storage)
+            ]
+            written = calls.note_writes(tape)
+            found = dict(zip(map(id, leaves), tape.sweep(seeds, leaves), strict=True))
+        except BaseException:
+            call.leave()
+            raise
+        gradients = [
+            trees.transform(
+                lambda leaf: calls.gradient(leaf, found[id(leaf)]) if id(leaf) in found else leaf, inputs
+            )
+            for inputs in call.entered
+        ]
+        call.leave(written)
+        return value, aux, gradients[0] if len(gradients) == 1 else gradients
 
-    return both
-
-
-def stop_gradient(x: Any) -> Any:
-    """`x` as a constant: a copy through which no gradient flows (arrays inside lists, tuples and dicts too)."""
-    return _map(lambda leaf: leaf.asnumpy()[()] if leaf.scalar else leaf.asnumpy(), x)
-
-
-def tape_gradients(tape: Tape, result: Any, leaves: list[Array]) -> list[Any]:
-    """Sweep `tape` from `result`, every element of it weighing one."""
-    for leaf in leaves:
-        # A result that is an input itself, or nothing of it: the storages must still be known to the tape.
-        leaf.storage.tape = leaf.storage.tape or tape
-    seeds = [(out, np.ones(out.shape, out.dtype)) for out in _leaves(result) if tape.watches(out.storage)]
-    return tape.sweep(seeds, leaves)
+    return run
 
 
-def _name(fun: Any) -> str:
-    return getattr(fun, "__name__", type(fun).__name__)
+def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
+    """The value of `fun` at `primals`, and the function that maps cotangents of the result to cotangents of the arguments.
 
+    Parameters
+    ----------
+    fun : callable
+        A function of the positional arguments `primals`.
+    *primals
+        Where; all are differentiated.
+    has_aux : bool
+        `fun` returns a pair: the result, and an auxiliary output.
 
-def _position(fun: Any, n: int, count: int) -> int:
-    if not -count <= n < count:
-        raise GradientError(
-            f"{_name(fun)} was called with {count} positional argument{'s' * (count != 1)}, so there is no argument {n} to differentiate"
-        )
-    return n % count
+    Returns
+    -------
+    value
+        ``fun(*primals)``.
+    pullback : callable
+        Takes a cotangent (a tree like the result) and returns a tuple with the cotangent of each argument. It may be called any number of times;
+        what it needs is kept until it is no longer referred to, and does not change if arguments or results are written to.
+    aux
+        The auxiliary output, with `has_aux`.
 
+    Examples
+    --------
+    >>> value, pullback = vjp(np.sin, 0.0)
+    >>> pullback(2.0)
+    (2.0,)
+    """
+    line = Linearization(fun, tuple(range(len(primals))), primals, {}, has_aux, private=True)
 
-def _enter(tape: Tape, value: Any, what: str) -> Any:
-    """An argument as active arrays (the same memory, so that writes are seen by the caller)."""
-    kind = type(value)
-    if kind is Array:
-        if value.dtype.kind not in "fc":
-            raise GradientError(_not_real(what, value.dtype))
-        inner = dispatch.apply("copy", value)
-        inner.scalar = value.scalar
-        inner.storage.tape = tape
-        return inner
-    if kind is list or kind is tuple:
-        return kind([_enter(tape, v, f"{what}[{i}]") for i, v in enumerate(value)])
-    if kind is dict:
-        return {key: _enter(tape, v, f"{what}[{key!r}]") for key, v in value.items()}
-    if isinstance(value, np.ndarray):
-        if value.dtype.kind not in "fc":
-            raise GradientError(_not_real(what, value.dtype))
-        view = value.view(np.ndarray) if kind is not np.ndarray else value
-        storage = Storage(view)
-        storage.tape = tape
-        return Array(view, storage)
-    if isinstance(value, (float, int, complex, np.floating, np.complexfloating)) and not isinstance(
-        value, bool
-    ):
-        boxed = np.array(float(value) if isinstance(value, int) else value)
-        storage = Storage(boxed)
-        storage.tape = tape
-        return Array(boxed, storage, scalar=True)
-    raise GradientError(
-        f"{what} is a {kind.__name__}; a gradient exists for floating-point arrays and numbers, and lists, tuples and dicts of them"
-    )
+    def pullback(cotangent: Any) -> tuple:
+        """The cotangents of the arguments for a cotangent of the result."""
+        return tuple(line.pull(cotangent))
 
-
-def _not_real(what: str, dtype: np.dtype) -> str:
-    return f"{what} has dtype {dtype}; a gradient exists for floating-point and complex values. Pass x.astype(float)"
-
-
-def _leave(tape: Tape, inner: Any, outer: Any) -> None:
-    """Bring writes into an argument back to where an enclosing differentiation can see them; close the argument's storage."""
-    if type(inner) is Array:
-        if type(outer) is Array and tape_was_written(inner):
-            write(outer, None, inner)
-        return
-    if type(inner) in (list, tuple):
-        for i, o in zip(inner, outer, strict=True):
-            _leave(tape, i, o)
-    elif type(inner) is dict:
-        for key in inner:
-            _leave(tape, inner[key], outer[key])
-
-
-def tape_was_written(array: Array) -> bool:
-    """Whether an open tape holds a write to the array's storage."""
-    tape = current_tape()
-    return tape is not None and any(
-        type(r) is Write and r.target.storage is array.storage for r in tape.records
-    )
-
-
-def _leaves(value: Any) -> list[Array]:
-    found: list[Array] = []
-    _map(found.append, value)
-    return found
-
-
-def _map(f: Callable[[Array], Any], value: Any) -> Any:
-    """Apply `f` to every `Array` in `value`, keeping lists, tuples (named ones too) and dicts."""
-    kind = type(value)
-    if kind is Array:
-        return f(value)
-    if kind is list or kind is tuple:
-        return kind([_map(f, v) for v in value])
-    if kind is dict:
-        return {key: _map(f, v) for key, v in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return kind(*[_map(f, v) for v in value])
-    return value
-
-
-def _gradient(leaf: Array, g: Any) -> Any:
-    if g is None:
-        g = np.zeros(leaf.shape, leaf.dtype)
-    if type(g) is Array:
-        if tape_of(g.storage) is not None:
-            return g
-        g = host(g)
-    g = np.asarray(g)
-    if leaf.scalar:
-        return g[()]
-    # The buffer may be shared with another operand's cotangent, or be a broadcast: the caller gets one of its own.
-    return np.array(g)
-
-
-def _detach(tape: Tape, result: Any) -> Any:
-    """The result as the caller gets it: plain, unless an enclosing tape watches it."""
-
-    def plain(array: Array) -> Any:
-        outer = tape.outer
-        while outer is not None and not outer.open:
-            outer = outer.outer
-        if outer is not None and array.storage.tape is not None:
-            return array
-        if array.storage.device is not None and array.storage.handle is not None:
-            return array
-        return array.contents[()] if array.scalar else array.contents
-
-    return _map(plain, result)
+    return (line.value, pullback, line.aux) if has_aux else (line.value, pullback)

@@ -378,6 +378,8 @@ def use_short_cuts() -> None:
     for primitive in dispatch.by_name.values():
         if not primitive.elementwise or primitive.function.nout != 1:
             continue
+        if type(primitive.vjp) is tuple and len(primitive.vjp) >= primitive.function.nin:
+            primitive.bare = tuple(getattr(rule, "bare", rule) for rule in primitive.vjp)
         if primitive.function.nin == 1:
             primitive.short = fast.unary
         elif primitive.function.nin == 2:

@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import as_strided
 from minpy.errors import GradientError
 from minpy.runtime import array as arrays
 from minpy.runtime.array import Array
-from minpy.runtime.record import current_tape, tape_of
+from minpy.runtime.record import Write, current_tape, tape_of
 from minpy.runtime.storage import Storage
 
 
@@ -25,6 +25,21 @@ def is_active(tape: Any, operand: Any) -> bool:
     if type(operand) in (list, tuple):
         return any(is_active(tape, o) for o in operand)
     return False
+
+
+def arrays_of(record: Any) -> list[Array]:
+    """The arrays that a record may leave a cotangent in."""
+    if type(record) is Write:
+        return [record.target]
+    found: list[Array] = []
+    stack = [record.result, *record.args]
+    while stack:
+        value = stack.pop()
+        if type(value) is Array:
+            found.append(value)
+        elif isinstance(value, (list, tuple)):
+            stack.extend(value)
+    return found
 
 
 def values(operand: Any) -> Any:

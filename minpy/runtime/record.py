@@ -43,21 +43,18 @@ def innermost(arrays: list) -> Tape | None:
     return found
 
 
-# Modules that were seen to be the program's own; a look-up here is what a line costs as a rule.
-_program: set[str | None] = set()
+# The globals of the program's frame that was seen last: one comparison is what a line costs as a rule.
+_seen: Any = None
 
 
 def _user_frame(frame: Any) -> Any:
     """The nearest frame, from `frame` outwards, that is neither MinPy's nor NumPy's."""
-    name = frame.f_globals.get("__name__")
-    if name in _program:
-        return frame
-    while (name or "").partition(".")[0] in ("minpy", "numpy"):
+    global _seen
+    while (frame.f_globals.get("__name__") or "").partition(".")[0] in ("minpy", "numpy"):
         if frame.f_back is None:
             return frame
         frame = frame.f_back
-        name = frame.f_globals.get("__name__")
-    _program.add(name)
+    _seen = frame.f_globals
     return frame
 
 
@@ -88,7 +85,7 @@ class Record:
         self.primitive, self.args, self.kwargs, self.result = primitive, args, kwargs, result
         if frame is None:
             frame = sys._getframe(1)
-        if frame.f_globals.get("__name__") not in _program:
+        if frame.f_globals is not _seen:
             frame = _user_frame(frame)
         self.code, self.instruction = frame.f_code, frame.f_lasti
 

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from minpy.errors import GradientError
-from minpy.runtime import cotangents, entry, fast
+from minpy.runtime import cotangents, entry
 from minpy.runtime.array import Array
+from minpy.runtime.pull import pull
 from minpy.runtime.record import Record, Write, current_tape, open_tape
 from minpy.runtime.storage import Storage
 
@@ -25,13 +26,15 @@ from minpy.runtime.storage import Storage
 class Tape:
     """The records of one differentiation. Use as a context manager around the forward run, then `sweep`."""
 
-    __slots__ = ("_token", "depth", "open", "outer", "records")
+    __slots__ = ("_token", "depth", "open", "outer", "push", "records")
 
     def __init__(self) -> None:
         self.outer = current_tape()
         self.depth = self.outer.depth + 1 if self.outer is not None else 0
         self.open = False
         self.records: list[Record | Write] = []
+        # `append`, without the question about outer tapes where there are none.
+        self.push = self.records.append if self.outer is None else self.append
 
     def __enter__(self) -> Tape:
         entry.activate(tape=True)
@@ -86,14 +89,18 @@ class Tape:
         try:
             for result, g in seeds:
                 cotangents.accumulate(self, result, g, touched)
+            touched.update(target.storage for target in targets)
             while records:
                 record = records.pop()
                 if type(record) is Write:
                     self._unwrite(record, redo, touched)
-                elif not short or not fast.pull(self, record, touched):
+                elif not short or not pull(self, record, touched):
                     self._pull(record, touched)
             return [cotangents.take(target) for target in targets]
         finally:
+            # What is left of the records if one of them failed; the others cleared their results as they went.
+            for record in records:
+                touched.update(array.storage for array in cotangents.arrays_of(record))
             for storage in touched:
                 storage.cotangent = None
             while redo:
@@ -138,6 +145,7 @@ class Tape:
 
     def _unwrite(self, write: Write, redo: list, touched: set[Storage]) -> None:
         storage = write.target.storage
+        touched.add(storage)
         if storage.cotangent is not None:
             g = cotangents.cut(write.target, write.index)
             if cotangents.is_active(self, write.value):

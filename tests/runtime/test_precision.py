@@ -29,7 +29,10 @@ def test_float32_program(forced):
     assert rnp.exp(np.ones(3)).dtype == "f4"
     assert type(rnp.sum(np.ones(3))) is np.float32
     assert op.add(np.ones(3), 1.5).dtype == "f4"
-    assert rnp.fft.fft(rnp.ones(4)).dtype in ("c8", "c16")  # NumPy 1.26 transforms in 64 bits whatever it gets
+    assert rnp.fft.fft(rnp.ones(4)).dtype in (
+        "c8",
+        "c16",
+    )  # NumPy 1.26 transforms in 64 bits whatever it gets
     assert rnp.arange(3).dtype == np.arange(3).dtype
 
 

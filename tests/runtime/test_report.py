@@ -33,7 +33,14 @@ def test_duration(seconds, text):
 
 @pytest.mark.parametrize(
     ("nbytes", "text"),
-    [(0, "0 B"), (512, "512 B"), (1023, "1023 B"), (1024, "1.00 KiB"), (1536 * 1024, "1.50 MiB"), (5 * 2**40, "5120 GiB")],
+    [
+        (0, "0 B"),
+        (512, "512 B"),
+        (1023, "1023 B"),
+        (1024, "1.00 KiB"),
+        (1536 * 1024, "1.50 MiB"),
+        (5 * 2**40, "5120 GiB"),
+    ],
 )
 def test_size(nbytes, text):
     """Powers of 1024, up to GiB."""

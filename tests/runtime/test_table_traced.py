@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import table_driver as driver
 
-from minpy.autodiff.reverse import _enter
 from minpy.errors import GradientError, TraceError
 from minpy.runtime.array import Array, host
 from minpy.runtime.primitives import table
+from minpy.runtime.storage import Storage
 from minpy.runtime.tape import Tape
 
 ROWS = {primitive.name: primitive for primitive in table.rows()}
@@ -30,7 +30,15 @@ if np.lib.NumpyVersion(np.__version__) >= "2.0.0":
 
 def entered(tape: Tape, value: Any) -> Any:
     """`value` with every floating-point array in it active on the tape (in place: the memory is the program's)."""
-    return driver.each(value, lambda x: _enter(tape, x, "operand") if x.dtype.kind in "fc" else x)
+
+    def enter(x: np.ndarray) -> Any:
+        if x.dtype.kind not in "fc":
+            return x
+        storage = Storage(x)
+        storage.tape = tape
+        return Array(x, storage)
+
+    return driver.each(value, enter)
 
 
 def active(value: Any) -> bool:

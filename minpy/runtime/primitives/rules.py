@@ -12,7 +12,12 @@ NO_VALUE = np._NoValue  # what NumPy's reductions have as default
 
 def one(rule: Callable[..., Any]) -> tuple:
     """The column of a function of one operand: ``rule(g, ans, x)``, whatever the options."""
-    return (lambda g, ans, x, *rest, **kwargs: rule(g, ans, x),)
+
+    def swallow(g: Any, ans: Any, x: Any, *rest: Any, **kwargs: Any) -> Any:
+        return rule(g, ans, x)
+
+    swallow.bare = rule  # type: ignore[attr-defined]  # for calls with array operands and no options
+    return (swallow,)
 
 
 def two(left: Callable[..., Any] | None, right: Callable[..., Any] | None) -> tuple:
@@ -21,7 +26,12 @@ def two(left: Callable[..., Any] | None, right: Callable[..., Any] | None) -> tu
     def swallow(rule: Callable[..., Any] | None) -> Any:
         if rule is None:
             return None
-        return lambda g, ans, x, y, *rest, **kwargs: rule(g, ans, as_array(x), as_array(y))
+
+        def swallowed(g: Any, ans: Any, x: Any, y: Any, *rest: Any, **kwargs: Any) -> Any:
+            return rule(g, ans, as_array(x), as_array(y))
+
+        swallowed.bare = rule  # type: ignore[attr-defined]
+        return swallowed
 
     return (swallow(left), swallow(right))
 

@@ -108,7 +108,7 @@ class Primitive:
     """
 
     __slots__ = (
-        "_signature", "compose", "cost", "creates", "elementwise", "family", "flat", "function",
+        "_signature", "bare", "compose", "cost", "creates", "elementwise", "family", "flat", "function",
         "geometry", "joins", "jvp", "mirrors", "mxnet", "name", "outs", "samples", "short", "view", "vjp", "writes",
     )  # fmt: skip
 
@@ -119,8 +119,9 @@ class Primitive:
         if columns:
             raise TypeError(f"primitive {name}: no column {', '.join(columns)}")
         self._signature = None
-        # The short cuts of `minpy.runtime.fast`, where there are any.
+        # The short cuts of `minpy.runtime.fast` and `pull`, where there are any: the operator, and the rules of array operands.
         self.short: Any = None
+        self.bare: tuple | None = None
         ufunc = isinstance(function, np.ufunc)
         if self.joins is None:
             self.joins = function.nin if ufunc else 0

@@ -211,11 +211,13 @@ def test_cache_that_cannot_be_written(bench):
 
 def test_calibrate(bench, monkeypatch, capsys):
     """Measured, kept, shown."""
-    first = examined(bench.minpy("doctor", "--json", "--calibrate", **NO_CUDA))
+    first = examined(bench.minpy("doctor", "--json", "--calibrate", OMP_NUM_THREADS="1", **NO_CUDA))
     assert first["cost"]["measured"] is True
     monkeypatch.setenv("MINPY_CACHE_DIR", bench.environ["MINPY_CACHE_DIR"])
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert doctor._cost(first["mxnet"], gpu=False) == first["cost"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "77")  # the figures hold for one number of threads
+    assert doctor._cost(first["mxnet"], gpu=False)["measured"] is False
     doctor_text.render(first)
     assert "measured on this machine" in capsys.readouterr().out
 

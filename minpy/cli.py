@@ -159,7 +159,7 @@ def _parser():
         usage="minpy run [options] (script | -m module | -c code | -) [args…]",
         description="Run a NumPy program, unmodified, with its array work routed through MinPy.",
         epilog="Each option has an environment variable, MINPY_POLICY for --policy and so on, which child "
-        "processes inherit; the command line wins. Python's own options go to Python: python -O -m minpy",
+        "processes inherit; the command line wins. Python's own options go to Python: python -O -m minpy run …",
         allow_abbrev=False,
     )
     flag = argparse.BooleanOptionalAction

@@ -53,6 +53,8 @@ def _long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
         return _into(primitive, args, kwargs)
     if precision.forced is not None and not primitive.view:
         args, kwargs = precision.narrow(args), precision.narrow(kwargs)
+    if primitive.name in _OVERWRITES and current_tape() is not None:
+        _log_overwritten(primitive, args, kwargs)
     operands: list[Array] = []
     _collect(args, operands)
     if kwargs:
@@ -131,6 +133,35 @@ def _long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     return result
 
 
+# Functions that write into their first operand: always, or with this argument.
+_OVERWRITES: dict[str, tuple[str, bool] | None] = {
+    **dict.fromkeys(("copyto", "put", "place", "putmask", "fill_diagonal", "put_along_axis", "random.shuffle")),
+    "nan_to_num": ("copy", False),
+    **dict.fromkeys(
+        ("median", "percentile", "quantile", "nanmedian", "nanpercentile", "nanquantile"), ("overwrite_input", True)
+    ),
+}
+
+
+def _log_overwritten(primitive: Primitive, args: tuple, kwargs: dict) -> None:
+    """Put on the tape what a function is about to overwrite in a plain array."""
+    from minpy.runtime import stores
+
+    condition = _OVERWRITES[primitive.name]
+    if condition is not None:
+        signature = primitive.signature()
+        try:
+            given = signature.bind(*args, **kwargs).arguments if signature is not None else kwargs
+        except TypeError:
+            return  # NumPy says what is wrong
+        if bool(given.get(condition[0], not condition[1])) is not condition[1]:
+            return
+    if not args:
+        args, _ = _leading(primitive, kwargs)
+    if args:
+        stores.log(args[0])
+
+
 class _NotRun:
     pass
 
@@ -145,7 +176,8 @@ def refusal(policy: Any, device: Any, primitive: Primitive, args: tuple, kwargs:
     else:
         reason = device.unsupported(primitive, args, kwargs)
     if reason is not None:
-        policy.unsupported(primitive, reason)
+        if not reason.startswith("MP103"):  # a number or an empty array is no work that any device could do
+            policy.unsupported(primitive, reason)
         return reason
     return policy.refuse(primitive, args, kwargs)
 
@@ -373,6 +405,10 @@ def _into(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
             raise TraceError(
                 f"{primitive.name} with several out= arrays cannot be differentiated, at {Line()}. Assign the results instead"
             )
+        if current_tape() is not None:
+            from minpy.runtime import stores
+
+            stores.exposed(out)
         primitive.function(*host(args), **{**host(kwargs), "out": _host_out(out)})
         _wrote(out)
         return out
@@ -560,6 +596,9 @@ def ufunc(uf: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
 
 
 def _plain_at(uf: np.ufunc, inputs: tuple) -> Any:
+    from minpy.runtime import stores
+
+    stores.log(inputs[0])
     uf.at(*host(inputs))
     return None
 

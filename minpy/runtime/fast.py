@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime import entry
+from minpy.runtime import entry, record
 from minpy.runtime.primitives.table import Primitive
 from minpy.runtime.record import Record, current_tape
 from minpy.runtime.storage import Storage
 
 _NOTHING: dict[str, Any] = {}
+_DIFFERENTIABLE = frozenset("efdgFDG")
 # Operands that NumPy takes as they are, and that hold no Array.
 PLAIN = frozenset((np.ndarray, float, int, np.float64, np.float32, complex))
 
@@ -93,9 +94,12 @@ def _traced(tape: Any, primitive: Primitive, args: tuple, value: Any) -> Any:
         value = np.asarray(value)
         storage = Storage(value)
         result = Array(value, storage, True)
-    if value.dtype.kind in "fc":
+    if value.dtype.char in _DIFFERENTIABLE:
         storage.tape = tape
-        tape.push(Record(primitive, args, _NOTHING, result, sys._getframe(2)))
+        frame = sys._getframe(2)
+        if frame.f_globals is not record.program:
+            frame = record.user_frame(frame)
+        tape.push(Record(primitive, args, _NOTHING, result, frame.f_code, frame.f_lasti))
     return result
 
 

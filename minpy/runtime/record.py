@@ -44,17 +44,17 @@ def innermost(arrays: list) -> Tape | None:
 
 
 # The globals of the program's frame that was seen last: one comparison is what a line costs as a rule.
-_seen: Any = None
+program: Any = None
 
 
-def _user_frame(frame: Any) -> Any:
+def user_frame(frame: Any) -> Any:
     """The nearest frame, from `frame` outwards, that is neither MinPy's nor NumPy's."""
-    global _seen
+    global program
     while (frame.f_globals.get("__name__") or "").partition(".")[0] in ("minpy", "numpy"):
         if frame.f_back is None:
             return frame
         frame = frame.f_back
-    _seen = frame.f_globals
+    program = frame.f_globals
     return frame
 
 
@@ -64,7 +64,7 @@ class Line:
     __slots__ = ("code", "instruction")
 
     def __init__(self, frame: Any = None) -> None:
-        frame = _user_frame(frame or sys._getframe(1))
+        frame = user_frame(frame or sys._getframe(1))
         self.code, self.instruction = frame.f_code, frame.f_lasti
 
     def __str__(self) -> str:
@@ -81,13 +81,14 @@ class Record:
 
     __slots__ = ("args", "code", "instruction", "kwargs", "primitive", "result")
 
-    def __init__(self, primitive: Any, args: tuple, kwargs: dict, result: Any, frame: Any = None) -> None:
+    def __init__(
+        self, primitive: Any, args: tuple, kwargs: dict, result: Any, code: Any = None, instruction: int = 0
+    ) -> None:
         self.primitive, self.args, self.kwargs, self.result = primitive, args, kwargs, result
-        if frame is None:
-            frame = sys._getframe(1)
-        if frame.f_globals is not _seen:
-            frame = _user_frame(frame)
-        self.code, self.instruction = frame.f_code, frame.f_lasti
+        if code is None:
+            frame = user_frame(sys._getframe(1))
+            code, instruction = frame.f_code, frame.f_lasti
+        self.code, self.instruction = code, instruction
 
     @property
     def line(self) -> Line:
@@ -115,7 +116,7 @@ class Write:
 
     def __init__(self, target: Any, index: Any, value: Any, old: Any) -> None:
         self.target, self.index, self.value, self.old = target, index, value, old
-        frame = _user_frame(sys._getframe(1))
+        frame = user_frame(sys._getframe(1))
         self.code, self.instruction = frame.f_code, frame.f_lasti
 
     @property

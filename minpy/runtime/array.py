@@ -183,7 +183,7 @@ class Array:
         return self._number(complex)
 
     def __int__(self) -> int:
-        return self._number(int)
+        return int(self._plain())  # piecewise constant: nothing is lost
 
     def __index__(self) -> int:
         return operator.index(self._plain())

@@ -1,9 +1,12 @@
 """The one object through which rewritten code reaches the runtime.
 
-Rewritten code says ``__minpy__.np.exp(x)``. While the runtime is idle, ``np`` *is* the numpy module, ``op`` is the
-standard module ``operator`` and ``type`` is the built-in: a routed call costs one attribute look-up, monkey-patches of
-numpy are honoured, and tracebacks hold no frame of ours. While anything is active (a tape, a device, a policy that may
-choose a device, a profile, a forced precision) the three are namespaces that dispatch.
+Rewritten code says ``__minpy__.np.exp(x)``. While the runtime is idle, ``np`` *is* the numpy module, ``op`` and ``math``
+are the standard modules ``operator`` and ``math``, ``type`` and ``float`` are the built-ins: a routed call costs one
+attribute look-up, monkey-patches of numpy are honoured, and tracebacks hold no frame of ours. While anything is active
+(a tape, a device, a policy that may choose a device, a profile, a forced precision) they are namespaces that dispatch.
+
+Stores ask ``__minpy__.taping`` first, ``(__minpy__.at(a) if __minpy__.taping else a)[i] = v``, and pass ``at``, ``within``,
+``held``, ``before`` or ``exposed`` (see `minpy.runtime.stores`) only while a tape is open in some thread.
 
 Importing this module imports neither numpy nor the rest of the runtime.
 """
@@ -21,18 +24,19 @@ others = 0
 
 
 class Routed:
-    """The attributes ``np``, ``op`` and ``type`` that rewritten code goes through.
+    """The attributes that rewritten code goes through.
 
     Pickles by reference, so that a function that refers to it travels to other processes.
     """
 
-    __slots__ = ("np", "op", "type")
+    __slots__ = ("at", "before", "exposed", "float", "held", "math", "np", "op", "taping", "type", "within")
 
     def __getattr__(self, name: str) -> Any:
         # Reached only while a slot is empty: the first use in this process.
         if name not in self.__slots__:
-            raise AttributeError(f"the routed namespace has np, op and type, but no {name!r}")
+            raise AttributeError(f"the routed namespace has {', '.join(self.__slots__)}, but no {name!r}")
         _idle()
+        _untaped()
         return getattr(self, name)
 
     def __reduce__(self) -> str:
@@ -46,11 +50,29 @@ routed = Routed()
 
 
 def _idle() -> None:
+    import math
     import operator
 
     import numpy
 
-    routed.np, routed.op, routed.type = numpy, operator, builtins.type
+    routed.np, routed.op, routed.math = numpy, operator, math
+    routed.type, routed.float = builtins.type, builtins.float
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _nothing_before(target: Any, *value: Any) -> Any:
+    return value[0] if value else False
+
+
+def _untaped() -> None:
+    # Also reached through these while idle: a base that cannot be written twice, or a tape of another thread that was
+    # closed after `taping` was asked.
+    routed.taping = False
+    routed.at = routed.within = routed.held = routed.exposed = _itself
+    routed.before = _nothing_before
 
 
 def activate(tape: bool = False) -> None:
@@ -59,15 +81,21 @@ def activate(tape: bool = False) -> None:
     While nothing but tapes is active, all work is on the host and dispatch takes short cuts.
     """
     global holders, others
-    from minpy.runtime import namespace
+    from minpy.runtime import namespace, scalars, stores
 
     # Made first: if that fails, nothing has changed.
-    doors = namespace.numpy_door(), namespace.operator_door(), namespace.type_of
+    modules = namespace.numpy_door(), namespace.operator_door(), scalars.math_door()
     with _lock:
         holders += 1
         others += not tape
         if holders == 1:
-            routed.np, routed.op, routed.type = doors
+            routed.np, routed.op, routed.math = modules
+            routed.type, routed.float = namespace.type_of, scalars.float_of
+            _untaped()
+        if tape and holders - others == 1:
+            routed.at, routed.within, routed.held = stores.at, stores.within, stores.held
+            routed.before, routed.exposed = stores.before, stores.exposed
+            routed.taping = True
 
 
 def deactivate(tape: bool = False) -> None:
@@ -76,6 +104,8 @@ def deactivate(tape: bool = False) -> None:
     with _lock:
         holders -= 1
         others -= not tape
+        if holders == others:
+            _untaped()
         if holders == 0:
             _idle()
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime import dispatch, entry
+from minpy.runtime import dispatch, entry, stores
 from minpy.runtime.array import Array, use_short_cuts
 from minpy.runtime.primitives import table
+from minpy.runtime.record import current_tape
 
 _door: types.ModuleType | None = None
 _operators: types.ModuleType | None = None
@@ -65,10 +66,17 @@ def _ufunc_method(function: np.ufunc, method: str) -> Any:
     def routed(*args: Any, **kwargs: Any) -> Any:
         if any(type(a) is Array for a in args) or any(type(v) is Array for v in kwargs.values()):
             return dispatch.ufunc(function, method, args, kwargs)
+        if current_tape() is not None:
+            stores.exposed(kwargs.get("out"))
+            stores.exposed(args[:1] if method == "at" else args[_OUTPUT.get(method, len(args)) :])
         return plain(*args, **kwargs)
 
     routed.__name__, routed.__doc__ = method, plain.__doc__
     return routed
+
+
+# Where the methods of ufuncs take an output by position.
+_OUTPUT = {"reduce": 3, "accumulate": 3, "reduceat": 4}
 
 
 def _open(doors: dict[str, _Door], name: str) -> _Door:
@@ -123,7 +131,8 @@ _NUMBERS = (int, float, complex, bool, np.generic)
 
 
 def _binary(plain: Any, primitive: table.Primitive) -> Any:
-    # Only plain arrays with arrays or numbers are ours; an Array, a subclass, a list or a class with operators of its own decides itself.
+    # Only plain arrays with arrays or numbers are ours; an Array, a subclass, a list or a class with
+    # operators of its own decides itself.
     def routed(left: Any, right: Any) -> Any:
         a, b = builtins.type(left), builtins.type(right)
         if (a is np.ndarray and (b is np.ndarray or isinstance(right, _NUMBERS)) and b is not Array) or (

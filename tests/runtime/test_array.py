@@ -473,7 +473,6 @@ ERRORS = {
     "bool": "bool(x)",
     "if": "if x > 1: pass",
     "float": "float(x)",
-    "int": "int(x)",
     "index of a float": "[1, 2, 3][x[0, 0]]",
     "hash": "hash(x)",
     "len of a scalar": "len(x[0, 0])",

@@ -220,7 +220,28 @@ def _source(function: FunctionType) -> bytes | str | None:
         except OSError:
             return None
     linecache.checkcache(filename)
-    return "".join(linecache.getlines(filename, function.__globals__)) or None
+    source = "".join(linecache.getlines(filename, function.__globals__))
+    if not source or (filename == "<string>" and not _may_hold(source, function.__code__)):
+        return None
+    return source
+
+
+def _may_hold(source: str, code: CodeType) -> bool:
+    """Whether `source` has a function of this name in this line.
+
+    From Python 3.13 on ``<string>`` is the text of ``python -c``; what was made by ``exec`` has that name too.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            module = compile(source, "<string>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        except (SyntaxError, ValueError):
+            return False
+
+    def place(code: CodeType) -> tuple[str, int]:
+        return getattr(code, "co_qualname", code.co_name), code.co_firstlineno
+
+    return place(code) in map(place, _codes(module))
 
 
 def _counterpart(function: FunctionType, source: bytes | str, options: Options) -> CodeType:

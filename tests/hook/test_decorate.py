@@ -429,6 +429,38 @@ def test_a_function_without_source_is_refused() -> None:
     assert "source cannot be found (<string>)" in refusal(names["f"])
 
 
+@pytest.mark.parametrize(
+    "text", ["import sys\nprint(sys.argv)\n", "not Python\n", "def f(x):\n    return 2 * x\n"]
+)
+def test_the_text_of_a_command_is_not_taken_for_that_of_generated_code(monkeypatch, load, text: str) -> None:
+    """Newer Pythons keep the text of ``python -c`` under the name that code made by ``exec`` has as well."""
+    entry = (len(text), None, text.splitlines(True), "<string>")
+    monkeypatch.setitem(linecache.cache, "<string>", entry)
+    names: dict[str, types.FunctionType] = {}
+    exec("import numpy as np\n\ndef f(x): return np.exp(x)", names)
+    assert "source cannot be found (<string>)" in refusal(names["f"])
+    module = load(
+        "@minpy.accelerate\n@dataclass\nclass Point:\n    x: float\n    def f(self): return np.exp(self.x)"
+    )
+    assert module.Point(0.0).f() == 1.0 and is_rewritten(module.Point.f)
+
+
+def test_a_function_of_a_command_is_accelerated() -> None:
+    """Where its text can be had: else the reason says so."""
+    command = (
+        "import dataclasses, minpy, numpy as np\n@minpy.accelerate\n@dataclasses.dataclass\nclass A:\n    x: float\n"
+        "    def f(self): return np.exp(self.x)\nprint(A(0.0).f(), A.f.__code__.co_names[0])"
+    )
+    root = str(Path(minpy.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", command], capture_output=True, text=True, cwd=root
+    )
+    assert (done.stdout, done.stderr) == (
+        "1.0 __minpy__\n" if sys.version_info >= (3, 13) else "1.0 np\n",
+        "",
+    )
+
+
 def test_a_file_that_changed_since_is_not_trusted(load) -> None:
     for change in (
         "\n\ndef f(x): return np.exp(x)\n",

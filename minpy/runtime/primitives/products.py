@@ -8,6 +8,7 @@ import numpy as np
 
 from minpy.runtime.primitives.matrices import transposed
 from minpy.runtime.primitives.moves import apply, cases, rows
+from minpy.runtime.primitives.rules import as_array
 from minpy.runtime.primitives.table import Kernel, Scalar, row
 
 _REAL = frozenset(("float32", "float64"))
@@ -18,6 +19,7 @@ _SHAPES = "NumPy refuses these shapes"
 
 
 def _dot_left(g: Any, ans: Any, x: Any, y: Any, *a: Any, **k: Any) -> Any:
+    y = as_array(y)
     nx, ny = np.ndim(x), np.ndim(y)
     if not nx or not ny or nx == ny == 1:
         return np.sum(g * y) if not nx else g * y
@@ -32,6 +34,7 @@ def _dot_left(g: Any, ans: Any, x: Any, y: Any, *a: Any, **k: Any) -> Any:
 
 
 def _dot_right(g: Any, ans: Any, x: Any, y: Any, *a: Any, **k: Any) -> Any:
+    x = as_array(x)
     nx, ny = np.ndim(x), np.ndim(y)
     if not nx or not ny or nx == ny == 1:
         return np.sum(g * x) if not ny else g * x

@@ -15,7 +15,7 @@ help:
 	@echo "make test     the test suite"
 	@echo "make lint     ruff: rules and layout"
 	@echo "make bench    what MinPy costs and gains, as ratios to plain NumPy"
-	@echo "make corpus   pass the standard library's tests and installed packages through the rewriter"
+	@echo "make corpus   pass all the standard library's tests and a dozen installed packages through the rewriter"
 	@echo "make clean    remove the environment and everything that was built"
 
 demo: $(VENV)/.has-demo
@@ -34,7 +34,9 @@ lint: $(VENV)/.has-dev
 bench: $(VENV)/.has-bench
 	$(PY) -m benchmarks
 
+# The test-suite takes a sample of the same files.
 corpus: $(VENV)/.has-test
+	@echo "== the full corpus, about five minutes: every file of the standard library's tests and of a dozen packages"
 	MINPY_CORPUS=full $(PY) -m pytest -n $(JOBS) tests/transform/test_corpus.py
 
 clean:

@@ -24,22 +24,34 @@ def measure(name: str, fast: bool) -> list[dict]:
     """Run one set in pyperf's worker processes and compare its pairs."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "values.json"
-        command = [sys.executable, "-m", f"benchmarks.{name}", "-o", str(path), "--quiet", *(["--fast"] if fast else [])]
-        subprocess.run(command, check=True, env={**os.environ, "MINPY_BENCH_RUN": str(os.getpid())}, stdout=sys.stderr)
+        command = [
+            sys.executable,
+            "-m",
+            f"benchmarks.{name}",
+            "-o",
+            str(path),
+            "--quiet",
+            *(["--fast"] if fast else []),
+        ]
+        subprocess.run(
+            command, check=True, env={**os.environ, "MINPY_BENCH_RUN": str(os.getpid())}, stdout=sys.stderr
+        )
         found = {bench.get_name(): bench for bench in pyperf.BenchmarkSuite.load(str(path)).get_benchmarks()}
     rows = []
     for ours, peer in importlib.import_module(f"benchmarks.{name}").PAIRS:
         a, b = found[ours], found[peer]
-        rows.append({
-            "measured": ours,
-            "peer": peer,
-            "seconds": a.median(),
-            "seconds_spread": a.median_abs_dev(),
-            "peer_seconds": b.median(),
-            "peer_spread": b.median_abs_dev(),
-            "ratio": a.median() / b.median(),
-            "difference": a.median() - b.median(),
-        })
+        rows.append(
+            {
+                "measured": ours,
+                "peer": peer,
+                "seconds": a.median(),
+                "seconds_spread": a.median_abs_dev(),
+                "peer_seconds": b.median(),
+                "peer_spread": b.median_abs_dev(),
+                "ratio": a.median() / b.median(),
+                "difference": a.median() - b.median(),
+            }
+        )
     return rows
 
 
@@ -69,7 +81,11 @@ def main() -> None:
                 f"  ratio {row['ratio']:.3f}  difference {duration(row['difference'])}"
             )
     if options.output:
-        machine = {"python": platform.python_version(), "cores": os.cpu_count(), "machine": platform.machine()}
+        machine = {
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+            "machine": platform.machine(),
+        }
         Path(options.output).write_text(json.dumps({"machine": machine, "results": results}, indent=1))
 
 

@@ -47,4 +47,6 @@ if __name__ == "__main__":
         script = str(place / f"{name}.py")
         runner.bench_command(f"python {name}.py", [sys.executable, script])
         runner.bench_command(f"minpy run {name}.py (warm)", [sys.executable, "-m", "minpy", "run", script])
-    runner.bench_command("minpy run long.py (cold)", [sys.executable, "-m", "minpy", "run", "--no-cache", script])
+    runner.bench_command(
+        "minpy run long.py (cold)", [sys.executable, "-m", "minpy", "run", "--no-cache", script]
+    )

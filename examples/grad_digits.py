@@ -1,6 +1,6 @@
 """The same digits without backpropagation by hand: plain NumPy, and `grad`.
 
-python examples/grad_digits.py
+`python examples/grad_digits.py` and `minpy run examples/grad_digits.py` print the same.
 """
 
 import numpy as np

@@ -1,7 +1,6 @@
 """A two-layer network that reads handwritten digits: plain NumPy, backpropagation by hand, updates in place.
 
-    python examples/train_digits.py
-    minpy run examples/train_digits.py          (prints the same, byte for byte)
+`python examples/train_digits.py` and `minpy run examples/train_digits.py` print the same, byte for byte.
 """
 
 import numpy as np
@@ -48,7 +47,12 @@ class Network:
         d_scores = (probabilities - targets) / len(x)
         d_hidden = np.dot(d_scores, self.w2.T)
         d_hidden[hidden <= 0.0] = 0.0
-        return loss, [np.dot(x.T, d_hidden), np.sum(d_hidden, axis=0), np.dot(hidden.T, d_scores), np.sum(d_scores, axis=0)]
+        return loss, [
+            np.dot(x.T, d_hidden),
+            np.sum(d_hidden, axis=0),
+            np.dot(hidden.T, d_scores),
+            np.sum(d_scores, axis=0),
+        ]
 
     def update(self, gradients, rate, momentum=0.9):
         for parameter, velocity, gradient in zip(self.parameters(), self.velocity, gradients):
@@ -65,7 +69,8 @@ def train(epochs=20, batch=32, rate=0.05, hidden=64):
     targets = one_hot(labels)
     network = Network(x.shape[1], hidden, 10)
     rng = np.random.default_rng(2)
-    print(f"{len(x)} training images, {len(x_test)} test images, {sum(p.size for p in network.parameters())} parameters")
+    size = sum(parameter.size for parameter in network.parameters())
+    print(f"{len(x)} training images, {len(x_test)} test images, {size} parameters")
     for epoch in range(1, epochs + 1):
         order = rng.permutation(len(x))
         total, steps = 0.0, 0
@@ -75,7 +80,8 @@ def train(epochs=20, batch=32, rate=0.05, hidden=64):
             network.update(gradients, rate)
             total, steps = total + loss, steps + 1
         if epoch % 4 == 0 or epoch == 1:
-            print(f"epoch {epoch:2d}  loss {total / steps:.6f}  test accuracy {network.accuracy(x_test, labels_test):.4f}")
+            accuracy = network.accuracy(x_test, labels_test)
+            print(f"epoch {epoch:2d}  loss {total / steps:.6f}  test accuracy {accuracy:.4f}")
     return network.accuracy(x_test, labels_test)
 
 

@@ -50,12 +50,22 @@ class Options:
     @property
     def operators(self) -> bool:
         """Whether operators on plain arrays are routed too: only where something looks at them."""
-        return self.profile or self.policy not in ("auto", "only_numpy") or self.context != "cpu" or self.precision != "program"
+        return (
+            self.profile
+            or self.policy not in ("auto", "only_numpy")
+            or self.context != "cpu"
+            or self.precision != "program"
+        )
 
     @property
     def plain(self) -> bool:
         """Whether the runtime has nothing to set up: the default policy, context and precision, no profile."""
-        return self.policy == "auto" and self.context == "cpu" and self.precision == "program" and not self.profile
+        return (
+            self.policy == "auto"
+            and self.context == "cpu"
+            and self.precision == "program"
+            and not self.profile
+        )
 
 
 def parse_context(text: str) -> tuple[str, int]:

@@ -17,7 +17,9 @@ EXAMPLES = ROOT / "examples"
 
 def run(*command: str, cwd: Path = ROOT, **environ: str) -> subprocess.CompletedProcess:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MINPY_")} | environ
-    done = subprocess.run([sys.executable, *map(str, command)], cwd=cwd, env=environment, capture_output=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, *map(str, command)], cwd=cwd, env=environment, capture_output=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr.decode()
     return done
 
@@ -41,7 +43,9 @@ def test_train_digits_reads_95_percent(plain):
 def test_minpy_run_prints_the_same_bytes(plain, options, tmp_path):
     """Under `minpy run`, cold and warm, the output is the plain program's byte for byte."""
     for _ in range(2):
-        done = run("-m", "minpy", "run", *options, EXAMPLES / "train_digits.py", MINPY_CACHE_DIR=str(tmp_path))
+        done = run(
+            "-m", "minpy", "run", *options, EXAMPLES / "train_digits.py", MINPY_CACHE_DIR=str(tmp_path)
+        )
         assert (done.stdout, done.stderr) == (plain, b"")
 
 
@@ -57,10 +61,14 @@ def test_rewritten_file_prints_the_same_bytes(plain, tmp_path):
 
 @pytest.mark.mxnet
 def test_prefer_mxnet_learns_as_well_and_says_what_ran_where(plain, tmp_path):
-    """On MXNet's kernels the network is as good within a point; the profile shows MXNet calls, bytes copied and a reason for each fallback."""
+    """On MXNet's kernels the network is as good within a point.
+
+    The profile shows MXNet calls, bytes copied and a reason for each fallback.
+    """
     if importlib.util.find_spec("mxnet") is None:
         pytest.skip("MXNet is not installed: the extra cpu, on Python 3.10 to 3.12")
-    done = run("-m", "minpy", "run", "--policy", "prefer_mxnet", "--profile", EXAMPLES / "train_digits.py", MINPY_CACHE_DIR=str(tmp_path))
+    options = ("--policy", "prefer_mxnet", "--profile")
+    done = run("-m", "minpy", "run", *options, EXAMPLES / "train_digits.py", MINPY_CACHE_DIR=str(tmp_path))
     assert abs(accuracy(done.stdout) - accuracy(plain)) <= 1.0
     report = done.stderr.decode()
     # The last two columns are MXNet's; a row without them ends in blanks.
@@ -75,7 +83,9 @@ def test_grad_digits_learns_without_backpropagation_by_hand(tmp_path):
     """`grad` of the plain loss trains the network, with and without the hook, to the same last digit."""
     plain = run(EXAMPLES / "grad_digits.py").stdout
     assert accuracy(plain) >= 95.0
-    assert run("-m", "minpy", "run", EXAMPLES / "grad_digits.py", MINPY_CACHE_DIR=str(tmp_path)).stdout == plain
+    assert (
+        run("-m", "minpy", "run", EXAMPLES / "grad_digits.py", MINPY_CACHE_DIR=str(tmp_path)).stdout == plain
+    )
 
 
 def test_readme_tour(tmp_path):
@@ -87,7 +97,12 @@ def test_readme_tour(tmp_path):
         if name:
             (tmp_path / name[1]).write_text(block)
     printed = re.search(r"    \$ minpy run fit\.py\n    (.*)\n", readme)[1]
-    assert run("-m", "minpy", "run", "fit.py", cwd=tmp_path, MINPY_CACHE_DIR=str(tmp_path / "cache")).stdout.decode().strip() == printed
+    assert (
+        run("-m", "minpy", "run", "fit.py", cwd=tmp_path, MINPY_CACHE_DIR=str(tmp_path / "cache"))
+        .stdout.decode()
+        .strip()
+        == printed
+    )
     foo = next(block for block in blocks if "def foo" in block)
     foo = re.sub(r"^(grad.*?)\s+#.*$", r"print(\1)", foo, flags=re.MULTILINE)
     (tmp_path / "foo.py").write_text(foo)

@@ -1,7 +1,8 @@
 """The explicit namespace: ``import minpy.numpy as np``.
 
-Every function is the dispatcher that rewritten code calls while the runtime is active, so a program that imports it needs no rewriting.
-Names that are no array functions (``pi``, ``float32``, ``newaxis`` …) are NumPy's own.
+Every function is the dispatcher that rewritten code calls while the runtime is active, so a program that
+imports it needs no rewriting. Names that are no array functions (``pi``, ``float32``, ``newaxis`` …) are
+NumPy's own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Any as _Any
 
 from minpy.runtime import namespace as _namespace
 from minpy.runtime.policy import current_policy as _current_policy
-from minpy.runtime.profile import record_op_stat, show_op_stat
+from minpy.runtime.profile import record_op_stat as record_op_stat
+from minpy.runtime.profile import show_op_stat
 
 _door = _namespace.numpy_door()
 # Bound here, not looked up by `__getattr__` below: that would cost more than the call itself.

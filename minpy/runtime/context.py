@@ -1,7 +1,8 @@
 """Contexts: the device that array work may be placed on.
 
-The names and the behaviour of the original: ``cpu()``, ``gpu(i)``, ``set_context``, ``with gpu(0):``, ``current_context()``. The
-``with`` form is local to the thread or task; `set_context` is for the whole process.
+The names and the behaviour of the original: ``cpu()``, ``gpu(i)``, ``set_context``, ``with gpu(0):``,
+``current_context()``. The ``with`` form is local to the thread or task; `set_context` is for the whole
+process.
 """
 
 from __future__ import annotations

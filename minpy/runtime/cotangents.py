@@ -1,7 +1,7 @@
-"""Cotangent buffers: one per storage, laid out byte for byte as the storage, so that a view's cotangent is the same view of it.
+"""Cotangent buffers: one per storage, laid out as it byte for byte: a view's cotangent is the same view of it.
 
-While an outer tape is open, or on a device, cotangents are `Array` objects and every step goes through the primitives (and is recorded); otherwise they are plain
-``numpy.ndarray`` and nothing is dispatched.
+While an outer tape is open, or on a device, cotangents are `Array` objects and every step goes through the
+primitives (and is recorded); otherwise they are plain ``numpy.ndarray`` and nothing is dispatched.
 """
 
 from __future__ import annotations
@@ -156,8 +156,11 @@ def _last_writers(shape: tuple[int, ...], index: Any) -> np.ndarray | None:
 
 
 def _imaginary(storage: Storage, view: np.ndarray) -> bool:
-    """Whether `view` is of the imaginary parts of a complex buffer: their cotangents carry the opposite sign in the buffer,
-    because the cotangent of ``z = a + ib`` is ``dL/da - i dL/db`` (no conjugation in the rules)."""
+    """Whether `view` is of the imaginary parts of a complex buffer.
+
+    Their cotangents carry the opposite sign in the buffer, because the cotangent of ``z = a + ib`` is
+    ``dL/da - i dL/db`` (no conjugation in the rules).
+    """
     host = storage.host
     if host.dtype.kind != "c" or view.dtype.kind == "c":
         return False

@@ -1,4 +1,4 @@
-"""What ``__minpy__.np``, ``__minpy__.op`` and ``__minpy__.type`` are while the runtime is active; also what ``minpy.numpy`` is made of."""
+"""What ``__minpy__.np``, ``.op`` and ``.type`` are while the runtime is active, and what ``minpy.numpy`` is made of."""
 
 from __future__ import annotations
 
@@ -121,8 +121,9 @@ def operator_door() -> types.ModuleType:
 
 
 _BINARY = {
-    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide", "mod": "remainder", "pow": "power",
-    "matmul": "matmul", "and_": "bitwise_and", "or_": "bitwise_or", "xor": "bitwise_xor", "lshift": "left_shift", "rshift": "right_shift",
+    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide",
+    "mod": "remainder", "pow": "power", "matmul": "matmul", "and_": "bitwise_and", "or_": "bitwise_or",
+    "xor": "bitwise_xor", "lshift": "left_shift", "rshift": "right_shift",
     "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
 }  # fmt: skip
 _UNARY = {"neg": "negative", "pos": "positive", "invert": "invert"}

@@ -1,7 +1,7 @@
 """Policies: which back end a piece of array work goes to.
 
-A policy is a context manager (local to the thread or task, restored on exceptions), a global default (`set_global_policy`), or wrapped
-around a function (`wrap_policy`).
+A policy is a context manager (local to the thread or task, restored on exceptions), a global default
+(`set_global_policy`), or wrapped around a function (`wrap_policy`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Policy:
         """Called when the device cannot run a call: return to let NumPy run it, or raise `PolicyError`."""
 
     def failed(self, primitive: Any, args: tuple, kwargs: dict, error: Exception) -> str | None:
-        """Called when the device raised: the reason under which NumPy runs the call, or None to let the error through."""
+        """The device raised: the reason under which NumPy runs the call, or None to let the error through."""
         return f"MP107 the device raised {type(error).__name__}: {str(error).strip().splitlines()[-1][:120]}"
 
     def __enter__(self) -> Policy:
@@ -114,7 +114,8 @@ class OnlyMXNetPolicy(Policy):
 
     def unsupported(self, primitive: Any, reason: str) -> None:
         raise PolicyError(
-            f"{primitive.name} cannot run under the policy {self.name}: {reason}. Choose prefer_mxnet to let NumPy run it"
+            f"{primitive.name} cannot run under the policy {self.name}: {reason}. "
+            "Choose prefer_mxnet to let NumPy run it"
         )
 
     def failed(self, primitive: Any, args: tuple, kwargs: dict, error: Exception) -> str | None:
@@ -272,7 +273,7 @@ def set_global_policy(policy: str | Policy) -> None:
 
 
 def wrap_policy(policy: str | Policy) -> Callable[[F], F]:
-    """Decorate a function to run under `policy`; what was in force before comes back when it ends, also by an exception."""
+    """Decorate a function to run under `policy`; what was in force comes back however it ends."""
     chosen = create(policy)
 
     def decorate(function: F) -> F:

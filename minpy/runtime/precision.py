@@ -1,6 +1,7 @@
 """``--precision``: run a program in another width of floating point than it was written in.
 
-Arrays are converted where they are created and where they enter a routed call, so work between is done in the forced width.
+Arrays are converted where they are created and where they enter a routed call, so work between is done in the
+forced width.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ forced: dict[np.dtype, np.dtype] | None = None
 
 _WIDTHS = {
     "float32": {np.dtype("f8"): np.dtype("f4"), np.dtype("c16"): np.dtype("c8")},
-    "float64": {np.dtype("f2"): np.dtype("f8"), np.dtype("f4"): np.dtype("f8"), np.dtype("c8"): np.dtype("c16")},
+    "float64": {
+        np.dtype("f2"): np.dtype("f8"),
+        np.dtype("f4"): np.dtype("f8"),
+        np.dtype("c8"): np.dtype("c16"),
+    },
 }
 
 

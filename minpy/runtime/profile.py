@@ -1,6 +1,7 @@
 """What ran where: operation statistics, timings, bytes copied, and the reason of every fallback.
 
-Collected at dispatch, where every call passes with its operands at hand; nothing here costs anything until a recorder is set.
+Collected at dispatch, where every call passes with its operands at hand; nothing here costs anything until a
+recorder is set.
 """
 
 from __future__ import annotations

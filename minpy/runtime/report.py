@@ -35,13 +35,21 @@ def _three(x: float) -> str:
 def print_profile(recorder: Recorder, stream: TextIO) -> None:
     """Print one table of operations, most time first, then the copies and the fallbacks."""
     terminal = stream.isatty()
-    console = Console(file=stream, width=None if terminal else 110, highlight=False, no_color=not terminal, legacy_windows=False)
+    console = Console(
+        file=stream,
+        width=None if terminal else 110,
+        highlight=False,
+        no_color=not terminal,
+        legacy_windows=False,
+    )
     if not recorder.calls:
         console.print("MinPy profile: no array operation was routed.")
         return
     console.print(_operations(recorder))
     for direction, (count, nbytes, seconds) in recorder.copies.items():
-        console.print(f"Copied {direction}: {size(nbytes)} in {count} transfer{'s' * (count != 1)}, {duration(seconds)}")
+        console.print(
+            f"Copied {direction}: {size(nbytes)} in {count} transfer{'s' * (count != 1)}, {duration(seconds)}"
+        )
     if not recorder.copies:
         console.print("Copied nothing between memories.")
     if recorder.reasons:
@@ -53,7 +61,14 @@ def print_profile(recorder: Recorder, stream: TextIO) -> None:
 
 
 def _operations(recorder: Recorder) -> Table:
-    table = Table(title="MinPy profile", title_justify="left", show_footer=True, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(
+        title="MinPy profile",
+        title_justify="left",
+        show_footer=True,
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
     total = {backend: [0, 0.0] for backend in (NUMPY, MXNET)}
     rows: dict[str, dict[str, tuple[int, float]]] = {}
     for (name, backend), calls in recorder.calls.items():

@@ -1,7 +1,8 @@
 """Storages: buffers with a host copy and perhaps a device copy, of which at least one is valid.
 
-The host copy is always *allocated*, so that NumPy itself computes shapes, strides, aliasing and index errors of every view; while the
-device holds the only valid contents its pages are never touched, and untouched pages cost address space only.
+The host copy is always *allocated*, so that NumPy itself computes shapes, strides, aliasing and index errors
+of every view; while the device holds the only valid contents its pages are never touched, and untouched pages
+cost address space only.
 """
 
 from __future__ import annotations

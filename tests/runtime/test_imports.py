@@ -24,17 +24,22 @@ print(failed)
 
 def modules() -> list[str]:
     names = (path.relative_to(PACKAGE.parent).with_suffix("") for path in sorted(PACKAGE.rglob("*.py")))
-    return [".".join(n.parts).removesuffix(".__init__") for n in names if n.name not in ("__main__", "startup")]
+    return [
+        ".".join(n.parts).removesuffix(".__init__") for n in names if n.name not in ("__main__", "startup")
+    ]
 
 
 def test_every_module_can_be_imported_first():
     """No module depends on another having been imported before it."""
-    done = subprocess.run([sys.executable, "-c", SCRIPT, *modules()], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *modules()], capture_output=True, text=True, timeout=120
+    )
     assert (done.stdout.strip(), done.stderr) == ("{}", "")
 
 
 def test_importing_minpy_imports_nothing_heavy():
     """`import minpy` and the door cost neither numpy nor libcst nor mxnet."""
-    program = "import sys, minpy; minpy.routed; print([m for m in ('numpy', 'libcst', 'mxnet', 'rich') if m in sys.modules])"
+    heavy = ("numpy", "libcst", "mxnet", "rich")
+    program = f"import sys, minpy; minpy.routed; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")

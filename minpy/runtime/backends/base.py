@@ -32,7 +32,7 @@ class Device(Protocol):
         """The handle's dtype, as NumPy's."""
 
     def read(self, handle: Any, view: np.ndarray, base: np.ndarray) -> Any | None:
-        """The part of `handle` that `view` covers of `base` (same geometry as the handle), or None if it has no kernel for that."""
+        """The part of `handle` that `view` covers of `base` (same geometry as the handle); None: no kernel for it."""
 
     def write(self, handle: Any, view: np.ndarray, base: np.ndarray, value: Any) -> bool:
         """Write the handle or scalar `value` into that part, in place; False if it has no kernel for that."""
@@ -41,7 +41,7 @@ class Device(Protocol):
         """Why this device cannot run the primitive on these operands; None if it can."""
 
     def run(self, primitive: Any, args: tuple, kwargs: dict, handle_of: Any) -> Any:
-        """Run the primitive's kernel; ``handle_of(array)`` gives the handle of an `Array` or `numpy.ndarray` operand."""
+        """Run the primitive's kernel; ``handle_of(array)`` gives the handle of an array operand of either kind."""
 
     def synchronize(self) -> None:
         """Wait for all pending work (before a clock is read)."""

@@ -1,7 +1,8 @@
 """MXNet 1.9.1 as a device: loaded when a device operation is first chosen, used forward only.
 
-MXNet has no strides, no 0-d arrays and no promotion; what it lacks is refused here with a reason, and NumPy runs it. Its kernels run
-asynchronously: an error inside one would surface at a later copy, so conditions are checked before a kernel is started.
+MXNet has no strides, no 0-d arrays and no promotion; what it lacks is refused here with a reason, and NumPy
+runs it. Its kernels run asynchronously: an error inside one would surface at a later copy, so conditions are
+checked before a kernel is started.
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ def load() -> Any:
             try:
                 _module = _import()
             except ImportError as error:
-                _failure = f"MXNet is not installed ({error}). Install it with: pip install 'minpy[cpu]' (Python 3.10 to 3.12)"
+                _failure = (
+                    f"MXNet is not installed ({error}). "
+                    "Install it with: pip install 'minpy[cpu]' (Python 3.10 to 3.12)"
+                )
             except (
                 Exception
             ) as error:  # a broken wheel fails in many ways: OSError, AttributeError, RuntimeError
@@ -60,7 +64,8 @@ def _import() -> Any:
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # mxnet 1.9.1 reads numpy.bool while it is imported; NumPy 1.24 removed that name. It is taken back so that the program sees its NumPy.
+        # mxnet 1.9.1 reads numpy.bool while it is imported; NumPy 1.24 removed that name. It is taken back so
+        # that the program sees its NumPy.
         added = "bool" not in vars(np)
         if added:
             np.bool = bool
@@ -83,7 +88,8 @@ class MXNetDevice:
             count = mx.context.num_gpus()
             if device_id >= count:
                 raise DeviceError(
-                    f"gpu({device_id}) is not there: MXNet sees {count} GPU{'s' if count != 1 else ''}. `minpy doctor` says why"
+                    f"gpu({device_id}) is not there: MXNet sees {count} GPU{'s' if count != 1 else ''}. "
+                    "`minpy doctor` says why"
                 )
         self.device_type, self.device_id = device_type, device_id
         self.name = f"{device_type}({device_id})"
@@ -133,7 +139,7 @@ class MXNetDevice:
         """See `Device.synchronize`."""
         self.F.waitall()
 
-    # ----- views --------------------------------------------------------------------------------------------------------------------
+    # ----- views --------------------------------------------------------------------------------------------
 
     def read(self, handle: Any, view: np.ndarray, base: np.ndarray) -> Any | None:
         """See `Device.read`."""
@@ -183,7 +189,7 @@ class MXNetDevice:
         places = as_strided(numbers[-low:], shape, tuple(s * item for s in steps))
         return self.upload(places.reshape(-1))
 
-    # ----- kernels --------------------------------------------------------------------------------------------------------------------
+    # ----- kernels ------------------------------------------------------------------------------------------
 
     def unsupported(self, primitive: Any, args: tuple, kwargs: dict) -> str | None:
         """See `Device.unsupported`."""

@@ -30,12 +30,13 @@ class Kernel:
     ----------
     run : callable
         ``run(F, *args, **kwargs)``: the primitive on device handles. ``F`` is the device's operator namespace
-        (``mxnet.ndarray``); arrays in `args` and `kwargs` are handles, everything else is as the caller gave it. Returns a handle,
-        or a list of handles if the primitive returns a list.
+        (``mxnet.ndarray``); arrays in `args` and `kwargs` are handles, everything else is as the caller gave
+        it. Returns a handle, or a list of handles if the primitive returns a list.
     dtypes : frozenset of str
         The dtypes that array operands may have.
     unless : callable, optional
-        ``unless(*args, **kwargs)`` with the caller's own arguments: a reason why the kernel does not apply here, or None.
+        ``unless(*args, **kwargs)`` with the caller's own arguments: a reason why the kernel does not apply
+        here, or None.
     cast : bool
         Operands are first cast to the dtype that NumPy's promotion gives them (element-wise operations).
     """
@@ -75,7 +76,8 @@ class Primitive:
     cost : str
         One of `COSTS`.
     geometry : bool
-        Only shapes and dtypes of the operands matter (``shape``, ``zeros_like``): their contents are not looked at, nor moved.
+        Only shapes and dtypes of the operands matter (``shape``, ``zeros_like``): their contents are not
+        looked at, nor moved.
     mirrors : bool
         There is a NumPy function of that name (False for ``getitem``, ``astype`` …).
     writes : callable or None
@@ -91,16 +93,18 @@ class Primitive:
     mxnet : Kernel or str
         The kernel, or the reason why MXNet is not used.
     vjp : sequence of (callable or None), callable, or None
-        ``vjp[i](g, ans, *args, **kwargs)`` is the cotangent of positional argument ``i`` (a list of cotangents if that argument
-        is a sequence of arrays). A callable ``vjp(i)`` gives the rule of argument ``i`` for functions with any number of operands.
-        None: no rule (an error names the primitive); see also `flat`.
-        Results of element-wise rules are summed down to the operand's shape by the tape.
+        ``vjp[i](g, ans, *args, **kwargs)`` is the cotangent of positional argument ``i`` (a list of
+        cotangents if that argument is a sequence of arrays). A callable ``vjp(i)`` gives the rule of argument
+        ``i`` for functions with any number of operands. None: no rule (an error names the primitive); see
+        also `flat`. Results of element-wise rules are summed down to the operand's shape by the tape.
     jvp : callable or None
-        ``jvp(tangents, ans, *args, **kwargs)`` is the tangent of the result (a list of tangents for several results); `tangents` is as
-        `args`, with None where an argument has no tangent. None: forward mode uses `vjp` (as it is for element-wise primitives, else transposed).
+        ``jvp(tangents, ans, *args, **kwargs)`` is the tangent of the result (a list of tangents for several
+        results); `tangents` is as `args`, with None where an argument has no tangent. None: forward mode uses
+        `vjp` (as it is for element-wise primitives, else transposed).
     compose : callable or None
-        The same function written in other primitives (same arguments, same arithmetic). Runs instead of `function` when an operand is
-        being differentiated, so that its derivative is theirs and no rule is needed.
+        The same function written in other primitives (same arguments, same arithmetic). Runs instead of
+        `function` when an operand is being differentiated, so that its derivative is theirs and no rule is
+        needed.
     flat : bool
         Piecewise constant: the derivative is zero everywhere, no rule is needed.
     samples : callable
@@ -119,7 +123,8 @@ class Primitive:
         if columns:
             raise TypeError(f"primitive {name}: no column {', '.join(columns)}")
         self._signature = None
-        # The short cuts of `minpy.runtime.fast` and `pull`, where there are any: the operator, and the rules of array operands.
+        # The short cuts of `minpy.runtime.fast` and `pull`, where there are any: the operator, and the rules
+        # of array operands.
         self.short: Any = None
         self.bare: tuple | None = None
         ufunc = isinstance(function, np.ufunc)
@@ -169,7 +174,7 @@ class Primitive:
 
 
 def documented(function: Callable[..., Any]) -> inspect.Signature | None:
-    """The signature in the first lines of a function's documentation, for functions written in C that tell it only there."""
+    """The signature in the first lines of a documentation: functions written in C tell it only there."""
     text = (function.__doc__ or "").strip()
     name = getattr(function, "__name__", "")
     if not name or not text.startswith(f"{name}("):

@@ -20,6 +20,7 @@ from minpy.errors import GradientError
 from minpy.runtime import array as arrays
 from minpy.runtime import cotangents, entry
 from minpy.runtime.array import Array
+from minpy.runtime.primitives import forward
 from minpy.runtime.primitives.table import Primitive
 from minpy.runtime.record import Record, Write, current_tape, open_tape
 from minpy.runtime.storage import Storage
@@ -60,6 +61,7 @@ class Tangents:
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
+        forward.fill()
         # Weak: a tangent lives as long as its storage, so forward mode keeps no history.
         self._known: WeakKeyDictionary[Storage, _Tangent] = WeakKeyDictionary()
 
@@ -177,7 +179,9 @@ def _push(record: Record, tangents: list, many: bool) -> Any:
     ans = cotangents.values(record.result)
     try:
         if primitive.jvp is not None:
-            return primitive.jvp(tuple(tangents), ans, *args, **kwargs)
+            found = primitive.jvp(tuple(tangents), ans, *args, **kwargs)
+            if found is not NotImplemented:
+                return found
         if primitive.elementwise and not many:
             return _diagonal(record, tangents, ans, args, kwargs)
         return _transposed(record, tangents, ans, args, kwargs)

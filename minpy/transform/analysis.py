@@ -11,7 +11,7 @@ import libcst as cst
 
 from minpy.transform.emitted import door_import, free_name
 from minpy.transform.plan import Edit, Note, Plan
-from minpy.transform.routing import Walk
+from minpy.transform.stores import StoreWalk
 
 # What libcst does not give back as it was: form feeds in front of a statement (Python starts the indentation
 # anew after one), and lines that end in a lone carriage return.
@@ -52,7 +52,7 @@ def make_plan(source: str, *, operators: bool, door: str) -> Plan:
     module = cst.parse_module(text)
     if module.code != text:
         raise ValueError("libcst does not give the text back as it was")
-    walk = Walk(module, text, operators=operators)
+    walk = StoreWalk(module, text, operators=operators)
     walk.run()
     written = door
     if door == "__minpy__":

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import libcst as cst
 
-from minpy.transform.names import Block, Point, Scope, Star, numpy_path
+from minpy.transform.names import MATH, Block, Point, Scope, Star, library_path
 from minpy.transform.syntax import Spans, child_fields, dotted_name, leaves
 
 
@@ -26,6 +26,7 @@ class Bindings:
         self.scope = Scope("module")
         self.block = self.scope.root
         self.imports_numpy = False
+        self.imports_math = False
         self._established: list[tuple[list[Point], Point]] = []
         # Why array work would be left alone where the walk is now; "" in ordinary places.
         self._excuse = ""
@@ -96,10 +97,10 @@ class Bindings:
         point = Point(self.block, self.spans.end(node))
         for alias in node.names:
             module = dotted_name(alias.name) or ""
-            path = numpy_path(module)
+            path = library_path(module)
             if alias.asname is None:
                 name = module.partition(".")[0]
-                target = None if path is None else ""
+                target = library_path(name) if path is not None else None
             else:
                 name, target = alias.asname.name.value, path
             self._bind_import(name, target, point)
@@ -107,12 +108,12 @@ class Bindings:
     def _import_from(self, node: cst.ImportFrom) -> None:
         point = Point(self.block, self.spans.end(node))
         module = dotted_name(node.module) or ""
-        path = None if node.relative else numpy_path(module)
+        path = None if node.relative else library_path(module)
         if isinstance(node.names, cst.ImportStar):
             star = Star(path, "" if node.relative else module, [])
             self._establish(star.points, point)
             self.scope.module().stars.append(star)
-            self.imports_numpy = self.imports_numpy or path is not None
+            self._imported(path)
             return
         for alias in node.names:
             original = dotted_name(alias.name) or ""
@@ -120,11 +121,17 @@ class Bindings:
             target = None if path is None else f"{path}.{original}" if path else original
             self._bind_import(name, target, point)
 
+    def _imported(self, path: str | None) -> None:
+        if path is not None and path.startswith(MATH):
+            self.imports_math = True
+        elif path is not None:
+            self.imports_numpy = True
+
     def _bind_import(self, name: str, target: str | None, point: Point) -> None:
         if target is None:
             self.scope.bind(name)
             return
-        self.imports_numpy = True
+        self._imported(target)
         binding = self.scope.bind(name, target, point)
         if binding is not None:
             self._established.append((binding.points, point))

@@ -193,8 +193,34 @@ STAR_MAYBE: dict[str, frozenset[str]] = {
 """Names that such an import binds in some release."""
 
 # Star imports that are known to leave these names alone, or to bind them to the same objects.
-STAR_HARMLESS: frozenset[str] = frozenset({"np", "numpy", "type"})
+STAR_HARMLESS: frozenset[str] = frozenset({"np", "numpy", "type", "float", "math"})
 STAR_KNOWN: frozenset[str] = frozenset({"pylab", "matplotlib.pylab", "matplotlib.pyplot", "sympy", "scipy"})
+
+
+_MATH = """
+    acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh degrees dist erf erfc exp exp2 expm1 fabs
+    floor fmod frexp fsum gamma hypot isclose isfinite isinf isnan ldexp lgamma log log10 log1p log2 modf pow
+    radians remainder sin sinh sqrt tan tanh trunc ulp
+"""
+# The functions of `math` on whole numbers, on what multiplies and adds itself, and the constants: they stay.
+_MATH_OTHERS = """
+    comb e factorial fma fmax fmin gcd inf integer isnormal isqrt issubnormal lcm nan nextafter perm pi prod
+    signbit sumprod tau
+"""
+MATH: frozenset[str] = _names(_MATH)
+"""Names of the functions of ``math`` that are routed."""
+
+MATH_ALWAYS: frozenset[str] = MATH - {"cbrt", "exp2"}
+"""Those of them that every Python has."""
+
+MATH_MAYBE: frozenset[str] = MATH | _names(_MATH_OTHERS)
+"""Names that ``from math import *`` binds in some Python."""
+
+IN_PLACE: frozenset[str] = _names("byteswap fill itemset partition put resize setfield sort")
+"""Methods of arrays that write into them."""
+
+WRITTEN_ATTRIBUTES: frozenset[str] = _names("dtype flat imag real shape strides")
+"""Attributes of arrays that can be assigned."""
 
 
 def is_routed(path: str) -> bool:

@@ -17,7 +17,7 @@ ROUTED = "routed"
 _REASON = "the name that the routed calls start from"
 # Lines that Python reads as more than a comment: `#!` and the coding cookie.
 _MAGIC_COMMENT = re.compile(r"#!|#.*?coding[:=]")
-_ANYWHERE = '__import__("minpy").routed'
+ANYWHERE = '__import__("minpy").routed'
 
 
 def free_name(text: str, wanted: str = ROUTED) -> str:
@@ -65,7 +65,7 @@ def door_import(
         return name, _insert(spans.start(lines[0][0]), f"{statement}; ")
     place = _blank_line(text, spans.start(module.body[0]) if module.body else 0)
     if place is None:
-        return _ANYWHERE, None
+        return ANYWHERE, None
     follows_comment = text[place : place + 1] == "#"
     return name, _insert(place, statement + ("  " if follows_comment else ""))
 

@@ -1,4 +1,4 @@
-"""Which names are NumPy's: scopes, blocks and bindings, and the question what a name stands for at a place.
+"""Which names are NumPy's (or `math`'s): scopes, blocks and bindings, and the question what a name stands for at a place.
 
 Knows no syntax tree. `routing` walks the tree and reports scopes, bindings and uses here; when the walk is
 over every binding is known and the uses are resolved. A name counts as NumPy's only if it is so on every
@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 
 from minpy.transform import catalog
 
+# What the module `math` is called among the paths below numpy; its functions are ":math.exp" and so on.
+MATH = ":math"
+
 
 def normalized(name: str) -> str:
     """Return the identifier as Python compares it (NFKC)."""
@@ -26,6 +29,11 @@ def numpy_path(module: str) -> str | None:
     if module == "numpy":
         return ""
     return module[6:] if module.startswith("numpy.") else None
+
+
+def library_path(module: str) -> str | None:
+    """Return the path of a module whose functions are routed: as `numpy_path`, or `MATH` for ``math``."""
+    return MATH if module == "math" else numpy_path(module)
 
 
 class Block:
@@ -57,13 +65,18 @@ class Point:
 
 
 class Binding:
-    """All that binds one name in one scope."""
+    """All that binds one name in one scope.
 
-    __slots__ = ("points", "targets")
+    `count` counts the bindings, and `harmless` those of them that certainly bind no array.
+    """
+
+    __slots__ = ("count", "harmless", "points", "targets")
 
     def __init__(self) -> None:
         self.targets: set[str | None] = set()
         self.points: list[Point] = []
+        self.count = 0
+        self.harmless = 0
 
 
 @dataclass
@@ -75,12 +88,16 @@ class Star:
     points: list[Point]
 
     def may_bind(self, name: str) -> bool:
+        if self.path == MATH:
+            return name in catalog.MATH_MAYBE
         if self.path is not None:
             return self.path not in catalog.STAR_MAYBE or name in catalog.STAR_MAYBE[self.path]
         known = self.module in catalog.STAR_KNOWN or self.module.partition(".")[0] in sys.stdlib_module_names
         return not (known and name in catalog.STAR_HARMLESS)
 
     def binds(self, name: str) -> bool:
+        if self.path == MATH:
+            return name in catalog.MATH_ALWAYS
         return self.path is not None and name in catalog.STAR_ALWAYS.get(self.path, ())
 
 
@@ -124,6 +141,7 @@ class Scope:
     def _add(self, name: str, target: str | None, point: Point | None) -> Binding:
         binding = self.bindings.setdefault(name, Binding())
         binding.targets.add(target)
+        binding.count += 1
         if point is not None:
             binding.points.append(point)
         return binding
@@ -166,7 +184,7 @@ class Scope:
 
 
 def resolve(scope: Scope, name: str, point: Point) -> str | None:
-    """Return the path below ``numpy`` of what `name` stands for at a place, or None if not certain."""
+    """Return the path of what `name` stands for at a place (see `library_path`), or None if not certain."""
     name = normalized(name)
     if name.startswith("__") and not name.endswith("__"):
         return None  # mangled inside classes
@@ -177,6 +195,16 @@ def resolve(scope: Scope, name: str, point: Point) -> str | None:
         if binding is not None and name not in owner.outer:
             return _resolve_binding(owner, binding, place, deferred)
     return None
+
+
+def is_no_array(scope: Scope, name: str, point: Point) -> bool:
+    """Whether every binding of `name` that a place sees is certainly of something that is no array."""
+    name = normalized(name)
+    for owner, _, _ in scope.chain(name, point):
+        binding = owner.bindings.get(name)
+        if binding is not None and name not in owner.outer:
+            return binding.count == binding.harmless and not any(star.may_bind(name) for star in owner.stars)
+    return False
 
 
 def is_builtin(scope: Scope, name: str, point: Point) -> bool:

@@ -6,7 +6,9 @@ there:
 * ``__minpy__.np`` stands where the name ``np`` stood, and takes its span;
 * in ``__minpy__.op.add(a, b)`` the call takes the span of ``a + b``, so that a traceback marks the operator.
   What loads the function runs before the left operand, and takes the span of the first thing that operand
-  evaluates: no line and no column is visited that the original does not visit at that moment.
+  evaluates: no line and no column is visited that the original does not visit at that moment;
+* in ``(__minpy__.at(a) if __minpy__.taping else a)[i] = v`` the question takes the span of the first thing that
+  ``a`` evaluates, and the copy has the places of the original.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ class LineMap:
 def restore(tree: ast.AST, plan: Plan) -> ast.AST:
     """Move every node of the tree of ``plan.apply()`` to its place in the original; return the tree."""
     lines = LineMap(plan)
-    calls: list[ast.Call] = []
+    added: list[ast.expr] = []
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
@@ -70,12 +72,12 @@ def restore(tree: ast.AST, plan: Plan) -> ast.AST:
             continue
         if hasattr(node, "lineno"):
             _restore_node(node, lines)
-        if isinstance(node, ast.Call) and _is_operator_call(node, plan.door):
-            calls.append(node)
+        if isinstance(node, (ast.Call, ast.IfExp, ast.BoolOp)) and _is_added(node, plan.door):
+            added.append(node)
         waiting += ast.iter_child_nodes(node)
-    # Inner calls were found after the calls around them: operands are right when the outer ones need them.
-    for call in reversed(calls):
-        _place_function(call)
+    # Inner ones were found after those around them: operands are right when the outer ones need them.
+    for node in reversed(added):
+        _place_added(node)
     return tree
 
 
@@ -103,28 +105,52 @@ def _restore_string(string: ast.AST, lines: LineMap) -> None:
     _restore_node(string, lines)
 
 
-def _is_operator_call(node: ast.Call, door: str) -> bool:
-    function = node.func
-    return (
-        isinstance(function, ast.Attribute)
-        and isinstance(function.value, ast.Attribute)
-        and function.value.attr == "op"
-        and isinstance(function.value.value, ast.Name)
-        and function.value.value.id == door
-    )
+def _is_added(node: ast.AST, door: str) -> bool:
+    """Whether the rewriter wrote a call, conditional or `or` that the original does not have."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Attribute(value=ast.Name(id=name), attr="op"))):
+            return name == door
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="at" | "within" | "held" | "exposed")):
+            return name == door
+        case ast.IfExp(test=ast.Attribute(value=ast.Name(id=name), attr="taping")):
+            return name == door
+        case ast.BoolOp(values=[ast.BoolOp(values=[ast.Attribute(value=ast.Name(id=name), attr="taping"), _]), _]):
+            return name == door
+    return False
 
 
-def _place_function(call: ast.Call) -> None:
-    first = first_evaluated(call.args[0])
-    line, col = first.lineno, first.col_offset
-    end_line, end_col = first.end_lineno, first.end_col_offset
-    if end_line != line:
+def _place_added(node: ast.expr) -> None:
+    match node:
+        case ast.Call(func=function, args=[operand, *_]):
+            _place([function], operand)
+        case ast.IfExp(test=test, body=ast.Call(func=function, args=[*others, copy]) as call, orelse=original):
+            for mine, theirs in zip(ast.walk(copy), ast.walk(original), strict=True):
+                if hasattr(theirs, "lineno"):
+                    ast.copy_location(mine, theirs)
+            ast.copy_location(call, original)
+            _place([test, function, *others], original)
+            _place_one(node, original)
+        case ast.BoolOp(values=[ast.BoolOp(values=[test, log]) as both, value]):
+            _place([test, log], value)
+            _place_one(both, value)
+            _place_one(node, value)
+
+
+def _place(nodes: list[ast.expr], operand: ast.expr) -> None:
+    """Give expressions that run before `operand` the place of the first thing that it evaluates."""
+    for top in nodes:
+        for node in ast.walk(top):
+            if hasattr(node, "lineno"):
+                _place_one(node, operand)
+
+
+def _place_one(node: ast.expr, operand: ast.expr) -> None:
+    first = first_evaluated(operand)
+    node.lineno, node.col_offset = first.lineno, first.col_offset
+    node.end_lineno, node.end_col_offset = first.end_lineno, first.end_col_offset
+    if first.end_lineno != first.lineno:
         # Python moves a call whose function's name spans lines to the last of them.
-        end_line, end_col = line, col
-    node = call.func
-    for _ in range(3):
-        node.lineno, node.col_offset, node.end_lineno, node.end_col_offset = line, col, end_line, end_col
-        node = getattr(node, "value", None)
+        node.end_lineno, node.end_col_offset = first.lineno, first.col_offset
 
 
 def first_evaluated(node: ast.expr) -> ast.expr:

@@ -1,4 +1,4 @@
-"""What is routed: calls of NumPy's functions, `type`, operators; and the edits that route it.
+"""What is routed: calls of NumPy's and `math`'s functions, `type`, `float`, operators; and the edits that route it.
 
 Candidates are collected on the walk and resolved when every binding is known. Importing this module imports
 libcst, so only a rewriter with work to do does it.
@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 import libcst as cst
 
 from minpy.transform.bindings import Bindings
+from minpy.transform.catalog import MATH as MATH_FUNCTIONS
 from minpy.transform.catalog import is_routed
-from minpy.transform.names import Point, Scope, is_builtin, resolve
+from minpy.transform.names import MATH, Point, Scope, is_builtin, resolve
 from minpy.transform.plan import Edit, Note
 
 BINARY = {
@@ -42,6 +43,12 @@ COMPARE = {
     cst.GreaterThanEqual: (">=", "ge"),
 }
 
+# Built-in functions that are routed, with one argument.
+_BUILT_IN = {
+    "type": "type() must see through arrays that are elsewhere",
+    "float": "float() of a value that is being differentiated must not cut its gradient",
+}
+
 # Operands that no array operation is meant for.
 _NOT_ARRAYS = (
     cst.BaseString,
@@ -61,7 +68,7 @@ MAX_NESTED_OPERATORS = 60
 
 @dataclass
 class Use:
-    """A call whose function may turn out to be NumPy's, or the built-in `type`."""
+    """A call whose function may turn out to be NumPy's or `math`'s, or the built-in `type` or `float`."""
 
     scope: Scope
     point: Point
@@ -81,40 +88,55 @@ class Walk(Bindings):
         super().__init__(module, text)
         self.operators = operators
         # What is emitted, in program order: uses to resolve, and the pieces of routed operators.
-        self.items: list[Use | Edit] = []
+        self.items: list[Any] = []
         self._depth = 0
 
     def result(self, door: str) -> tuple[tuple[Edit, ...], tuple[Note, ...]]:
-        """Resolve the uses and return the edits, sorted, and the notes."""
-        edits: list[Edit] = []
-        notes: list[Note] = []
-        if not self.imports_numpy:
+        """Resolve what was collected and return the edits, sorted, and the notes."""
+        if not self.imports_numpy and not self.imports_math:
             return (), ()
+        notes: list[Note] = []
+        resolved: list[list[Edit]] = []
         for item in self.items:
-            if isinstance(item, Edit):
-                edits.append(Edit(item.start, item.end, item.text.replace("\0", door), item.reason))
-                continue
-            found = self._replacement(item)
-            if found is None:
-                continue
-            text, reason = found
-            if item.excuse:
-                notes.append(Note(item.start, f"{reason}, {item.excuse}"))
-            else:
-                edits.append(Edit(item.start, item.end, f"{door}.{text}", reason))
-        edits.sort(key=lambda edit: edit.start)
+            edit = self._resolve(item, door, notes)
+            resolved.append([] if edit is None else [edit])
+        self._finish(resolved, door)
+        edits = sorted((edit for each in resolved for edit in each), key=lambda edit: edit.start)
         return tuple(edits), tuple(notes)
 
-    @staticmethod
-    def _replacement(use: Use) -> tuple[str, str] | None:
-        if use.name == "type" and not use.attributes:
-            if is_builtin(use.scope, use.name, use.point):
-                return "type", "type() must see through arrays that are elsewhere"
+    def _resolve(self, item: Any, door: str, notes: list[Note]) -> Edit | None:
+        if isinstance(item, Edit):
+            if not self.imports_numpy:
+                return None
+            return Edit(item.start, item.end, item.text.replace("\0", door), item.reason)
+        if not isinstance(item, Use):
+            return None
+        found = self.replacement(item)
+        if found is None:
+            return None
+        text, reason = found
+        if item.excuse:
+            notes.append(Note(item.start, f"{reason}, {item.excuse}"))
+            return None
+        return Edit(item.start, item.end, f"{door}.{text}", reason)
+
+    def _finish(self, resolved: list[list[Edit]], door: str) -> None:
+        """Add the edits that depend on others, item by item."""
+
+    def replacement(self, use: Use) -> tuple[str, str] | None:
+        """What stands for the name of a routed function behind the door, and why; None if it is not routed."""
+        if not use.attributes and use.name in _BUILT_IN:
+            if (self.imports_numpy or use.name == "float") and is_builtin(use.scope, use.name, use.point):
+                return use.name, _BUILT_IN[use.name]
             return None
         base = resolve(use.scope, use.name, use.point)
         if base is None:
             return None
         path = ".".join(part for part in (base, *use.attributes) if part)
+        if base.startswith(MATH):
+            if path.removeprefix(f"{MATH}.") not in MATH_FUNCTIONS:
+                return None
+            return base[1:], f"{path[1:]} may be given a value that is being differentiated"
         if not is_routed(path):
             return None
         return f"np.{base}" if base else "np", f"numpy.{path} is array work"
@@ -134,7 +156,7 @@ class Walk(Bindings):
             function = function.value
         if not isinstance(function, cst.Name):
             return
-        if function.value == "type" and not attributes:
+        if function.value in _BUILT_IN and not attributes:
             if len(node.args) != 1 or node.args[0].star or node.args[0].keyword is not None:
                 return
         start, end = self.spans.start(function), self.spans.end(function)

@@ -49,8 +49,34 @@ class _Undo(ast.NodeTransformer):
         assert line == end_line
         return self.lines[line - 1].encode()[start:end].decode()
 
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        match node:
+            case ast.IfExp(
+                test=ast.Attribute(value=ast.Name(id="__minpy__"), attr="taping"),
+                body=ast.Call(func=ast.Attribute(value=ast.Name(id="__minpy__"), attr=name), args=[*others, copy]),
+                orelse=value,
+            ):
+                # The copy is the original once more, places included.
+                assert ast.dump(copy, include_attributes=True) == ast.dump(value, include_attributes=True)
+                assert name in ("at", "within", "held", "exposed", "before")
+                assert len(others) == (name == "before")
+                return self.visit(value)
+        return self.generic_visit(node)
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
+        match node.values:
+            case [
+                ast.BoolOp(op=ast.And(), values=[ast.Attribute(value=ast.Name(id="__minpy__"), attr="taping"), log]),
+                value,
+            ]:
+                assert isinstance(log, ast.Call) and log.func.attr == "before"
+                return self.visit(value)
+        return self.generic_visit(node)
+
     def visit_Call(self, node: ast.Call) -> ast.AST:
         match node.func:
+            case ast.Attribute(value=ast.Name(id="__minpy__"), attr="at" | "within" | "held" | "exposed"):
+                return self.visit(node.args[0])
             case ast.Attribute(value=ast.Attribute(value=ast.Name(id="__minpy__"), attr="op"), attr=name):
                 self.generic_visit(node)
                 return ast.copy_location(self._operator(name, node.args), node)
@@ -109,6 +135,22 @@ if sys.version_info >= (3, 13):
     _SILENT |= {"LOAD_CONST", "LOAD_FAST", "LOAD_FAST_LOAD_FAST", "LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF"}
 
 
+def _idle(code: CodeType) -> list[dis.Instruction]:
+    """The instructions without those that run only while a tape is open."""
+    instructions = list(dis.get_instructions(code))
+    kept, until = [], -1
+    for i, instruction in enumerate(instructions):
+        if instruction.offset < until:
+            continue
+        kept.append(instruction)
+        if instruction.opname == "LOAD_ATTR" and instruction.argval == "taping":
+            jump = next(each for each in instructions[i:] if "JUMP" in each.opname)
+            assert "IF_FALSE" in jump.opname, jump
+            kept += [each for each in instructions if instruction.offset < each.offset <= jump.offset]
+            until = jump.argval
+    return kept
+
+
 def positions(code: CodeType) -> list[tuple[int | None, ...]]:
     """The positions that running the code passes through in program order, repetitions in a row dropped.
 
@@ -117,7 +159,7 @@ def positions(code: CodeType) -> list[tuple[int | None, ...]]:
     """
     kept: list[tuple[int | None, ...]] = []
     door: object = None
-    for instruction in dis.get_instructions(code):
+    for instruction in _idle(code):
         if sys.version_info >= (3, 13):
             # The attributes of the door stand where a name stood.
             if instruction.argval == DOOR:

@@ -21,10 +21,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import DEFAULT, OPERATORS, assert_same_positions, assert_same_tree
 
+from minpy.runtime import entry
 from minpy.transform import rewriter
 
 BOTH = pytest.mark.parametrize("options", [DEFAULT, OPERATORS], ids=["calls", "operators"])
-IDLE = types.SimpleNamespace(np=np, op=operator, type=type)
+IDLE = entry.routed
 
 HEAD = """\
 import numpy as np

@@ -1,4 +1,6 @@
-"""`Array`: a view of a storage that lives on a device or is being differentiated. Everything else is a plain ``numpy.ndarray``."""
+"""`Array`: a view of a storage that lives on a device or is being differentiated. Everything else is a
+plain ``numpy.ndarray``.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,14 @@ import numpy as np
 
 from minpy.errors import TraceError
 from minpy.runtime.record import Line, Write, current_tape, innermost, replace, tape_of
-from minpy.runtime.storage import Storage
+from minpy.runtime.storage import WEAK, Storage
 
 
 class Array:
     """An array whose buffer NumPy alone cannot keep: on a device, or on a tape.
 
-    Behaves as a ``numpy.ndarray`` (as a NumPy scalar where NumPy would have returned one), and says that it is one to ``isinstance``.
+    Behaves as a ``numpy.ndarray`` (as a NumPy scalar where NumPy would have returned one), and says that it
+    is one to ``isinstance``.
 
     Attributes
     ----------
@@ -26,17 +29,17 @@ class Array:
         current; use `contents` for the contents.
     storage : Storage
         The buffer.
-    scalar : bool
-        NumPy would have given a scalar here: immutable, hashable.
+    scalar : bool or int
+        NumPy would have given a scalar here: immutable, hashable. `storage.WEAK`: Python would have given a number.
     """
 
     __slots__ = ("__weakref__", "scalar", "storage", "window")
     __array_priority__ = 100.0
 
-    def __init__(self, window: np.ndarray, storage: Storage, scalar: bool = False) -> None:
+    def __init__(self, window: np.ndarray, storage: Storage, scalar: int = False) -> None:
         self.window, self.storage, self.scalar = window, storage, scalar
 
-    # ----- what it passes for -------------------------------------------------------------------------------------------
+    # ----- what it passes for ---------------------------------------------------------------------
 
     @property
     def __class__(self) -> type:  # isinstance, match and singledispatch ask this
@@ -86,12 +89,13 @@ class Array:
         if self.storage.device is not None:
             self.storage.device.synchronize()
 
-    # ----- protocols -------------------------------------------------------------------------------------------------------
+    # ----- protocols ------------------------------------------------------------------------------
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if tape_of(self.storage) is not None:
             raise TraceError(
-                f"a value that is being differentiated (shape {self.shape}, {self.dtype}) would become a plain array, and its gradient would "
+                f"a value that is being differentiated (shape {self.shape}, {self.dtype}) would become a "
+                "plain array, and its gradient would "
                 f"be lost, at {Line()}. Use minpy.stop_gradient(x) or x.asnumpy() if that is meant; "
                 "if the code should be differentiated, run it rewritten (minpy run, minpy.accelerate)"
             )
@@ -101,12 +105,12 @@ class Array:
         return self.window
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return dispatch.ufunc(ufunc, method, inputs, kwargs)
+        return protocols.ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: tuple, kwargs: dict) -> Any:
         if any(t is not Array and t.__array_function__ is not np.ndarray.__array_function__ for t in types):
             return NotImplemented  # a class that handles NumPy's functions itself
-        return dispatch.function(function, args, kwargs)
+        return protocols.function(function, args, kwargs)
 
     def __reduce_ex__(self, protocol: int) -> Any:
         data = self.contents
@@ -126,7 +130,8 @@ class Array:
             )
         if tape_of(self.storage) is not None and name not in _HARMLESS:
             raise TraceError(
-                f"{name} of a value that is being differentiated is not on the tape, at {Line()}. Use x.asnumpy().{name} if no gradient should flow"
+                f"{name} of a value that is being differentiated is not on the tape, at {Line()}. Use "
+                f"x.asnumpy().{name} if no gradient should flow"
             )
         return getattr(
             self.contents[()]
@@ -137,7 +142,7 @@ class Array:
             name,
         )
 
-    # ----- text and Python scalars ----------------------------------------------------------------------------------------------
+    # ----- text and Python scalars ----------------------------------------------------------------
 
     def _plain(self) -> Any:
         return self.contents[()] if self.scalar else self.contents
@@ -200,7 +205,7 @@ class Array:
             self._number(list)
         return self.contents.tolist()
 
-    # ----- indexing ---------------------------------------------------------------------------------------------------------------
+    # ----- indexing -------------------------------------------------------------------------------
 
     def __getitem__(self, index: Any) -> Any:
         index = host(index)
@@ -219,7 +224,7 @@ class Array:
             )
         write(self, index, value)
 
-    # ----- methods that are not functions of the same name -------------------------------------------------------------------------------
+    # ----- methods that are not functions of the same name ----------------------------------------
 
     def astype(
         self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
@@ -293,10 +298,10 @@ class Array:
         return Array(self.window.view() if dtype is None else self.window.view(dtype), self.storage)
 
     def __matmul__(self, other: Any) -> Any:
-        return dispatch.binary("matmul", self, other)
+        return protocols.binary("matmul", self, other)
 
     def __rmatmul__(self, other: Any) -> Any:
-        return dispatch.binary("matmul", other, self)
+        return protocols.binary("matmul", other, self)
 
     def __divmod__(self, other: Any) -> Any:
         return self // other, self % other
@@ -305,10 +310,10 @@ class Array:
         return other // self, other % self
 
     def __pow__(self, other: Any, modulus: Any = None) -> Any:
-        return NotImplemented if modulus is not None else dispatch.binary("power", self, other)
+        return NotImplemented if modulus is not None else protocols.binary("power", self, other)
 
     def __rpow__(self, other: Any, modulus: Any = None) -> Any:
-        return NotImplemented if modulus is not None else dispatch.binary("power", other, self)
+        return NotImplemented if modulus is not None else protocols.binary("power", other, self)
 
     def __round__(self, ndigits: int | None = None) -> Any:
         if ndigits is None and self.scalar:
@@ -328,9 +333,18 @@ _METHODS = (
 ).split()
 
 _BINARY = {
-    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide", "mod": "remainder",
-    "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "lshift": "left_shift", "rshift": "right_shift",
-}  # fmt: skip
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "divide",
+    "floordiv": "floor_divide",
+    "mod": "remainder",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+    "lshift": "left_shift",
+    "rshift": "right_shift",
+}
 _COMPARE = {
     "eq": "equal",
     "ne": "not_equal",
@@ -342,7 +356,8 @@ _COMPARE = {
 _UNARY = {"neg": "negative", "pos": "positive", "abs": "absolute", "invert": "invert"}
 
 
-# Error messages of the interpreter name the type of an operand: they read as the program would have seen them under NumPy.
+# Error messages of the interpreter name the type of an operand: they read as the program would have seen
+# them under NumPy.
 Array.__name__ = "numpy.ndarray"
 
 
@@ -356,14 +371,14 @@ def _method(name: str) -> Any:
 
 def _operators(dunder: str, name: str) -> None:
     def forward(self: Array, other: Any) -> Any:
-        return dispatch.binary(name, self, other)
+        return protocols.binary(name, self, other)
 
     def reflected(self: Array, other: Any) -> Any:
-        return dispatch.binary(name, other, self)
+        return protocols.binary(name, other, self)
 
     def in_place(self: Array, other: Any) -> Any:
         if self.scalar:
-            return dispatch.binary(name, self, other)
+            return protocols.binary(name, self, other)
         return dispatch.apply(name, self, other, out=self)
 
     for prefix, function in (("", forward), ("r", reflected), ("i", in_place)):
@@ -374,7 +389,7 @@ def _operators(dunder: str, name: str) -> None:
 
 def use_short_cuts() -> None:
     """Exchange operators and element-wise primitives for their short cuts (when the table has been loaded)."""
-    operators = {**{dunder: name for dunder, name in _BINARY.items()}, **_COMPARE}
+    operators = {**_BINARY, **_COMPARE}
     for primitive in dispatch.by_name.values():
         if not primitive.elementwise or primitive.function.nout != 1:
             continue
@@ -383,11 +398,11 @@ def use_short_cuts() -> None:
         if primitive.function.nin == 1:
             primitive.short = fast.unary
         elif primitive.function.nin == 2:
-            primitive.short = fast.binary(primitive, functools.partial(dispatch.binary, primitive.name))
+            primitive.short = fast.binary(primitive, functools.partial(protocols.binary, primitive.name))
     for dunder, name in operators.items():
         primitive = dispatch.by_name[name]
         if dunder in _COMPARE:
-            forward, reflected = fast.binary(primitive, functools.partial(dispatch.compare, name, dunder))
+            forward, reflected = fast.binary(primitive, functools.partial(protocols.compare, name, dunder))
         else:
             forward, reflected = primitive.short
         for prefix, function in (("", forward), ("r", reflected)):
@@ -397,7 +412,7 @@ def use_short_cuts() -> None:
 
 def _comparison(dunder: str, name: str) -> None:
     def compare(self: Array, other: Any) -> Any:
-        return dispatch.compare(name, dunder, self, other)
+        return protocols.compare(name, dunder, self, other)
 
     compare.__name__ = f"__{dunder}__"
     setattr(Array, compare.__name__, compare)
@@ -405,7 +420,10 @@ def _comparison(dunder: str, name: str) -> None:
 
 def _unary(dunder: str, name: str) -> None:
     def operate(self: Array) -> Any:
-        return dispatch.apply(name, self)
+        result = dispatch.apply(name, self)
+        if self.scalar is WEAK and type(result) is Array:
+            result.scalar = WEAK
+        return result
 
     operate.__name__ = f"__{dunder}__"
     setattr(Array, operate.__name__, operate)
@@ -422,14 +440,18 @@ for _dunder, _name in _UNARY.items():
 del _name, _dunder
 
 
-# ----- geometry and writes ------------------------------------------------------------------------------------------------------------
+# ----- geometry and writes ------------------------------------------------------------------------
 
 
 def host(value: Any) -> Any:
-    """`value` with every `Array` in it (also inside lists, tuples, dicts and slices) replaced by its contents on the host."""
+    """`value` with every `Array` in it (also inside lists, tuples, dicts and slices) replaced by its
+    contents on the host.
+    """
     kind = type(value)
     if kind is Array:
-        return value.contents[()] if value.scalar else value.contents
+        if value.scalar:
+            return value.contents.item() if value.scalar is WEAK else value.contents[()]
+        return value.contents
     if kind is tuple or kind is list:
         return kind([host(v) for v in value])
     if kind is slice:
@@ -592,4 +614,4 @@ def _set_flat(array: Array, value: Any) -> None:
 
 
 # At the end: they need the class, whichever module is imported first.
-from minpy.runtime import dispatch, fast  # noqa: E402
+from minpy.runtime import dispatch, fast, protocols  # noqa: E402

@@ -1,24 +1,23 @@
 """Dispatch: every piece of array work passes here, with a primitive and its operands.
 
-The order of the questions: is the result only another view? is there a device, and may and can it run this? else NumPy runs it, with the
-reason why. Then the result is wrapped if it must be (on a device, or while a tape records), and recorded if an operand is active.
+The order of the questions: is the result only another view? is there a device, and may and can it run this?
+else NumPy runs it, with the reason why. Then the result is wrapped if it must be (on a device, or while a
+tape records), and recorded if an operand is active.
 """
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from minpy.errors import MinPyError, TraceError
 from minpy.runtime import entry, fast, precision, profile
 from minpy.runtime.context import current_context
 from minpy.runtime.policy import current_policy
-from minpy.runtime.primitives.table import Primitive, Scalar, by_function, by_name, load
+from minpy.runtime.primitives.table import Primitive, Scalar, by_name
 from minpy.runtime.record import Line, Record, current_tape, innermost
-from minpy.runtime.storage import Storage
+from minpy.runtime.storage import PYTHON_SCALAR, WEAK, Storage
 
 SMALL = "a 0-d or empty array: nothing for a device to do"
 
@@ -37,28 +36,30 @@ def call(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
             if short is fast.unary and type(first) is Array and first.storage.device is None:
                 return short(primitive, first)
         elif type(short) is tuple and len(args) == 2:
+            # (What NumPy makes of two Python numbers is no Python number, as the operators' result is.)
             if type(first) is Array:
-                return short[0](first, args[1])
-            if type(args[1]) is Array:
+                if first.scalar is not WEAK:
+                    return short[0](first, args[1])
+            elif type(args[1]) is Array and args[1].scalar is not WEAK:
                 return short[1](args[1], first)
-    return _long(primitive, args, kwargs)
+    return call_long(primitive, args, kwargs)
 
 
-def _long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
+def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     if primitive.geometry and not primitive.creates:
         return primitive.function(*outline(args), **outline(kwargs))
     if len(args) > primitive.outs:
         args, kwargs = primitive.outputs(args, kwargs)
     if kwargs.get("out") is not None:
-        return _into(primitive, args, kwargs)
+        return outputs.into(primitive, args, kwargs)
     if precision.forced is not None and not primitive.view:
         args, kwargs = precision.narrow(args), precision.narrow(kwargs)
     if primitive.name in _OVERWRITES and current_tape() is not None:
         _log_overwritten(primitive, args, kwargs)
     operands: list[Array] = []
-    _collect(args, operands)
+    collect(args, operands)
     if kwargs:
-        _collect(kwargs.values(), operands)
+        collect(kwargs.values(), operands)
     if operands:
         if not args:
             args, kwargs = _leading(primitive, kwargs)
@@ -75,7 +76,8 @@ def _long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     if source is not None:
         if primitive.writes is not None:
             raise TraceError(
-                f"a value that is being differentiated would be written into a plain array by {primitive.name}, at {Line()}. "
+                "a value that is being differentiated would be written into a plain array by "
+                f"{primitive.name}, at {Line()}. "
                 "Make the array inside the differentiated function"
             )
         if primitive.compose is not None:
@@ -135,10 +137,13 @@ def _long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
 
 # Functions that write into their first operand: always, or with this argument.
 _OVERWRITES: dict[str, tuple[str, bool] | None] = {
-    **dict.fromkeys(("copyto", "put", "place", "putmask", "fill_diagonal", "put_along_axis", "random.shuffle")),
+    **dict.fromkeys(
+        ("copyto", "put", "place", "putmask", "fill_diagonal", "put_along_axis", "random.shuffle")
+    ),
     "nan_to_num": ("copy", False),
     **dict.fromkeys(
-        ("median", "percentile", "quantile", "nanmedian", "nanpercentile", "nanquantile"), ("overwrite_input", True)
+        ("median", "percentile", "quantile", "nanmedian", "nanpercentile", "nanquantile"),
+        ("overwrite_input", True),
     ),
 }
 
@@ -182,13 +187,14 @@ def refusal(policy: Any, device: Any, primitive: Primitive, args: tuple, kwargs:
     return policy.refuse(primitive, args, kwargs)
 
 
-def _collect(values: Any, found: list) -> None:
+def collect(values: Any, found: list) -> None:
+    """Append every `Array` in `values`, also inside lists and tuples, to `found`."""
     for value in values:
         kind = type(value)
         if kind is Array:
             found.append(value)
         elif kind is list or kind is tuple:
-            _collect(value, found)
+            collect(value, found)
 
 
 def extent(args: tuple, kwargs: dict) -> tuple[int, bool]:
@@ -220,7 +226,7 @@ def outline(value: Any) -> Any:
     return value
 
 
-# ----- results --------------------------------------------------------------------------------------------------------------------
+# ----- results ------------------------------------------------------------------------------------
 
 
 def _view(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
@@ -248,7 +254,8 @@ def _view(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
 
 
 def _alias(result: Any, operands: list[Array]) -> Any:
-    """NumPy's result as views of the operands' storages if it shares their memory (all parts of a list must), else None.
+    """NumPy's result as views of the operands' storages if it shares their memory (all parts of a list
+    must), else None.
 
     Rows with `Primitive.view` are found out before anything is computed; this is for the calls that alias now and then
     (``nan_to_num(copy=False)``, ``einsum("ii->i")``, ``broadcast_arrays``).
@@ -275,9 +282,10 @@ def _wrap(value: Any, device: Any, traced: bool, args: tuple) -> Any:
     if kind is np.ndarray:
         if value.dtype.kind not in "biufc" or _is_view_of(value, args):
             return value
-        return Array(value, Storage(value, device if traced or device is None else device))
-    if traced and (kind is float or kind is complex):  # the functions of numpy.random
-        value = np.asarray(value)[()]
+        return Array(value, Storage(value, device))
+    if traced and (kind is float or kind is complex):  # the functions of math and numpy.random
+        boxed = np.asarray(value)
+        return Array(boxed, Storage(boxed), scalar=PYTHON_SCALAR)
     if traced and isinstance(value, np.generic) and value.dtype.kind in "biufc":
         boxed = np.asarray(value)
         return Array(boxed, Storage(boxed), scalar=True)
@@ -356,7 +364,7 @@ def _joined(args: tuple, count: int) -> tuple:
     for i, arg in enumerate(args[:count]):
         if type(arg) in (list, tuple):
             inside: list[Array] = []
-            _collect(arg, inside)
+            collect(arg, inside)
             if inside:
                 args = (*args[:i], apply("array", arg), *args[i + 1 :])
     return args
@@ -385,110 +393,12 @@ def _positional(primitive: Primitive, args: tuple, kwargs: dict) -> tuple[tuple,
 def _refuse_where(primitive: Primitive, kwargs: dict) -> None:
     if "where" in kwargs and kwargs["where"] is not True:
         raise TraceError(
-            f"{primitive.name}(…, where=…) without out= leaves elements undefined and cannot be differentiated, at {Line()}. Use np.where"
+            f"{primitive.name}(…, where=…) without out= leaves elements undefined and cannot be "
+            f"differentiated, at {Line()}. Use np.where"
         )
 
 
-# ----- out= and in-place -----------------------------------------------------------------------------------------------------------
-
-
-def _into(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
-    """A call with ``out=``: compute, then write, with NumPy's own checks."""
-    out = kwargs["out"]
-    target = out[0] if type(out) is tuple and len(out) == 1 else out
-    operands: list[Array] = []
-    _collect(args, operands)
-    traced = innermost(operands)
-    plain_target = isinstance(target, np.ndarray) and type(target) is not Array
-    if type(target) is tuple or (plain_target and traced is None):
-        if traced is not None:
-            raise TraceError(
-                f"{primitive.name} with several out= arrays cannot be differentiated, at {Line()}. Assign the results instead"
-            )
-        if current_tape() is not None:
-            from minpy.runtime import stores
-
-            stores.exposed(out)
-        primitive.function(*host(args), **{**host(kwargs), "out": _host_out(out)})
-        _wrote(out)
-        return out
-    if plain_target:
-        raise TraceError(
-            f"a value that is being differentiated would be written into a plain array (shape {target.shape}) by {primitive.name}, at {Line()}. "
-            "Make the array inside the differentiated function, or assign the result to a new name"
-        )
-    from minpy.runtime.array import write
-
-    rest = {k: v for k, v in kwargs.items() if k != "out"}
-    where = rest.pop("where", True)
-    if target.storage.device is None and traced is None and current_tape() is None:
-        primitive.function(
-            *host(args),
-            **host(rest),
-            out=target.contents,
-            **({} if where is True else {"where": host(where)}),
-        )
-        target.storage.wrote_host()
-        return target
-    _check_cast(primitive, args, rest, target)
-    rest.pop("casting", None)
-    result = call(primitive, args, rest)
-    if where is True:
-        if np.shape(result) != target.shape:
-            result = np.broadcast_to(result, target.shape)
-        write(target, None, result)
-    else:
-        mask = np.broadcast_to(host(where), target.shape)
-        write(target, mask, np.broadcast_to(result, target.shape)[mask])
-    return target
-
-
-def _check_cast(primitive: Primitive, args: tuple, kwargs: dict, target: Any) -> None:
-    """Raise what NumPy raises for this ``out=``, by asking it on operands of no size and the same dtypes."""
-    if not isinstance(primitive.function, np.ufunc) or primitive.function.signature is not None:
-        return
-
-    def dummy(value: Any) -> Any:
-        return (
-            np.empty((0,) * bool(np.ndim(value)), value.dtype)
-            if isinstance(value, np.ndarray)
-            else host(value)
-        )
-
-    if not _fits([np.shape(a) for a in args], target.shape):
-        # NumPy's own message: it looks at the shapes before it computes.
-        shaped = [_hollow(np.shape(a), getattr(a, "dtype", None) or np.asarray(a).dtype) for a in args]
-        primitive.function(*shaped, out=_hollow(target.shape, target.dtype))
-    casting = {k: v for k, v in kwargs.items() if k in ("casting", "dtype")}
-    with np.errstate(all="ignore"):
-        primitive.function(*[dummy(a) for a in args], out=np.empty(0, target.dtype), **casting)
-
-
-def _fits(shapes: list, target: tuple[int, ...]) -> bool:
-    try:
-        return np.broadcast_shapes(*shapes, target) == target
-    except ValueError:
-        return False
-
-
-def _hollow(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An array of any size in the memory of one element."""
-    return as_strided(np.empty(1, dtype), shape, (0,) * len(shape))
-
-
-def _host_out(out: Any) -> Any:
-    if type(out) is tuple:
-        return tuple(o.contents if type(o) is Array else o for o in out)
-    return out
-
-
-def _wrote(out: Any) -> None:
-    for o in out if type(out) is tuple else (out,):
-        if type(o) is Array:
-            o.storage.wrote_host()
-
-
-# ----- devices ------------------------------------------------------------------------------------------------------------------------
+# ----- devices ------------------------------------------------------------------------------------
 
 
 def handle_of(device: Any, value: Any) -> Any:
@@ -524,132 +434,6 @@ def _adopt(device: Any, value: Any) -> Any:
     return Array(view, Storage(view, device, handle), scalar=scalar)
 
 
-# ----- NumPy's protocols and the operators -----------------------------------------------------------------------------------------------
-
-
-def function(func: Any, args: tuple, kwargs: dict) -> Any:
-    """``__array_function__``: a NumPy function was called with an `Array`."""
-    load()
-    primitive = by_function.get(func)
-    if primitive is not None:
-        return call(primitive, args, kwargs)
-    operands: list[Array] = []
-    _collect(args, operands)
-    _collect(kwargs.values(), operands)
-    if innermost(operands) is not None:
-        raise TraceError(
-            f"numpy.{getattr(func, '__name__', func)} has no derivative rule, and an operand is being differentiated, at {Line()}. "
-            "Use minpy.stop_gradient on the operand if no gradient should flow"
-        )
-    return func(*host(args), **host(kwargs))
-
-
-_REDUCE = {
-    "add": "sum",
-    "multiply": "prod",
-    "maximum": "max",
-    "minimum": "min",
-    "logical_and": "all",
-    "logical_or": "any",
-}
-_ACCUMULATE = {"add": "cumsum", "multiply": "cumprod"}
-
-
-def ufunc(uf: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
-    """``__array_ufunc__``: a ufunc or one of its methods was called with an `Array`."""
-    if any(map(_foreign, inputs)):
-        return NotImplemented
-    load()
-    primitive = by_function.get(uf)
-    if method == "__call__" and primitive is not None:
-        return call(primitive, inputs, kwargs)
-    operands: list[Array] = []
-    _collect(inputs, operands)
-    traced = innermost(operands) is not None
-    if method == "at" and type(inputs[0]) is Array:
-        return _at(uf, *inputs)
-    if traced:
-        named = {"reduce": _REDUCE, "accumulate": _ACCUMULATE}.get(method, {}).get(uf.__name__)
-        if named is not None:
-            array, *rest = inputs
-            given = dict(zip(("axis", "dtype", "out", "keepdims"), rest, strict=False)) | kwargs
-            given.setdefault("axis", 0)
-            return call(
-                by_name[named], (array,), {k: v for k, v in given.items() if v is not None or k == "axis"}
-            )
-        if method == "outer" and primitive is not None:
-            a, b = inputs
-            return call(primitive, (np.reshape(a, np.shape(a) + (1,) * np.ndim(b)), b), kwargs)
-        raise TraceError(
-            f"{uf.__name__}{'' if method == '__call__' else '.' + method} has no derivative rule, and an operand is being differentiated, "
-            f"at {Line()}. Use minpy.stop_gradient on the operand if no gradient should flow"
-        )
-    if method == "at":
-        raise (
-            TraceError(f"{uf.__name__}.at would write into a plain array, at {Line()}")
-            if traced
-            else _plain_at(uf, inputs)
-        )
-    return getattr(uf, method)(
-        *host(inputs), **{**host(kwargs), **({"out": _host_out(kwargs["out"])} if kwargs.get("out") else {})}
-    )
-
-
-def _plain_at(uf: np.ufunc, inputs: tuple) -> Any:
-    from minpy.runtime import stores
-
-    stores.log(inputs[0])
-    uf.at(*host(inputs))
-    return None
-
-
-def _at(uf: np.ufunc, target: Any, index: Any, *values: Any) -> None:
-    from minpy.runtime.array import write
-
-    if uf.__name__ not in ("add", "subtract") or not values:
-        if innermost([target, *[v for v in values if type(v) is Array]]) is not None:
-            raise TraceError(
-                f"{uf.__name__}.at has no derivative rule, and an operand is being differentiated, at {Line()}"
-            )
-        result = target.contents.copy()
-        uf.at(result, host(index), *host(values))
-        write(target, None, result)
-        return
-    # a.at[i] += v is a + scatter(v): linear in both.
-    write(
-        target,
-        None,
-        apply(
-            "scatter_add", target, index, values[0] if uf.__name__ == "add" else apply("negative", values[0])
-        ),
-    )
-
-
-def _foreign(value: Any) -> bool:
-    """Whether `value` is of a class that handles ufuncs itself: NumPy then asks it."""
-    kind = type(value)
-    if kind is Array or kind is np.ndarray or kind is float or kind is int:
-        return False
-    override = getattr(kind, "__array_ufunc__", None)
-    return override is not None and override is not np.ndarray.__array_ufunc__
-
-
-def binary(name: str, left: Any, right: Any) -> Any:
-    """An operator between two values of which one is an `Array`."""
-    other = right if type(left) is Array else left
-    if type(other) is not Array and getattr(type(other), "__array_ufunc__", True) is None:
-        return NotImplemented
-    if _foreign(other):
-        return by_name[name].function(left, right)
-    return _long(by_name[name], (left, right), {})
-
-
-def compare(name: str, dunder: str, left: Any, right: Any) -> Any:
-    """A comparison; against what is no number it answers as ``numpy.ndarray`` does."""
-    if not isinstance(right, (np.ndarray, np.generic, int, float, complex, list, tuple)):
-        return getattr(operator, dunder)(left.contents, right)
-    return _long(by_name[name], (left, right), {})
-
-
-# At the end: array.py needs this module's functions, and this module its class.
+# At the end: these modules need this one's functions, and this one their names.
+from minpy.runtime import outputs  # noqa: E402
 from minpy.runtime.array import Array, host  # noqa: E402

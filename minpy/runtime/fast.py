@@ -1,7 +1,8 @@
 """Short cuts of dispatch for the common case: nothing but tapes is active, and every operand is on the host.
 
-They do what `dispatch.call` does, for element-wise primitives of one or two operands, without asking what cannot be the case.
-A short cut that meets anything else hands over to the long way, so nothing here is needed for correctness. `pull` has those of the sweep.
+They do what `dispatch.call` does, for element-wise primitives of one or two operands, without asking what
+cannot be the case. A short cut that meets anything else hands over to the long way, so nothing here is
+needed for correctness. `pull` has those of the sweep.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from minpy.runtime import entry, record
 from minpy.runtime.primitives.table import Primitive
 from minpy.runtime.record import Record, current_tape
-from minpy.runtime.storage import Storage
+from minpy.runtime.storage import WEAK, Storage
 
 _NOTHING: dict[str, Any] = {}
 _DIFFERENTIABLE = frozenset("efdgFDG")
@@ -29,7 +30,7 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
     flat = primitive.flat
 
     def forward(self: Any, other: Any) -> Any:
-        if entry.others:
+        if entry.others or self.scalar is WEAK:
             return slow(self, other)
         storage = self.storage
         tape = storage.tape
@@ -37,7 +38,7 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
             tape = tape.outer
         if type(other) is Array:
             second = other.storage
-            if storage.device is not None or second.device is not None:
+            if storage.device is not None or second.device is not None or other.scalar is WEAK:
                 return slow(self, other)
             tape2 = second.tape
             if tape2 is not tape:
@@ -56,7 +57,7 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
 
     def reflected(self: Any, other: Any) -> Any:
         storage = self.storage
-        if entry.others or type(other) not in PLAIN or storage.device is not None:
+        if entry.others or type(other) not in PLAIN or storage.device is not None or self.scalar is WEAK:
             return slow(other, self)
         tape = storage.tape
         while tape is not None and not tape.open:

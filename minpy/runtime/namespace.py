@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime import dispatch, entry, stores
+from minpy.runtime import dispatch, entry, protocols, stores
 from minpy.runtime.array import Array, use_short_cuts
 from minpy.runtime.primitives import table
 from minpy.runtime.record import current_tape
@@ -65,7 +65,7 @@ def _ufunc_method(function: np.ufunc, method: str) -> Any:
 
     def routed(*args: Any, **kwargs: Any) -> Any:
         if any(type(a) is Array for a in args) or any(type(v) is Array for v in kwargs.values()):
-            return dispatch.ufunc(function, method, args, kwargs)
+            return protocols.ufunc(function, method, args, kwargs)
         if current_tape() is not None:
             stores.exposed(kwargs.get("out"))
             stores.exposed(args[:1] if method == "at" else args[_OUTPUT.get(method, len(args)) :])

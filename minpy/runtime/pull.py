@@ -1,8 +1,10 @@
-"""Short cuts of the reverse sweep: element-wise records on the host, while the sweep itself is not recorded (see `fast`)."""
+"""Short cuts of the reverse sweep: element-wise records on the host, while the sweep itself is not recorded
+(see `fast`).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -84,10 +86,16 @@ def pull(tape: Tape, record: Record, touched: set[Storage]) -> bool:
 
 
 def _add(tape: Tape, operand: Array, d: Any, touched: set[Storage]) -> None:
-    # `touched` is not needed here: the sweep clears the cotangents of results, of its targets and of what was written to.
+    # `touched` is not needed here: the sweep clears the cotangents of results, of its targets and of what
+    # was written to.
     storage = operand.storage
     window = operand.window
-    if type(d) is np.ndarray and window is storage.host and d.dtype is window.dtype and d.shape == window.shape:
+    if (
+        type(d) is np.ndarray
+        and window is storage.host
+        and d.dtype is window.dtype
+        and d.shape == window.shape
+    ):
         have = storage.cotangent
         if have is None:
             storage.cotangent = d  # borrowed, as in cotangents.accumulate

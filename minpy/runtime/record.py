@@ -99,7 +99,9 @@ class Record:
         """The error to raise when the derivative rule of argument `i` failed."""
         if isinstance(error, GradientError):
             return error
-        operands = ", ".join(f"{getattr(a, 'shape', ())} {getattr(a, 'dtype', type(a).__name__)}" for a in self.args)
+        operands = ", ".join(
+            f"{getattr(a, 'shape', ())} {getattr(a, 'dtype', type(a).__name__)}" for a in self.args
+        )
         return GradientError(
             f"the derivative of {self.primitive.name}({operands}) with respect to argument {i} failed: "
             f"{type(error).__name__}: {error}. The operation ran at {self.line}"

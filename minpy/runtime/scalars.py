@@ -1,8 +1,10 @@
-"""What ``__minpy__.math`` and ``__minpy__.float`` are while the runtime is active: the ``math`` module and ``float`` for values on a tape.
+"""What ``__minpy__.math`` and ``__minpy__.float`` are while the runtime is active: the ``math`` module and
+``float`` for values on a tape.
 
-Each function of ``math`` is a primitive whose function is ``math``'s own, so that values and errors are the same to the last bit; its rule is that of
-the NumPy function where there is one. Everything that is not on a tape goes straight to ``math``. What gives integers or truth values cuts the gradient:
-it is piecewise constant.
+Each function of ``math`` is a primitive whose function is ``math``'s own, so that values and errors are the
+same to the last bit; its rule is that of the NumPy function where there is one. Everything that is not on a
+tape goes straight to ``math``. What gives integers or truth values cuts the gradient: it is piecewise
+constant.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from minpy.runtime.array import Array, host
 from minpy.runtime.primitives import table
 from minpy.runtime.primitives.table import Primitive
 from minpy.runtime.record import tape_of
+from minpy.runtime.storage import PYTHON_SCALAR
 
 # Functions with the rule of a NumPy function.
 _MIRRORED = {
@@ -45,7 +48,7 @@ def float_of(value: Any) -> Any:
 
 
 def _double(value: Array) -> Any:
-    if value.scalar and value.dtype == np.float64:
+    if value.scalar == PYTHON_SCALAR and value.dtype == np.float64:
         return value
     builtins.float(host(value))  # raises and warns as NumPy does
     if value.ndim:
@@ -53,7 +56,7 @@ def _double(value: Array) -> Any:
     if value.dtype.kind == "c":
         value = dispatch.apply("real", value)
     result = dispatch.apply("astype", value, np.float64)
-    result.scalar = True
+    result.scalar = PYTHON_SCALAR
     return result
 
 
@@ -126,7 +129,7 @@ def _cutting(plain: Callable[..., Any]) -> Callable[..., Any]:
     return routed
 
 
-# ----- rules -------------------------------------------------------------------------------------------------------------------------
+# ----- rules --------------------------------------------------------------------------------------
 
 _ERF = 2 / math.sqrt(math.pi)
 
@@ -188,7 +191,7 @@ _POLYGAMMA = Primitive(
 )
 
 
-# ----- functions of sequences, and with several results ------------------------------------------------------------------------------
+# ----- functions of sequences, and with several results -------------------------------------------
 
 
 def _fsum(seq: Iterable[Any], /) -> Any:

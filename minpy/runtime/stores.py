@@ -1,12 +1,13 @@
 """Writes into plain arrays while a tape is open.
 
-An array that rewritten code makes while a tape records is an `Array`, and its writes are on the tape. A *plain* array (a global, an attribute, an
-argument that is not differentiated, the result of an operator on plain arrays) may be an operand of a record as well. If it is overwritten
-before the reverse sweep, the record must still find what it saw: so what a write is about to overwrite is put on the tape first, and the sweep
-takes the write back and does it again, as it does for an `Array`.
+An array that rewritten code makes while a tape records is an `Array`, and its writes are on the tape. A
+*plain* array (a global, an attribute, an argument that is not differentiated, the result of an operator on
+plain arrays) may be an operand of a record as well. If it is overwritten before the reverse sweep, the
+record must still find what it saw: so what a write is about to overwrite is put on the tape first, and the
+sweep takes the write back and does it again, as it does for an `Array`.
 
-Rewritten code passes here only while a tape is open in some thread. Whatever is not a plain array, or where no tape is open in this context,
-comes back as it is.
+Rewritten code passes here only while a tape is open in some thread. Whatever is not a plain array, or where
+no tape is open in this context, comes back as it is.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def is_plain(value: Any) -> bool:
     return kind is np.ndarray or issubclass(kind, np.ndarray)
 
 
-# ----- what rewritten code calls ------------------------------------------------------------------------------------------------
+# ----- what rewritten code calls ------------------------------------------------------------------
 
 
 def at(target: Any) -> Any:
@@ -73,7 +74,7 @@ def exposed(value: Any) -> Any:
     return value
 
 
-# ----- the log --------------------------------------------------------------------------------------------------------------------
+# ----- the log ------------------------------------------------------------------------------------
 
 
 def log(array: Any, index: Any = None) -> None:
@@ -133,14 +134,15 @@ def _plain_value(array: Any, value: Any) -> Any:
 
 def _refuse(array: Any, value: Array) -> NoReturn:
     raise TraceError(
-        f"a value that is being differentiated (shape {value.shape}, {value.dtype}) would be written into a plain array "
+        f"a value that is being differentiated (shape {value.shape}, {value.dtype}) would be written into "
+        "a plain array "
         f"(shape {array.shape}, {array.dtype}), at {Line()}. Make the array inside the differentiated function "
         "(np.zeros, np.array(a), …), or pass it as an argument that is differentiated; "
         "use minpy.stop_gradient(x) if no gradient should flow"
     )
 
 
-# ----- what stands for a target --------------------------------------------------------------------------------------------------
+# ----- what stands for a target -------------------------------------------------------------------
 
 
 class _Plain:
@@ -166,7 +168,8 @@ class _Plain:
         tape = current_tape()
         if tape is not None and _is_known(tape, array):
             raise TraceError(
-                f"an array of which the tape holds a view (shape {array.shape}, {array.dtype}) would be resized in place, "
+                f"an array of which the tape holds a view (shape {array.shape}, {array.dtype}) would be "
+                "resized in place, "
                 f"at {Line()}. Use np.resize(a, shape), or make a new array"
             )
         # NumPy counts who refers to the array; here that is this function as well, and the interpreter's own reference.

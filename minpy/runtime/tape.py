@@ -1,10 +1,11 @@
 """The tape: reverse mode over storages, with an undo log.
 
-* Activity belongs to the buffer (`Storage.tape`); a view needs no record, its cotangent is the same part of its storage's cotangent.
+* Activity belongs to the buffer (`Storage.tape`); a view needs no record, its cotangent is the same part of
+  its storage's cotangent.
 * An operation appends one `Record`; a write appends one `Write` holding the bytes it overwrote.
-* The reverse sweep walks back. At a write it moves the region's cotangent to the value that was written, clears it, and restores the old
-  bytes, so that every record before it sees its operands as they were. Afterwards the log is replayed forward, and the program's arrays end
-  as the program left them.
+* The reverse sweep walks back. At a write it moves the region's cotangent to the value that was written,
+  clears it, and restores the old bytes, so that every record before it sees its operands as they were.
+  Afterwards the log is replayed forward, and the program's arrays end as the program left them.
 * Tapes nest. What is active on an inner tape is recorded on the outer ones too; a closed tape stands for its outer one.
   The sweep of an inner tape works on `Array` objects while an outer one is open, and is thereby recorded itself.
 """
@@ -51,7 +52,8 @@ class Tape:
     def append(self, record: Record | Write) -> None:
         """Record on the open tapes around this one, outermost first, and on this one.
 
-        The order matters where a tape around a forward-mode one records: the work on a tangent comes after the operation it belongs to.
+        The order matters where a tape around a forward-mode one records: the work on a tangent comes after
+        the operation it belongs to.
         """
         if self.outer is not None:
             self.outer.append(record)

@@ -732,3 +732,12 @@ def test_writes_on_the_device(f) -> None:
     with create("prefer_mxnet"):
         g = grad(f)(X.copy())
     np.testing.assert_allclose(g, differences(f, X), rtol=1e-6, atol=1e-7)
+
+
+def test_ufunc_at_into_a_plain_array_with_a_device_or_idle_operand() -> None:
+    """``ufunc.at`` on a plain target takes an `Array` that no tape watches as its contents."""
+    with Tape():
+        values = routed.np.ones(3)
+        target = np.zeros(2)
+        np.add.at(target, [0, 1, 0], values)
+    np.testing.assert_array_equal(target, [2.0, 1.0])

@@ -1,0 +1,114 @@
+"""Calls with ``out=``: compute, then write into what was given, with NumPy's own checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from minpy.errors import TraceError
+from minpy.runtime import dispatch
+from minpy.runtime.primitives.table import Primitive
+from minpy.runtime.record import Line, current_tape, innermost
+
+
+def into(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
+    """A call with ``out=``: compute, then write, with NumPy's own checks."""
+    out = kwargs["out"]
+    target = out[0] if type(out) is tuple and len(out) == 1 else out
+    operands: list[Array] = []
+    dispatch.collect(args, operands)
+    traced = innermost(operands)
+    plain_target = isinstance(target, np.ndarray) and type(target) is not Array
+    if type(target) is tuple or (plain_target and traced is None):
+        if traced is not None:
+            raise TraceError(
+                f"{primitive.name} with several out= arrays cannot be differentiated, at {Line()}. Assign "
+                "the results instead"
+            )
+        if current_tape() is not None:
+            from minpy.runtime import stores
+
+            stores.exposed(out)
+        primitive.function(*host(args), **{**host(kwargs), "out": host_out(out)})
+        _wrote(out)
+        return out
+    if plain_target:
+        raise TraceError(
+            "a value that is being differentiated would be written into a plain array (shape "
+            f"{target.shape}) by {primitive.name}, at {Line()}. "
+            "Make the array inside the differentiated function, or assign the result to a new name"
+        )
+    rest = {k: v for k, v in kwargs.items() if k != "out"}
+    where = rest.pop("where", True)
+    if target.storage.device is None and traced is None and current_tape() is None:
+        primitive.function(
+            *host(args),
+            **host(rest),
+            out=target.contents,
+            **({} if where is True else {"where": host(where)}),
+        )
+        target.storage.wrote_host()
+        return target
+    _check_cast(primitive, args, rest, target)
+    rest.pop("casting", None)
+    result = dispatch.call(primitive, args, rest)
+    if where is True:
+        if np.shape(result) != target.shape:
+            result = np.broadcast_to(result, target.shape)
+        write(target, None, result)
+    else:
+        mask = np.broadcast_to(host(where), target.shape)
+        write(target, mask, np.broadcast_to(result, target.shape)[mask])
+    return target
+
+
+def _check_cast(primitive: Primitive, args: tuple, kwargs: dict, target: Any) -> None:
+    """Raise what NumPy raises for this ``out=``, by asking it on operands of no size and the same dtypes."""
+    if not isinstance(primitive.function, np.ufunc) or primitive.function.signature is not None:
+        return
+
+    def dummy(value: Any) -> Any:
+        return (
+            np.empty((0,) * bool(np.ndim(value)), value.dtype)
+            if isinstance(value, np.ndarray)
+            else host(value)
+        )
+
+    if not _fits([np.shape(a) for a in args], target.shape):
+        # NumPy's own message: it looks at the shapes before it computes.
+        shaped = [_hollow(np.shape(a), getattr(a, "dtype", None) or np.asarray(a).dtype) for a in args]
+        primitive.function(*shaped, out=_hollow(target.shape, target.dtype))
+    casting = {k: v for k, v in kwargs.items() if k in ("casting", "dtype")}
+    with np.errstate(all="ignore"):
+        primitive.function(*[dummy(a) for a in args], out=np.empty(0, target.dtype), **casting)
+
+
+def _fits(shapes: list, target: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(*shapes, target) == target
+    except ValueError:
+        return False
+
+
+def _hollow(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array of any size in the memory of one element."""
+    return as_strided(np.empty(1, dtype), shape, (0,) * len(shape))
+
+
+def host_out(out: Any) -> Any:
+    """The value of ``out=`` with the contents of every `Array` in its place."""
+    if type(out) is tuple:
+        return tuple(o.contents if type(o) is Array else o for o in out)
+    return out
+
+
+def _wrote(out: Any) -> None:
+    for o in out if type(out) is tuple else (out,):
+        if type(o) is Array:
+            o.storage.wrote_host()
+
+
+# At the end: array.py imports dispatch, which imports this module.
+from minpy.runtime.array import Array, host, write  # noqa: E402

@@ -1,0 +1,149 @@
+"""What arrays are asked for: NumPy's protocols (``__array_function__``, ``__array_ufunc__``) and the operators."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from minpy.errors import TraceError
+from minpy.runtime import dispatch, outputs
+from minpy.runtime.primitives.table import by_function, by_name, load
+from minpy.runtime.record import Line, innermost
+from minpy.runtime.storage import PYTHON_SCALAR, WEAK
+
+
+def function(func: Any, args: tuple, kwargs: dict) -> Any:
+    """``__array_function__``: a NumPy function was called with an `Array`."""
+    load()
+    primitive = by_function.get(func)
+    if primitive is not None:
+        return dispatch.call(primitive, args, kwargs)
+    operands: list[Array] = []
+    dispatch.collect(args, operands)
+    dispatch.collect(kwargs.values(), operands)
+    if innermost(operands) is not None:
+        raise TraceError(
+            f"numpy.{getattr(func, '__name__', func)} has no derivative rule, and an operand is being "
+            f"differentiated, at {Line()}. "
+            "Use minpy.stop_gradient on the operand if no gradient should flow"
+        )
+    return func(*host(args), **host(kwargs))
+
+
+_REDUCE = {
+    "add": "sum",
+    "multiply": "prod",
+    "maximum": "max",
+    "minimum": "min",
+    "logical_and": "all",
+    "logical_or": "any",
+}
+_ACCUMULATE = {"add": "cumsum", "multiply": "cumprod"}
+
+
+def ufunc(uf: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
+    """``__array_ufunc__``: a ufunc or one of its methods was called with an `Array`."""
+    if any(map(_foreign, inputs)):
+        return NotImplemented
+    load()
+    primitive = by_function.get(uf)
+    if method == "__call__" and primitive is not None:
+        return dispatch.call(primitive, inputs, kwargs)
+    operands: list[Array] = []
+    dispatch.collect(inputs, operands)
+    traced = innermost(operands) is not None
+    if method == "at" and type(inputs[0]) is Array:
+        return _at(uf, *inputs)
+    if traced:
+        named = {"reduce": _REDUCE, "accumulate": _ACCUMULATE}.get(method, {}).get(uf.__name__)
+        if named is not None:
+            array, *rest = inputs
+            given = dict(zip(("axis", "dtype", "out", "keepdims"), rest, strict=False)) | kwargs
+            given.setdefault("axis", 0)
+            return dispatch.call(
+                by_name[named], (array,), {k: v for k, v in given.items() if v is not None or k == "axis"}
+            )
+        if method == "outer" and primitive is not None:
+            a, b = inputs
+            return dispatch.call(primitive, (np.reshape(a, np.shape(a) + (1,) * np.ndim(b)), b), kwargs)
+        raise TraceError(
+            f"{uf.__name__}{'' if method == '__call__' else '.' + method} has no derivative rule, and an "
+            "operand is being differentiated, "
+            f"at {Line()}. Use minpy.stop_gradient on the operand if no gradient should flow"
+        )
+    if method == "at":
+        return _plain_at(uf, inputs)
+    return getattr(uf, method)(
+        *host(inputs),
+        **{**host(kwargs), **({"out": outputs.host_out(kwargs["out"])} if kwargs.get("out") else {})},
+    )
+
+
+def _plain_at(uf: np.ufunc, inputs: tuple) -> Any:
+    from minpy.runtime import stores
+
+    stores.log(inputs[0])
+    uf.at(*host(inputs))
+    return None
+
+
+def _at(uf: np.ufunc, target: Any, index: Any, *values: Any) -> None:
+    if uf.__name__ not in ("add", "subtract") or not values:
+        if innermost([target, *[v for v in values if type(v) is Array]]) is not None:
+            raise TraceError(
+                f"{uf.__name__}.at has no derivative rule, and an operand is being differentiated, at {Line()}"
+            )
+        result = target.contents.copy()
+        uf.at(result, host(index), *host(values))
+        write(target, None, result)
+        return
+    # a.at[i] += v is a + scatter(v): linear in both.
+    write(
+        target,
+        None,
+        dispatch.apply(
+            "scatter_add",
+            target,
+            index,
+            values[0] if uf.__name__ == "add" else dispatch.apply("negative", values[0]),
+        ),
+    )
+
+
+def _foreign(value: Any) -> bool:
+    """Whether `value` is of a class that handles ufuncs itself: NumPy then asks it."""
+    kind = type(value)
+    if kind is Array or kind is np.ndarray or kind is float or kind is int:
+        return False
+    override = getattr(kind, "__array_ufunc__", None)
+    return override is not None and override is not np.ndarray.__array_ufunc__
+
+
+def binary(name: str, left: Any, right: Any) -> Any:
+    """An operator between two values of which one is an `Array`."""
+    other = right if type(left) is Array else left
+    if type(other) is not Array and getattr(type(other), "__array_ufunc__", True) is None:
+        return NotImplemented
+    if _foreign(other):
+        return by_name[name].function(left, right)
+    result = dispatch.call_long(by_name[name], (left, right), {})
+    if type(result) is Array and _is_python_number(left) and _is_python_number(right):
+        result.scalar = PYTHON_SCALAR
+    return result
+
+
+def _is_python_number(value: Any) -> bool:
+    return value.scalar is WEAK if type(value) is Array else type(value) in (float, int, complex, bool)
+
+
+def compare(name: str, dunder: str, left: Any, right: Any) -> Any:
+    """A comparison; against what is no number it answers as ``numpy.ndarray`` does."""
+    if not isinstance(right, (np.ndarray, np.generic, int, float, complex, list, tuple)):
+        return getattr(operator, dunder)(left.contents, right)
+    return dispatch.call_long(by_name[name], (left, right), {})
+
+
+# At the end: array.py uses this module.
+from minpy.runtime.array import Array, host, write  # noqa: E402

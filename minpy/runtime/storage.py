@@ -14,6 +14,11 @@ import numpy as np
 from minpy.runtime import profile
 from minpy.runtime.backends.base import Device
 
+# What `Array.scalar` says of a Python number (True is a NumPy scalar): NumPy 2 gives its operations the type of the
+# other operand. NumPy 1 makes no difference between the two.
+WEAK = 2
+PYTHON_SCALAR: int = True if np.lib.NumpyVersion(np.__version__) < "2.0.0b1" else WEAK
+
 
 class Storage:
     """A buffer that arrays are views of.

@@ -286,7 +286,9 @@ def _inexact(x: Any, dtype: Any, casting: str = "unsafe") -> str | None:
 
 row(
     "astype",
-    lambda x, dtype, casting="unsafe": x.astype(dtype, casting=casting),
+    lambda x, dtype, casting="unsafe": (x if hasattr(x, "astype") else np.asarray(x)[()]).astype(
+        dtype, casting=casting
+    ),
     cost="move",
     mxnet=Kernel(lambda F, x, dtype, casting="unsafe": x.astype(np.dtype(dtype)), DEVICE_DTYPES, _inexact),
     vjp=(lambda g, ans, x, dtype, casting="unsafe": g,),

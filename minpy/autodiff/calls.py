@@ -11,10 +11,11 @@ import numpy as np
 from minpy.autodiff import trees
 from minpy.errors import GradientError, TraceError
 from minpy.runtime import dispatch
-from minpy.runtime.array import Array, host, write
+from minpy.runtime.array import Array, host
 from minpy.runtime.record import Write, tape_of
-from minpy.runtime.storage import Storage
+from minpy.runtime.storage import PYTHON_SCALAR, Storage
 from minpy.runtime.tape import Tape
+from minpy.runtime.writes import write
 
 Argnum = int | str | Sequence[int | str]
 
@@ -179,7 +180,8 @@ class Run:
             return self._enter_leaf(value, path, lenient)
         if path.count("[") + path.count(".") > 200:
             raise GradientError(f"{path[:60]}… is nested too deep: a container that holds itself?")
-        fields = hasattr(type(value), "__dataclass_fields__")
+        # A dataclass holds its names and sizes too; a dict of parameters should hold parameters.
+        fields = lenient or hasattr(type(value), "__dataclass_fields__")
         made = {key: self._enter(part, path + step, fields) for step, key, part in parts}
         inner = trees.rebuild(value, made)
         if not isinstance(value, tuple):
@@ -214,7 +216,8 @@ class Run:
             if lenient and isinstance(value, int):
                 return value
             boxed = np.array(float(value) if isinstance(value, int) else value)
-            inner = Array(boxed, Storage(boxed), scalar=True)
+            python = kind in (float, int, complex)
+            inner = Array(boxed, Storage(boxed), scalar=PYTHON_SCALAR if python else True)
         elif value is None or lenient:
             return value
         else:

@@ -21,12 +21,13 @@ from minpy.autodiff import trees
 from minpy.autodiff.calls import note_writes
 from minpy.errors import GradientError, TraceError
 from minpy.runtime import cotangents, entry
-from minpy.runtime.array import Array, write
+from minpy.runtime.array import Array
 from minpy.runtime.primitives.table import Primitive
 from minpy.runtime.record import Line, Record, Write, current_tape, innermost, open_tape, tape_of
 from minpy.runtime.storage import Storage
 from minpy.runtime.tangent import TangentTape
 from minpy.runtime.tape import Tape
+from minpy.runtime.writes import write
 
 
 def checkpoint(fun: Callable[..., Any]) -> Callable[..., Any]:

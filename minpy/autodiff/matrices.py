@@ -186,6 +186,6 @@ def _stacked(parts: list, out: Any, argument: Array, first: bool) -> Any:
     block = np.reshape(block, shape)
     if block.dtype != dtype:
         block = block.astype(dtype)
-    if shape == () and type(block) is np.ndarray:
-        return block[()]
+    if shape == ():
+        return Array(block.window, block.storage, scalar=True) if type(block) is Array else block[()]
     return calls.gradient(block, block) if type(block) is Array else block

@@ -241,7 +241,7 @@ def parity_failures(primitive: table.Primitive, policy: str, limit: int = 6) -> 
                     tried += 1
                     recorder.reasons.clear()
                     try:
-                        found = _lasting(
+                        found = lasting(
                             lambda a=args, k=kwargs, f=form: _parity(
                                 primitive, function, a, k, f, policy, recorder
                             )
@@ -264,11 +264,11 @@ def parity_failures(primitive: table.Primitive, policy: str, limit: int = 6) -> 
     return failures
 
 
-def _lasting(compare: Callable[[], str | None]) -> str | None:
+def lasting(compare: Callable[[], str | None]) -> str | None:
     """What `compare` finds each time.
 
-    NumPy itself may round the last bit differently where its own buffers are aligned differently; what the
-    runtime does wrong, it does again.
+    NumPy itself may round the last bit differently where its buffers are aligned differently, or lie beside each
+    other (arctan2 of NumPy 1.26); what the runtime does wrong, it does again.
     """
     found = None
     for _ in range(8):

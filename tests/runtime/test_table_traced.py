@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,12 +54,8 @@ def traced_failures(primitive: table.Primitive, limit: int = 4) -> list[str]:
     for dtype in DTYPES:
         for args, kwargs in primitive.samples(driver.generator(primitive, dtype), np.dtype(dtype)):
             for layout in ("C", "F", "negative") if dtype == "float64" else ("C",):
-                found = one(
-                    primitive,
-                    function,
-                    driver.each(args, lambda x, to=layout: driver.laid_out(x, to)),
-                    kwargs,
-                )
+                laid_out = driver.each(args, lambda x, to=layout: driver.laid_out(x, to))
+                found = driver.lasting(partial(one, primitive, function, laid_out, kwargs))
                 if found is not None:
                     failures.append(
                         f"{dtype} {layout}: {driver._call_text(primitive, args, kwargs)}: {found}"

@@ -99,8 +99,8 @@ class Primitive:
         also `flat`. Results of element-wise rules are summed down to the operand's shape by the tape.
     jvp : callable or None
         ``jvp(tangents, ans, *args, **kwargs)`` is the tangent of the result (a list of tangents for several
-        results); `tangents` is as `args`, with None where an argument has no tangent. None: forward mode uses
-        `vjp` (as it is for element-wise primitives, else transposed).
+        results); `tangents` is as `args`, with None where an argument has no tangent. None, or a rule that returns
+        NotImplemented: forward mode uses `vjp` (as it is for element-wise primitives, else transposed).
     compose : callable or None
         The same function written in other primitives (same arguments, same arithmetic). Runs instead of
         `function` when an operand is being differentiated, so that its derivative is theirs and no rule is

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from minpy.errors import TraceError
-from minpy.runtime.record import Line, Write, current_tape, innermost, replace, tape_of
+from minpy.runtime.geometry import covers, is_basic
+from minpy.runtime.record import Line, current_tape, replace, tape_of
 from minpy.runtime.storage import WEAK, Storage
 
 
@@ -64,11 +65,11 @@ class Array:
     T = property(lambda self: self.transpose())
     real = property(
         lambda self: dispatch.apply("real", self),
-        lambda self, v: write(dispatch.apply("real", self), None, v),
+        lambda self, v: writes.write(dispatch.apply("real", self), None, v),
     )
     imag = property(
         lambda self: dispatch.apply("imag", self),
-        lambda self, v: write(dispatch.apply("imag", self), None, v),
+        lambda self, v: writes.write(dispatch.apply("imag", self), None, v),
     )
     flat = property(lambda self: Flat(self), lambda self, v: _set_flat(self, v))
 
@@ -222,7 +223,7 @@ class Array:
             raise TypeError(
                 f"'{self.__class__.__module__}.{self.__class__.__name__}' object does not support item assignment"
             )
-        write(self, index, value)
+        writes.write(self, index, value)
 
     # ----- methods that are not functions of the same name ----------------------------------------
 
@@ -254,15 +255,15 @@ class Array:
 
     def fill(self, value: Any) -> None:
         """As ``numpy.ndarray.fill``."""
-        write(self, None, value)
+        writes.write(self, None, value)
 
     def sort(self, axis: int = -1, kind: str | None = None, order: Any = None) -> None:
         """As ``numpy.ndarray.sort``: in place."""
-        write(self, None, dispatch.apply("sort", self, axis, kind))
+        writes.write(self, None, dispatch.apply("sort", self, axis, kind))
 
     def partition(self, kth: Any, axis: int = -1, kind: str = "introselect", order: Any = None) -> None:
         """As ``numpy.ndarray.partition``: in place."""
-        write(self, None, dispatch.apply("partition", self, kth, axis, kind))
+        writes.write(self, None, dispatch.apply("partition", self, kth, axis, kind))
 
     def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
         """As ``numpy.ndarray.put``."""
@@ -440,7 +441,7 @@ for _dunder, _name in _UNARY.items():
 del _name, _dunder
 
 
-# ----- geometry and writes ------------------------------------------------------------------------
+# ----- contents and elements ----------------------------------------------------------------------
 
 
 def host(value: Any) -> Any:
@@ -459,100 +460,6 @@ def host(value: Any) -> Any:
     if kind is dict:
         return {key: host(v) for key, v in value.items()}
     return value
-
-
-def is_basic(index: Any) -> bool:
-    """Whether an index is basic (slices, integers, None, Ellipsis): gives a view or a scalar."""
-    for part in index if type(index) is tuple else (index,):
-        if part is None or part is Ellipsis or type(part) is slice or type(part) is int:
-            continue
-        if isinstance(part, (bool, np.bool_)) or not isinstance(part, (int, np.integer)):
-            return False
-    return True
-
-
-def covers(view: np.ndarray, whole: np.ndarray) -> bool:
-    """Whether `view` is all of the buffer `whole`, in the same layout."""
-    return view is whole or (
-        view.shape == whole.shape
-        and view.strides == whole.strides
-        and view.dtype == whole.dtype
-        and view.__array_interface__["data"][0] == whole.__array_interface__["data"][0]
-    )
-
-
-def bounds(view: np.ndarray) -> tuple[int, int]:
-    """The addresses of the first byte that `view` covers and of the byte after the last."""
-    low = high = view.__array_interface__["data"][0]
-    if view.size:
-        for n, stride in zip(view.shape, view.strides, strict=True):
-            if stride < 0:
-                low += (n - 1) * stride
-            else:
-                high += (n - 1) * stride
-        high += view.itemsize
-    return low, high
-
-
-def write(target: Array, index: Any, value: Any) -> None:
-    """``target[index] = value`` (all of `target` if `index` is None), on the tape if one records."""
-    if index is not None:
-        index = host(index)
-        if is_basic(index):
-            # An Ellipsis keeps the result a view where the index alone would give a scalar.
-            part = index if type(index) is tuple else (index,)
-            part = target.window[
-                part if Ellipsis in [p for p in part if p is Ellipsis] else (*part, Ellipsis)
-            ]
-            target, index = Array(part, target.storage), None
-    storage = target.storage
-    if not target.window.flags.writeable:
-        raise ValueError("assignment destination is read-only")
-    tape = current_tape()
-    if tape is not None:
-        _log(tape, target, index, value)
-    device = storage.device
-    if (
-        device is not None
-        and not storage.host_ok
-        and index is None
-        and _write_on_device(device, target, value)
-    ):
-        return
-    data = target.contents
-    data[... if index is None else index] = host(value)
-    storage.wrote_host()
-
-
-def _log(tape: Any, target: Array, index: Any, value: Any) -> None:
-    storage = target.storage
-    if tape.outer is not None and tape.outer.open:
-        old = target.copy() if index is None else dispatch.apply("getitem", target, index)
-    else:
-        old = target.contents.copy() if index is None else target.contents[index]
-    source = innermost([value]) if type(value) is Array else None
-    if source is not None and storage.host.dtype.kind in "fc":
-        mine = tape_of(storage)
-        if mine is None or mine.depth < source.depth:
-            storage.tape = source
-    tape.append(Write(target, index, value if source is not None else None, old))
-
-
-def _write_on_device(device: Any, target: Array, value: Any) -> bool:
-    if type(value) is Array:
-        value = value.window if value.storage.device is None else value
-    if type(value) is Array and value.shape == target.shape and value.dtype == target.dtype:
-        source: Any = dispatch.handle_of(device, value)
-        if value.storage is target.storage:
-            source = device.copy(source)  # the handle of a part may be a part of the buffer that is written
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        source = value
-    else:
-        return False
-    if source is None or not device.write(target.storage.handle, target.window, target.storage.host, source):
-        return False
-    target.storage.wrote_device()
-    return True
 
 
 def _reshape_in_place(array: Array, shape: Any) -> None:
@@ -590,7 +497,7 @@ class Flat:
             value = dispatch.apply("reshape", value, places.shape if value.size > 1 else (1,) * places.ndim)
         elif value.ndim:
             value = value.reshape(-1)[0]
-        write(self.base, np.unravel_index(places, self.base.shape), value)
+        writes.write(self.base, np.unravel_index(places, self.base.shape), value)
 
     def __len__(self) -> int:
         return self.base.size
@@ -610,8 +517,8 @@ def _set_flat(array: Array, value: Any) -> None:
     value = value if type(value) is Array else np.asarray(value)
     if value.size != array.size:
         value = np.resize(host(value), array.size)
-    write(array, None, value.reshape(array.shape))
+    writes.write(array, None, value.reshape(array.shape))
 
 
 # At the end: they need the class, whichever module is imported first.
-from minpy.runtime import dispatch, fast, protocols  # noqa: E402
+from minpy.runtime import dispatch, fast, protocols, writes  # noqa: E402

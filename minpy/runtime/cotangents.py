@@ -12,10 +12,11 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minpy.errors import GradientError
-from minpy.runtime import array as arrays
 from minpy.runtime.array import Array
+from minpy.runtime.geometry import bounds, covers
 from minpy.runtime.record import Write, current_tape, tape_of
 from minpy.runtime.storage import Storage
+from minpy.runtime.writes import write
 
 
 def is_active(tape: Any, operand: Any) -> bool:
@@ -71,7 +72,7 @@ def accumulate(tape: Any, operand: Any, g: Any, touched: set[Storage]) -> None:
     view = operand.window
     g = fit(g, view.shape, view.dtype)
     touched.add(storage)
-    if arrays.covers(view, storage.host):
+    if covers(view, storage.host):
         if storage.cotangent is None:
             storage.cotangent = g  # borrowed: no copy for the common single use
             storage.owned = False
@@ -115,7 +116,7 @@ def take(operand: Array) -> Any:
     storage = operand.storage
     if storage.cotangent is None:
         return None
-    if arrays.covers(operand.window, storage.host):
+    if covers(operand.window, storage.host):
         return storage.cotangent
     _own(storage, like=storage.cotangent)
     g = _region(storage, operand.window)
@@ -125,7 +126,7 @@ def take(operand: Array) -> Any:
 def cut(target: Array, index: Any) -> Any:
     """Take the cotangent of ``target[index]`` (all of it if `index` is None) out of the buffer, leaving zero."""
     storage = target.storage
-    if index is None and arrays.covers(target.window, storage.host):
+    if index is None and covers(target.window, storage.host):
         g = storage.cotangent
         storage.cotangent = None
         return g
@@ -173,7 +174,7 @@ def _own(storage: Storage, like: Any) -> None:
     if storage.cotangent is not None and storage.owned:
         return
     host = storage.host
-    low, high = arrays.bounds(host)
+    low, high = bounds(host)
     raw = np.zeros(max(high - low, 1), np.uint8)
     buffer = np.ndarray(host.shape, host.dtype, raw, host.__array_interface__["data"][0] - low, host.strides)
     fresh: Any = buffer
@@ -193,7 +194,7 @@ def _region(storage: Storage, view: np.ndarray) -> Any:
     """The part of the (owned) cotangent that `view` covers of the storage."""
     cotangent = storage.cotangent
     buffer = cotangent.storage.host if type(cotangent) is Array else cotangent
-    low, _ = arrays.bounds(storage.host)
+    low, _ = bounds(storage.host)
     part = np.ndarray(
         view.shape, view.dtype, buffer.base, view.__array_interface__["data"][0] - low, view.strides
     )
@@ -217,7 +218,7 @@ def _add_into(region: Any, g: Any) -> None:
         raise GradientError(
             "a higher derivative through overlapping windows of one buffer is not available; copy the windows first"
         )
-    low, high = arrays.bounds(view)
+    low, high = bounds(view)
     places = np.arange((high - low) // view.itemsize)
     start = (view.__array_interface__["data"][0] - low) // view.itemsize
     flat = as_strided(view, (places.size,), (view.itemsize,)) if start == 0 else None
@@ -247,4 +248,4 @@ def read(target: Array, index: Any) -> Any:
 
 def assign(target: Array, index: Any, value: Any) -> None:
     """``target[index] = value``, recorded if a tape is open."""
-    arrays.write(target, index, value)
+    write(target, index, value)

@@ -14,6 +14,7 @@ import numpy as np
 from minpy.errors import MinPyError, TraceError
 from minpy.runtime import entry, fast, precision, profile
 from minpy.runtime.context import current_context
+from minpy.runtime.geometry import covers
 from minpy.runtime.policy import current_policy
 from minpy.runtime.primitives.table import Primitive, Scalar, by_name
 from minpy.runtime.record import Line, Record, current_tape, innermost
@@ -248,7 +249,7 @@ def _view(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
         return None
     if source.scalar and type(result) is np.ndarray and result.shape == ():
         same = result.dtype == source.window.dtype  # else the real or imaginary part of a complex number
-        return source if same else Array(result, source.storage, scalar=True)
+        return source if same and source.scalar is not WEAK else Array(result, source.storage, scalar=True)
     views = [source if part is source.window else Array(part, source.storage) for part in parts]
     return type(result)(views) if type(result) in (list, tuple) else views[0]
 
@@ -408,8 +409,6 @@ def handle_of(device: Any, value: Any) -> Any:
         with profile.copying("host to device", value.nbytes):
             return device.upload(value)
     storage = value.storage
-    from minpy.runtime.array import covers
-
     if covers(value.window, storage.host):
         return storage.to_device(device)
     if storage.handle is not None and storage.device is device:

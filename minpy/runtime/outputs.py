@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minpy.errors import TraceError
-from minpy.runtime import dispatch
+from minpy.runtime import dispatch, writes
 from minpy.runtime.primitives.table import Primitive
 from minpy.runtime.record import Line, current_tape, innermost
 
@@ -57,10 +57,10 @@ def into(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     if where is True:
         if np.shape(result) != target.shape:
             result = np.broadcast_to(result, target.shape)
-        write(target, None, result)
+        writes.write(target, None, result)
     else:
         mask = np.broadcast_to(host(where), target.shape)
-        write(target, mask, np.broadcast_to(result, target.shape)[mask])
+        writes.write(target, mask, np.broadcast_to(result, target.shape)[mask])
     return target
 
 
@@ -111,4 +111,4 @@ def _wrote(out: Any) -> None:
 
 
 # At the end: array.py imports dispatch, which imports this module.
-from minpy.runtime.array import Array, host, write  # noqa: E402
+from minpy.runtime.array import Array, host  # noqa: E402

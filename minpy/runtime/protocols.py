@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minpy.errors import TraceError
-from minpy.runtime import dispatch, outputs
+from minpy.runtime import dispatch, outputs, writes
 from minpy.runtime.primitives.table import by_function, by_name, load
 from minpy.runtime.record import Line, innermost
 from minpy.runtime.storage import PYTHON_SCALAR, WEAK
@@ -97,10 +97,10 @@ def _at(uf: np.ufunc, target: Any, index: Any, *values: Any) -> None:
             )
         result = target.contents.copy()
         uf.at(result, host(index), *host(values))
-        write(target, None, result)
+        writes.write(target, None, result)
         return
     # a.at[i] += v is a + scatter(v): linear in both.
-    write(
+    writes.write(
         target,
         None,
         dispatch.apply(
@@ -146,4 +146,4 @@ def compare(name: str, dunder: str, left: Any, right: Any) -> Any:
 
 
 # At the end: array.py uses this module.
-from minpy.runtime.array import Array, host, write  # noqa: E402
+from minpy.runtime.array import Array, host  # noqa: E402

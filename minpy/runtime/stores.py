@@ -19,7 +19,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minpy.errors import TraceError
-from minpy.runtime.array import Array, host, is_basic
+from minpy.runtime.array import Array, host
+from minpy.runtime.geometry import is_basic
 from minpy.runtime.record import Line, Record, Write, current_tape, replace, tape_of
 from minpy.runtime.storage import Storage
 

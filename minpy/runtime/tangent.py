@@ -17,9 +17,9 @@ from weakref import WeakKeyDictionary, WeakSet
 import numpy as np
 
 from minpy.errors import GradientError
-from minpy.runtime import array as arrays
 from minpy.runtime import cotangents, entry
 from minpy.runtime.array import Array
+from minpy.runtime.geometry import bounds, covers
 from minpy.runtime.primitives import forward
 from minpy.runtime.primitives.table import Primitive
 from minpy.runtime.record import Record, Write, current_tape, open_tape
@@ -74,7 +74,7 @@ class Tangents:
         if found is None:
             return None
         if not found.owned:
-            if arrays.covers(array.window, array.storage.host):
+            if covers(array.window, array.storage.host):
                 return found.value
             self._own(array.storage)
         return _region(found.value, array.storage.host, array.window).copy()
@@ -82,7 +82,7 @@ class Tangents:
     def put(self, array: Array, tangent: Any) -> None:
         """Give `array` a tangent of its shape and dtype (kept, not copied, if `array` is all of its storage); None is zero."""
         storage = array.storage
-        whole = arrays.covers(array.window, storage.host)
+        whole = covers(array.window, storage.host)
         if tangent is None:
             if storage not in self._known:
                 return
@@ -142,7 +142,7 @@ class Tangents:
         if found is not None and found.owned:
             return
         host = storage.host
-        low, high = arrays.bounds(host)
+        low, high = bounds(host)
         raw = np.zeros(max(high - low, 1), np.uint8)
         buffer: Any = np.ndarray(
             host.shape, host.dtype, raw, host.__array_interface__["data"][0] - low, host.strides
@@ -163,7 +163,7 @@ class Tangents:
 def _region(buffer: Any, host: np.ndarray, view: np.ndarray) -> Any:
     """The part of a tangent's own buffer that `view` covers of the storage's memory `host`."""
     memory = buffer.storage.host if type(buffer) is Array else buffer
-    low, _ = arrays.bounds(host)
+    low, _ = bounds(host)
     part = np.ndarray(
         view.shape, view.dtype, memory.base, view.__array_interface__["data"][0] - low, view.strides
     )

@@ -13,7 +13,7 @@ _WRITES = "written through the array's own memory"
 
 
 def _write(target: Any, index: Any, value: Any) -> None:
-    from minpy.runtime.array import write
+    from minpy.runtime.writes import write
 
     write(target, index, value)
 

@@ -128,7 +128,7 @@ def _permutation(x: Any) -> Any:
 
 
 def _shuffle(x: Any) -> None:
-    from minpy.runtime.array import write
+    from minpy.runtime.writes import write
 
     if not x.flags.writeable:
         np.random.shuffle(x.window)

@@ -1,0 +1,74 @@
+"""Writes into arrays: on the tape if one records, on the device if the array lives there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minpy.runtime import dispatch
+from minpy.runtime.geometry import is_basic
+from minpy.runtime.record import Write, current_tape, innermost, tape_of
+
+
+def write(target: Array, index: Any, value: Any) -> None:
+    """``target[index] = value`` (all of `target` if `index` is None), on the tape if one records."""
+    if index is not None:
+        index = host(index)
+        if is_basic(index):
+            # An Ellipsis keeps the result a view where the index alone would give a scalar.
+            part = index if type(index) is tuple else (index,)
+            part = target.window[
+                part if Ellipsis in [p for p in part if p is Ellipsis] else (*part, Ellipsis)
+            ]
+            target, index = Array(part, target.storage), None
+    storage = target.storage
+    if not target.window.flags.writeable:
+        raise ValueError("assignment destination is read-only")
+    tape = current_tape()
+    if tape is not None:
+        _log(tape, target, index, value)
+    device = storage.device
+    if (
+        device is not None
+        and not storage.host_ok
+        and index is None
+        and _write_on_device(device, target, value)
+    ):
+        return
+    data = target.contents
+    data[... if index is None else index] = host(value)
+    storage.wrote_host()
+
+
+def _log(tape: Any, target: Array, index: Any, value: Any) -> None:
+    storage = target.storage
+    if tape.outer is not None and tape.outer.open:
+        old = target.copy() if index is None else dispatch.apply("getitem", target, index)
+    else:
+        old = target.contents.copy() if index is None else target.contents[index]
+    source = innermost([value]) if type(value) is Array else None
+    if source is not None and storage.host.dtype.kind in "fc":
+        mine = tape_of(storage)
+        if mine is None or mine.depth < source.depth:
+            storage.tape = source
+    tape.append(Write(target, index, value if source is not None else None, old))
+
+
+def _write_on_device(device: Any, target: Array, value: Any) -> bool:
+    if type(value) is Array:
+        value = value.window if value.storage.device is None else value
+    if type(value) is Array and value.shape == target.shape and value.dtype == target.dtype:
+        source: Any = dispatch.handle_of(device, value)
+        if value.storage is target.storage:
+            source = device.copy(source)  # the handle of a part may be a part of the buffer that is written
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        source = value
+    else:
+        return False
+    if source is None or not device.write(target.storage.handle, target.window, target.storage.host, source):
+        return False
+    target.storage.wrote_device()
+    return True
+
+
+# At the end: array.py uses this module.
+from minpy.runtime.array import Array, host  # noqa: E402

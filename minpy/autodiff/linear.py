@@ -66,13 +66,18 @@ class Linearization:
             call.leave()
             raise
         self._records, tape.records = tape.records, []
-        self._leave, self._noted = call.leave, calls.writes_in(self._records)
+        # Nothing is recorded any more; its way to the records would close a cycle with the storages that refer to the tape.
+        tape.push = None  # type: ignore[assignment]
+        self._leave: Any = call.leave
+        self._noted = calls.writes_in(self._records)
         if private:
             self.close()
 
     def close(self) -> None:
         """Bring what the function wrote into its arguments to its caller: when the last product is there, or at once if private."""
-        self._leave(self._noted)
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave(self._noted)
 
     def pull(self, cotangent: Any) -> list[Any]:
         """The cotangents of the arguments, each a tree like the argument, for a cotangent of the result."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from minpy.errors import TraceError
 from minpy.runtime.geometry import covers, is_basic
-from minpy.runtime.record import Line, current_tape, replace, tape_of
+from minpy.runtime.record import Line, current_tape, replace, tape_of, unfold
 from minpy.runtime.storage import WEAK, Storage
 
 
@@ -224,6 +224,9 @@ class Array:
                 f"'{self.__class__.__module__}.{self.__class__.__name__}' object does not support item assignment"
             )
         writes.write(self, index, value)
+
+    def __delitem__(self, index: Any) -> None:
+        del self._plain()[index]  # raises what an array raises
 
     # ----- methods that are not functions of the same name ----------------------------------------
 
@@ -470,7 +473,7 @@ def _reshape_in_place(array: Array, shape: Any) -> None:
         # What was recorded before refers to the array as it was.
         before = Array(array.window, array.storage, array.scalar)
         while tape is not None:
-            for record in tape.records:
+            for record in unfold(tape):
                 replace(record, array, before)
             tape = tape.outer
     array.window = view

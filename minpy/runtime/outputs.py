@@ -17,6 +17,8 @@ def into(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     """A call with ``out=``: compute, then write, with NumPy's own checks."""
     out = kwargs["out"]
     target = out[0] if type(out) is tuple and len(out) == 1 else out
+    if type(target) is not tuple and not isinstance(target, np.ndarray):
+        return primitive.function(*host(args), **host(kwargs))  # NumPy says what an output must be
     operands: list[Array] = []
     dispatch.collect(args, operands)
     traced = innermost(operands)
@@ -31,6 +33,8 @@ def into(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
             from minpy.runtime import stores
 
             stores.exposed(out)
+            if type(out) is tuple:
+                return _into_several(primitive, args, kwargs, out)
         primitive.function(*host(args), **{**host(kwargs), "out": host_out(out)})
         _wrote(out)
         return out
@@ -51,6 +55,8 @@ def into(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
         )
         target.storage.wrote_host()
         return target
+    if not target.flags.writeable:
+        raise ValueError("output array is read-only")
     _check_cast(primitive, args, rest, target)
     rest.pop("casting", None)
     result = dispatch.call(primitive, args, rest)
@@ -64,17 +70,26 @@ def into(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     return target
 
 
+def _into_several(primitive: Primitive, args: tuple, kwargs: dict, outs: tuple) -> Any:
+    """Several outputs while a tape records: what lives on the tape is written through it."""
+    new = tuple(out.asnumpy() if type(out) is Array else out for out in outs)
+    results = primitive.function(*host(args), **{**host(kwargs), "out": new})
+    for out, value in zip(outs, new, strict=True):
+        if type(out) is Array:
+            writes.write(out, None, value)
+    results = results if type(results) is tuple else (results,)
+    return tuple(r if out is None else out for r, out in zip(results, outs, strict=True))
+
+
 def _check_cast(primitive: Primitive, args: tuple, kwargs: dict, target: Any) -> None:
     """Raise what NumPy raises for this ``out=``, by asking it on operands of no size and the same dtypes."""
     if not isinstance(primitive.function, np.ufunc) or primitive.function.signature is not None:
         return
 
     def dummy(value: Any) -> Any:
-        return (
-            np.empty((0,) * bool(np.ndim(value)), value.dtype)
-            if isinstance(value, np.ndarray)
-            else host(value)
-        )
+        if isinstance(value, (list, tuple)):
+            value = np.asarray(host(value))
+        return np.empty((0,) * bool(np.ndim(value)), value.dtype) if isinstance(value, np.ndarray) else host(value)
 
     if not _fits([np.shape(a) for a in args], target.shape):
         # NumPy's own message: it looks at the shapes before it computes.

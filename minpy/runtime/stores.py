@@ -21,7 +21,7 @@ import numpy as np
 from minpy.errors import TraceError
 from minpy.runtime.array import Array, host
 from minpy.runtime.geometry import is_basic
-from minpy.runtime.record import Line, Record, Write, current_tape, replace, tape_of
+from minpy.runtime.record import Line, Record, Write, current_tape, replace, tape_of, unfold
 from minpy.runtime.storage import Storage
 
 
@@ -188,7 +188,7 @@ def _is_known(tape: Any, array: np.ndarray) -> bool:
         return type(value) in (list, tuple) and any(map(shares, value))
 
     while tape is not None:
-        for record in tape.records:
+        for record in unfold(tape):
             values = record.args if type(record) is Record else (record.target,)
             if shares(values) or (type(record) is Record and shares(list(record.kwargs.values()))):
                 return True
@@ -230,7 +230,7 @@ def _geometry_attribute(name: str) -> property:
         # What was recorded before refers to the array as it was.
         tape = current_tape()
         while tape is not None:
-            for record in tape.records:
+            for record in unfold(tape):
                 replace(record, array, seen)
             tape = tape.outer
 

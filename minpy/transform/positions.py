@@ -114,7 +114,9 @@ def _is_added(node: ast.AST, door: str) -> bool:
             return name == door
         case ast.IfExp(test=ast.Attribute(value=ast.Name(id=name), attr="taping")):
             return name == door
-        case ast.BoolOp(values=[ast.BoolOp(values=[ast.Attribute(value=ast.Name(id=name), attr="taping"), _]), _]):
+        case ast.BoolOp(
+            values=[ast.BoolOp(values=[ast.Attribute(value=ast.Name(id=name), attr="taping"), _]), _]
+        ):
             return name == door
     return False
 
@@ -123,7 +125,9 @@ def _place_added(node: ast.expr) -> None:
     match node:
         case ast.Call(func=function, args=[operand, *_]):
             _place([function], operand)
-        case ast.IfExp(test=test, body=ast.Call(func=function, args=[*others, copy]) as call, orelse=original):
+        case ast.IfExp(
+            test=test, body=ast.Call(func=function, args=[*others, copy]) as call, orelse=original
+        ):
             for mine, theirs in zip(ast.walk(copy), ast.walk(original), strict=True):
                 if hasattr(theirs, "lineno"):
                     ast.copy_location(mine, theirs)

@@ -96,7 +96,9 @@ class StoreWalk(Walk):
             self._hand("at", node.value, "a store into an array must be known to the tape")
             self._visit_all(node.slice)
         elif isinstance(node, cst.Attribute) and node.attr.value in WRITTEN_ATTRIBUTES:
-            self._hand("at", node.value, f"assigning .{node.attr.value} of an array must be known to the tape")
+            self._hand(
+                "at", node.value, f"assigning .{node.attr.value} of an array must be known to the tape"
+            )
         else:
             super()._bind_target(node)
 
@@ -211,13 +213,21 @@ class StoreWalk(Walk):
             or self._is_emitted(node)
             or (use is not None and use.name in self._doors)
             or (function != "before" and isinstance(node, _NEVER))
-            or (isinstance(node, cst.Name) and node.value in ("None", "True", "False") and function != "before")
+            or (
+                isinstance(node, cst.Name)
+                and node.value in ("None", "True", "False")
+                and function != "before"
+            )
             or (isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.func.value == "super")
         ):
             self._visit(node)
             return
         start, end = self.spans.start(node), self.spans.end(node)
-        item = Store(function, self.scope, Point(self.block, start), node, start, end, reason, use, target=name)
+        if _owns_parentheses(node):
+            start, end = self.spans.start(node.lpar[-1]), self.spans.end(node.rpar[0])
+        item = Store(
+            function, self.scope, Point(self.block, start), node, start, end, reason, use, target=name
+        )
         if function == "before":
             item.name = name
         elif function == "at" and isinstance(node, cst.Name):
@@ -229,7 +239,11 @@ class StoreWalk(Walk):
 
     def _import_from(self, node: cst.ImportFrom) -> None:
         super()._import_from(node)
-        if not node.relative and not isinstance(node.names, cst.ImportStar) and dotted_name(node.module) == "minpy":
+        if (
+            not node.relative
+            and not isinstance(node.names, cst.ImportStar)
+            and dotted_name(node.module) == "minpy"
+        ):
             for alias in node.names:
                 if dotted_name(alias.name) == ROUTED:
                     self._doors.add(alias.asname.name.value if alias.asname is not None else ROUTED)
@@ -270,20 +284,20 @@ class StoreWalk(Walk):
 
     def _pieces(self, i: int, item: Store, inner: list[Edit], door: str) -> tuple[str, str]:
         node = item.node
-        inside, around = ("(", ")") if isinstance(node, _LOOSE) else ("", "")
+        whole = _owns_parentheses(node)
+        inside, around = ("(", ")") if isinstance(node, _LOOSE) and not whole else ("", "")
+        enclosed = len(node.lpar) > whole
         copy = self._copy(item, inner)
         if item.function == "before":
             if copy is None or not self._may_record(i, item):
-                tight = isinstance(node, _TIGHT) or bool(node.lpar)
-                loose = isinstance(node, _LOOSE) or not isinstance(node, _TIGHT)
-                left, right = ("(", ")") if loose or not tight else ("", "")
+                left, right = ("", "") if whole or isinstance(node, _TIGHT) else ("(", ")")
                 return f"{door}.taping and {door}.before({item.target}) or {left}", right
             call = f"{door}.before({item.target}, {inside}{copy}{around})"
         elif copy is None:
             return f"{door}.{item.function}({inside}", f"{around})"
         else:
             call = f"{door}.{item.function}({inside}{copy}{around})"
-        left, right = ("", "") if node.lpar or item.function == "exposed" else ("(", ")")
+        left, right = ("", "") if enclosed or item.function == "exposed" else ("(", ")")
         return f"{left}{call} if {door}.taping else {inside}", f"{around}{right}"
 
     def _copy(self, item: Store, inner: list[Edit]) -> str | None:
@@ -313,6 +327,11 @@ class StoreWalk(Walk):
                     not use.attributes and use.name in _PURE and is_builtin(use.scope, use.name, use.point)
                 )
         return calls > 0
+
+
+def _owns_parentheses(node: cst.BaseExpression) -> bool:
+    """Whether the parentheses around an expression are part of it, as Python counts its place."""
+    return isinstance(node, (cst.Tuple, cst.GeneratorExp)) and bool(node.lpar)
 
 
 def _contains(node: object, kinds: tuple[type, ...]) -> bool:

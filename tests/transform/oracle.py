@@ -53,7 +53,9 @@ class _Undo(ast.NodeTransformer):
         match node:
             case ast.IfExp(
                 test=ast.Attribute(value=ast.Name(id="__minpy__"), attr="taping"),
-                body=ast.Call(func=ast.Attribute(value=ast.Name(id="__minpy__"), attr=name), args=[*others, copy]),
+                body=ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="__minpy__"), attr=name), args=[*others, copy]
+                ),
                 orelse=value,
             ):
                 # The copy is the original once more, places included.
@@ -66,7 +68,9 @@ class _Undo(ast.NodeTransformer):
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
         match node.values:
             case [
-                ast.BoolOp(op=ast.And(), values=[ast.Attribute(value=ast.Name(id="__minpy__"), attr="taping"), log]),
+                ast.BoolOp(
+                    op=ast.And(), values=[ast.Attribute(value=ast.Name(id="__minpy__"), attr="taping"), log]
+                ),
                 value,
             ]:
                 assert isinstance(log, ast.Call) and log.func.attr == "before"

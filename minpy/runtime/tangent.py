@@ -11,18 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet, ref
 
 import numpy as np
 
 from minpy.errors import GradientError
-from minpy.runtime import cotangents, entry
+from minpy.runtime import cotangents, entry, fast
 from minpy.runtime.array import Array
 from minpy.runtime.geometry import bounds, covers
 from minpy.runtime.primitives import forward
 from minpy.runtime.primitives.table import Primitive
-from minpy.runtime.record import Record, Write, current_tape, open_tape
+from minpy.runtime.record import Record, Short, Write, current_tape, open_tape
 from minpy.runtime.storage import Storage
 from minpy.runtime.tape import Tape
 
@@ -47,12 +48,16 @@ def closed(upto: Any) -> Iterator[None]:
 
 
 class _Tangent:
-    """The tangent of one storage; `owned` if it is a buffer of its own in the storage's layout, which may be written in place."""
+    """The tangent of one storage.
 
-    __slots__ = ("owned", "value")
+    `owned` if it is a buffer of its own in the storage's layout, which may be written in place. `storage` is a weak
+    reference that removes the tangent when the storage is gone.
+    """
 
-    def __init__(self, value: Any, owned: bool) -> None:
-        self.value, self.owned = value, owned
+    __slots__ = ("owned", "storage", "value")
+
+    def __init__(self, value: Any, owned: bool, storage: Any) -> None:
+        self.value, self.owned, self.storage = value, owned, storage
 
 
 class Tangents:
@@ -62,15 +67,20 @@ class Tangents:
 
     def __init__(self) -> None:
         forward.fill()
-        # Weak: a tangent lives as long as its storage, so forward mode keeps no history.
-        self._known: WeakKeyDictionary[Storage, _Tangent] = WeakKeyDictionary()
+        # By the id of the storage. A tangent lives as long as its storage, so forward mode keeps no history.
+        self._known: dict[int, _Tangent] = {}
 
-    def __contains__(self, storage: Storage) -> bool:
-        return storage in self._known
+    def _set(self, storage: Storage, value: Any, owned: bool) -> None:
+        known, key = self._known, id(storage)
+        found = known.get(key)
+        if found is not None:
+            found.value, found.owned = value, owned
+        else:
+            known[key] = _Tangent(value, owned, ref(storage, partial(known.pop, key)))
 
     def get(self, array: Array) -> Any:
         """The tangent of `array`, None if it has none; not to be written to."""
-        found = self._known.get(array.storage)
+        found = self._known.get(id(array.storage))
         if found is None:
             return None
         if not found.owned:
@@ -84,19 +94,22 @@ class Tangents:
         storage = array.storage
         whole = covers(array.window, storage.host)
         if tangent is None:
-            if storage not in self._known:
+            if id(storage) not in self._known:
                 return
             if whole:
-                del self._known[storage]
+                del self._known[id(storage)]
                 return
             tangent = np.zeros((), array.dtype)
         if whole:
-            self._known[storage] = _Tangent(tangent, False)
+            self._set(storage, tangent, False)
         else:
             self._assign(array, None, tangent)
 
-    def record(self, record: Record) -> None:
+    def record(self, record: Record | Short) -> None:
         """Compute the tangents of an operation's results."""
+        record = Record.full(record)
+        if record.primitive.bare is not None and self._short(record):
+            return
         args = record.args
         tangents = [self._of(operand) for operand in args]
         if all(t is None for t in tangents):
@@ -108,12 +121,55 @@ class Tangents:
             if tangent is not None and out.window.dtype.kind in "fc":
                 self.put(out, cotangents.fit(tangent, out.shape, out.dtype))
 
+    def _short(self, record: Record) -> bool:
+        """`record` for an element-wise operation on the host that no tape around records; False if it is anything else.
+
+        A short cut, as those of `minpy.runtime.fast` and `pull`.
+        """
+        result, known = record.result, self._known
+        if record.kwargs or result.window is not result.storage.host or current_tape() is not None:
+            return False
+        values, moving = [], []
+        for i, operand in enumerate(record.args):
+            if type(operand) is Array:
+                storage = operand.storage
+                if storage.device is not None:
+                    return False
+                values.append(operand.window)
+                found = known.get(id(storage))
+                if found is not None:
+                    whole = not found.owned and operand.window is storage.host
+                    moving.append((i, found.value if whole else self.get(operand)))
+            elif type(operand) in fast.PLAIN:
+                values.append(operand)
+            else:
+                return False
+        rules, ans = record.primitive.bare, result.window
+        total = None
+        for i, tangent in moving:
+            rule = rules[i]  # type: ignore[index]
+            if rule is None or type(tangent) is Array:
+                return False
+            if tangent.shape != ans.shape:
+                tangent = np.broadcast_to(tangent, ans.shape)
+            try:
+                part = rule(tangent, ans, *values)
+            except Exception as error:
+                raise _failed(record, error) from error
+            if part is not None:
+                total = part if total is None else total + part
+        if total is not None:
+            if type(total) is not np.ndarray or total.shape != ans.shape or total.dtype != ans.dtype:
+                total = cotangents.fit(total, ans.shape, ans.dtype)
+            self._set(result.storage, total, False)
+        return True
+
     def write(self, write: Write) -> None:
         """Do to the tangent what a write did to the storage."""
         value = write.value
         tangent = self.get(value) if type(value) is Array else None
         if tangent is None:
-            if write.target.storage not in self._known:
+            if id(write.target.storage) not in self._known:
                 return
             tangent = 0
         self._assign(write.target, write.index, tangent)
@@ -133,12 +189,12 @@ class Tangents:
         elif isinstance(value, np.ndarray) and value.dtype.kind == "c" != target.dtype.kind:
             value = value.real
         self._own(storage)
-        region = _region(self._known[storage].value, storage.host, target.window)
+        region = _region(self._known[id(storage)].value, storage.host, target.window)
         region[... if index is None else index] = value
 
     def _own(self, storage: Storage) -> None:
         """Make the tangent of `storage` a buffer of its own, a copy or zero, in the layout of the storage."""
-        found = self._known.get(storage)
+        found = self._known.get(id(storage))
         if found is not None and found.owned:
             return
         host = storage.host
@@ -154,7 +210,7 @@ class Tangents:
         ):
             buffer = Array(buffer, Storage(buffer, storage.device))
         if found is None:
-            self._known[storage] = _Tangent(buffer, True)
+            self._set(storage, buffer, True)
         else:
             buffer[...] = found.value
             found.value, found.owned = buffer, True
@@ -188,10 +244,15 @@ def _push(record: Record, tangents: list, many: bool) -> Any:
     except Exception as error:
         if isinstance(error, GradientError):
             raise
-        shapes = ", ".join(f"{np.shape(a)} {getattr(a, 'dtype', type(a).__name__)}" for a in args)
-        raise GradientError(
-            f"the tangent of {primitive.name}({shapes}) failed: {type(error).__name__}: {error}. The operation ran at {record.line}"
-        ) from error
+        raise _failed(record, error) from error
+
+
+def _failed(record: Record, error: Exception) -> GradientError:
+    shapes = ", ".join(f"{np.shape(a)} {getattr(a, 'dtype', type(a).__name__)}" for a in record.args)
+    return GradientError(
+        f"the tangent of {record.primitive.name}({shapes}) failed: {type(error).__name__}: {error}. "
+        f"The operation ran at {record.line}"
+    )
 
 
 def _rule(record: Record, i: int) -> Any:
@@ -305,12 +366,23 @@ class TangentTape:
 
     def follow(self, record: Record | Write) -> None:
         """Compute the tangent of an operation or a write."""
+        if open_tape.get() is self:
+            # Nothing inside to be closed: the common case.
+            was, self.open = self.open, False
+            try:
+                self._do(record)
+            finally:
+                self.open = was
+            return
         with closed(self):
-            if type(record) is Write:
-                self.written.add(record.target.storage)
-                self.tangents.write(record)
-            else:
-                self.tangents.record(record)
+            self._do(record)
 
-    push = append
+    def _do(self, record: Record | Write) -> None:
+        if type(record) is Write:
+            self.written.add(record.target.storage)
+            self.tangents.write(record)
+        else:
+            self.tangents.record(record)
+
+    short = None  # every record comes whole, through `append`
     watches = Tape.watches

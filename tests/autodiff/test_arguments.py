@@ -501,6 +501,7 @@ def test_a_failing_rule_names_the_forward_line(monkeypatch) -> None:
 
     table.load()
     monkeypatch.setattr(table.by_name["exp"], "vjp", (broken,))
+    monkeypatch.setattr(table.by_name["exp"], "bare", None)
     x = X.copy()
 
     def program(x):
@@ -508,6 +509,9 @@ def test_a_failing_rule_names_the_forward_line(monkeypatch) -> None:
         x[0] = 42.0
         return y * x
 
+    with pytest.raises(GradientError, match=r"exp\(\(3,\) float64\).*inside the rule.*test_arguments\.py"):
+        jvp(program, (x,), (X,))
+    monkeypatch.setattr(table.by_name["exp"], "bare", (broken,))
     with pytest.raises(GradientError, match=r"exp\(\(3,\) float64\).*inside the rule.*test_arguments\.py"):
         jvp(program, (x,), (X,))
     assert current_tape() is None and not entry.is_active()

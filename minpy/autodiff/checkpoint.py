@@ -1,8 +1,9 @@
 """`checkpoint`: recompute instead of store.
 
-The function runs once without its operations being kept, and becomes one operation on the tape; when the sweep reaches it, it runs again on a tape
-of its own. At that moment the sweep has restored every array to what it held when the function was called, so the second run sees what
-the first one saw: arguments, values of enclosing functions, and the states of the random generators.
+The function runs once without its operations being kept, and becomes one operation on the tape; when the
+sweep reaches it, it runs again on a tape of its own. At that moment the sweep has restored every array to
+what it held when the function was called, so the second run sees what the first one saw: arguments, values of
+enclosing functions, and the states of the random generators.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ from minpy.runtime.writes import write
 def checkpoint(fun: Callable[..., Any]) -> Callable[..., Any]:
     """`fun`, whose intermediate values are computed again for the derivative instead of being kept.
 
-    A loop of n steps needs memory for √n of them if it is cut into √n checkpointed pieces. Checkpoints nest. The function may write into its
-    arguments and into arrays of enclosing functions, and may draw random numbers: ``numpy.random``, ``random``, and generators that it is given or
-    refers to are set back for the second run. Every other side effect (printing, a counter) happens again.
+    A loop of n steps needs memory for √n of them if it is cut into √n checkpointed pieces. Checkpoints nest.
+    The function may write into its arguments and into arrays of enclosing functions, and may draw random
+    numbers: ``numpy.random``, ``random``, and generators that it is given or refers to are set back for the
+    second run. Every other side effect (printing, a counter) happens again.
 
     Parameters
     ----------
@@ -141,7 +143,7 @@ class _Watch:
             tape = tape.outer
         return False
 
-    push = append
+    short = None  # every record comes whole, through `append`
     watches = Tape.watches
 
 
@@ -161,7 +163,7 @@ class _Leak:
     def append(self, record: Record | Write) -> None:
         raise TraceError(f"{self.message}; it is used at {record.line}. Return it")
 
-    push = append
+    short = None  # every record comes whole, through `append`
 
 
 class _Piece:
@@ -174,7 +176,8 @@ class _Piece:
         self._second = trees.transform(_itself, self._first)
         self.random = _RandomState(fun, args, kwargs)
         self.inputs: list[Storage] = []  # what was read or written from outside and is differentiated
-        # What was written and is there afterwards: the storage, and its place in the result (None if it is from outside).
+        # What was written and is there afterwards: the storage, and its place in the result (None if it is
+        # from outside).
         self.changed: list[tuple[Storage, int | None]] = []
         self.written: list[Storage] = []
         self.raised: type | None = None
@@ -214,7 +217,8 @@ class _Piece:
             if storage.tape is watch and storage not in made and tape is not None:
                 storage.tape = _Leak(  # type: ignore[assignment]
                     tape,
-                    f"a value made in the checkpointed function {self._name()} (called at {self.line}) is kept in another place than its result",
+                    f"a value made in the checkpointed function {self._name()} (called at {self.line}) is "
+                    "kept in another place than its result",
                 )
         outs = [_whole(s) for s in made] + [f for _, f in finals if type(f) is Array]
         for out in outs:
@@ -274,7 +278,8 @@ class _Piece:
                     storage = arrays[place].storage
                 if storage not in written:
                     raise GradientError(
-                        f"the checkpointed function {self._name()} wrote into an array that it keeps in another place than its result. "
+                        f"the checkpointed function {self._name()} wrote into an array that it keeps in "
+                        "another place than its result. "
                         f"Return it. The function was called at {self.line}"
                     )
                 outs.append(storage)
@@ -311,8 +316,10 @@ class _Piece:
     def _check(self, outs: list, like: Any) -> None:
         if [np.shape(o) for o in outs] != [np.shape(o) for o in like]:
             raise GradientError(
-                f"{self._name()} is checkpointed and gave another result when it was run again for the derivative "
-                f"(arrays of shapes {[np.shape(o) for o in outs]} instead of {[np.shape(o) for o in like]}). It was called at {self.line}"
+                f"{self._name()} is checkpointed and gave another result when it was run again for the "
+                "derivative "
+                f"(arrays of shapes {[np.shape(o) for o in outs]} instead of "
+                f"{[np.shape(o) for o in like]}). It was called at {self.line}"
             )
 
 

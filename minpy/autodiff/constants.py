@@ -30,8 +30,8 @@ def stop_gradient(x: Any) -> Any:
 def nograd(fun: Callable[..., Any] | None = None) -> Any:
     """A context, or a function that runs in one, in which nothing is differentiated.
 
-    What is computed there is constant for every derivative that is being taken around it. Arrays may be written to all
-    the same, and what is written is constant.
+    What is computed there is constant for every derivative that is being taken around it. Arrays may be
+    written to all the same, and what is written is constant.
 
     Parameters
     ----------
@@ -131,5 +131,5 @@ class _Mute:
                     tape.open = False
                 self.open = True
 
-    push = append
+    short = None  # every record comes whole, through `append`
     watches = Tape.watches

@@ -11,7 +11,7 @@ from minpy.autodiff import calls, trees
 from minpy.errors import GradientError
 from minpy.runtime import cotangents
 from minpy.runtime.array import Array
-from minpy.runtime.record import Write
+from minpy.runtime.record import Write, unfold
 from minpy.runtime.tangent import Tangents
 from minpy.runtime.tape import Tape
 
@@ -65,9 +65,10 @@ class Linearization:
         except BaseException:
             call.leave()
             raise
-        self._records, tape.records = tape.records, []
-        # Nothing is recorded any more; its way to the records would close a cycle with the storages that refer to the tape.
-        tape.push = None  # type: ignore[assignment]
+        self._records, tape.records = unfold(tape), []
+        # Nothing is recorded any more; its way to the records would close a cycle with the storages that
+        # refer to the tape.
+        tape.short = None  # type: ignore[assignment]
         self._leave: Any = call.leave
         self._noted = calls.writes_in(self._records)
         if private:

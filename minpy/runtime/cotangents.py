@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import as_strided
 from minpy.errors import GradientError
 from minpy.runtime.array import Array
 from minpy.runtime.geometry import bounds, covers
-from minpy.runtime.record import Write, current_tape, tape_of
+from minpy.runtime.record import Record, Write, current_tape, tape_of
 from minpy.runtime.storage import Storage
 from minpy.runtime.writes import write
 
@@ -32,6 +32,7 @@ def arrays_of(record: Any) -> list[Array]:
     """The arrays that a record may leave a cotangent in."""
     if type(record) is Write:
         return [record.target]
+    record = Record.full(record)
     found: list[Array] = []
     stack = [record.result, *record.args]
     while stack:

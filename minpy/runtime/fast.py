@@ -18,7 +18,6 @@ from minpy.runtime.primitives.table import Primitive
 from minpy.runtime.record import Record, current_tape
 from minpy.runtime.storage import WEAK, Storage
 
-_NOTHING: dict[str, Any] = {}
 _DIFFERENTIABLE = frozenset("efdgFDG")
 # Operands that NumPy takes as they are, and that hold no Array.
 PLAIN = frozenset((np.ndarray, float, int, np.float64, np.float32, complex))
@@ -100,7 +99,11 @@ def _traced(tape: Any, primitive: Primitive, args: tuple, value: Any) -> Any:
         frame = sys._getframe(2)
         if frame.f_globals is not record.program:
             frame = record.user_frame(frame)
-        tape.push(Record(primitive, args, _NOTHING, result, frame.f_code, frame.f_lasti))
+        short = tape.short
+        if short is not None:
+            short((primitive, args, result, frame.f_code, frame.f_lasti))
+        else:
+            tape.append(Record(primitive, args, {}, result, frame.f_code, frame.f_lasti))
     return result
 
 

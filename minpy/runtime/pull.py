@@ -11,26 +11,25 @@ import numpy as np
 from minpy.runtime.array import Array
 from minpy.runtime.cotangents import accumulate
 from minpy.runtime.fast import PLAIN
-from minpy.runtime.record import Record
+from minpy.runtime.record import Record, Short
 from minpy.runtime.storage import Storage
 
 if TYPE_CHECKING:
     from minpy.runtime.tape import Tape
 
 
-def pull(tape: Tape, record: Record, touched: set[Storage]) -> bool:
+def pull(tape: Tape, record: Short, touched: set[Storage]) -> bool:
     """Propagate the cotangent of an element-wise record, if nothing needs the long way; else return False."""
-    rules = record.primitive.bare
+    primitive, args, result, _, _ = record
+    rules = primitive.bare
     if rules is None:
         return False
-    result = record.result
     out = result.storage
     g = out.cotangent
     if g is None:
         return True
-    if type(g) is not np.ndarray or result.window is not out.host or out.device is not None or record.kwargs:
+    if type(g) is not np.ndarray or result.window is not out.host or out.device is not None:
         return False
-    args = record.args
     if len(args) == 1:
         (x,) = args
         if x.storage.device is not None:
@@ -39,7 +38,7 @@ def pull(tape: Tape, record: Record, touched: set[Storage]) -> bool:
         try:
             d = rules[0](g, result.window, x.window)
         except Exception as error:
-            raise record.failed(0, error) from error
+            raise Record.full(record).failed(0, error) from error
         _add(tape, x, d, touched)
         return True
     if len(args) != 2:
@@ -77,7 +76,7 @@ def pull(tape: Tape, record: Record, touched: set[Storage]) -> bool:
         position = 1
         e = rules[1](g, result.window, a, b) if second is not None else None
     except Exception as error:
-        raise record.failed(position, error) from error
+        raise Record.full(record).failed(position, error) from error
     if d is not None:
         _add(tape, x, d, touched)
     if e is not None:

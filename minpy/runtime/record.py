@@ -76,6 +76,11 @@ class Line:
         return f'File "{self.code.co_filename}", line {line}, in {self.code.co_name}'
 
 
+# A record without keyword arguments in short: primitive, args, result, code, instruction. A tape may hold either form; making
+# an object of each would cost more than the rest of a small operation.
+Short = tuple
+
+
 class Record:
     """One operation: primitive, operands, result, and where in the program it ran."""
 
@@ -89,6 +94,14 @@ class Record:
             frame = user_frame(sys._getframe(1))
             code, instruction = frame.f_code, frame.f_lasti
         self.code, self.instruction = code, instruction
+
+    @classmethod
+    def full(cls, record: Record | Short) -> Record:
+        """The record itself, whichever form it has."""
+        if type(record) is not tuple:
+            return record
+        primitive, args, result, code, instruction = record
+        return cls(primitive, args, {}, result, code, instruction)
 
     @property
     def line(self) -> Line:
@@ -106,6 +119,13 @@ class Record:
             f"the derivative of {self.primitive.name}({operands}) with respect to argument {i} failed: "
             f"{type(error).__name__}: {error}. The operation ran at {self.line}"
         )
+
+
+def unfold(tape: Tape) -> list[Record | Write]:
+    """The tape's records, each in its whole form from now on."""
+    if tape.records:
+        tape.records[:] = [r if type(r) is Write else Record.full(r) for r in tape.records]
+    return tape.records  # type: ignore[return-value]
 
 
 class Write:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import operator
 import sys
 from typing import Any, NoReturn
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -98,7 +99,31 @@ def log(array: Any, index: Any = None) -> None:
             return  # the write raises the same
     else:
         old = view.copy()
-    tape.append(Write(Array(view, Storage(view)), index, None, old))
+    tape.append(Write(Array(view, _storage(view)), index, None, old))
+
+
+# The storages of plain memory, by the array that owns it: writes that overlap are writes to one storage. An entry lasts as long as a
+# tape, or a differentiated argument, refers to the storage, and the storage keeps the array alive.
+_storages: WeakValueDictionary[int, Storage] = WeakValueDictionary()
+
+
+def adopt(storage: Storage) -> None:
+    """Make `storage`, of a differentiated argument, the one that plain writes to the same memory belong to."""
+    if storage.host.base is None:
+        _storages[id(storage.host)] = storage
+
+
+def _storage(view: np.ndarray) -> Storage:
+    owner: Any = view
+    while is_plain(owner.base):
+        owner = owner.base
+    found = _storages.get(id(owner))
+    if found is None:
+        whole = owner.view(np.ndarray)
+        if not whole.flags.writeable or whole.dtype.hasobject:
+            return Storage(view)
+        found = _storages[id(owner)] = Storage(whole)
+    return found
 
 
 def _region(view: np.ndarray, index: Any) -> tuple[np.ndarray, Any]:

@@ -1,10 +1,13 @@
 """Forward mode: tangents of storages, computed while the program runs (`TangentTape`) or along records that were kept (`Tangents`).
 
 * One tangent per storage, laid out as the storage: views alias, a write writes the tangent's region.
-* The tangent of an operation is its row's `jvp`, if there is one. For an element-wise row it is its `vjp` rule applied to the tangent (the
-  Jacobian is diagonal). For every other row the `vjp` rule, which is linear in the cotangent and written in NumPy, is run on a tape of its own and
-  the tangent is pulled back through it: the transpose of the transpose.
-* While tangents are computed, the tape they belong to and those inside it do not record; those around it do. So modes nest, in any order.
+* The tangent of an operation is its row's `jvp`, if there is one. For an element-wise row it is its `vjp`
+  rule applied to the tangent (the
+  Jacobian is diagonal). For every other row the `vjp` rule, which is linear in the cotangent and written in
+  NumPy, is run on a tape of its own and the tangent is pulled back through it: the transpose of the
+  transpose.
+* While tangents are computed, the tape they belong to and those inside it do not record; those around it do.
+  So modes nest, in any order.
 """
 
 from __future__ import annotations
@@ -50,8 +53,8 @@ def closed(upto: Any) -> Iterator[None]:
 class _Tangent:
     """The tangent of one storage.
 
-    `owned` if it is a buffer of its own in the storage's layout, which may be written in place. `storage` is a weak
-    reference that removes the tangent when the storage is gone.
+    `owned` if it is a buffer of its own in the storage's layout, which may be written in place. `storage` is
+    a weak reference that removes the tangent when the storage is gone.
     """
 
     __slots__ = ("owned", "storage", "value")
@@ -226,7 +229,7 @@ def _region(buffer: Any, host: np.ndarray, view: np.ndarray) -> Any:
     return Array(part, buffer.storage) if type(buffer) is Array else part
 
 
-# ----- one operation ------------------------------------------------------------------------------------------------------------
+# ----- one operation ----------------------------------------------------------------------------------------
 
 
 def _push(record: Record, tangents: list, many: bool) -> Any:
@@ -328,7 +331,7 @@ def _seed(tape: Tape, operand: Any, d: Any, tangent: Any, seeds: list) -> None:
         seeds.append((d, tangent))
 
 
-# ----- the tape of a run ----------------------------------------------------------------------------------------------------------
+# ----- the tape of a run ------------------------------------------------------------------------------------
 
 
 class TangentTape:

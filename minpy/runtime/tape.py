@@ -20,22 +20,22 @@ from minpy.errors import GradientError
 from minpy.runtime import cotangents, entry
 from minpy.runtime.array import Array
 from minpy.runtime.pull import pull
-from minpy.runtime.record import Record, Write, current_tape, open_tape
+from minpy.runtime.record import Record, Short, Write, current_tape, open_tape
 from minpy.runtime.storage import Storage
 
 
 class Tape:
     """The records of one differentiation. Use as a context manager around the forward run, then `sweep`."""
 
-    __slots__ = ("_token", "depth", "open", "outer", "push", "records")
+    __slots__ = ("_token", "depth", "open", "outer", "records", "short")
 
     def __init__(self) -> None:
         self.outer = current_tape()
         self.depth = self.outer.depth + 1 if self.outer is not None else 0
         self.open = False
-        self.records: list[Record | Write] = []
-        # `append`, without the question about outer tapes where there are none.
-        self.push = self.records.append if self.outer is None else self.append
+        self.records: list[Record | Write | Short] = []
+        # Appends a record in short; None where an outer tape must see it too.
+        self.short = self.records.append if self.outer is None else None
 
     def __enter__(self) -> Tape:
         entry.activate(tape=True)
@@ -94,10 +94,13 @@ class Tape:
             touched.update(target.storage for target in targets)
             while records:
                 record = records.pop()
-                if type(record) is Write:
+                kind = type(record)
+                if kind is tuple and short and pull(self, record, touched):
+                    continue
+                if kind is Write:
                     self._unwrite(record, redo, touched)
-                elif not short or not pull(self, record, touched):
-                    self._pull(record, touched)
+                else:
+                    self._pull(Record.full(record), touched)
             return [cotangents.take(target) for target in targets]
         finally:
             # What is left of the records if one of them failed; the others cleared their results as they went.

@@ -1,4 +1,4 @@
-"""What every verb does around a call: choose arguments, put them on a tape, call, check the result, take it off the tape again."""
+"""What every verb does around a call: choose arguments, put them on a tape, call, check the result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from minpy.autodiff import trees
 from minpy.errors import GradientError, TraceError
-from minpy.runtime import dispatch
+from minpy.runtime import dispatch, stores
 from minpy.runtime.array import Array, host
 from minpy.runtime.record import Write, tape_of
 from minpy.runtime.storage import PYTHON_SCALAR, Storage
@@ -27,7 +27,7 @@ def name_of(fun: Any) -> str:
     return getattr(fun, "__name__", type(fun).__name__)
 
 
-# ----- which arguments ----------------------------------------------------------------------------------------------------------
+# ----- which arguments --------------------------------------------------------------------------------------
 
 
 def chosen(argnum: Argnum) -> tuple[int | str, ...]:
@@ -44,7 +44,10 @@ def chosen(argnum: Argnum) -> tuple[int | str, ...]:
 
 
 def places(fun: Any, numbers: tuple[int | str, ...], args: tuple, kwargs: dict) -> list[int | str]:
-    """Where in this call the arguments are: positions in `args`, names in `kwargs` (a default that is meant is put there)."""
+    """Where in this call the arguments are: positions in `args`, or names in `kwargs`.
+
+    A default that is meant is put into `kwargs`.
+    """
     found = [
         _by_name(fun, n, args, kwargs) if isinstance(n, str) else _by_position(fun, n, args, kwargs)
         for n in numbers
@@ -70,7 +73,8 @@ def _by_position(fun: Any, n: int, args: tuple, kwargs: dict) -> int | str:
     if 0 <= n < len(named) and named[n] in kwargs:
         return named[n]
     raise GradientError(
-        f"{name_of(fun)} was called with {count} positional argument{'s' * (count != 1)}, so there is no argument {n} to differentiate"
+        f"{name_of(fun)} was called with {count} positional argument{'s' * (count != 1)}, so there is no "
+        f"argument {n} to differentiate"
     )
 
 
@@ -97,7 +101,7 @@ def _by_name(fun: Any, name: str, args: tuple, kwargs: dict) -> int | str:
     raise GradientError(f"argnum {name!r}: {name_of(fun)} has no such parameter (it has {names})")
 
 
-# ----- a run ----------------------------------------------------------------------------------------------------------------------
+# ----- a run ------------------------------------------------------------------------------------------------
 
 
 class Run:
@@ -112,7 +116,8 @@ class Run:
     tape : Tape or TangentTape
         What records it.
     private : bool
-        The arguments' values are kept apart from the caller's memory, because the tape outlives the call. Writes reach the caller all the same.
+        The arguments' values are kept apart from the caller's memory, because the tape outlives the call.
+        Writes reach the caller all the same.
     """
 
     def __init__(
@@ -147,7 +152,8 @@ class Run:
             return result
         except BaseException as error:
             self.leave()
-            # NumPy replaces an error from converting an element by its own; the cause names the line and the remedy.
+            # NumPy replaces an error from converting an element by its own; the cause names the line and the
+            # remedy.
             if isinstance(error, ValueError) and type(error.__cause__) is TraceError:
                 raise error.__cause__ from None
             raise
@@ -157,8 +163,15 @@ class Run:
         return [array for array, _ in self._entered[: self._constants]]
 
     def leave(self, written: Any = None) -> None:
-        """Bring what the function wrote into its arguments to where the caller sees it, when the tape is no longer needed or the arguments
-        are private. `written` are the written storages, if the tape no longer knows."""
+        """Bring what the function wrote into its arguments to where the caller sees it.
+
+        To be called when the tape is no longer needed, or if the arguments are private.
+
+        Parameters
+        ----------
+        written : set of Storage, optional
+            What was written, if the tape no longer knows.
+        """
         if written is None:
             written = note_writes(self.tape)
         for inner, outer in self._entered:
@@ -196,7 +209,8 @@ class Run:
                 if lenient:
                     return value
                 raise GradientError(
-                    f"{path} has dtype {value.dtype}; a gradient exists for floating-point and complex values. Pass x.astype(float)"
+                    f"{path} has dtype {value.dtype}; a gradient exists for floating-point and complex "
+                    "values. Pass x.astype(float)"
                 )
             if kind is Array:
                 inner = dispatch.apply("copy", value)
@@ -210,6 +224,7 @@ class Run:
                 if self.private or (0 in view.strides and view.size > 1 and not view.flags.writeable):
                     view = view.copy(order="K")
                 inner = Array(view, Storage(view))
+                stores.adopt(inner.storage)
         elif isinstance(value, (float, int, complex, np.floating, np.complexfloating)) and not isinstance(
             value, bool
         ):
@@ -238,7 +253,7 @@ class Run:
         return inner
 
     def _refuse_shared_memory(self) -> None:
-        """Arguments that are views of each other are apart on the tape, which is right only as long as none is written."""
+        """Arguments that share memory are apart on the tape, which is right only as long as none is written."""
         if len(self._entered) < 2:
             return
         shared = [
@@ -255,8 +270,10 @@ class Run:
                 *[array.window for array in pair]
             ):
                 raise GradientError(
-                    f"two arguments of {name_of(self.fun)} share memory (shapes {pair[1].shape} and {pair[0].shape}), and it writes into one "
-                    "of them. Pass a copy of one, or pass the array once and take the view inside the function"
+                    f"two arguments of {name_of(self.fun)} share memory (shapes {pair[1].shape} and "
+                    f"{pair[0].shape}), and it writes into one "
+                    "of them. Pass a copy of one, or pass the array once and take the view inside the "
+                    "function"
                 )
 
     # ----- leaving
@@ -293,7 +310,7 @@ def note_writes(tape: Any) -> Any:
     return writes_in(tape.records) if type(tape) is Tape else tape.written
 
 
-# ----- results ------------------------------------------------------------------------------------------------------------------------
+# ----- results ----------------------------------------------------------------------------------------------
 
 
 def split_aux(fun: Any, result: Any, has_aux: bool) -> tuple[Any, Any]:
@@ -302,7 +319,8 @@ def split_aux(fun: Any, result: Any, has_aux: bool) -> tuple[Any, Any]:
         return result, None
     if not isinstance(result, tuple) or len(result) != 2:
         raise GradientError(
-            f"with has_aux=True, {name_of(fun)} must return a pair (result, auxiliary output), not {trees.summary(result)}"
+            f"with has_aux=True, {name_of(fun)} must return a pair (result, auxiliary output), not "
+            f"{trees.summary(result)}"
         )
     return result[0], result[1]
 
@@ -330,7 +348,8 @@ def outputs(fun: Any, result: Any) -> list[Any]:
         raise GradientError(f"{name_of(fun)} returned a {what}, which has no derivative{hint}")
     integer = next(leaf for leaf in found if _kind(leaf) == "integer")
     raise GradientError(
-        f"{name_of(fun)} returned {integer.dtype} values (shape {np.shape(integer)}), which have no derivative. "
+        f"{name_of(fun)} returned {integer.dtype} values (shape {np.shape(integer)}), which have no "
+        "derivative. "
         "Return floating-point values, or give integers back with has_aux=True"
     )
 
@@ -346,7 +365,8 @@ def _kind(leaf: Any) -> str:
 def detached(tape: Any, result: Any, copies: bool = False) -> Any:
     """A result as the caller gets it: plain, unless a tape around `tape` watches it.
 
-    With `copies`, arrays that the tape still needs are copied, so that the caller may write into what he gets.
+    With `copies`, arrays that the tape still needs are copied, so that the caller may write into what he
+    gets.
     """
     outer = tape.outer
     while outer is not None and not outer.open:

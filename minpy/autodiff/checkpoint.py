@@ -78,9 +78,12 @@ def _reverse() -> bool:
 
 
 class _Watch:
-    """Stands for the tapes of this thread or task during the first run: keeps what is read and written from outside, and no operation."""
+    """Stands for the tapes of this thread or task during the first run.
 
-    __slots__ = ("_end", "_shut", "_token", "depth", "made", "open", "outer", "read", "writes")
+    It keeps what is read and written from outside, and no operation.
+    """
+
+    __slots__ = ("_end", "_shut", "_token", "depth", "kept", "made", "open", "outer", "read", "writes")
     records: tuple = ()
 
     def __init__(self) -> None:
@@ -90,6 +93,8 @@ class _Watch:
         # Weak, so that what the function makes and drops is freed while it runs.
         self.writes: weakref.WeakKeyDictionary[Storage, list] = weakref.WeakKeyDictionary()
         self.made: weakref.WeakSet[Storage] = weakref.WeakSet()
+        # Storages of plain arrays, which nothing else refers to.
+        self.kept: set[Storage] = set()
         self._shut: list[Any] = []
         tape = current_tape()
         self.depth = tape.depth + 1 if tape is not None else 0
@@ -123,6 +128,8 @@ class _Watch:
             self._note(storage)
             if type(record.value) is Array:
                 self._note(record.value.storage)
+            if storage.shared:
+                self.kept.add(storage)
             self.writes.setdefault(storage, []).append((record.target.window, record.index, record.old))
             return
         for array in cotangents.arrays_of(record):
@@ -148,7 +155,7 @@ class _Watch:
 
 
 class _Leak:
-    """The tape of values that a checkpointed function leaves in other places than its result: using them is an error."""
+    """The tape of values that a checkpointed function leaves in other places than its result: an error to use."""
 
     __slots__ = ("depth", "message", "outer")
 
@@ -254,7 +261,10 @@ class _Piece:
 
     @contextmanager
     def _again(self, tape: Any) -> Iterator[list[Array]]:
-        """Run the function again with what came from outside active on `tape`; yields the results, and restores everything afterwards."""
+        """Run the function again with what came from outside active on `tape`.
+
+        Yields the results, and restores everything afterwards.
+        """
         before = [(s, cotangents.read(_whole(s), None)) for s in self.written]
         mine = {id(s): s for s in [*self.inputs, *[s for s, _ in self.changed]]}.values()
         states = [(s, s.tape, s.cotangent, s.owned) for s in mine]

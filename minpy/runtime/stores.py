@@ -123,6 +123,7 @@ def _storage(view: np.ndarray) -> Storage:
         if not whole.flags.writeable or whole.dtype.hasobject:
             return Storage(view)
         found = _storages[id(owner)] = Storage(whole)
+        found.shared = True  # the program holds the memory itself
     return found
 
 

@@ -12,7 +12,8 @@ from minpy.autodiff.forward import jvp
 from minpy.autodiff.reverse import vjp
 from minpy.errors import GradientError
 
-# Steps and tolerances by the precision of the values: the error of a central difference is about eps ** (2 / 3).
+# Steps and tolerances by the precision of the values: the error of a central difference is about eps ** (2 /
+# 3).
 _STEP = {"float16": 3e-2, "float32": 3e-3, "float64": 1e-5}
 _TOLERANCE = {"float16": 5e-2, "float32": 5e-3, "float64": 1e-6}
 
@@ -37,11 +38,13 @@ def check_grads(
     args : tuple or list
         Where: trees of floating-point arrays and numbers. The function must be smooth there.
     order : int
-        Up to which derivative; those of higher order are checked on the functions that compute the lower ones.
+        Up to which derivative; those of higher order are checked on the functions that compute the lower
+        ones.
     modes : str or sequence of str
         ``"fwd"`` (`jvp`), ``"rev"`` (`vjp`), or both. For higher orders every combination is checked.
     rtol, atol, eps : float, optional
-        Tolerances, and the step of the differences; by default they suit the least precise dtype, and grow with the order.
+        Tolerances, and the step of the differences; by default they suit the least precise dtype, and grow
+        with the order.
     seed : int
         Of the random directions.
 

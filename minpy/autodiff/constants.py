@@ -75,7 +75,7 @@ class _NoGrad:
 
 
 class _Mute:
-    """Stands in front of the tapes of this thread or task: they hear of writes, which they must undo, and of nothing else."""
+    """Stands in front of the tapes of this thread or task: they hear of writes, which they must undo, only."""
 
     __slots__ = ("_shut", "_token", "depth", "open", "outer")
     records: tuple = ()

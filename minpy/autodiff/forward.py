@@ -26,7 +26,8 @@ def jvp(
     fun : callable
         A function of the positional arguments `primals`.
     primals, tangents : tuple or list
-        The arguments and their tangents, each a tree like its argument. A tangent of None holds its argument constant.
+        The arguments and their tangents, each a tree like its argument. A tangent of None holds its argument
+        constant.
     has_aux : bool
         `fun` returns a pair: the result, and an auxiliary output.
 
@@ -49,7 +50,8 @@ def jvp(
     for what, given in (("primals", primals), ("tangents", tangents)):
         if not isinstance(given, (tuple, list)):
             raise GradientError(
-                f"jvp takes the {what} of {calls.name_of(fun)} as a tuple or list, one for each argument, not {trees.summary(given)}"
+                f"jvp takes the {what} of {calls.name_of(fun)} as a tuple or list, one for each argument, "
+                f"not {trees.summary(given)}"
             )
     if len(primals) != len(tangents):
         raise GradientError(f"jvp was given {len(primals)} primals and {len(tangents)} tangents")
@@ -103,8 +105,8 @@ def hessian_vector_product(fun: Callable[..., Any], argnum: Argnum = 0) -> Calla
     Returns
     -------
     callable
-        ``(*args, vector, **kwargs)``: the arguments of `fun` and a tree like the differentiated argument (for several, a list of trees).
-        The product is a tree of the same structure.
+        ``(*args, vector, **kwargs)``: the arguments of `fun` and a tree like the differentiated argument (for
+        several, a list of trees). The product is a tree of the same structure.
 
     Examples
     --------
@@ -118,7 +120,8 @@ def hessian_vector_product(fun: Callable[..., Any], argnum: Argnum = 0) -> Calla
     def product(*args: Any, **kwargs: Any) -> Any:
         if not args:
             raise GradientError(
-                f"hessian_vector_product of {calls.name_of(fun)} is called with its arguments and then the vector"
+                f"hessian_vector_product of {calls.name_of(fun)} is called with its arguments and then the "
+                "vector"
             )
         *given, vector = args
         kwargs = dict(kwargs)

@@ -1,4 +1,4 @@
-"""A function linearized at a point: one run on a tape, then products with the Jacobian from both sides, as often as asked for."""
+"""A function linearized at a point: one run on a tape, then products with its Jacobian, as often as asked for."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Linearization:
             self.close()
 
     def close(self) -> None:
-        """Bring what the function wrote into its arguments to its caller: when the last product is there, or at once if private."""
+        """Bring what the function wrote into its arguments to its caller, when no more products are asked for."""
         leave, self._leave = self._leave, None
         if leave is not None:
             leave(self._noted)
@@ -98,7 +98,7 @@ class Linearization:
         ]
 
     def pull_leaves(self, gs: list[Any]) -> list[Any]:
-        """The cotangent of each differentiated array (None for zero), for those of the result's leaves (None for zero)."""
+        """The cotangents of the differentiated arrays for those of the result's leaves; None is zero."""
         tape = self._tape
         seeds = [
             (out, g)
@@ -113,7 +113,7 @@ class Linearization:
                 tape.records = []
 
     def push_leaves(self, tangents: list[Any]) -> list[Any]:
-        """The tangent of each of the result's leaves (None for zero), for those of the differentiated arrays.
+        """The tangents of the result's leaves for those of the differentiated arrays; None is zero.
 
         The records are walked forward: the writes are undone first, and done again on the way.
         """

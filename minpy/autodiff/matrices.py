@@ -38,13 +38,15 @@ def jacobian(
     Returns
     -------
     callable
-        Takes the arguments of `fun`; returns an array of shape ``result.shape + argument.shape``. For a tree as result, the same tree with
-        the Jacobian of each leaf; for a tree as argument, each of these is a tree like the argument; for several arguments, a list.
+        Takes the arguments of `fun`; returns an array of shape ``result.shape + argument.shape``. For a tree
+        as result, the same tree with the Jacobian of each leaf; for a tree as argument, each of these is a
+        tree like the argument; for several arguments, a list.
 
     Notes
     -----
-    Complex values: for a complex result of a complex argument the complex derivative (the function is taken to be holomorphic); for a complex
-    result of a real argument the derivative of real and imaginary part; for a real result of a complex argument what `grad` gives.
+    Complex values: for a complex result of a complex argument the complex derivative (the function is taken
+    to be holomorphic); for a complex result of a real argument the derivative of real and imaginary part; for
+    a real result of a complex argument what `grad` gives.
 
     Examples
     --------
@@ -85,8 +87,9 @@ def hessian(fun: Callable[..., Any], argnum: Argnum = 0, *, has_aux: bool = Fals
     Returns
     -------
     callable
-        Takes the arguments of `fun`; returns an array of shape ``argument.shape + argument.shape`` (for trees and several arguments, nested
-        as the argument in the argument). With `has_aux`, a pair of that and the auxiliary output.
+        Takes the arguments of `fun`; returns an array of shape ``argument.shape + argument.shape`` (for trees
+        and several arguments, nested as the argument in the argument). With `has_aux`, a pair of that and the
+        auxiliary output.
 
     Raises
     ------

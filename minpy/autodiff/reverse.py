@@ -22,29 +22,32 @@ def grad(fun: Callable[..., Any], argnum: Argnum = 0, *, has_aux: bool = False) 
     Parameters
     ----------
     fun : callable
-        Any function written in NumPy. It may write into arrays, its arguments included; ``grad(fun)(x)`` has the side effects of ``fun(x)``,
-        and the gradient is with respect to the values at entry.
+        Any function written in NumPy. It may write into arrays, its arguments included; ``grad(fun)(x)`` has
+        the side effects of ``fun(x)``, and the gradient is with respect to the values at entry.
     argnum : int, str, or sequence of them
-        Which arguments: a position (negative ones count from the end of the positional arguments), or the name of a parameter.
+        Which arguments: a position (negative ones count from the end of the positional arguments), or the
+        name of a parameter.
     has_aux : bool
         `fun` returns a pair: the result, and an auxiliary output that is handed through.
 
     Returns
     -------
     callable
-        Takes the arguments of `fun` and returns the gradient: an array of the argument's shape and dtype (a scalar for a scalar argument; the
-        same nesting for lists, tuples, dicts, named tuples and dataclasses of arrays). For a sequence `argnum` of more than one, a list of
-        gradients. With `has_aux`, a pair of that and the auxiliary output.
+        Takes the arguments of `fun` and returns the gradient: an array of the argument's shape and dtype (a
+        scalar for a scalar argument; the same nesting for lists, tuples, dicts, named tuples and dataclasses
+        of arrays). For a sequence `argnum` of more than one, a list of gradients. With `has_aux`, a pair of
+        that and the auxiliary output.
 
     Raises
     ------
     GradientError
-        If an argument or the result cannot be differentiated (integers, a string), or a primitive has no derivative rule.
+        If an argument or the result cannot be differentiated (integers, a string), or a primitive has no
+        derivative rule.
 
     Notes
     -----
-    If the result of `fun` is an array (or a tree of arrays), the gradient is that of the sum of its elements. If it is complex, it is that of
-    its real part; for a holomorphic function this is the complex derivative.
+    If the result of `fun` is an array (or a tree of arrays), the gradient is that of the sum of its elements.
+    If it is complex, it is that of its real part; for a holomorphic function this is the complex derivative.
 
     Examples
     --------
@@ -144,7 +147,7 @@ def _differentiate(fun: Any, argnum: Argnum, has_aux: bool) -> Callable[[tuple, 
 
 
 def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
-    """The value of `fun` at `primals`, and the function that maps cotangents of the result to cotangents of the arguments.
+    """The value of `fun`, and the function that maps cotangents of the result to cotangents of the arguments.
 
     Parameters
     ----------
@@ -160,8 +163,9 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[
     value
         ``fun(*primals)``.
     pullback : callable
-        Takes a cotangent (a tree like the result) and returns a tuple with the cotangent of each argument. It may be called any number of times;
-        what it needs is kept until it is no longer referred to, and does not change if arguments or results are written to.
+        Takes a cotangent (a tree like the result) and returns a tuple with the cotangent of each argument. It
+        may be called any number of times; what it needs is kept until it is no longer referred to, and does
+        not change if arguments or results are written to.
     aux
         The auxiliary output, with `has_aux`.
 

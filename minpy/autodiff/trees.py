@@ -1,4 +1,4 @@
-"""Trees: values inside nested lists, tuples, named tuples, mappings and dataclasses. Everything else is a leaf, None included."""
+"""Trees: values inside nested lists, tuples, named tuples, mappings and dataclasses; all else is a leaf, None too."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def rebuild(value: Any, parts: dict[Any, Any]) -> Any:
         return kind._make(parts.values()) if hasattr(kind, "_make") else kind(parts.values())
     if isinstance(value, Mapping) and not hasattr(kind, "__setitem__"):
         return kind(parts)  # type: ignore[call-arg]
-    # A copy keeps what the constructor would ask for: a default factory, attributes, fields that are not in __init__.
+    # A copy keeps what the constructor would ask for: a default factory, attributes, fields that are not in
+    # __init__.
     made = copy.copy(value)
     if isinstance(value, list):
         made[:] = parts.values()
@@ -85,7 +86,7 @@ def arrays_in(value: Any) -> list[Array]:
 
 
 def transform(function: Callable[..., Any], value: Any, *others: Any, depth: int = 0) -> Any:
-    """A tree like `value` with ``function(leaf, *leaves of others)`` at every leaf; `others` are trees of the same structure."""
+    """A tree like `value` with ``function(leaf, *others)`` at every leaf; `others` are trees of the same structure."""
     parts = children(value)
     if parts is None:
         return function(value, *others)

@@ -1,4 +1,4 @@
-"""Threads, tasks, generators, memory: derivatives that are taken at the same time do not mix, and leave nothing behind."""
+"""Threads, tasks, generators, memory: derivatives taken at the same time do not mix, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -117,7 +117,8 @@ def test_another_thread_computes_plainly_meanwhile(verb: str) -> None:
 
 @pytest.mark.parametrize("verb", list(VERBS))
 def test_tasks(verb: str) -> None:
-    # A verb runs its function to the end, so tasks meet between verbs: inside one, the tape is the task's own.
+    # A verb runs its function to the end, so tasks meet between verbs: inside one, the tape is the task's
+    # own.
     async def one(k: int) -> Any:
         results = []
         for _ in range(3):

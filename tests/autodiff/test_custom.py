@@ -121,7 +121,7 @@ def test_autograds_names() -> None:
     h = primitive(lambda a, b: a * b)
     h.defvjp(lambda ans, a, b: lambda g: np.sum(g * a), argnums=(1,))
     assert grad(lambda b: np.sum(h(X, b)))(2.0) == np.sum(X)
-    with pytest.raises(GradientError, match="no derivative rule for argument 0 .*rules for 1.*test_custom"):
+    with pytest.raises(GradientError, match=r"no derivative rule for argument 0 .*rules for 1.*test_custom"):
         grad(lambda a: np.sum(h(a, 2.0)))(X)
 
 
@@ -231,7 +231,8 @@ def test_a_custom_function_in_the_midst_of_writes() -> None:
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        (lambda ans, x: lambda g: g * np.ones(3), r"returned a cotangent of argument 0 of shape \(3,\), but it must have the shape \(4,\).*test_custom\.py"),
+        (lambda ans, x: lambda g: g * np.ones(3),
+         r"returned a cotangent of argument 0 of shape \(3,\), but it must have the shape \(4,\).*test_custom\.py"),
         (lambda ans, x: lambda g: "text", r"returned a str"),
         (lambda ans, x: lambda g: {"a": 1}, r"the cotangent of argument 0 from the rule of logsumexp"),
         (lambda ans, x: lambda g: 1 / 0, r"derivative of logsumexp.*ZeroDivisionError.*test_custom\.py"),
@@ -280,7 +281,7 @@ def test_a_primitive_must_not_hide_a_dependence_or_a_write() -> None:
         hidden = primitive(lambda y: y * x).def_vjp(lambda ans, y: lambda g: g)
         return np.sum(hidden(x * 1.0))
 
-    with pytest.raises(TraceError, match="not an argument.*Pass it as an argument"):
+    with pytest.raises(TraceError, match=r"not an argument.*Pass it as an argument"):
         grad(program)(X)
 
     @primitive
@@ -293,7 +294,7 @@ def test_a_primitive_must_not_hide_a_dependence_or_a_write() -> None:
         grad(lambda x: np.sum(writes(x * 1.0)))(X)
 
 
-# ----- constants -----------------------------------------------------------------------------------------------------------------
+# ----- constants --------------------------------------------------------------------------------------------
 
 
 def test_stop_gradient() -> None:
@@ -381,7 +382,7 @@ def test_nograd_ends_with_an_exception() -> None:
     assert grad(program)(X).tolist() == (2 * X).tolist()
 
 
-# ----- checkpoints ----------------------------------------------------------------------------------------------------------------
+# ----- checkpoints ------------------------------------------------------------------------------------------
 
 
 def block(a):
@@ -496,8 +497,8 @@ def an_exception_that_is_caught(c):
 @pytest.mark.parametrize(
     "make",
     [
-        writes_its_argument, writes_from_outside, returns_its_argument, trees_and_counts, overwritten_afterwards, an_inner_derivative,
-        an_exception_that_is_caught,
+        writes_its_argument, writes_from_outside, returns_its_argument, trees_and_counts, overwritten_afterwards,
+        an_inner_derivative, an_exception_that_is_caught,
     ],
     ids=lambda f: f.__name__,
 )  # fmt: skip

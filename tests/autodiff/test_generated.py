@@ -1,4 +1,4 @@
-"""Random programs that write in place, under every verb: forward against reverse against differences, and the same side effects."""
+"""Random programs that write in place, under every verb: forward, reverse, differences, and the same side effects."""
 
 from __future__ import annotations
 

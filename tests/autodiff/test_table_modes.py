@@ -1,6 +1,7 @@
-"""Every row of the table in forward mode: the transpose of reverse mode, at first and second order, over the rows' samples.
+"""Every row of the table in forward mode: the transpose of reverse mode, to second order, over the rows' samples.
 
-That reverse mode itself is right is tested against differences where the table is tested; the two must agree exactly, at kinks too.
+That reverse mode itself is right is tested against differences where the table is tested; the two must agree
+exactly, at kinks too.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ ROWS = [
     if p.samples is not None and (p.vjp is not None or p.compose is not None) and not p.flat and not p.writes
     if p.name != "fromfunction"  # has no array argument
 ]
-# Their samples are compared at first order only: the derivative of a decomposition at equal or zero singular values does not exist,
-# and what the rules make of it differs in the order of operations.
+# Their samples are compared at first order only: the derivative of a decomposition at equal or zero singular
+# values does not exist, and what the rules make of it differs in the order of operations.
 FIRST_ORDER = frozenset(("linalg.svd", "linalg.pinv", "linalg.lstsq", "linalg.cond"))
 
 
@@ -134,8 +135,11 @@ def mismatches(primitive: table.Primitive, dtype: str) -> tuple[list[str], int]:
                 if primitive.name in FIRST_ORDER or not np.isfinite(expected):
                     continue
 
-                def slope(x: Any) -> Any:
+                def slope(x: Any, value: Any = value, weights: Any = weights) -> Any:
                     return paired(grad(value)(x), weights)
+
+                def along(x: Any, value: Any = value, weights: Any = weights) -> Any:
+                    return jvp(value, (x,), (weights,))[1]
 
                 try:
                     expected = paired(grad(slope)(operand), direction)
@@ -147,11 +151,11 @@ def mismatches(primitive: table.Primitive, dtype: str) -> tuple[list[str], int]:
                     ("forward over reverse", jvp(slope, (operand,), (direction,))[1]),
                     (
                         "reverse over forward",
-                        paired(grad(lambda x: jvp(value, (x,), (weights,))[1])(operand), direction),
+                        paired(grad(along)(operand), direction),
                     ),
                     (
                         "forward over forward",
-                        jvp(lambda x: jvp(value, (x,), (weights,))[1], (operand,), (direction,))[1],
+                        jvp(along, (operand,), (direction,))[1],
                     ),
                 ):
                     if not np.isclose(found, expected, rtol=100 * rtol, atol=100 * rtol, equal_nan=True):

@@ -1,4 +1,4 @@
-"""Every verb over a table of functions: against closed forms, differences and each other; higher orders; in-place programs."""
+"""Every verb over a table of programs: against closed forms, differences and each other, to higher orders."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def difference(f: Any, x: np.ndarray, v: np.ndarray, step: float = 1e-6) -> np.n
     return (np.asarray(f(x + step * v)) - np.asarray(f(x - step * v))) / (2 * step)
 
 
-# ----- programs -----------------------------------------------------------------------------------------------------
+# ----- programs ---------------------------------------------------------------------------------------------
 
 
 def chain(x):
@@ -107,7 +107,8 @@ def changes_its_argument(x):
 
 
 PROGRAMS = [
-    chain, layers, joined, decomposed, largest, branches, stencil, through_views, overlapping, recurrence, added_up, changes_its_argument,
+    chain, layers, joined, decomposed, largest, branches, stencil, through_views, overlapping, recurrence, added_up,
+    changes_its_argument,
 ]  # fmt: skip
 
 
@@ -208,7 +209,7 @@ def test_third_derivatives(f) -> None:
         np.testing.assert_allclose(third, expected, rtol=1e-4, atol=1e-5)
 
 
-# ----- closed forms ---------------------------------------------------------------------------------------------------
+# ----- closed forms -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
@@ -248,9 +249,10 @@ def test_the_variable_of_an_inner_derivative_is_not_that_of_an_outer_one() -> No
     forward = lambda f: lambda x: jvp(f, (x,), (1.0,))[1]
     for outer in (grad, forward):
         for inner in (grad, forward):
-            assert outer(lambda x: x * inner(lambda y: x + y)(1.0))(1.0) == 1.0
-            assert outer(lambda x: inner(lambda y: x * x * y)(5.0))(3.0) == 6.0
-            assert outer(lambda x: x * inner(lambda y: x * y * y)(x))(3.0) == 6 * 9.0
+            d = inner
+            assert outer(lambda x, d=d: x * d(lambda y: x + y)(1.0))(1.0) == 1.0
+            assert outer(lambda x, d=d: d(lambda y: x * x * y)(5.0))(3.0) == 6.0
+            assert outer(lambda x, d=d: x * d(lambda y: x * y * y)(x))(3.0) == 6 * 9.0
 
 
 def test_hessian_of_a_quadratic_form() -> None:
@@ -265,7 +267,7 @@ def test_elementwise_grad() -> None:
     np.testing.assert_allclose(elementwise_grad(elementwise_grad(lambda x: x**4))(X), 12 * X**2, rtol=1e-14)
 
 
-# ----- shapes, dtypes, complex numbers -----------------------------------------------------------------------------------
+# ----- shapes, dtypes, complex numbers ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "complex64", "complex128"])
@@ -354,7 +356,7 @@ def test_a_gradient_step_decreases() -> None:
     np.testing.assert_allclose(z, target, atol=1e-6)
 
 
-# ----- arguments, auxiliary outputs ------------------------------------------------------------------------------------------
+# ----- arguments, auxiliary outputs -------------------------------------------------------------------------
 
 
 def test_auxiliary_outputs() -> None:
@@ -392,7 +394,7 @@ def test_an_auxiliary_output_is_differentiated_by_an_outer_verb() -> None:
 
 
 def test_a_pullback_is_differentiated_itself() -> None:
-    value, pullback = vjp(overlapping, X)
+    _, pullback = vjp(overlapping, X)
     u = np.array([1.0, -1.0, 2.0, 0.5])
     (g,) = pullback(u)
     # Linear in the cotangent: its Jacobian is the transposed Jacobian.

@@ -1,0 +1,252 @@
+"""A function that is one operation on the tape: what the ways to give it derivative rules have in common.
+
+The function itself runs on plain arrays and is not recorded. Its rules run on whatever the derivative is taken of:
+plain arrays, or, for derivatives of higher order, values on the tapes around.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minpy.autodiff import calls, trees
+from minpy.errors import GradientError, TraceError
+from minpy.runtime import cotangents
+from minpy.runtime.array import Array
+from minpy.runtime.primitives.table import Primitive
+from minpy.runtime.record import Line, Record, innermost, tape_of
+from minpy.runtime.storage import Storage
+from minpy.runtime.tape import Tape
+
+
+class Call:
+    """One call of a custom function: its structure, apart from the arrays that are differentiated."""
+
+    __slots__ = ("arguments", "line", "outs", "residuals", "result")
+
+    def __init__(self, arguments: tuple[tuple, dict]) -> None:
+        self.arguments = arguments
+        self.line = Line()
+        self.residuals: Any = None
+        self.result: Any = None
+        self.outs: list[int] = []
+
+    def filled(self, leaves: Sequence[Any]) -> tuple[tuple, dict]:
+        """The arguments with these arrays in the places of those that were differentiated."""
+        parts = iter(leaves)
+
+        def one(leaf: Any) -> Any:
+            if type(leaf) is not Array:
+                return leaf
+            part = next(parts)
+            return part[()] if leaf.scalar and type(part) is np.ndarray else part
+
+        args, kwargs = self.arguments
+        return tuple(trees.transform(one, a) for a in args), {
+            k: trees.transform(one, v) for k, v in kwargs.items()
+        }
+
+    def like_result(self, parts: Sequence[Any]) -> Any:
+        """A tree like the result with these values in the places of its floating-point arrays."""
+        count = iter(range(len(parts)))
+
+        def one(leaf: Any) -> Any:
+            if type(leaf) is not Array:
+                return leaf
+            part = parts[next(count)]
+            return part[()] if leaf.scalar and type(part) is np.ndarray else part
+
+        return trees.transform(one, self.result)
+
+
+class Operation:
+    """What the three kinds share: a function that is one operation on the tape."""
+
+    def __init__(self, fun: Callable[..., Any]) -> None:
+        if not callable(fun):
+            raise GradientError(f"{type(self).__name__} takes a function, not {trees.summary(fun)}")
+        self._fun = fun
+        functools.update_wrapper(self, fun, updated=())
+        self._row = Primitive(
+            calls.name_of(fun), fun, vjp=lambda i: self._cotangents if i == 0 else None, jvp=self._tangents
+        )
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        leaves = trees.arrays_in((args, kwargs))
+        tape = innermost(leaves)
+        if tape is None:
+            return self._fun(*args, **kwargs)
+        self._check_rules()
+        # Copies of the containers: the program may change its own.
+        call = Call(trees.transform(_itself, (args, kwargs)))
+        plain = call.filled([_read_only(leaf) for leaf in leaves])
+        result = self._value(call, *plain)
+        outs: list[Array] = []
+
+        def out(leaf: Any) -> Any:
+            if type(leaf) is Array and tape_of(leaf.storage) is not None:
+                raise TraceError(
+                    f"{calls.name_of(self._fun)} has derivative rules of its own and uses a value that is "
+                    "being differentiated, "
+                    f"but is not an argument, at {call.line}. Pass it as an argument"
+                )
+            if isinstance(leaf, (float, complex)) or (
+                isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind in "fc"
+            ):
+                scalar = not isinstance(leaf, np.ndarray)
+                value = np.asarray(leaf.contents if type(leaf) is Array else leaf)
+                if any(np.may_share_memory(value, operand.storage.host) for operand in leaves):
+                    value = value.copy()
+                traced = Array(value, Storage(value), scalar=scalar)
+                traced.storage.tape = tape
+                outs.append(traced)
+                return traced
+            return leaf
+
+        call.result = trees.transform(out, result)
+        if outs:
+            tape.append(Record(self._row, (leaves, call), {}, tuple(outs)))
+        return trees.transform(_itself, call.result)
+
+    # ----- what the tape asks for
+
+    def _value(self, call: Call, args: tuple, kwargs: dict) -> Any:
+        return self._fun(*args, **kwargs)
+
+    def _check_rules(self) -> None:
+        raise NotImplementedError
+
+    def _cotangents(self, g: Any, ans: Any, leaves: list, call: Call) -> list[Any]:
+        """The cotangents of the differentiated arrays."""
+        raise NotImplementedError
+
+    def _tangents(self, tangents: tuple, ans: Any, leaves: list, call: Call) -> list[Any]:
+        """The tangents of the results, from the tangents of the differentiated arrays."""
+        raise NotImplementedError
+
+    def _backwards(self, push: Callable[[list], list], g: Any, leaves: list) -> list[Any]:
+        """Cotangents from a rule for tangents, which is linear in them: its transpose."""
+        tape = Tape()
+        inputs = [_zero(tape, leaf) for leaf in leaves]
+        with tape, np.errstate(all="ignore"):
+            outs = push(inputs)
+        seeds = [
+            (out, d)
+            for out, d in zip(outs, g, strict=True)
+            if type(out) is Array and tape.watches(out.storage) and d is not None
+        ]
+        return tape.sweep(seeds, inputs)
+
+    def _forwards(self, pull: Callable[[list], list], tangents: list, ans: Any) -> list[Any]:
+        """Tangents from a rule for cotangents, which is linear in them: its transpose."""
+        tape = Tape()
+        inputs = [_zero(tape, out) for out in ans]
+        with tape, np.errstate(all="ignore"):
+            ds = pull(inputs)
+        seeds = [
+            (d, t)
+            for d, t in zip(ds, tangents, strict=True)
+            if type(d) is Array and tape.watches(d.storage) and t is not None
+        ]
+        return tape.sweep(seeds, inputs)
+
+    def _fitted(self, d: Any, leaf: Any, what: str, call: Call) -> Any:
+        """What a rule returned, checked against the array it belongs to."""
+        if d is None:
+            return None
+        if not isinstance(d, (np.ndarray, np.generic, int, float, complex)):
+            raise GradientError(
+                f"the rule of {self._row.name} returned a {type(d).__name__} as {what}, not an array. The "
+                f"call was at {call.line}"
+            )
+        shape, dtype = np.shape(leaf), leaf.dtype
+        if np.shape(d) != shape:
+            raise GradientError(
+                f"the rule of {self._row.name} returned {what} of shape {np.shape(d)}, but it must have the "
+                f"shape {shape}. "
+                f"The call was at {call.line}"
+            )
+        return cotangents.fit(d, shape, dtype)
+
+    def _by_argument(self, found: dict[Any, Any], call: Call, leaves: list) -> list[Any]:
+        """Cotangents by argument as the list of those of the differentiated arrays."""
+        args, kwargs = call.arguments
+        rest = iter(leaves)
+        collected = []
+        for key, value in [*enumerate(args), *kwargs.items()]:
+            inside = trees.leaves(value)
+            place = f"argument {key!r}"
+            parts: list[Any] = [None] * len(inside)
+            if found.get(key) is not None:
+                parts = calls.same_structure(
+                    found[key], value, f"the cotangent of {place} from the rule of {self._row.name}"
+                )
+            for leaf, part in zip(inside, parts, strict=True):
+                if type(leaf) is Array:
+                    collected.append(self._fitted(part, next(rest), f"a cotangent of {place}", call))
+        return collected
+
+
+def _read_only(leaf: Array) -> Any:
+    # The function works on the memory itself, and must not write to it behind the tape's back.
+    view = leaf.contents.view()
+    view.flags.writeable = False
+    return view
+
+
+def _zero(tape: Tape, like: Any) -> Array:
+    value = np.zeros(np.shape(like), like.dtype)
+    zero = Array(value, Storage(value))
+    if value.dtype.kind in "fc":
+        zero.storage.tape = tape
+    return zero
+
+
+def _itself(leaf: Any) -> Any:
+    return leaf
+
+
+def _is_float(leaf: Any) -> bool:
+    return isinstance(leaf, (float, complex)) or (
+        isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind in "fc"
+    )
+
+
+def tangent_arguments(call: Call, tangents: list, leaves: list, zeros: bool = False) -> dict[Any, Any]:
+    """The tangents as arguments, by position and name; None (or zeros) for an argument without one."""
+    args, kwargs = call.arguments
+    rest = iter(zip(tangents, leaves, strict=True))
+    moved: dict[Any, Any] = {}
+    for key, value in [*enumerate(args), *kwargs.items()]:
+        any_here = []
+
+        def one(leaf: Any, any_here: list = any_here) -> Any:
+            if type(leaf) is not Array:
+                return (np.zeros_like(leaf) if _is_float(leaf) else None) if zeros else None
+            tangent, array = next(rest)
+            any_here.append(tangent is not None)
+            if tangent is None:
+                return np.zeros(np.shape(array), array.dtype)
+            return tangent[()] if leaf.scalar and type(tangent) is np.ndarray else tangent
+
+        tree = trees.transform(one, value)
+        moved[key] = tree if zeros or any(any_here) else None
+    return moved
+
+
+def result_leaves(custom: Operation, tangent: Any, ans: Any, call: Call) -> list[Any]:
+    what = f"the tangent of the result from the rule of {custom._row.name}"
+    leaves = trees.leaves(call.result)
+    parts = [None] * len(leaves) if tangent is None else calls.same_structure(tangent, call.result, what)
+    outs = iter(ans)
+    return [
+        custom._fitted(part, next(outs), "a tangent of the result", call)
+        for leaf, part in zip(leaves, parts, strict=True)
+        if type(leaf) is Array
+    ]

@@ -149,7 +149,7 @@ class custom_vjp(Operation):
         self._fwd: Any = None
         self._bwd: Any = None
 
-    def def_vjp(self, fwd: Callable[..., Any], bwd: Callable[..., Any]) -> custom_vjp:
+    def def_vjp(self, fwd: Callable[..., Any], bwd: Callable[..., Any]) -> None:
         """Give the rule.
 
         Parameters
@@ -160,7 +160,6 @@ class custom_vjp(Operation):
             ``bwd(kept, g)`` returns a tuple with the cotangent of each argument (None is zero).
         """
         self._fwd, self._bwd = fwd, bwd
-        return self
 
     defvjp = def_vjp
 
@@ -225,18 +224,16 @@ class custom_jvp(Operation):
     >>> @custom_jvp
     ... def softplus(x):
     ...     return np.logaddexp(x, 0.0)
-    >>> softplus.defjvp(lambda primals, tangents: (softplus(primals[0]), tangents[0] / (1 +
-    np.exp(-primals[0]))))
+    >>> softplus.defjvp(lambda x, t: (softplus(x[0]), t[0] / (1 + np.exp(-x[0]))))
     """
 
     def __init__(self, fun: Callable[..., Any]) -> None:
         super().__init__(fun)
         self._rule: Any = None
 
-    def def_jvp(self, rule: Callable[..., Any]) -> custom_jvp:
+    def def_jvp(self, rule: Callable[..., Any]) -> None:
         """Give the rule: ``rule(primals, tangents)``, both tuples, returns a pair, the result and its tangent."""
         self._rule = rule
-        return self
 
     defjvp = def_jvp
 

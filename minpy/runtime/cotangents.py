@@ -215,19 +215,26 @@ def _add_into(region: Any, g: Any) -> None:
     if not _may_overlap(view):
         region[...] = region + g
         return
-    if type(region) is Array:
+    step = view.itemsize
+    if any(stride % step for stride in view.strides):
         raise GradientError(
-            "a higher derivative through overlapping windows of one buffer is not available; copy the windows first"
+            "the gradient of overlapping windows with uneven steps is not available; copy the windows first"
         )
+    # The elements of the memory that the windows lie on, and where in it each element of each window is.
     low, high = bounds(view)
-    places = np.arange((high - low) // view.itemsize)
-    start = (view.__array_interface__["data"][0] - low) // view.itemsize
-    flat = as_strided(view, (places.size,), (view.itemsize,)) if start == 0 else None
-    if flat is None or any(s % view.itemsize for s in view.strides):
-        raise GradientError(
-            "the gradient of overlapping windows with negative or uneven steps is not available; copy the windows first"
+    first = view[
+        tuple(
+            slice(n - 1, n) if s < 0 else slice(0, 1) for n, s in zip(view.shape, view.strides, strict=True)
         )
-    np.add.at(flat, as_strided(places, view.shape, view.strides), g)
+    ]
+    flat: Any = as_strided(first, ((high - low) // step,), (step,))
+    places = np.zeros(view.shape, np.intp)
+    for axis, (n, stride) in enumerate(zip(view.shape, view.strides, strict=True)):
+        line = np.arange(n) if stride >= 0 else np.arange(n) - (n - 1)
+        places += (line * (stride // step)).reshape((-1,) + (1,) * (view.ndim - 1 - axis))
+    if type(region) is Array:
+        flat = Array(flat, region.storage)
+    np.add.at(flat, places, g)
 
 
 def _may_overlap(view: np.ndarray) -> bool:

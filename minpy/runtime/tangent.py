@@ -1,4 +1,4 @@
-"""Forward mode: tangents of storages, computed while the program runs (`TangentTape`) or along records that were kept (`Tangents`).
+"""Forward mode: tangents of storages, along a running program (`TangentTape`) or along records (`Tangents`).
 
 * One tangent per storage, laid out as the storage: views alias, a write writes the tangent's region.
 * The tangent of an operation is its row's `jvp`, if there is one. For an element-wise row it is its `vjp`
@@ -93,7 +93,7 @@ class Tangents:
         return _region(found.value, array.storage.host, array.window).copy()
 
     def put(self, array: Array, tangent: Any) -> None:
-        """Give `array` a tangent of its shape and dtype (kept, not copied, if `array` is all of its storage); None is zero."""
+        """Give `array` a tangent of its shape and dtype, which is kept, not copied, where it can be; None is zero."""
         storage = array.storage
         whole = covers(array.window, storage.host)
         if tangent is None:

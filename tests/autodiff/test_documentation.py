@@ -1,4 +1,4 @@
-"""The documentation's claims, run: examples of the docstrings, the programs in docs/gradients.md, rewritten programs."""
+"""The documentation's claims, run: examples of docstrings, the programs in docs/gradients.md, rewritten programs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The forward rules (`jvp` column) of rows that are linear in their operands: the same function, of the tangent.
 
-Every other row does without: see `minpy.runtime.tangent`. A rule answers NotImplemented for a call that is not linear in the operands that move.
+Every other row does without: see `minpy.runtime.tangent`. A rule answers NotImplemented for a call that is
+not linear in the operands that move.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from minpy.runtime.primitives import table
 
 # Linear in the first operand, for constant others.
 LINEAR = (
-    "sum mean cumsum reshape ravel transpose swapaxes moveaxis rollaxis squeeze expand_dims flip fliplr flipud rot90 broadcast_to "
-    "diagonal split array_split hsplit vsplit dsplit diag diagflat copy getitem take repeat tile resize roll delete tril triu "
+    "sum mean cumsum reshape ravel transpose swapaxes moveaxis rollaxis squeeze expand_dims flip fliplr "
+    "flipud rot90 broadcast_to "
+    "diagonal split array_split hsplit vsplit dsplit diag diagflat copy getitem take repeat tile resize "
+    "roll delete tril triu "
     "take_along_axis fft.fft fft.ifft fft.rfft fft.irfft fft.fftshift fft.ifftshift astype gradient"
 ).split()
 # Linear in the first and in the second.
@@ -107,7 +110,8 @@ def _where(primitive: table.Primitive) -> Any:
 
 
 def _determinant(primitive: table.Primitive) -> Any:
-    # Not the transpose of the rule: that would need its derivative, which does not exist at every singular matrix.
+    # Not the transpose of the rule: that would need its derivative, which does not exist at every singular
+    # matrix.
     def rule(tangents: tuple, ans: Any, x: Any) -> Any:
         if type(tangents[0]) is list:
             return NotImplemented

@@ -1,12 +1,14 @@
 """The one object through which rewritten code reaches the runtime.
 
-Rewritten code says ``__minpy__.np.exp(x)``. While the runtime is idle, ``np`` *is* the numpy module, ``op`` and ``math``
-are the standard modules ``operator`` and ``math``, ``type`` and ``float`` are the built-ins: a routed call costs one
-attribute look-up, monkey-patches of numpy are honoured, and tracebacks hold no frame of ours. While anything is active
-(a tape, a device, a policy that may choose a device, a profile, a forced precision) they are namespaces that dispatch.
+Rewritten code says ``__minpy__.np.exp(x)``. While the runtime is idle, ``np`` *is* the numpy module, ``op``
+and ``math`` are the standard modules ``operator`` and ``math``, ``type`` and ``float`` are the built-ins: a
+routed call costs one attribute look-up, monkey-patches of numpy are honoured, and tracebacks hold no frame of
+ours. While anything is active (a tape, a device, a policy that may choose a device, a profile, a forced
+precision) they are namespaces that dispatch.
 
-Stores ask ``__minpy__.taping`` first, ``(__minpy__.at(a) if __minpy__.taping else a)[i] = v``, and pass ``at``, ``within``,
-``held``, ``before`` or ``exposed`` (see `minpy.runtime.stores`) only while a tape is open in some thread.
+Stores ask ``__minpy__.taping`` first, ``(__minpy__.at(a) if __minpy__.taping else a)[i] = v``, and pass
+``at``, ``within``, ``held``, ``before`` or ``exposed`` (see `minpy.runtime.stores`) only while a tape is open
+in some thread.
 
 Importing this module imports neither numpy nor the rest of the runtime.
 """

@@ -37,7 +37,7 @@ def into(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
                 return _into_several(primitive, args, kwargs, out)
         primitive.function(*host(args), **{**host(kwargs), "out": host_out(out)})
         _wrote(out)
-        return out
+        return target
     if plain_target:
         raise TraceError(
             "a value that is being differentiated would be written into a plain array (shape "
@@ -89,7 +89,11 @@ def _check_cast(primitive: Primitive, args: tuple, kwargs: dict, target: Any) ->
     def dummy(value: Any) -> Any:
         if isinstance(value, (list, tuple)):
             value = np.asarray(host(value))
-        return np.empty((0,) * bool(np.ndim(value)), value.dtype) if isinstance(value, np.ndarray) else host(value)
+        return (
+            np.empty((0,) * bool(np.ndim(value)), value.dtype)
+            if isinstance(value, np.ndarray)
+            else host(value)
+        )
 
     if not _fits([np.shape(a) for a in args], target.shape):
         # NumPy's own message: it looks at the shapes before it computes.

@@ -76,8 +76,8 @@ class Line:
         return f'File "{self.code.co_filename}", line {line}, in {self.code.co_name}'
 
 
-# A record without keyword arguments in short: primitive, args, result, code, instruction. A tape may hold either form; making
-# an object of each would cost more than the rest of a small operation.
+# A record without keyword arguments in short: primitive, args, result, code, instruction. A tape may hold
+# either form; making an object of each would cost more than the rest of a small operation.
 Short = tuple
 
 

@@ -102,8 +102,9 @@ def log(array: Any, index: Any = None) -> None:
     tape.append(Write(Array(view, _storage(view)), index, None, old))
 
 
-# The storages of plain memory, by the array that owns it: writes that overlap are writes to one storage. An entry lasts as long as a
-# tape, or a differentiated argument, refers to the storage, and the storage keeps the array alive.
+# The storages of plain memory, by the array that owns it: writes that overlap are writes to one storage. An
+# entry lasts as long as a tape, or a differentiated argument, refers to the storage, and the storage keeps
+# the array alive.
 _storages: WeakValueDictionary[int, Storage] = WeakValueDictionary()
 
 

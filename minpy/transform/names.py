@@ -1,4 +1,4 @@
-"""Which names are NumPy's (or `math`'s): scopes, blocks and bindings, and the question what a name stands for at a place.
+"""Which names are NumPy's (or `math`'s): scopes, blocks, bindings, and what a name stands for at a place.
 
 Knows no syntax tree. `routing` walks the tree and reports scopes, bindings and uses here; when the walk is
 over every binding is known and the uses are resolved. A name counts as NumPy's only if it is so on every

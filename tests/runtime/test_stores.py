@@ -245,7 +245,7 @@ def test_resizing_what_the_tape_refers_to_is_an_error() -> None:
     body = "def f(x):\n    b = row * 1\n    t = np.sum({0} * x)\n    b.resize(8)\n    b[5] = 2.0\n    return t + np.sum(b[4:] * x)\n"
     with pytest.raises(TraceError, match=r'np\.resize.*|.*program\.py", line'):
         grad(module(HEAD + body.format("b"))["f"])(POINT)
-    expected = np.linspace(-1.0, 2.0, 12)[4:8] + [0, 2, 0, 0]
+    expected = np.linspace(-1.0, 2.0, 12)[4:8] + np.array([0, 2, 0, 0])
     np.testing.assert_allclose(grad(module(HEAD + body.format("row"))["f"])(POINT), expected)
 
 

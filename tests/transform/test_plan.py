@@ -1,7 +1,6 @@
 """The plan of edits, emitted text, opting out, bad input."""
 
 # The programs are easier to read on one line.
-# ruff: noqa: E501
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import builtins
 import inspect
 import linecache
-import operator
 import re
 import sys
 import traceback

@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from oracle import DEFAULT, OPERATORS, assert_same_positions, assert_same_tree
 
 from minpy.runtime import entry

@@ -14,6 +14,7 @@ there:
 from __future__ import annotations
 
 import ast
+import sys
 from bisect import bisect_right
 
 from minpy.transform.plan import Plan, map_column
@@ -188,6 +189,14 @@ def first_evaluated(node: ast.expr) -> ast.expr:
                     return node
             case ast.Dict(keys=[ast.expr() as inner, *_]):
                 pass
+            case ast.ListComp(generators=[loop, *_]) | ast.SetComp(generators=[loop, *_]):
+                if sys.version_info < (3, 12):
+                    return node  # a function of its own is made first
+                inner = loop.iter
+            case ast.DictComp(generators=[loop, *_]):
+                if sys.version_info < (3, 12):
+                    return node
+                inner = loop.iter
             case _:
                 return node
         if _is_loaded_whole(node):

@@ -9,8 +9,9 @@
     a += v              a += __minpy__.taping and __minpy__.before(a) or v
     f(out=a)            f(out=(__minpy__.exposed(a) if __minpy__.taping else a))
 
-Only one of the two copies runs, so everything is evaluated once, where it was. What must not be written twice (it spans lines, or holds code of its
-own) is handed over in any case, ``__minpy__.at(…)``, which gives it back.
+Only one of the two copies runs, so everything is evaluated once, where it was. What must not be written twice
+(it spans lines, or holds code of its own) is handed over in any case, ``__minpy__.at(…)``, which gives it
+back.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ _LOOSE = (cst.Yield, cst.NamedExpr, cst.Tuple)
 _CODE = (cst.Lambda, cst.GeneratorExp, cst.ListComp, cst.SetComp, cst.DictComp)
 
 
+# Up to this length a value is written twice for one jump less.
+_SHORT = 24
 _OF_THE_DOOR = frozenset("taping at within held exposed".split())
 
 
@@ -289,7 +292,7 @@ class StoreWalk(Walk):
         enclosed = len(node.lpar) > whole
         copy = self._copy(item, inner)
         if item.function == "before":
-            if copy is None or not self._may_record(i, item):
+            if copy is None or (len(copy) > _SHORT and not self._may_record(i, item)):
                 left, right = ("", "") if whole or isinstance(node, _TIGHT) else ("(", ")")
                 return f"{door}.taping and {door}.before({item.target}) or {left}", right
             call = f"{door}.before({item.target}, {inside}{copy}{around})"

@@ -142,17 +142,24 @@ if sys.version_info >= (3, 13):
 def _idle(code: CodeType) -> list[dis.Instruction]:
     """The instructions without those that run only while a tape is open."""
     instructions = list(dis.get_instructions(code))
-    kept, until = [], -1
+    kept, until, asked = [], -1, None
     for i, instruction in enumerate(instructions):
         if instruction.offset < until:
             continue
-        kept.append(instruction)
         if instruction.opname == "LOAD_ATTR" and instruction.argval == "taping":
             jump = next(each for each in instructions[i:] if "JUMP" in each.opname)
             assert "IF_FALSE" in jump.opname, jump
-            kept += [each for each in instructions if instruction.offset < each.offset <= jump.offset]
-            until = jump.argval
+            if sys.version_info < (3, 13):  # else what loads the name at this place is not compared either
+                kept += [each for each in instructions if instruction.offset <= each.offset <= jump.offset]
+            until, asked = jump.argval, instruction.positions if sys.version_info >= (3, 13) else None
+        elif asked is None or instruction.positions != asked or instruction.opname not in _OF_AN_OR:
+            asked = None
+            kept.append(instruction)
     return kept
+
+
+# What decides `or` behind the question.
+_OF_AN_OR = {"COPY", "TO_BOOL", "POP_JUMP_IF_TRUE", "POP_TOP"}
 
 
 def positions(code: CodeType) -> list[tuple[int | None, ...]]:

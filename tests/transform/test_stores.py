@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 import traceback
@@ -244,13 +245,18 @@ def outcome(code: CodeType, kind: str, taped: bool) -> Any:
     return failure, state, same
 
 
+@functools.lru_cache
+def both(text: str) -> tuple[CodeType, CodeType]:
+    original = compile(text, "program.py", "exec", dont_inherit=True)
+    return original, rewriter.compile_source(text, "program.py", DEFAULT)
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("form", FORMS)
 def test_as_in_plain_python(form: str, kind: str) -> None:
     text = source(form, kind)
-    original = compile(text, "program.py", "exec", dont_inherit=True)
-    rewritten = rewriter.compile_source(text, "program.py", DEFAULT)
+    original, rewritten = both(text)
     expected = outcome(original, kind, False)
     assert outcome(rewritten, kind, False) == expected
     if kind != "Array" or form not in OTHERWISE:
@@ -271,3 +277,68 @@ def test_tree_and_positions(form: str, options: Any) -> None:
     emitted = rewriter.plan(text, options, door="routed").apply()
     assert rewriter.plan(emitted, options, door="routed").is_empty
     assert rewriter.plan(emitted, options).is_empty or options is OPERATORS
+
+
+MATH = [
+    ("import math\nx = math.exp(1)", ["__minpy__.math"]),
+    ("import math as m, os\nx = m.sqrt(m.pi) + m.gcd(4, 6)", ["__minpy__.math"]),
+    ("from math import exp as e, pi\nx = e(pi)", ["__minpy__.math.exp"]),
+    ("from math import *\nx = sin(pi)", ["__minpy__.math.sin"]),
+    ("import math\nx = float('2') + float()", ["__minpy__.float"]),
+    ("import math\nfloat = int\nx = float('2')", []),
+    ("import math\nmath = 3", []),
+    ("if 0:\n    import math\nelse:\n    math = None\nx = math and math.exp(1)", []),
+    ("from numpy import exp\nfrom math import exp\nx = exp(1)", []),
+    # Without numpy, stores and type() stay as they are.
+    ("import math\na = [1]\ndef f(a): a[0] += 1; a[0] = 2; a += [1]; a.sort(); return type(a)\nx = f(a)", []),
+    ("# mathematics, math\nx = float('2')", []),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), MATH, ids=[text for text, _ in MATH])
+def test_modules_that_import_math(text: str, expected: list[str]) -> None:
+    assert [edit.text for edit in rewriter.plan(text, OPERATORS).edits] == expected
+    plain: dict[str, Any] = {}
+    names: dict[str, Any] = {"__minpy__": entry.routed}
+    exec(compile(text, "program.py", "exec"), plain)
+    exec(rewriter.compile_source(text.encode(), "program.py", OPERATORS), names)
+    assert names.get("x") == plain.get("x")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "l = []\nl[0:0] = [1]",
+        "d = {}; e = dict(a=1); s = set()\nd[1] = e['a'] = 2",
+        "def f():\n    l = [k for k in 'ab']\n    def g(): l[0] = 1\n    l += ['c']; l.sort()\n    return l",
+        "for k in range(3):\n    k += 1",
+        "n = 0\nn += 1\ns = ''\ns += 'a'",
+        "l: list = []\nl[0:] = l",
+    ],
+)
+def test_what_is_certainly_no_array_stays(text: str) -> None:
+    assert rewriter.plan(f"import numpy as np\n{text}\n", DEFAULT).is_empty
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "l = []\nl = make()\nl[0] = 1",
+        "def f(l=[]):\n    l[0] = 1",
+        "l = []\ndef f():\n    global l\n    l = make()\nl[0] = 1",
+        "t = 0.0\nt += make()\nt += 1",
+        "def dict(): return make()\nd = dict()\nd[0] = 1",
+        "l = [0]\nl[0] += make()",
+        "for l in [make()]: l[0] = 1",
+        "from make import *\nl[0] = 1",
+        "l = []\nwith make() as l: l[0] = 1",
+    ],
+)
+def test_what_may_be_an_array_is_handed_over(text: str) -> None:
+    assert "taping" in rewriter.plan(f"import numpy as np\n{text}\n", DEFAULT).apply()
+
+
+def test_what_writes_is_said_with_its_reason() -> None:
+    text = "import numpy as np\na[0] = 1\na += 1\na.sort()\nf(out=a)\na.flat = 1\n"
+    reasons = {edit.reason for edit in rewriter.plan(text, DEFAULT).edits}
+    assert len(reasons) == 5 and any(".sort()" in each for each in reasons)

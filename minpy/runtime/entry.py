@@ -33,14 +33,6 @@ class Routed:
 
     __slots__ = ("at", "before", "exposed", "float", "held", "math", "np", "op", "taping", "type", "within")
 
-    def __getattr__(self, name: str) -> Any:
-        # Reached only while a slot is empty: the first use in this process.
-        if name not in self.__slots__:
-            raise AttributeError(f"the routed namespace has {', '.join(self.__slots__)}, but no {name!r}")
-        _idle()
-        _untaped()
-        return getattr(self, name)
-
     def __reduce__(self) -> str:
         return "routed"
 
@@ -48,7 +40,23 @@ class Routed:
         return f"<minpy.routed: {'active' if holders else 'idle'}>"
 
 
-routed = Routed()
+class _Unfilled(Routed):
+    """Before its first use in this process.
+
+    A class of its own: the interpreter looks an attribute up faster where the class has no ``__getattr__``.
+    """
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in Routed.__slots__:
+            raise AttributeError(f"the routed namespace has {', '.join(Routed.__slots__)}, but no {name!r}")
+        _idle()
+        _untaped()
+        return getattr(self, name)
+
+
+routed: Routed = _Unfilled()
 
 
 def _idle() -> None:
@@ -57,6 +65,7 @@ def _idle() -> None:
 
     import numpy
 
+    routed.__class__ = Routed
     routed.np, routed.op, routed.math = numpy, operator, math
     routed.type, routed.float = builtins.type, builtins.float
 
@@ -91,6 +100,7 @@ def activate(tape: bool = False) -> None:
         holders += 1
         others += not tape
         if holders == 1:
+            routed.__class__ = Routed
             routed.np, routed.op, routed.math = modules
             routed.type, routed.float = namespace.type_of, scalars.float_of
             _untaped()

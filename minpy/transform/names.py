@@ -67,7 +67,8 @@ class Point:
 class Binding:
     """All that binds one name in one scope.
 
-    `count` counts the bindings, and `harmless` those of them that certainly bind no array.
+    `count` counts the bindings that may change what kind of thing it is, and `harmless` those of them that certainly
+    bind no array.
     """
 
     __slots__ = ("count", "harmless", "points", "targets")
@@ -203,7 +204,9 @@ def is_no_array(scope: Scope, name: str, point: Point) -> bool:
     for owner, _, _ in scope.chain(name, point):
         binding = owner.bindings.get(name)
         if binding is not None and name not in owner.outer:
-            return binding.count == binding.harmless and not any(star.may_bind(name) for star in owner.stars)
+            return 0 < binding.count == binding.harmless and not any(
+                star.may_bind(name) for star in owner.stars
+            )
     return False
 
 

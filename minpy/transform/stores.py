@@ -1,4 +1,4 @@
-"""What writes into arrays: stores, augmented assignments, in-place methods, outputs of calls; and the edits that let a tape see it.
+"""What writes into arrays (stores, in-place statements and methods, outputs of calls), and the edits that tell a tape.
 
 ::
 
@@ -35,7 +35,8 @@ _DISPLAYS = (cst.List, cst.Set, cst.Dict, cst.ListComp, cst.SetComp, cst.DictCom
 _NEVER = (*_STRINGS, *_DISPLAYS, cst.GeneratorExp, cst.Lambda, cst.BaseNumber, cst.Ellipsis)
 # Built-in functions whose results are no arrays.
 _MAKERS = frozenset(
-    "bool bytearray bytes complex dict enumerate float frozenset hash int iter len list open ord range repr set sorted str tuple zip".split()
+    "bool bytearray bytes complex dict enumerate float frozenset hash int iter len list open ord range repr set "
+    "sorted str tuple zip".split()
 )
 # Built-in functions that run no code of the program's that could put something on a tape.
 _PURE = frozenset("abs float int len max min ord round".split())
@@ -177,7 +178,7 @@ class StoreWalk(Walk):
             if isinstance(node.value, (*_NEVER, cst.Tuple)):
                 # With a number of its own, a number stays one, and a list with a list.
                 if binding is not None:
-                    binding.harmless += 1
+                    binding.count -= 1
             if isinstance(node.value, _STRINGS):
                 self._visit(node.value)
             else:

@@ -138,7 +138,8 @@ class Run:
                     f"{path} ({trees.summary(value)}) holds no floating-point array or number"
                 )
         # In the order of the caller's argnum.
-        self.entered: list[Any] = [inputs[place] for place in where]
+        # Trees of their own: the function may put other things into the containers it gets.
+        self.entered: list[Any] = [trees.transform(lambda leaf: leaf, inputs[place]) for place in where]
         self._constants = len(self._entered)
         self.args = tuple(inputs[i] if i in inputs else self._constant(a) for i, a in enumerate(args))
         self.kwargs = {k: inputs[k] if k in inputs else self._constant(v) for k, v in kwargs.items()}

@@ -319,6 +319,9 @@ class Array:
     def __rpow__(self, other: Any, modulus: Any = None) -> Any:
         return NotImplemented if modulus is not None else protocols.binary("power", other, self)
 
+    def __ipow__(self, other: Any) -> Any:
+        return protocols.binary("power", self, other) if self.scalar else protocols.power_in_place(self, other)
+
     def __round__(self, ndigits: int | None = None) -> Any:
         if ndigits is None and self.scalar:
             return round(self._plain())
@@ -519,7 +522,7 @@ class Flat:
 def _set_flat(array: Array, value: Any) -> None:
     value = value if type(value) is Array else np.asarray(value)
     if value.size != array.size:
-        value = np.resize(host(value), array.size)
+        value = dispatch.apply("resize", value, (array.size,))
     writes.write(array, None, value.reshape(array.shape))
 
 

@@ -13,8 +13,8 @@ from minpy.runtime.primitives.table import Primitive
 from minpy.runtime.record import Line, current_tape, innermost
 
 
-def into(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
-    """A call with ``out=``: compute, then write, with NumPy's own checks."""
+def into(primitive: Primitive, args: tuple, kwargs: dict, computed_by: Primitive | None = None) -> Any:
+    """A call with ``out=``: compute (with `computed_by` if it is given), then write, with NumPy's own checks."""
     out = kwargs["out"]
     target = out[0] if type(out) is tuple and len(out) == 1 else out
     if type(target) is not tuple and not isinstance(target, np.ndarray):
@@ -33,7 +33,7 @@ def into(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
             from minpy.runtime import stores
 
             stores.exposed(out)
-            if type(out) is tuple:
+            if type(target) is tuple:
                 return _into_several(primitive, args, kwargs, out)
         primitive.function(*host(args), **{**host(kwargs), "out": host_out(out)})
         _wrote(out)
@@ -46,7 +46,7 @@ def into(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
         )
     rest = {k: v for k, v in kwargs.items() if k != "out"}
     where = rest.pop("where", True)
-    if target.storage.device is None and traced is None and current_tape() is None:
+    if computed_by is None and target.storage.device is None and traced is None and current_tape() is None:
         primitive.function(
             *host(args),
             **host(rest),
@@ -59,7 +59,9 @@ def into(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
         raise ValueError("output array is read-only")
     _check_cast(primitive, args, rest, target)
     rest.pop("casting", None)
-    result = dispatch.call(primitive, args, rest)
+    result = (
+        dispatch.call_long(computed_by, args, rest) if computed_by else dispatch.call(primitive, args, rest)
+    )
     if where is True:
         if np.shape(result) != target.shape:
             result = np.broadcast_to(result, target.shape)

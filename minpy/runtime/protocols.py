@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 from typing import Any
 
@@ -68,6 +69,11 @@ def ufunc(uf: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
         if method == "outer" and primitive is not None:
             a, b = inputs
             return dispatch.call(primitive, (np.reshape(a, np.shape(a) + (1,) * np.ndim(b)), b), kwargs)
+        if method == "at":
+            raise TraceError(
+                f"a value that is being differentiated would be written into a plain array by {uf.__name__}.at, at "
+                f"{Line()}. Make the array inside the differentiated function"
+            )
         raise TraceError(
             f"{uf.__name__}{'' if method == '__call__' else '.' + method} has no derivative rule, and an "
             "operand is being differentiated, "
@@ -77,7 +83,10 @@ def ufunc(uf: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
         return _plain_at(uf, inputs)
     return getattr(uf, method)(
         *host(inputs),
-        **{**host(kwargs), **({"out": outputs.host_out(kwargs["out"])} if kwargs.get("out") else {})},
+        **{
+            **host(kwargs),
+            **({"out": outputs.host_out(kwargs["out"])} if kwargs.get("out") is not None else {}),
+        },
     )
 
 
@@ -92,9 +101,8 @@ def _plain_at(uf: np.ufunc, inputs: tuple) -> Any:
 def _at(uf: np.ufunc, target: Any, index: Any, *values: Any) -> None:
     if uf.__name__ not in ("add", "subtract") or not values:
         if innermost([target, *[v for v in values if type(v) is Array]]) is not None:
-            raise TraceError(
-                f"{uf.__name__}.at has no derivative rule, and an operand is being differentiated, at {Line()}"
-            )
+            _at_in_rounds(uf, target, host(index), *values)
+            return
         result = target.contents.copy()
         uf.at(result, host(index), *host(values))
         writes.write(target, None, result)
@@ -112,6 +120,24 @@ def _at(uf: np.ufunc, target: Any, index: Any, *values: Any) -> None:
     )
 
 
+def _at_in_rounds(uf: np.ufunc, target: Any, index: Any, *values: Any) -> None:
+    """``uf.at`` as writes to distinct elements: those that the index names, then those it names twice, …"""
+    places = np.arange(target.size).reshape(target.shape)[index]
+    if values:
+        values = (dispatch.apply("broadcast_to", values[0], np.shape(places)),)
+    places = places.ravel()
+    _, inverse, counts = np.unique(places, return_inverse=True, return_counts=True)
+    inverse = inverse.ravel()
+    order = np.argsort(inverse, kind="stable")
+    turn = np.empty(places.size, int)
+    turn[order] = np.arange(places.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    for i in range(turn.max(initial=-1) + 1):
+        now = turn == i
+        where = np.unravel_index(places[now], target.shape)
+        operands = [dispatch.apply("getitem", dispatch.apply("ravel", v), now) for v in values]
+        writes.write(target, where, uf(dispatch.apply("getitem", target, where), *operands))
+
+
 def _foreign(value: Any) -> bool:
     """Whether `value` is of a class that handles ufuncs itself: NumPy then asks it."""
     kind = type(value)
@@ -121,6 +147,25 @@ def _foreign(value: Any) -> bool:
     return override is not None and override is not np.ndarray.__array_ufunc__
 
 
+_power: Any = None
+
+
+def operator_power() -> Any:
+    """The row of ``power`` as the operator ``**`` computes it: NumPy squares where the exponent is the number 2, and
+    so on, which rounds otherwise than the ufunc."""
+    global _power
+    if _power is None:
+        row = copy.copy(by_name["power"])
+        row.function = operator.pow
+        _power = row
+    return _power
+
+
+def power_in_place(target: Any, other: Any) -> Any:
+    """``target **= other``."""
+    return outputs.into(by_name["power"], (target, other), {"out": target}, computed_by=operator_power())
+
+
 def binary(name: str, left: Any, right: Any) -> Any:
     """An operator between two values of which one is an `Array`."""
     other = right if type(left) is Array else left
@@ -128,7 +173,8 @@ def binary(name: str, left: Any, right: Any) -> Any:
         return NotImplemented
     if _foreign(other):
         return by_name[name].function(left, right)
-    result = dispatch.call_long(by_name[name], (left, right), {})
+    primitive = operator_power() if name == "power" else by_name[name]
+    result = dispatch.call_long(primitive, (left, right), {})
     if type(result) is Array and _is_python_number(left) and _is_python_number(right):
         result.scalar = PYTHON_SCALAR
     return result

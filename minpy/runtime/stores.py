@@ -20,6 +20,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from minpy.errors import TraceError
+from minpy.runtime import dispatch
 from minpy.runtime.array import Array, host
 from minpy.runtime.geometry import is_basic
 from minpy.runtime.record import Line, Record, Write, current_tape, replace, tape_of, unfold
@@ -189,6 +190,13 @@ class _Plain:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._array, name)
+
+    def dot(self, b: Any, out: Any = None) -> Any:
+        """As ``numpy.ndarray.dot``, which would make a plain array of `b`."""
+        if out is not None:
+            log(out)
+        keywords = {} if out is None else {"out": out}
+        return dispatch.apply("dot", self._array, b, **keywords)
 
     def resize(self, *shape: Any, refcheck: bool = True) -> None:
         """As ``numpy.ndarray.resize``; the memory may move, so nothing on the tape may be a view of it."""

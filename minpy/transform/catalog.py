@@ -219,6 +219,9 @@ MATH_MAYBE: frozenset[str] = MATH | _names(_MATH_OTHERS)
 IN_PLACE: frozenset[str] = _names("byteswap fill itemset partition put resize setfield sort")
 """Methods of arrays that write into them."""
 
+READING: frozenset[str] = _names("dot")
+"""Methods of arrays that take another array, which NumPy asks nothing: of a plain array, with an operand on a tape."""
+
 WRITTEN_ATTRIBUTES: frozenset[str] = _names("dtype flat imag real shape strides")
 """Attributes of arrays that can be assigned."""
 

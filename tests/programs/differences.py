@@ -117,7 +117,8 @@ def check(text: str, dims: tuple, seed: int) -> str:
     -------
     str
         ``"right"``; ``"told"`` for an error that names the line and what to write instead; ``"kink"`` where
-        differences from the left and the right differ, and no derivative exists; ``"refused"`` if plain Python itself refuses the program.
+        differences from the left and the right differ, and no derivative exists; ``"refused"`` if plain Python itself
+        refuses the program.
     """
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")

@@ -157,7 +157,7 @@ def mask(a: Author) -> None:
     condition = f"{name} > {a.threshold()}" if a.chance(50) else f"{other} < {a.threshold()}"
     forms = [f"{name}[{condition}] = {a.scalar(0)}", f"{name}[{condition}] *= np.sin({a.scalar(0)})", f"{name}[{condition}] += 0.2",
              f"m = {condition}", f"np.putmask({name}, {condition}, {a.scalar(0)})", f"np.copyto({name}, {a.other(shape, 1)}, where={condition})",
-             f"np.place({name}, {condition}, {a.of_shape(shape)[0]})", f"np.multiply({name}, 0.7, out={name}, where={condition})",
+             f"np.place({name}, {condition}, np.sin({a.of_shape(shape)[0]}))", f"np.multiply({name}, 0.7, out={name}, where={condition})",
              f"{name}[np.nonzero({condition})] = 0.41", f"np.putmask({name}, {condition}, {other})"]  # fmt: skip
     text = a.pick(forms)
     a.say(text)

@@ -132,3 +132,14 @@ def test_at_into_a_plain_array_says_what_to_do() -> None:
         TraceError, match=r'plain array by multiply\.at, at File "<found>", line 7, in f\. Make the array'
     ):
         grad(ours)(X.copy())
+
+
+def test_dot_of_a_plain_array() -> None:
+    """A method of an array made outside, with an operand that is differentiated; and into an output."""
+    ours, plain = function(
+        "a = np.zeros(4)\nM.dot(x * x, out=a)\nreturn P.dot(x) * M.dot(np.sin(x)).dot(P) + a.dot(P)"
+    )
+    for f in (ours, plain):
+        f.__globals__["M"] = np.arange(16.0).reshape(4, 4)
+    expected = [(plain(X + e) - plain(X - e)) / 2e-6 for e in 1e-6 * np.eye(4)]
+    np.testing.assert_allclose(grad(ours)(X.copy()), expected, rtol=1e-7, atol=1e-7)

@@ -1,0 +1,18 @@
+"""Cholesky, column by column over slices of the matrix itself."""
+
+import numpy as np
+
+
+def sample(rng):
+    a = rng.normal(size=(5, 5))
+    return a @ a.T + 5 * np.eye(5)
+
+
+def run(a):
+    n = len(a)
+    for j in range(n):
+        a[j, j] = np.sqrt(a[j, j] - np.dot(a[j, :j], a[j, :j]))
+        for i in range(j + 1, n):
+            a[i, j] = (a[i, j] - np.dot(a[i, :j], a[j, :j])) / a[j, j]
+        a[j, j + 1 :] = 0.0
+    return 2 * np.sum(np.log(np.diagonal(a))) + np.sum(np.tril(a) ** 3)

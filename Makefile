@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 JOBS := 2
 
-.PHONY: demo test lint bench corpus clean help
+.PHONY: campaign demo test lint bench corpus clean help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -16,6 +16,7 @@ help:
 	@echo "make lint     ruff: rules and layout"
 	@echo "make bench    what MinPy costs and gains, as ratios to plain NumPy"
 	@echo "make corpus   pass all the standard library's tests and a dozen installed packages through the rewriter"
+	@echo "make campaign  100,000 random programs: gradients and side effects against plain Python"
 	@echo "make clean    remove the environment and everything that was built"
 
 demo: $(VENV)/.has-demo
@@ -38,6 +39,11 @@ bench: $(VENV)/.has-bench
 corpus: $(VENV)/.has-test
 	@echo "== the full corpus, about five minutes: every file of the standard library's tests and of a dozen packages"
 	MINPY_CORPUS=full $(PY) -m pytest -n $(JOBS) tests/transform/test_corpus.py
+
+# The test-suite runs the first thousand.
+campaign: $(VENV)/.has-test
+	@echo "== 100,000 random programs, two to three hours on two cores"
+	MINPY_PROGRAMS=100000 $(PY) -m pytest -n $(JOBS) -rP tests/programs/test_random.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

@@ -88,6 +88,24 @@ def test_grad_digits_learns_without_backpropagation_by_hand(tmp_path):
     )
 
 
+@pytest.mark.parametrize("name", ["shape_of_a_plate", "fit_a_simulation"])
+def test_simulations_improve_in_a_few_rounds(name, tmp_path):
+    """Their short mode prints its result, and draws a picture where matplotlib is installed."""
+    picture = tmp_path / "picture.png"
+    options = ("--short", "--out", picture)
+    done = run(
+        "-m", "minpy", "run", EXAMPLES / f"{name}.py", *options, MINPY_CACHE_DIR=str(tmp_path / "cache")
+    )
+    if name == "shape_of_a_plate":
+        assert float(re.search(rb"mean temperature: ([0-9.]+)% of", done.stdout)[1]) < 99.9
+    else:
+        assert float(re.search(rb"largest error of a rate: ([0-9.]+)%", done.stdout)[1]) < 50
+    if importlib.util.find_spec("matplotlib") is None:
+        assert b"no picture" in done.stdout
+    else:
+        assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 def test_readme_tour(tmp_path):
     """The README's programs, copied word for word, print what the README says."""
     readme = (ROOT / "README.md").read_text()

@@ -37,7 +37,7 @@ bench: $(VENV)/.has-bench
 
 # The test-suite takes a sample of the same files.
 corpus: $(VENV)/.has-test
-	@echo "== the full corpus, about five minutes: every file of the standard library's tests and of a dozen packages"
+	@echo "== the full corpus, half an hour on two cores: every file of the standard library's tests and of a dozen packages"
 	MINPY_CORPUS=full $(PY) -m pytest -n $(JOBS) tests/transform/test_corpus.py
 
 # The test-suite runs the first thousand.

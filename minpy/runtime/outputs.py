@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,8 @@ def into(primitive: Primitive, args: tuple, kwargs: dict, computed_by: Primitive
         raise ValueError("output array is read-only")
     _check_cast(primitive, args, rest, target)
     rest.pop("casting", None)
+    if primitive.name in _SUMMED_AS_OUTPUT and where is True and target.storage.device is None:
+        computed_by = _with_output_like(primitive, target)
     result = (
         dispatch.call_long(computed_by, args, rest) if computed_by else dispatch.call(primitive, args, rest)
     )
@@ -70,6 +73,16 @@ def into(primitive: Primitive, args: tuple, kwargs: dict, computed_by: Primitive
         mask = np.broadcast_to(host(where), target.shape)
         writes.write(target, mask, np.broadcast_to(result, target.shape)[mask])
     return target
+
+
+# The order in which these add up depends on the strides of the output.
+_SUMMED_AS_OUTPUT = frozenset(("sum", "prod", "mean"))
+
+
+def _with_output_like(primitive: Primitive, target: Array) -> Primitive:
+    row = copy.copy(primitive)
+    row.function = lambda *args, **kwargs: primitive.function(*args, **kwargs, out=target.contents.copy("K"))
+    return row
 
 
 def _into_several(primitive: Primitive, args: tuple, kwargs: dict, outs: tuple) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from minpy.errors import TraceError
 from minpy.runtime import dispatch, outputs, writes
 from minpy.runtime.primitives.table import by_function, by_name, load
-from minpy.runtime.record import Line, innermost
+from minpy.runtime.record import Line, current_tape, innermost
 from minpy.runtime.storage import PYTHON_SCALAR, WEAK
 
 
@@ -81,6 +81,12 @@ def ufunc(uf: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
         )
     if method == "at":
         return _plain_at(uf, inputs)
+    out = kwargs.get("out")
+    if type(out) is tuple and len(out) == 1 and type(out[0]) is Array and current_tape() is not None:
+        # What is overwritten must be known to the tape. The copy, because NumPy's arithmetic depends on the output.
+        plain = {key: host(value) for key, value in kwargs.items() if key != "out"}
+        writes.write(out[0], None, getattr(uf, method)(*host(inputs), out=out[0].contents.copy("K"), **plain))
+        return out[0]
     return getattr(uf, method)(
         *host(inputs),
         **{

@@ -29,6 +29,11 @@ BODIES = {
     "flat takes a part of itself": "a = x * 1.0\na.flat = a[1]\nreturn np.sum(np.sin(a) * x)",
     "flat repeats what it is given": "a = np.ones((2, 4))\na.flat = np.sin(x[:3])\nreturn np.sum(a * a)",
     "reduce into an output": "a = np.zeros(2)\nnp.add.reduce(np.outer(x, x[:2]), 0, out=a)\nreturn np.sum(np.sin(a))",
+    "a reduced constant overwrites": "a = x * 1.0\nnp.add.reduce(np.ones((2, 4)), 0, out=a)\nreturn np.sum(a * x)",
+    "a reduced constant overwrites a part": "a = x * x\nb = np.sum(a ** 2)\nnp.multiply.reduce(np.full((3, 2), 0.5), axis=0, out=a[1:3])\nreturn b + np.sum(a ** 3)",
+    "an accumulated constant overwrites": "a = x * x\nb = np.sum(a ** 2)\nnp.add.accumulate(P, out=a)\nreturn b + np.sum(a * x)",
+    "the mean of a plain array overwrites": "a = x * x\nb = np.sum(a ** 2)\nQ = np.outer(P, P)\nP.reshape(2, 2).T.mean(axis=0, out=a[:2])\nreturn b + np.sum(a * x)",
+    "an outer product of constants overwrites": "a = np.outer(x, x)\nb = np.sum(a ** 2)\nnp.multiply.outer(P, P, out=a)\nreturn b + np.sum(a * x)",
     "multiply.at with repeats": "a = x * 1.0\nnp.multiply.at(a, [0, 0, 3, -1], np.sin(x[::-1]))\nreturn np.sum(a * a)",
     "multiply.at broadcasts": "a = np.outer(x, x)\nnp.multiply.at(a, ([0, 0], [1, 1]), x[2])\nreturn np.sum(np.cos(a))",
     "maximum.at": "a = x * 1.0\nnp.maximum.at(a, [1, 1, 2], x[1:] * 0.9)\nreturn np.sum(np.sin(a))",
@@ -143,3 +148,22 @@ def test_dot_of_a_plain_array() -> None:
         f.__globals__["M"] = np.arange(16.0).reshape(4, 4)
     expected = [(plain(X + e) - plain(X - e)) / 2e-6 for e in 1e-6 * np.eye(4)]
     np.testing.assert_allclose(grad(ours)(X.copy()), expected, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "np.add.reduce(m, 0, out=a)",
+        "np.sum(m, axis=0, out=a)",
+        "m.mean(axis=0, out=a[::-1])",
+        "np.multiply.reduce(m, out=a)",
+    ],
+)
+def test_reductions_add_up_in_the_order_of_the_output(call: str) -> None:
+    """The last bits of a sum depend on the order, and that on the strides of both arrays."""
+    ours, plain = function(
+        f"m = np.outer(x, np.sin(x[:500]))[:, ::-1][::-1]\na = np.zeros(500)\n{call}\nreturn a"
+    )
+    x = np.random.default_rng(2).normal(size=600) + 0.9
+    with np.errstate(all="ignore"):
+        assert jvp(ours, (x.copy(),), (x,))[0].tobytes() == plain(x.copy()).tobytes()

@@ -46,7 +46,8 @@ def into(primitive: Primitive, args: tuple, kwargs: dict, computed_by: Primitive
             "Make the array inside the differentiated function, or assign the result to a new name"
         )
     rest = {k: v for k, v in kwargs.items() if k != "out"}
-    where = rest.pop("where", True)
+    # Of a reduction, `where` says what is added up, not where the output is written.
+    where = rest.pop("where", True) if primitive.elementwise else True
     if computed_by is None and target.storage.device is None and traced is None and current_tape() is None:
         primitive.function(
             *host(args),

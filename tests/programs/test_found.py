@@ -34,6 +34,7 @@ BODIES = {
     "an accumulated constant overwrites": "a = x * x\nb = np.sum(a ** 2)\nnp.add.accumulate(P, out=a)\nreturn b + np.sum(a * x)",
     "the mean of a plain array overwrites": "a = x * x\nb = np.sum(a ** 2)\nQ = np.outer(P, P)\nP.reshape(2, 2).T.mean(axis=0, out=a[:2])\nreturn b + np.sum(a * x)",
     "an outer product of constants overwrites": "a = np.outer(x, x)\nb = np.sum(a ** 2)\nnp.multiply.outer(P, P, out=a)\nreturn b + np.sum(a * x)",
+    "a reduction of some elements into an output": "a = np.ones(4)\nm = np.outer(x, x)\nnp.sum(m, axis=0, where=m > 0.1, out=a)\nreturn np.sum(a * x)",
     "multiply.at with repeats": "a = x * 1.0\nnp.multiply.at(a, [0, 0, 3, -1], np.sin(x[::-1]))\nreturn np.sum(a * a)",
     "multiply.at broadcasts": "a = np.outer(x, x)\nnp.multiply.at(a, ([0, 0], [1, 1]), x[2])\nreturn np.sum(np.cos(a))",
     "maximum.at": "a = x * 1.0\nnp.maximum.at(a, [1, 1, 2], x[1:] * 0.9)\nreturn np.sum(np.sin(a))",

@@ -50,9 +50,9 @@ def make_plan(source: str, *, operators: bool, door: str) -> Plan:
     cleaned = _Cleaned(source)
     text = cleaned.text
     module = cst.parse_module(text)
-    if module.code != text:
-        raise ValueError("libcst does not give the text back as it was")
     walk = StoreWalk(module, text, operators=operators)
+    if walk.spans.text != text:
+        raise ValueError("libcst does not give the text back as it was")
     walk.run()
     written = door
     if door == "__minpy__":

@@ -22,7 +22,7 @@ class Bindings:
     def __init__(self, module: cst.Module, text: str) -> None:
         self.module = module
         self.text = text
-        self.spans = Spans(module, text)
+        self.spans = Spans(module)
         self.scope = Scope("module")
         self.block = self.scope.root
         self.imports_numpy = False

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 
 import libcst as cst
-from libcst.metadata import ByteSpanPositionProvider, MetadataWrapper
+from libcst.metadata.span_provider import SpanProvidingCodegenState
 
 _LEAVING = (cst.Raise, cst.Return, cst.Continue, cst.Break)
 _EXITS = frozenset({"exit", "quit", "sys.exit", "os._exit"})
@@ -73,29 +73,61 @@ def leaves(body: cst.BaseSuite) -> bool:
     return isinstance(last, _LEAVING)
 
 
+@dataclass
+class _Codegen(SpanProvidingCodegenState):
+    """Writes a tree's text and notes the characters of every node as it goes.
+
+    The provider of libcst that does the same counts bytes, comes with a walk of its own over the tree, and
+    does not keep the text, which is wanted as well.
+    """
+
+    spans: dict[cst.CSTNode, tuple[int, int]] = field(default_factory=dict)
+
+    def add_token(self, value: str) -> None:
+        self.tokens.append(value)
+        self.position += len(value)
+
+    def add_indent_tokens(self) -> None:
+        self.tokens.extend(self.indent_tokens)
+        self.position += sum(map(len, self.indent_tokens))
+
+    def after_codegen(self, node: cst.CSTNode) -> None:
+        start = self._stack.pop()
+        if node not in self.spans:
+            self.spans[node] = start, self.position
+
+    @contextmanager
+    def record_syntactic_position(
+        self,
+        node: cst.CSTNode,
+        *,
+        start_node: cst.CSTNode | None = None,
+        end_node: cst.CSTNode | None = None,
+    ) -> Iterator[None]:
+        start = self.position
+        yield
+        if start_node is not None:
+            start = self.spans[start_node][0]
+        self.spans[node] = start, self.position if end_node is None else self.spans[end_node][1]
+
+
 class Spans:
-    """The character span of every node, without parentheses around it and without whitespace."""
+    """The character span of every node, without parentheses around it and without whitespace.
 
-    def __init__(self, module: cst.Module, text: str) -> None:
-        wrapper = MetadataWrapper(module, unsafe_skip_copy=True)
-        self._spans = wrapper.resolve(ByteSpanPositionProvider)
-        # Byte offsets at which characters of more than one byte end, and the surplus up to there.
-        self._ends: list[int] = []
-        self._surplus: list[int] = [0]
-        if not text.isascii():
-            surplus = 0
-            for index, char in enumerate(text):
-                if char > "\x7f":
-                    surplus += len(char.encode()) - 1
-                    self._ends.append(index + 1 + surplus)
-                    self._surplus.append(surplus)
+    Attributes
+    ----------
+    text : str
+        The text that libcst gives back for the tree.
+    """
 
-    def _char(self, position: int) -> int:
-        return position - self._surplus[bisect_left(self._ends, position + 1)] if self._ends else position
+    def __init__(self, module: cst.Module) -> None:
+        state = _Codegen(module.default_indent, module.default_newline, provider=None)  # type: ignore[arg-type]
+        module._codegen(state)
+        self._spans = state.spans
+        self.text = "".join(state.tokens)
 
     def start(self, node: cst.CSTNode) -> int:
-        return self._char(self._spans[node].start)
+        return self._spans[node][0]
 
     def end(self, node: cst.CSTNode) -> int:
-        span = self._spans[node]
-        return self._char(span.start + span.length)
+        return self._spans[node][1]

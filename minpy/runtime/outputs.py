@@ -82,7 +82,14 @@ _SUMMED_AS_OUTPUT = frozenset(("sum", "prod", "mean"))
 
 def _with_output_like(primitive: Primitive, target: Array) -> Primitive:
     row = copy.copy(primitive)
-    row.function = lambda *args, **kwargs: primitive.function(*args, **kwargs, out=target.contents.copy("K"))
+    signature = primitive.signature()
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs)  # an operand behind `out` may have moved it to its position
+        given.arguments["out"] = target.contents.copy("K")
+        return primitive.function(*given.args, **given.kwargs)
+
+    row.function = function
     return row
 
 

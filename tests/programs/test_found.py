@@ -11,6 +11,7 @@ from differences import load
 
 from minpy import grad, jvp
 from minpy.errors import TraceError
+from minpy.runtime.primitives.table import by_name
 
 X = np.array([0.31, -0.72, 1.13, 0.54])
 
@@ -168,3 +169,13 @@ def test_reductions_add_up_in_the_order_of_the_output(call: str) -> None:
     x = np.random.default_rng(2).normal(size=600) + 0.9
     with np.errstate(all="ignore"):
         assert jvp(ours, (x.copy(),), (x,))[0].tobytes() == plain(x.copy()).tobytes()
+
+
+@pytest.mark.parametrize("name", ["sum", "prod", "mean"])
+def test_reduction_by_name_when_its_signature_is_known(name: str) -> None:
+    """The row's signature, asked for by another call, moves operands given by name to their positions."""
+    ours, plain = function(
+        f"a = np.ones(4)\nm = np.outer(x, x)\nnp.{name}(m, axis=0, where=m > -2.0, out=a)\nreturn a"
+    )
+    by_name[name].signature()
+    assert jvp(ours, (X.copy(),), (X,))[0].tobytes() == plain(X.copy()).tobytes()

@@ -390,7 +390,8 @@ def _operators(dunder: str, name: str) -> None:
 
     for prefix, function in (("", forward), ("r", reflected), ("i", in_place)):
         function.__name__ = f"__{prefix}{dunder}__"
-        if not hasattr(Array, function.__name__):
+        # Not hasattr: a class has the | of types itself.
+        if function.__name__ not in vars(Array):
             setattr(Array, function.__name__, function)
 
 

@@ -740,3 +740,18 @@ def test_host_replaces_arrays_inside_slices_and_containers() -> None:
 
     gradient = grad(run)(values())
     assert gradient.sum() == 10
+
+
+@pytest.mark.parametrize("name", ["and_", "or_", "xor"])
+@pytest.mark.parametrize("other", [True, np.array([True, False, True])], ids=["number", "array"])
+def test_masks_of_traced_values_combine(name: str, other: Any) -> None:
+    combine = getattr(operator, name)
+    x = np.array([-1.0, 0.5, 2.0])
+    masks = [combine(x < 0, x > 1), combine(x < 0, other), combine(other, x < 0)]
+
+    def run(x: Any) -> Any:
+        traced = [combine(x < 0, x > 1), combine(x < 0, other), combine(other, x < 0)]
+        return sum((np.where(mask, x, x**2)).sum() for mask in traced)
+
+    expected = sum(np.where(mask, 1, 2 * x) for mask in masks)
+    same(grad(run)(x), expected)

@@ -94,10 +94,12 @@ class Array:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if tape_of(self.storage) is not None:
+            from minpy.runtime.scientific import in_scipy
+
             raise TraceError(
                 f"a value that is being differentiated (shape {self.shape}, {self.dtype}) would become a "
                 "plain array, and its gradient would "
-                f"be lost, at {Line()}. Use minpy.stop_gradient(x) or x.asnumpy() if that is meant; "
+                f"be lost, at {Line()}. {in_scipy()}Use minpy.stop_gradient(x) or x.asnumpy() if that is meant; "
                 "if the code should be differentiated, run it rewritten (minpy run, minpy.accelerate)"
             )
         if copy or (dtype is not None and dtype != self.dtype) or self.scalar:

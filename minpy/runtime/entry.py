@@ -1,10 +1,10 @@
 """The one object through which rewritten code reaches the runtime.
 
 Rewritten code says ``__minpy__.np.exp(x)``. While the runtime is idle, ``np`` *is* the numpy module, ``op``
-and ``math`` are the standard modules ``operator`` and ``math``, ``type`` and ``float`` are the built-ins: a
-routed call costs one attribute look-up, monkey-patches of numpy are honoured, and tracebacks hold no frame of
-ours. While anything is active (a tape, a device, a policy that may choose a device, a profile, a forced
-precision) they are namespaces that dispatch.
+is the standard module ``operator``, ``math`` and ``scipy`` are the modules of that name, ``type`` and ``float`` are
+the built-ins: a routed call costs one attribute look-up, monkey-patches of numpy are honoured, and tracebacks
+hold no frame of ours. While anything is active (a tape, a device, a policy that may choose a device, a
+profile, a forced precision) they are namespaces that dispatch.
 
 Stores ask ``__minpy__.taping`` first, ``(__minpy__.at(a) if __minpy__.taping else a)[i] = v``, and pass
 ``at``, ``within``, ``held``, ``before`` or ``exposed`` (see `minpy.runtime.stores`) only while a tape is open
@@ -16,6 +16,7 @@ Importing this module imports neither numpy nor the rest of the runtime.
 from __future__ import annotations
 
 import builtins
+import sys
 import threading
 from typing import Any
 
@@ -31,7 +32,20 @@ class Routed:
     Pickles by reference, so that a function that refers to it travels to other processes.
     """
 
-    __slots__ = ("at", "before", "exposed", "float", "held", "math", "np", "op", "taping", "type", "within")
+    __slots__ = (
+        "at",
+        "before",
+        "exposed",
+        "float",
+        "held",
+        "math",
+        "np",
+        "op",
+        "scipy",
+        "taping",
+        "type",
+        "within",
+    )
 
     def __reduce__(self) -> str:
         return "routed"
@@ -67,7 +81,24 @@ def _idle() -> None:
 
     routed.__class__ = Routed
     routed.np, routed.op, routed.math = numpy, operator, math
+    routed.scipy = sys.modules.get("scipy") or _not_yet
     routed.type, routed.float = builtins.type, builtins.float
+
+
+class _NotYet:
+    """Stands for SciPy until the first use: whoever goes through it has imported SciPy."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        import scipy
+
+        if routed.scipy is self:
+            routed.scipy = scipy
+        return getattr(scipy, name)
+
+
+_not_yet = _NotYet()
 
 
 def _itself(value: Any) -> Any:
@@ -92,16 +123,16 @@ def activate(tape: bool = False) -> None:
     While nothing but tapes is active, all work is on the host and dispatch takes short cuts.
     """
     global holders, others
-    from minpy.runtime import namespace, scalars, stores
+    from minpy.runtime import namespace, scalars, scientific, stores
 
     # Made first: if that fails, nothing has changed.
-    modules = namespace.numpy_door(), namespace.operator_door(), scalars.math_door()
+    modules = namespace.numpy_door(), namespace.operator_door(), scalars.math_door(), scientific.door
     with _lock:
         holders += 1
         others += not tape
         if holders == 1:
             routed.__class__ = Routed
-            routed.np, routed.op, routed.math = modules
+            routed.np, routed.op, routed.math, routed.scipy = modules
             routed.type, routed.float = namespace.type_of, scalars.float_of
             _untaped()
         if tape and holders - others == 1:

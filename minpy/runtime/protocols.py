@@ -10,7 +10,7 @@ import numpy as np
 
 from minpy.errors import TraceError
 from minpy.runtime import dispatch, outputs, writes
-from minpy.runtime.primitives.table import by_function, by_name, load
+from minpy.runtime.primitives.table import by_function, by_name, find, load
 from minpy.runtime.record import Line, current_tape, innermost
 from minpy.runtime.storage import PYTHON_SCALAR, WEAK
 
@@ -49,7 +49,7 @@ def ufunc(uf: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
     if any(map(_foreign, inputs)):
         return NotImplemented
     load()
-    primitive = by_function.get(uf)
+    primitive = find(uf)
     if method == "__call__" and primitive is not None:
         return dispatch.call(primitive, inputs, kwargs)
     operands: list[Array] = []

@@ -48,9 +48,9 @@ program: Any = None
 
 
 def user_frame(frame: Any) -> Any:
-    """The nearest frame, from `frame` outwards, that is neither MinPy's nor NumPy's."""
+    """The nearest frame, from `frame` outwards, that is neither MinPy's nor NumPy's nor SciPy's."""
     global program
-    while (frame.f_globals.get("__name__") or "").partition(".")[0] in ("minpy", "numpy"):
+    while (frame.f_globals.get("__name__") or "").partition(".")[0] in ("minpy", "numpy", "scipy"):
         if frame.f_back is None:
             return frame
         frame = frame.f_back

@@ -37,12 +37,18 @@ def is_plain(value: Any) -> bool:
 
 
 def at(target: Any) -> Any:
-    """What ``target[index] = value``, ``target.sort()`` and the like are done on."""
+    """What ``target[index] = value``, ``target.sort()``, ``target.logpdf(x)`` and the like are done on."""
     if current_tape() is None:
         return target
     if is_plain(target):
         return _Plain(target)
-    return _Flat(target) if type(target) is np.flatiter else target
+    if type(target) is np.flatiter:
+        return _Flat(target)
+    if type(target).__module__.startswith("scipy.stats"):
+        from minpy.runtime import scientific
+
+        return scientific.distribution(target)
+    return target
 
 
 def within(target: Any) -> Any:

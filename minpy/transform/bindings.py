@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import libcst as cst
 
-from minpy.transform.names import MATH, Block, Point, Scope, Star, library_path
+from minpy.transform.names import MATH, SCIPY, Block, Point, Scope, Star, library_path
 from minpy.transform.syntax import Spans, child_fields, dotted_name, leaves
 
 
@@ -110,6 +110,9 @@ class Bindings:
         module = dotted_name(node.module) or ""
         path = None if node.relative else library_path(module)
         if isinstance(node.names, cst.ImportStar):
+            if path is not None and path.startswith(SCIPY):
+                path = None  # what SciPy's modules bind differs from release to release
+                self.imports_numpy = True
             star = Star(path, "" if node.relative else module, [])
             self._establish(star.points, point)
             self.scope.module().stars.append(star)

@@ -216,11 +216,17 @@ MATH_ALWAYS: frozenset[str] = MATH - {"cbrt", "exp2"}
 MATH_MAYBE: frozenset[str] = MATH | _names(_MATH_OTHERS)
 """Names that ``from math import *`` binds in some Python."""
 
+SCIPY_MODULES: frozenset[str] = frozenset({"fft", "integrate", "linalg", "signal", "special", "stats"})
+"""Modules of SciPy whose functions are routed."""
+
 IN_PLACE: frozenset[str] = _names("byteswap fill itemset partition put resize setfield sort")
 """Methods of arrays that write into them."""
 
 READING: frozenset[str] = _names("dot")
 """Methods of arrays that take another array, which NumPy asks nothing: of a plain array, with an operand on a tape."""
+
+DISTRIBUTION: frozenset[str] = _names("cdf isf logcdf logpdf logpmf logsf pdf pmf ppf sf")
+"""Methods of the distributions of ``scipy.stats``, which know plain arrays only."""
 
 WRITTEN_ATTRIBUTES: frozenset[str] = _names("dtype flat imag real shape strides")
 """Attributes of arrays that can be assigned."""

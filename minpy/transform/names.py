@@ -17,6 +17,8 @@ from minpy.transform import catalog
 
 # What the module `math` is called among the paths below numpy; its functions are ":math.exp" and so on.
 MATH = ":math"
+# And SciPy: ":scipy.special.erf".
+SCIPY = ":scipy"
 
 
 def normalized(name: str) -> str:
@@ -32,7 +34,10 @@ def numpy_path(module: str) -> str | None:
 
 
 def library_path(module: str) -> str | None:
-    """Return the path of a module whose functions are routed: as `numpy_path`, or `MATH` for ``math``."""
+    """Return the path of a module whose functions are routed: as `numpy_path`, `MATH` for ``math``, below
+    `SCIPY` for a module of SciPy."""
+    if module == "scipy" or module.startswith("scipy."):
+        return f":{module}"
     return MATH if module == "math" else numpy_path(module)
 
 

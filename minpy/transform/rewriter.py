@@ -1,7 +1,7 @@
 """The rewriter: from a module's source to its plan, its text, its tree and its code.
 
 Importing this module imports neither libcst nor NumPy; libcst is imported when a module's text says
-``numpy``, or imports ``math``.
+``numpy``, or imports ``math`` or ``scipy``.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _Result = TypeVar("_Result")
 _MARKER = re.compile(r"#\s*minpy:\s*off\b")
 _DOCSTRING_MARKER = "MINPY_DONT_REWRITE"
 _NO_NUMPY = "the module does not mention numpy"
-# What a module without numpy must say to be looked at: it imports `math`.
-_MATH = re.compile(r"import\b[^\n\r#]*\bmath\b|\bfrom[ \t\f]+math\b")
-_MATH_BYTES = re.compile(_MATH.pattern.encode())
+# What a module without numpy must say to be looked at: it imports `math` or SciPy.
+_OTHERS = re.compile(r"import\b[^\n\r#]*\b(?:math|scipy)\b|\bfrom[ \t\f]+(?:math|scipy)\b")
+_OTHERS_BYTES = re.compile(_OTHERS.pattern.encode())
 
 # libcst's parser and the walk recurse. A text that could be nested deeper than an ordinary stack allows (one
 # level takes three characters or more) is handled on a stack of its own.
@@ -66,7 +66,7 @@ def plan(source: str, options: Options, door: str = DOOR, filename: str = "<stri
 
 def _plan(source: str, options: Options, door: str, filename: str, original: bytes | str) -> Plan:
     """Plan the edits of `source`, the text of `original`; Python's own errors are about the latter."""
-    if "numpy" not in source and not _MATH.search(source):
+    if "numpy" not in source and not _OTHERS.search(source):
         return Plan(source, door=door, reason=_NO_NUMPY)
     if door == DOOR and re.search(rf"\b{DOOR}\b", source):
         return Plan(source, door=door, reason=f"the module uses the name {DOOR} itself")
@@ -182,9 +182,9 @@ def _rewritten(work: Callable[[], _Result], source: bytes | str, filename: str, 
 
 def _plan_of(source: bytes | str, filename: str, options: Options) -> Plan:
     if isinstance(source, bytes):
-        of_use = b"numpy" in source or _MATH_BYTES.search(source)
+        of_use = b"numpy" in source or _OTHERS_BYTES.search(source)
     else:
-        of_use = "numpy" in source or _MATH.search(source)
+        of_use = "numpy" in source or _OTHERS.search(source)
     if not of_use:
         return Plan("", reason=_NO_NUMPY)
     try:

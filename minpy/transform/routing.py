@@ -1,4 +1,4 @@
-"""What is routed: calls of NumPy's and `math`'s functions, `type`, `float`, operators; and the edits that route it.
+"""What is routed: calls of functions of NumPy, SciPy and `math`, `type`, `float`, operators; and the edits for it.
 
 Candidates are collected on the walk and resolved when every binding is known. Importing this module imports
 libcst, so only a rewriter with work to do does it.
@@ -14,8 +14,8 @@ import libcst as cst
 
 from minpy.transform.bindings import Bindings
 from minpy.transform.catalog import MATH as MATH_FUNCTIONS
-from minpy.transform.catalog import is_routed
-from minpy.transform.names import MATH, Point, Scope, is_builtin, resolve
+from minpy.transform.catalog import SCIPY_MODULES, is_routed
+from minpy.transform.names import MATH, SCIPY, Point, Scope, is_builtin, resolve
 from minpy.transform.plan import Edit, Note
 
 BINARY = {
@@ -68,7 +68,7 @@ MAX_NESTED_OPERATORS = 60
 
 @dataclass
 class Use:
-    """A call whose function may turn out to be NumPy's or `math`'s, or the built-in `type` or `float`."""
+    """A call whose function may turn out to be NumPy's, SciPy's or `math`'s, or the built-in `type` or `float`."""
 
     scope: Scope
     point: Point
@@ -135,6 +135,13 @@ class Walk(Bindings):
         path = ".".join(part for part in (base, *use.attributes) if part)
         if base.startswith(MATH):
             if path.removeprefix(f"{MATH}.") not in MATH_FUNCTIONS:
+                return None
+            return base[1:], f"{path[1:]} may be given a value that is being differentiated"
+        if base.startswith(SCIPY):
+            # The functions of a module, not the methods of what it holds (distributions): see `stores`.
+            _, _, function = path.partition(".")
+            module, _, name = function.partition(".")
+            if module not in SCIPY_MODULES or not name or "." in name:
                 return None
             return base[1:], f"{path[1:]} may be given a value that is being differentiated"
         if not is_routed(path):

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 
 import libcst as cst
 
-from minpy.transform.catalog import IN_PLACE, READING, WRITTEN_ATTRIBUTES
+from minpy.transform.catalog import DISTRIBUTION, IN_PLACE, READING, WRITTEN_ATTRIBUTES
 from minpy.transform.emitted import ANYWHERE, ROUTED
 from minpy.transform.names import Binding, Point, Scope, is_builtin, is_no_array
 from minpy.transform.plan import Edit
@@ -198,6 +198,8 @@ class StoreWalk(Walk):
                 self._hand("at", function.value, f".{called}() writes into an array", use)
             elif called in READING and node.args:
                 self._hand("at", function.value, f".{called}() of an array takes another one", use)
+            elif called in DISTRIBUTION and node.args:
+                self._hand("at", function.value, f".{called}() of a distribution takes arrays", use)
             else:
                 self._visit(function)
         else:

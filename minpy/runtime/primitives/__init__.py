@@ -23,3 +23,9 @@ FAMILIES = (
     "random",
     "other",
 )
+
+# Loaded when the program has loaded that module of SciPy; MinPy itself never imports SciPy.
+SCIPY_FAMILIES = {
+    "scipy.special": ("scipy_special", "scipy_gamma", "scipy_bessel", "scipy_polynomials", "scipy_functions"),
+    "scipy.stats": ("scipy_stats",),
+}

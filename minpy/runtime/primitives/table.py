@@ -223,8 +223,14 @@ def row(name: str, function: Callable[..., Any] | None = None, **columns: Any) -
     """Add the row of ``numpy.<name>``; nothing if this NumPy has no such function (removed or not yet added).
 
     A `function` is given only for what arrays do without a NumPy function of that name (indexing, ``astype``).
+    A name ``scipy.<…>`` is SciPy's, which must be loaded; nothing if this SciPy has no such function.
     """
-    if function is not None:
+    if name.startswith("scipy."):
+        function = function or _attribute(sys.modules.get("scipy"), name[6:])
+        if function is None:
+            return None
+        columns.setdefault("mirrors", False)
+    elif function is not None:
         columns.setdefault("mirrors", False)
     else:
         function = np
@@ -241,6 +247,12 @@ def row(name: str, function: Callable[..., Any] | None = None, **columns: Any) -
     return primitive
 
 
+def _attribute(value: Any, path: str) -> Any:
+    for part in path.split("."):
+        value = getattr(value, part, None)
+    return value
+
+
 def alias(name: str, of: str) -> Primitive | None:
     """Add the row of a further NumPy name of the function `of`: the same columns, rules included."""
     first = by_name.get(of)
@@ -250,9 +262,23 @@ def alias(name: str, of: str) -> Primitive | None:
 
 
 def rows() -> Iterable[Primitive]:
-    """Every row, in the order of the families."""
+    """Every row of NumPy's, in the order of the families."""
     load()
-    return by_name.values()
+    return [primitive for primitive in by_name.values() if not primitive.name.startswith("scipy.")]
+
+
+def scipy_rows() -> Iterable[Primitive]:
+    """Every row of the modules of SciPy that are loaded."""
+    load_scipy()
+    return [primitive for primitive in by_name.values() if primitive.name.startswith("scipy.")]
+
+
+def find(function: Any) -> Primitive | None:
+    """The row of a function of NumPy, or of a module of SciPy that is loaded; None if there is none."""
+    primitive = by_function.get(function)
+    if primitive is None and load_scipy():
+        primitive = by_function.get(function)
+    return primitive
 
 
 _loaded = False
@@ -272,3 +298,33 @@ def load() -> None:
         for primitive in by_name.values():
             primitive.family = primitive.family or family
     _loaded = True
+
+
+_pending: dict[str, tuple[str, ...]] | None = None
+
+
+def load_scipy() -> bool:
+    """Import the families of those modules of SciPy that the program has loaded since; whether there were any."""
+    global _pending
+    if _pending == {} or "scipy" not in sys.modules:
+        return False
+    import importlib
+
+    from minpy.runtime.primitives import SCIPY_FAMILIES
+
+    load()
+    if _pending is None:
+        _pending = dict(SCIPY_FAMILIES)
+    found = [name for name in _pending if _is_loaded(name)]
+    for name in found:
+        for family in _pending.pop(name):
+            importlib.import_module(f"minpy.runtime.primitives.{family}")
+            for primitive in by_name.values():
+                primitive.family = primitive.family or family
+    return bool(found)
+
+
+def _is_loaded(name: str) -> bool:
+    # A module that is being imported has not all its functions yet.
+    module = sys.modules.get(name)
+    return module is not None and not getattr(module.__spec__, "_initializing", False)

@@ -1,0 +1,201 @@
+"""Every row of SciPy's functions: values are SciPy's, derivatives agree with differences to second order in both modes,
+and every public name of ``scipy.special`` has a row or a reason."""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import table_driver as driver
+
+from minpy import check_grads, grad, jvp
+from minpy.errors import GradientError, TraceError
+from minpy.runtime import dispatch
+from minpy.runtime.primitives import table
+
+pytest.importorskip("scipy", reason="the extra scipy is not installed")
+
+
+import scipy.integrate
+import scipy.linalg
+import scipy.signal
+import scipy.special
+import scipy.stats
+
+ROWS = {p.name: p for p in table.scipy_rows()}
+SMOOTH = [p for p in ROWS.values() if p.samples is not None and not p.flat]
+SAMPLES = 6
+# Operands of which SciPy looks at one triangle: they are taken as symmetric, and so are their gradients.
+SYMMETRIC = {
+    "scipy.stats.multivariate_normal.logpdf": (2,),
+    "scipy.stats.multivariate_t.logpdf": (2,),
+}
+
+
+def rule(primitive: table.Primitive, i: int) -> Any:
+    found = primitive.rule(i)
+    return None if hasattr(found, "refuses") or not getattr(found, "exercised", True) else found
+
+
+def samples(primitive: table.Primitive, dtype: str) -> Iterator[tuple[tuple, dict]]:
+    rng = np.random.default_rng(zlib.crc32(primitive.name.encode()))
+    for n, sample in enumerate(primitive.samples(rng, np.dtype(dtype))):
+        if n < SAMPLES:
+            yield sample
+
+
+def moving(primitive: table.Primitive, args: tuple) -> list[int]:
+    """The positions that are differentiated."""
+    return [
+        i
+        for i, a in enumerate(args)
+        if isinstance(a, (np.ndarray, np.generic)) and a.dtype.kind in "fc" and rule(primitive, i) is not None
+    ]
+
+
+def floats(value: Any) -> Any:
+    """The parts of a result that have a derivative."""
+    if isinstance(value, (tuple, list)):
+        return [part for v in value for part in floats(v)]
+    return [value] if getattr(value, "dtype", np.dtype(object)).kind in "fc" else []
+
+
+@pytest.mark.parametrize("primitive", SMOOTH, ids=lambda p: p.name)
+def test_derivatives_agree_with_differences(primitive: table.Primitive) -> None:
+    checked = 0
+    for args, kwargs in samples(primitive, "float64"):
+        where = moving(primitive, args)
+        if not where or not all(np.size(args[i]) for i in where):
+            continue
+        if not all(np.all(np.isfinite(args[i])) for i in where):
+            continue
+
+        def run(*moved: Any, args: tuple = args, kwargs: dict = kwargs, where: list = where) -> Any:
+            operands = list(args)
+            for i, value in zip(where, moved, strict=True):
+                is_symmetric = i in SYMMETRIC.get(primitive.name, ()) and np.ndim(value) == 2
+                operands[i] = (value + np.swapaxes(value, 0, 1)) / 2 if is_symmetric else value
+            return floats(dispatch.call(primitive, tuple(operands), dict(kwargs)))
+
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            # Copies: samples may be views, and differences need memory of their own.
+            check_grads(run, tuple(np.array(args[i]) for i in where), order=2)
+        checked += 1
+    assert checked, "no sample was checked"
+
+
+@pytest.mark.parametrize("primitive", SMOOTH, ids=lambda p: p.name)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_values_on_a_tape_are_scipys(primitive: table.Primitive, dtype: str) -> None:
+    for args, kwargs in samples(primitive, dtype):
+        where = moving(primitive, args)
+        if not where:
+            continue
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            plain = primitive.function(*args, **kwargs)
+            seen = []
+
+            def run(
+                x: Any, args: tuple = args, kwargs: dict = kwargs, i: int = where[0], seen: list = seen
+            ) -> Any:
+                seen.append(dispatch.call(primitive, (*args[:i], x, *args[i + 1 :]), dict(kwargs)))
+                return x
+
+            moved = args[where[0]].copy()
+            jvp(run, (moved,), (np.ones_like(moved),))
+        found = driver.difference(seen[0], plain, False)
+        assert found is None, found
+
+
+@pytest.mark.parametrize("name", [n for n, p in ROWS.items() if p.flat and p.samples is not None])
+def test_piecewise_constant_functions_have_a_zero_gradient(name: str) -> None:
+    primitive = ROWS[name]
+    for args, kwargs in samples(primitive, "float64"):
+        gradient = grad(lambda *a, k=kwargs: np.sum(np.asarray(1.0) * dispatch.call(primitive, a, k)))(*args)
+        assert not np.any(gradient)
+
+
+def test_every_public_function_of_scipy_special_has_a_row_or_a_reason() -> None:
+    from minpy.runtime.primitives.scipy_functions import NO_RULE
+
+    names = {
+        n for n in dir(scipy.special) if not n.startswith("_") and callable(getattr(scipy.special, n, None))
+    }
+    with_row = {n for n in names if table.find(getattr(scipy.special, n)) is not None}
+    assert names - with_row - set(NO_RULE) == set()
+    assert with_row & set(NO_RULE) == set()
+
+
+def test_a_parameter_without_a_closed_derivative_is_an_explained_error() -> None:
+    with pytest.raises(GradientError, match=r"scipy\.special\.gammainc with respect to a .*stop_gradient"):
+        grad(lambda a: scipy.special.gammainc(a, 1.0))(2.0)
+    with pytest.raises(GradientError, match="the order"):
+        grad(lambda v: scipy.special.jv(v, 1.0))(2.0)
+    assert np.isclose(grad(lambda x: scipy.special.jv(1, x))(2.0), scipy.special.jvp(1, 2.0))
+
+
+def test_a_ufunc_without_a_row_is_an_explained_error() -> None:
+    with pytest.raises(TraceError, match="chndtr has no derivative rule"):
+        grad(lambda x: scipy.special.chndtr(x, 2.0, 1.0))(1.5)
+
+
+KINKS = {
+    "xlogy(0, 0)": (lambda x: scipy.special.xlogy(x, x), 0.0, 0.0),
+    "xlogy(0, 2)": (lambda x: scipy.special.xlogy(x, 2.0), 0.0, np.log(2)),
+    "entr(0)": (scipy.special.entr, 0.0, 0.0),
+    "entr(-1)": (scipy.special.entr, -1.0, 0.0),
+    "rel_entr(0, 1)": (lambda x: scipy.special.rel_entr(x, 1.0), 0.0, 0.0),
+    "kl_div(0, y)": (lambda y: scipy.special.kl_div(0.0, y), 2.0, 1.0),
+    "huber at its threshold": (lambda r: scipy.special.huber(1.0, r), 1.0, 1.0),
+    "1/gamma at a zero": (scipy.special.rgamma, -2.0, 2.0),
+    "exprel(0)": (scipy.special.exprel, 0.0, 0.5),
+    "boxcox with exponent 0": (lambda p: scipy.special.boxcox(2.0, p), 0.0, np.log(2) ** 2 / 2),
+    "inv_boxcox with exponent 0": (lambda p: scipy.special.inv_boxcox(1.0, p), 0.0, -np.e / 2),
+    "j1(0)": (scipy.special.j1, 0.0, 0.5),
+    "spherical_jn(1, 0)": (lambda z: scipy.special.eval_legendre(3, z), 1.0, 6.0),
+    "ellipk(0)": (scipy.special.ellipk, 0.0, np.pi / 8),
+    "ellipe(0)": (scipy.special.ellipe, 0.0, -np.pi / 8),
+    "sici(0)": (lambda x: scipy.special.sici(x)[0], 0.0, 1.0),
+    "spence(1)": (scipy.special.spence, 1.0, -1.0),
+    "expit far out": (scipy.special.expit, 800.0, 0.0),
+    "log_expit far out": (scipy.special.log_expit, -800.0, 1.0),
+    "log_ndtr far out": (scipy.special.log_ndtr, -40.0, 40.02496884),
+}
+
+
+@pytest.mark.parametrize("name", KINKS)
+def test_at_kinks_and_far_out(name: str) -> None:
+    function, x, expected = KINKS[name]
+    with np.errstate(all="ignore"):
+        assert np.isclose(grad(function)(x), expected, rtol=1e-6)
+
+
+def test_complex_arguments_of_holomorphic_functions() -> None:
+    z = np.array([0.6 + 0.3j, -0.4 + 0.8j])
+    for function in (
+        scipy.special.gamma,
+        scipy.special.loggamma,
+        scipy.special.erf,
+        scipy.special.wofz,
+        scipy.special.lambertw,
+        lambda z: scipy.special.jv(1.5, z),
+        lambda z: scipy.special.hyp1f1(1.0, 2.0, z),
+        lambda z: scipy.special.airy(z)[0],
+    ):
+        check_grads(function, (z,), order=1)
+    with pytest.raises(GradientError, match="scaled Bessel function of a complex number"):
+        grad(lambda z: np.real(scipy.special.ive(1.0, z)).sum())(z)
+
+
+def test_a_ufunc_of_values_on_a_tape_in_code_that_is_not_rewritten() -> None:
+    x = np.array([0.5, 1.5])
+    gradient = grad(lambda x: scipy.special.gammaln(x).sum() + scipy.special.logit(x / 4)[0])(x)
+    expected = scipy.special.digamma(x)
+    expected[0] += 0.25 / (0.125 * 0.875)
+    assert np.allclose(gradient, expected)

@@ -271,7 +271,7 @@ def test_modules_without_rules_say_so_and_what_to_do() -> None:
         minpy.grad(names["f"])(np.ones(3))
     with pytest.raises(TraceError, match=r'<program>", line 9.*scipy\.interpolate.*numpy\.interp'):
         minpy.grad(names["g"])(np.ones(3))
-    with pytest.raises(MinPyError, match=r"scipy\.stats\.landau\.logpdf"):
+    with pytest.raises(MinPyError, match=r"scipy\.stats\.landau\.pdf is not available"):
         minpy.grad(names["h"])(0.5)
     with pytest.raises(MinPyError, match=r"scipy\.special\.gammainc with respect to a"):
         minpy.grad(names["k"])(0.5)

@@ -298,3 +298,39 @@ def test_scipy_is_imported_by_the_program_or_not_at_all(tmp_path: Path) -> None:
         [sys.executable, "-m", "minpy", "run", str(program)], capture_output=True, text=True, timeout=60
     )
     assert done.stdout.split() == ["[1.", "1.]", "False"], done.stderr
+
+
+# ----- linear algebra ---------------------------------------------------------------------------------------
+
+LINALG = {
+    "cho_solve": "b @ linalg.cho_solve(linalg.cho_factor(m), b)",
+    "cho_solve, lower": "b @ linalg.cho_solve(linalg.cho_factor(m, lower=True), b)",
+    "lu_solve": "b @ linalg.lu_solve(linalg.lu_factor(m), b)",
+    "lu": "linalg.lu(m)[2].sum()",
+    "lstsq": "linalg.lstsq(m, b)[0].sum()",
+    "expm": "linalg.expm(m / 9).sum()",
+    "a Kalman gain": "linalg.solve(m, m @ np.diag(b), assume_a='pos').sum()",
+    "a Gaussian process": "(lambda f: np.log(np.diag(f[0])).sum() + b @ linalg.cho_solve(f, b))(linalg.cho_factor(m))",
+    "block_diag": "linalg.det(linalg.block_diag(m, 2 * m, b[0]))",
+    "sqrtm": "linalg.sqrtm(m).sum()",
+}
+
+
+@pytest.mark.parametrize("name", LINALG)
+def test_linear_algebra_in_programs(name: str) -> None:
+    names = load(
+        f"""
+        import numpy as np
+        from scipy import linalg
+        b = np.array([1.0, -2.0, 0.5])
+        def f(x):
+            m = x @ x.T + 2 * np.eye(3)
+            return {LINALG[name]}
+        """
+    )
+    x = np.array([[1.0, 0.2, -0.3], [0.1, 0.8, 0.4], [-0.6, 0.3, 1.1]])
+    plain = names["f"](x)
+    value, gradient = minpy.value_and_grad(names["f"])(x)
+    assert value == plain
+    assert gradient.shape == x.shape
+    minpy.check_grads(names["f"], (x,), order=2)

@@ -40,9 +40,9 @@ def _formula(dist: Any, name: str, z: Any, shapes: list) -> Any:
         return getattr(dist, f"_{name}")(z, *shapes)
     except (TraceError, TypeError, ValueError) as error:
         raise GradientError(
-            f"the derivative of scipy.stats.{dist.name}.{name} is not available: SciPy computes it in compiled code, or "
-            f"by a search or a quadrature ({str(error).partition(', and an operand')[0]}). Use minpy.stop_gradient on "
-            "the operand if no gradient should flow through it"
+            f"the derivative of scipy.stats.{dist.name}.{name} is not available: SciPy computes it in compiled code, "
+            f"or by a search or a quadrature ({str(error).partition(', and an operand')[0]}). "
+            "Use minpy.stop_gradient on the operand if no gradient should flow through it"
         ) from error
 
 

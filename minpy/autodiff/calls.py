@@ -308,7 +308,7 @@ def writes_in(records: Any) -> set[Storage]:
 
 def note_writes(tape: Any) -> Any:
     """The storages that were written while `tape` recorded."""
-    return writes_in(tape.records) if type(tape) is Tape else tape.written
+    return tape.written
 
 
 # ----- results ----------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from minpy.runtime import cotangents, entry
 from minpy.runtime.array import Array
 from minpy.runtime.primitives.table import Primitive
 from minpy.runtime.record import Line, Record, Write, current_tape, innermost, open_tape, tape_of
-from minpy.runtime.storage import Storage
+from minpy.runtime.storage import BORROWED, Storage
 from minpy.runtime.tangent import TangentTape
 from minpy.runtime.tape import Tape
 from minpy.runtime.writes import write
@@ -150,7 +150,7 @@ class _Watch:
             tape = tape.outer
         return False
 
-    short = None  # every record comes whole, through `append`
+    put = short = None  # every record comes whole, through `append`
     watches = Tape.watches
 
 
@@ -170,7 +170,7 @@ class _Leak:
     def append(self, record: Record | Write) -> None:
         raise TraceError(f"{self.message}; it is used at {record.line}. Return it")
 
-    short = None  # every record comes whole, through `append`
+    put = short = None  # every record comes whole, through `append`
 
 
 class _Piece:
@@ -267,10 +267,10 @@ class _Piece:
         """
         before = [(s, cotangents.read(_whole(s), None)) for s in self.written]
         mine = {id(s): s for s in [*self.inputs, *[s for s, _ in self.changed]]}.values()
-        states = [(s, s.tape, s.cotangent, s.owned) for s in mine]
+        states = [(s, s.tape, s.cell) for s in mine]
         inputs = set(map(id, self.inputs))
         for s in mine:
-            s.tape, s.cotangent, s.owned = (tape if id(s) in inputs else None), None, False
+            s.tape, s.cell = (tape if id(s) in inputs else None), [None, BORROWED, True]
         try:
             args, kwargs = trees.transform(_itself, self._second)
             with self.random.set_back(), tape:
@@ -295,8 +295,8 @@ class _Piece:
                 outs.append(storage)
             yield [_whole(s) for s in outs]
         finally:
-            for s, on, g, owned in states:
-                s.tape, s.cotangent, s.owned = on, g, owned
+            for s, on, cell in states:
+                s.tape, s.cell = on, cell
             for s, value in before:
                 cotangents.assign(_whole(s), None, value)
 

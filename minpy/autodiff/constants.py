@@ -122,6 +122,7 @@ class _Mute:
                 constant.code, constant.instruction = record.code, record.instruction
                 tape = self._shut[i]
                 if type(tape) is Tape:
+                    tape.note_write(record.target.storage)
                     tape.records.append(constant)
                 else:
                     tape.follow(constant)
@@ -131,5 +132,5 @@ class _Mute:
                     tape.open = False
                 self.open = True
 
-    short = None  # every record comes whole, through `append`
+    put = short = None  # every record comes whole, through `append`
     watches = Tape.watches

@@ -11,7 +11,7 @@ from minpy.autodiff import calls, trees
 from minpy.errors import GradientError
 from minpy.runtime import cotangents
 from minpy.runtime.array import Array
-from minpy.runtime.record import Write, unfold
+from minpy.runtime.record import Write
 from minpy.runtime.tangent import Tangents
 from minpy.runtime.tape import Tape
 
@@ -48,7 +48,7 @@ class Linearization:
         if not args and not kwargs:
             raise GradientError(f"{calls.name_of(fun)} was given no argument to differentiate")
         self.name = calls.name_of(fun)
-        self._tape = tape = Tape()
+        self._tape = tape = Tape(kept=True)
         self._lock = threading.RLock()
         call = calls.Run(fun, calls.places(fun, numbers, args, kwargs), args, kwargs, tape, private)
         result = call()
@@ -65,7 +65,7 @@ class Linearization:
         except BaseException:
             call.leave()
             raise
-        self._records, tape.records = unfold(tape), []
+        self._records, tape.records = tape.records, []
         # Nothing is recorded any more; its way to the records would close a cycle with the storages that
         # refer to the tape.
         tape.short = None  # type: ignore[assignment]

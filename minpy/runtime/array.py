@@ -13,7 +13,7 @@ import numpy as np
 
 from minpy.errors import TraceError
 from minpy.runtime.geometry import covers, is_basic
-from minpy.runtime.record import Line, current_tape, replace, tape_of, unfold
+from minpy.runtime.record import Line, current_tape, replace_in, tape_of
 from minpy.runtime.storage import WEAK, Storage
 
 
@@ -32,13 +32,31 @@ class Array:
         The buffer.
     scalar : bool or int
         NumPy would have given a scalar here: immutable, hashable. `storage.WEAK`: Python would have given a number.
+    path : index or None
+        Of a view that was taken from the whole storage: the basic index that it was taken with.
+
+    Notes
+    -----
+    What a small operation costs on a tape is mostly the making of its result, so `minpy.runtime.fast` makes an
+    array without a storage: `tape` and `cell`, which are the storage's where there is one, are its own, until
+    somebody asks for the storage. Only then (`_storage` is not None) it is made.
     """
 
-    __slots__ = ("__weakref__", "scalar", "storage", "window")
+    __slots__ = ("__weakref__", "_storage", "cell", "path", "scalar", "tape", "window")
     __array_priority__ = 100.0
 
-    def __init__(self, window: np.ndarray, storage: Storage, scalar: int = False) -> None:
-        self.window, self.storage, self.scalar = window, storage, scalar
+    def __init__(self, window: np.ndarray, storage: Storage, scalar: int = False, path: Any = None) -> None:
+        self.window, self._storage, self.scalar, self.path = window, storage, scalar, path
+
+    @property
+    def storage(self) -> Storage:
+        """The buffer."""
+        storage = self._storage
+        if storage is None:
+            storage = Storage(self.window)
+            storage.tape, storage.cell = self.tape, self.cell
+            self._storage, self.path = storage, None
+        return storage
 
     # ----- what it passes for ---------------------------------------------------------------------
 
@@ -49,8 +67,9 @@ class Array:
     @property
     def contents(self) -> np.ndarray:
         """The contents on the host, made current (not a copy, and not to be written to: the tape would not know)."""
-        if not self.storage.host_ok:
-            self.storage.to_host()
+        storage = self._storage
+        if storage is not None and storage.remote is not None:
+            storage.to_host()
         return self.window
 
     shape = property(lambda self: self.window.shape, lambda self, shape: _reshape_in_place(self, shape))
@@ -215,9 +234,11 @@ class Array:
         if self.scalar:
             self._plain()[index]  # raises what a scalar raises
         if is_basic(index):
-            part = self.window[index]
+            window = self.window
+            part = window[index]
             if type(part) is np.ndarray:
-                return Array(part, self.storage)
+                storage = self.storage
+                return Array(part, storage, False, index if window is storage.host else None)
         return dispatch.apply("getitem", self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -322,7 +343,9 @@ class Array:
         return NotImplemented if modulus is not None else protocols.binary("power", other, self)
 
     def __ipow__(self, other: Any) -> Any:
-        return protocols.binary("power", self, other) if self.scalar else protocols.power_in_place(self, other)
+        return (
+            protocols.binary("power", self, other) if self.scalar else protocols.power_in_place(self, other)
+        )
 
     def __round__(self, ndigits: int | None = None) -> Any:
         if ndigits is None and self.scalar:
@@ -397,6 +420,10 @@ def _operators(dunder: str, name: str) -> None:
             setattr(Array, function.__name__, function)
 
 
+# The in-place operators as they were made, which the short cuts fall back to.
+_SLOW_IN_PLACE: dict[str, Any] = {}
+
+
 def use_short_cuts() -> None:
     """Exchange operators and element-wise primitives for their short cuts (when the table has been loaded)."""
     operators = {**_BINARY, **_COMPARE}
@@ -406,7 +433,7 @@ def use_short_cuts() -> None:
         if type(primitive.vjp) is tuple and len(primitive.vjp) >= primitive.function.nin:
             primitive.bare = tuple(getattr(rule, "bare", rule) for rule in primitive.vjp)
         if primitive.function.nin == 1:
-            primitive.short = fast.unary
+            primitive.short = fast.unary(primitive)
         elif primitive.function.nin == 2:
             primitive.short = fast.binary(primitive, functools.partial(protocols.binary, primitive.name))
     for dunder, name in operators.items():
@@ -418,6 +445,11 @@ def use_short_cuts() -> None:
         for prefix, function in (("", forward), ("r", reflected)):
             if f"__{prefix}{dunder}__" in vars(Array):
                 setattr(Array, f"__{prefix}{dunder}__", function)
+        if dunder in _BINARY:
+            name = f"__i{dunder}__"
+            setattr(
+                Array, name, fast.in_place(primitive, _SLOW_IN_PLACE.setdefault(name, getattr(Array, name)))
+            )
 
 
 def _comparison(dunder: str, name: str) -> None:
@@ -477,11 +509,11 @@ def _reshape_in_place(array: Array, shape: Any) -> None:
     tape = current_tape()
     if tape is not None:
         # What was recorded before refers to the array as it was.
-        before = Array(array.window, array.storage, array.scalar)
-        while tape is not None:
-            for record in unfold(tape):
-                replace(record, array, before)
-            tape = tape.outer
+        before = Array(array.window, array.storage, array.scalar, array.path)
+        replace_in(tape, array, before)
+    else:
+        array.storage  # noqa: B018 - made while the window is the whole of it
+    array.path = None
     array.window = view
 
 

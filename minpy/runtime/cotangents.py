@@ -12,10 +12,11 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minpy.errors import GradientError
+from minpy.runtime import entry
 from minpy.runtime.array import Array
 from minpy.runtime.geometry import bounds, covers
-from minpy.runtime.record import Record, Write, current_tape, tape_of
-from minpy.runtime.storage import Storage
+from minpy.runtime.record import Record, Write, current_tape, parts_of, tape_of
+from minpy.runtime.storage import BORROWED, COTANGENT, HELD, LAID_OUT, NEEDED, OWN, Storage
 from minpy.runtime.writes import write
 
 
@@ -28,28 +29,35 @@ def is_active(tape: Any, operand: Any) -> bool:
     return False
 
 
-def arrays_of(record: Any) -> list[Array]:
+def arrays_of(record: Record | Write) -> list[Array]:
     """The arrays that a record may leave a cotangent in."""
     if type(record) is Write:
         return [record.target]
-    record = Record.full(record)
-    found: list[Array] = []
-    stack = [record.result, *record.args]
-    while stack:
-        value = stack.pop()
-        if type(value) is Array:
-            found.append(value)
-        elif isinstance(value, (list, tuple)):
-            stack.extend(value)
-    return found
+    return [part for part in parts_of((record.result, record.args)) if type(part) is Array]
+
+
+def clear(record: Any) -> None:
+    """Forget the cotangents that a record of an unfinished sweep may have left."""
+    if type(record) is tuple:
+        for part in record:  # cells of its own, or the arrays of a record that is kept
+            if type(part) is list:
+                part[COTANGENT] = None
+        arrays = [part for part in parts_of(record) if type(part) is Array]
+    else:
+        arrays = arrays_of(record)
+    for array in arrays:
+        array.storage.cotangent = None
 
 
 def values(operand: Any) -> Any:
     """What a derivative rule sees: plain arrays, unless the rule's own work must be recorded or stay on a device."""
     kind = type(operand)
     if kind is Array:
-        if tape_of(operand.storage) is not None or operand.storage.device is not None:
+        storage = operand.storage
+        if tape_of(storage) is not None or storage.device is not None:
             return operand
+        if entry.holders:
+            storage.cell[NEEDED] = True  # an open tape may record it, as a plain array
         return operand.contents
     if kind is list or kind is tuple:
         return kind(map(values, operand))
@@ -73,18 +81,27 @@ def accumulate(tape: Any, operand: Any, g: Any, touched: set[Storage]) -> None:
     view = operand.window
     g = fit(g, view.shape, view.dtype)
     touched.add(storage)
+    cell = storage.cell
+    have = cell[COTANGENT]
     if covers(view, storage.host):
-        if storage.cotangent is None:
-            storage.cotangent = g  # borrowed: no copy for the common single use
-            storage.owned = False
-        elif storage.owned and type(storage.cotangent) is np.ndarray and type(g) is np.ndarray:
-            storage.cotangent += g
+        if have is None:
+            cell[COTANGENT], cell[HELD] = g, BORROWED  # no copy for the common single use
+        elif cell[HELD] > 0 and type(have) is np.ndarray and type(g) is np.ndarray:
+            np.add(have, g, have)
         else:
-            storage.cotangent = storage.cotangent + g
-            storage.owned = False
+            cell[COTANGENT], cell[HELD] = have + g, BORROWED
         return
     _own(storage, like=g)
-    _add_into(_region(storage, view), -g if _imaginary(storage, view) else g)
+    part = _region(operand)
+    if (
+        type(part) is np.ndarray
+        and type(g) is np.ndarray
+        and storage.host.dtype is view.dtype
+        and not _may_overlap(view)
+    ):
+        np.add(part, g, part)
+    else:
+        _add_into(part, -g if _imaginary(storage, view) else g)
 
 
 def fit(g: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
@@ -119,9 +136,17 @@ def take(operand: Array) -> Any:
         return None
     if covers(operand.window, storage.host):
         return storage.cotangent
-    _own(storage, like=storage.cotangent)
-    g = _region(storage, operand.window)
+    g = region(operand)
     return -g if _imaginary(storage, operand.window) else g.copy()
+
+
+def region(target: Array) -> Any:
+    """The part of the cotangent of its storage, of which there is one, that belongs to `target`; to be written in place.
+
+    (Of the imaginary parts of a complex buffer the sign is the opposite, see `_imaginary`.)
+    """
+    _own(target.storage, like=target.storage.cotangent)
+    return _region(target)
 
 
 def cut(target: Array, index: Any) -> Any:
@@ -132,10 +157,10 @@ def cut(target: Array, index: Any) -> Any:
         storage.cotangent = None
         return g
     _own(storage, like=storage.cotangent)
-    region = _region(storage, target.window)
+    region = _region(target)
     sign = -1 if _imaginary(storage, target.window) else 1
     if index is None:
-        g = sign * region.copy()
+        g = region.copy() if sign == 1 else -region
         region[...] = 0
         return g
     g = sign * region[index]
@@ -172,33 +197,54 @@ def _imaginary(storage: Storage, view: np.ndarray) -> bool:
 
 def _own(storage: Storage, like: Any) -> None:
     """Make the cotangent a buffer of its own, zero or a copy, in the layout of the storage."""
-    if storage.cotangent is not None and storage.owned:
+    cell = storage.cell
+    have = cell[COTANGENT]
+    if have is not None and cell[HELD] == LAID_OUT:
         return
     host = storage.host
-    low, high = bounds(host)
-    raw = np.zeros(max(high - low, 1), np.uint8)
-    buffer = np.ndarray(host.shape, host.dtype, raw, host.__array_interface__["data"][0] - low, host.strides)
-    fresh: Any = buffer
+    contiguous = host.flags.c_contiguous
+    if (
+        contiguous
+        and cell[HELD] == OWN
+        and type(have) is np.ndarray
+        and have.base is None
+        and have.flags.c_contiguous
+    ):
+        cell[HELD] = LAID_OUT
+        return
+    buffer: Any
+    if contiguous:
+        buffer = np.zeros(host.shape, host.dtype) if have is None else np.empty(host.shape, host.dtype)
+    else:
+        low, high = bounds(host)
+        raw = np.zeros(max(high - low, 1), np.uint8)
+        buffer = np.ndarray(
+            host.shape, host.dtype, raw, host.__array_interface__["data"][0] - low, host.strides
+        )
     if (
         type(like) is Array
-        or type(storage.cotangent) is Array
-        or storage.device is not None
+        or type(have) is Array
+        or (storage.remote is not None and storage.remote.device is not None)
         or current_tape() is not None
     ):
-        fresh = Array(buffer, Storage(buffer, storage.device))
-    if storage.cotangent is not None:
-        fresh[...] = storage.cotangent
-    storage.cotangent, storage.owned = fresh, True
+        buffer = Array(buffer, Storage(buffer, storage.device))
+    if have is not None:
+        buffer[...] = have
+    cell[COTANGENT], cell[HELD] = buffer, LAID_OUT
 
 
-def _region(storage: Storage, view: np.ndarray) -> Any:
-    """The part of the (owned) cotangent that `view` covers of the storage."""
-    cotangent = storage.cotangent
+def _region(operand: Array) -> Any:
+    """The part of the (laid out) cotangent of its storage that `operand` covers."""
+    storage, view = operand.storage, operand.window
+    cotangent = storage.cell[COTANGENT]
+    if operand.path is not None and type(cotangent) is np.ndarray:
+        part = cotangent[operand.path]
+        if type(part) is np.ndarray:
+            return part
     buffer = cotangent.storage.host if type(cotangent) is Array else cotangent
     low, _ = bounds(storage.host)
-    part = np.ndarray(
-        view.shape, view.dtype, buffer.base, view.__array_interface__["data"][0] - low, view.strides
-    )
+    memory = buffer if buffer.base is None else buffer.base
+    part = np.ndarray(view.shape, view.dtype, memory, view.__array_interface__["data"][0] - low, view.strides)
     return Array(part, cotangent.storage) if type(cotangent) is Array else part
 
 

@@ -18,7 +18,7 @@ from minpy.runtime.geometry import covers
 from minpy.runtime.policy import current_policy
 from minpy.runtime.primitives.table import Primitive, Scalar, by_name
 from minpy.runtime.record import Line, Record, current_tape, innermost
-from minpy.runtime.storage import PYTHON_SCALAR, WEAK, Storage
+from minpy.runtime.storage import NEEDED, PYTHON_SCALAR, WEAK, Storage
 
 SMALL = "a 0-d or empty array: nothing for a device to do"
 
@@ -34,8 +34,10 @@ def call(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
         first = args[0] if args else None
         short = primitive.short
         if len(args) == 1:
-            if short is fast.unary and type(first) is Array and first.storage.device is None:
-                return short(primitive, first)
+            if short is not None and type(first) is Array:
+                storage = first._storage
+                if (storage is None or storage.remote is None) and type(short) is not tuple:
+                    return short(first)
         elif type(short) is tuple and len(args) == 2:
             # (What NumPy makes of two Python numbers is no Python number, as the operators' result is.)
             if type(first) is Array:
@@ -283,7 +285,9 @@ def _wrap(value: Any, device: Any, traced: bool, args: tuple) -> Any:
     if kind is np.ndarray:
         if value.dtype.kind not in "biufc" or _is_view_of(value, args):
             return value
-        return Array(value, Storage(value, device))
+        storage = Storage(value, device)
+        storage.cell[NEEDED] = not value.flags.owndata
+        return Array(value, storage)
     if traced and (kind is float or kind is complex):  # the functions of math and numpy.random
         boxed = np.asarray(value)
         return Array(boxed, Storage(boxed), scalar=PYTHON_SCALAR)

@@ -3,10 +3,15 @@
 They do what `dispatch.call` does, for element-wise primitives of one or two operands, without asking what
 cannot be the case. A short cut that meets anything else hands over to the long way, so nothing here is
 needed for correctness. `pull` has those of the sweep.
+
+On a tape that is swept at once and that no other tape is around (`Tape.put` is not None) a record holds only what the
+derivative rules ask for: of an operand that is the whole of its storage, the cell, and its contents only if a rule
+reads them. So the intermediates of a sum of slices are freed as soon as the program drops them, as without a tape.
 """
 
 from __future__ import annotations
 
+import dis
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -15,29 +20,61 @@ import numpy as np
 
 from minpy.runtime import entry, record
 from minpy.runtime.primitives.table import Primitive
-from minpy.runtime.record import Record, current_tape
-from minpy.runtime.storage import WEAK, Storage
+from minpy.runtime.record import Record, current_tape, open_tape
+from minpy.runtime.storage import BORROWED, NEEDED, WEAK, Storage
 
 _DIFFERENTIABLE = frozenset("efdgFDG")
 # Operands that NumPy takes as they are, and that hold no Array.
 PLAIN = frozenset((np.ndarray, float, int, np.float64, np.float32, complex))
+# Those of them with which a floating-point array keeps its shape and dtype.
+_NUMBERS = frozenset((float, int))
+_new = object.__new__
+_frame = sys._getframe
+
+
+def reads(rule: Callable[..., Any] | None, count: int) -> tuple[bool, ...]:
+    """Which of its arguments after the cotangent (the result, and `count` operands) a derivative rule looks at.
+
+    Found in its code, so that no rule has to say it: an argument that no instruction loads is not looked at.
+    """
+    if rule is None:
+        return (False,) * (count + 1)
+    code = getattr(rule, "__code__", None)
+    if code is None or code.co_flags & 0x0C or code.co_argcount != count + 2:  # *args, **kwargs
+        return (True,) * (count + 1)
+    names = code.co_varnames[1 : count + 2]
+    used = set(code.co_cellvars)
+    for instruction in dis.get_instructions(code):
+        value = instruction.argval
+        used.update(value if type(value) is tuple else (value,) if type(value) is str else ())
+    return tuple(name in used for name in names)
 
 
 def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The operator of a two-operand primitive, and its reflection, for `Array`; `slow` is the long way."""
     function = primitive.function
     flat = primitive.flat
+    rules = primitive.bare
+    lean = rules is not None and not flat and rules[0] is not None and rules[1] is not None
+    left, right = reads(rules[0], 2) if lean else (), reads(rules[1], 2) if lean else ()
+    if lean:
+        # For a record in which only the left, only the right operand is active, or both.
+        (ans1, x1, y1), (ans2, x2, y2) = left, right
+        ans12, x12, y12 = ans1 or ans2, x1 or x2, y1 or y2
 
-    def forward(self: Any, other: Any) -> Any:
+    def general(self: Any, other: Any, reflect: bool) -> Any:
+        # As before, with every kind of tape.
         if entry.others or self.scalar is WEAK:
-            return slow(self, other)
+            return slow(other, self) if reflect else slow(self, other)
         storage = self.storage
+        if storage.remote is not None:
+            return slow(other, self) if reflect else slow(self, other)
         tape = storage.tape
         while tape is not None and not tape.open:
             tape = tape.outer
         if type(other) is Array:
             second = other.storage
-            if storage.device is not None or second.device is not None or other.scalar is WEAK:
+            if second.remote is not None or other.scalar is WEAK:
                 return slow(self, other)
             tape2 = second.tape
             if tape2 is not tape:
@@ -46,43 +83,320 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
                 if tape is None or (tape2 is not None and tape2.depth > tape.depth):
                     tape = tape2
             value = function(self.window, other.window)
-        elif type(other) in PLAIN and storage.device is None:
-            value = function(self.window, other)
+        elif type(other) in PLAIN:
+            value = function(other, self.window) if reflect else function(self.window, other)
         else:
-            return slow(self, other)
+            return slow(other, self) if reflect else slow(self, other)
         if tape is None or flat:
             return _untraced(value)
-        return _traced(tape, primitive, (self, other), value)
+        return _traced(tape, primitive, (other, self) if reflect else (self, other), value)
+
+    if not lean:
+        return lambda self, other: general(self, other, False), lambda self, other: general(self, other, True)
+
+    def forward(self: Any, other: Any) -> Any:
+        storage = self._storage
+        a = self.window
+        if storage is None:
+            tape, cell, whole = self.tape, self.cell, True
+        elif storage.remote is None:
+            tape, cell, whole = storage.tape, storage.cell, a is storage.host
+        else:
+            return general(self, other, False)
+        kind = type(other)
+        if kind in PLAIN:
+            if tape is None or not tape.open or tape.put is None or entry.others or self.scalar is WEAK:
+                return general(self, other, False)
+            value = function(a, other)
+            if type(value) is np.ndarray:
+                scalar = False
+            else:
+                value, scalar = np.asarray(value), True
+            same = value.dtype is a.dtype
+            if not same and value.dtype.char not in _DIFFERENTIABLE:  # with an array of objects
+                return _untraced(value)
+            result = _new(Array)
+            result.window, result.scalar, result._storage = value, scalar, None
+            result.tape, result.cell = tape, [None, BORROWED, ans1]
+            if x1:
+                cell[NEEDED] = True
+            at = _frame(1)
+            if at.f_globals is not record.program:
+                at = record.user_frame(at)
+            tape.put(
+                (
+                    pull_left, rules, result.cell,
+                    cell if whole and same and (kind in _NUMBERS or value.shape == a.shape) else self,
+                    a if x1 else None, other if y1 else None, value if ans1 else None,
+                    primitive, at.f_code, at.f_lasti,
+                )
+            )  # fmt: skip
+            return result
+        if kind is not Array:
+            return general(self, other, False)
+        storage = other._storage
+        b = other.window
+        if storage is None:
+            tape2, cell2, whole2 = other.tape, other.cell, True
+        elif storage.remote is None:
+            tape2, cell2, whole2 = storage.tape, storage.cell, b is storage.host
+        else:
+            return general(self, other, False)
+        both = tape is tape2
+        if not both:
+            if tape is None:
+                tape = tape2
+            elif tape2 is not None:
+                return general(self, other, False)
+        if (
+            tape is None
+            or not tape.open
+            or tape.put is None
+            or entry.others
+            or self.scalar is WEAK
+            or other.scalar is WEAK
+        ):
+            return general(self, other, False)
+        value = function(a, b)
+        if type(value) is np.ndarray:
+            scalar = False
+        else:
+            value, scalar = np.asarray(value), True
+        dtype = value.dtype
+        result = _new(Array)
+        result.window, result.scalar, result._storage, result.tape = value, scalar, None, tape
+        at = _frame(1)
+        if at.f_globals is not record.program:
+            at = record.user_frame(at)
+        if both:
+            shape = value.shape
+            result.cell = out = [None, BORROWED, ans12]
+            if x12:
+                cell[NEEDED] = True
+            if y12:
+                cell2[NEEDED] = True
+            tape.put(
+                (
+                    pull_both, rules, out,
+                    cell if whole and dtype is a.dtype and shape == a.shape else self,
+                    cell2 if whole2 and dtype is b.dtype and shape == b.shape else other,
+                    a if x12 else None, b if y12 else None, value if ans12 else None,
+                    primitive, at.f_code, at.f_lasti,
+                )
+            )  # fmt: skip
+        elif tape2 is None:
+            result.cell = out = [None, BORROWED, ans1]
+            if x1:
+                cell[NEEDED] = True
+            if y1:
+                cell2[NEEDED] = True
+            tape.put(
+                (
+                    pull_left, rules, out,
+                    cell if whole and dtype is a.dtype and value.shape == a.shape else self,
+                    a if x1 else None, b if y1 else None, value if ans1 else None,
+                    primitive, at.f_code, at.f_lasti,
+                )
+            )  # fmt: skip
+        else:
+            result.cell = out = [None, BORROWED, ans2]
+            if x2:
+                cell[NEEDED] = True
+            if y2:
+                cell2[NEEDED] = True
+            tape.put(
+                (
+                    pull_right, rules, out,
+                    cell2 if whole2 and dtype is b.dtype and value.shape == b.shape else other,
+                    a if x2 else None, b if y2 else None, value if ans2 else None,
+                    primitive, at.f_code, at.f_lasti,
+                )
+            )  # fmt: skip
+        return result
 
     def reflected(self: Any, other: Any) -> Any:
-        storage = self.storage
-        if entry.others or type(other) not in PLAIN or storage.device is not None or self.scalar is WEAK:
-            return slow(other, self)
-        tape = storage.tape
-        while tape is not None and not tape.open:
-            tape = tape.outer
-        value = function(other, self.window)
-        if tape is None or flat:
+        storage = self._storage
+        b = self.window
+        if storage is None:
+            tape, cell, whole = self.tape, self.cell, True
+        elif storage.remote is None:
+            tape, cell, whole = storage.tape, storage.cell, b is storage.host
+        else:
+            return general(self, other, True)
+        kind = type(other)
+        if (
+            kind not in PLAIN
+            or tape is None
+            or not tape.open
+            or tape.put is None
+            or entry.others
+            or self.scalar is WEAK
+        ):
+            return general(self, other, True)
+        value = function(other, b)
+        if type(value) is np.ndarray:
+            scalar = False
+        else:
+            value, scalar = np.asarray(value), True
+        same = value.dtype is b.dtype
+        if not same and value.dtype.char not in _DIFFERENTIABLE:  # with an array of objects
             return _untraced(value)
-        return _traced(tape, primitive, (other, self), value)
+        result = _new(Array)
+        result.window, result.scalar, result._storage = value, scalar, None
+        result.tape, result.cell = tape, [None, BORROWED, ans2]
+        if y2:
+            cell[NEEDED] = True
+        at = _frame(1)
+        if at.f_globals is not record.program:
+            at = record.user_frame(at)
+        tape.put(
+            (
+                pull_right, rules, result.cell,
+                cell if whole and same and (kind in _NUMBERS or value.shape == b.shape) else self,
+                other if x2 else None, b if y2 else None, value if ans2 else None,
+                primitive, at.f_code, at.f_lasti,
+            )
+        )  # fmt: skip
+        return result
 
     return forward, reflected
 
 
-def unary(primitive: Primitive, operand: Any) -> Any:
-    """An element-wise primitive of one `Array` on the host."""
-    tape = operand.storage.tape
-    while tape is not None and not tape.open:
-        tape = tape.outer
-    value = primitive.function(operand.window)
-    if tape is None or primitive.flat:
-        return _untraced(value)
-    return _traced(tape, primitive, (operand,), value)
+def unary(primitive: Primitive) -> Callable[[Any], Any]:
+    """An element-wise primitive of one `Array`, which must not be on a device."""
+    function = primitive.function
+    rules = primitive.bare
+    lean = rules is not None and not primitive.flat and rules[0] is not None
+    ans, x = reads(rules[0], 1) if lean else (True, True)
+
+    def call(self: Any) -> Any:
+        storage = self._storage
+        a = self.window
+        if storage is None:
+            tape, cell, whole = self.tape, self.cell, True
+        else:
+            tape, cell, whole = storage.tape, storage.cell, a is storage.host
+        if not lean or tape is None or not tape.open or tape.put is None or entry.others:
+            while tape is not None and not tape.open:
+                tape = tape.outer
+            value = function(a)
+            if tape is None or primitive.flat:
+                return _untraced(value)
+            return _traced(tape, primitive, (self,), value)
+        value = function(a)
+        if type(value) is np.ndarray:
+            scalar = False
+        else:
+            value, scalar = np.asarray(value), True
+        if value.dtype is not a.dtype:  # the absolute value of a complex number
+            return _traced(tape, primitive, (self,), value if not scalar else value[()])
+        result = _new(Array)
+        result.window, result.scalar, result._storage = value, scalar, None
+        result.tape, result.cell = tape, [None, BORROWED, ans]
+        if x:
+            cell[NEEDED] = True
+        at = _frame(1)
+        if at.f_globals is not record.program:
+            at = record.user_frame(at)
+        tape.put(
+            (
+                pull_one, rules, result.cell, cell if whole else self, a if x else None, value if ans else None,
+                primitive, at.f_code, at.f_lasti,
+            )
+        )  # fmt: skip
+        return result
+
+    return call
+
+
+def in_place(primitive: Primitive, slow: Callable[..., Any]) -> Callable[..., Any]:
+    """``target op= value`` for an `Array`; `slow` is the long way.
+
+    On the host, under one tape, NumPy works in place, and what was overwritten is kept only if a record needs it. For
+    an operation whose derivative is the cotangent itself (``+=``, ``-=``), or needs no more than an inactive operand
+    (``*= 2``), nothing else is kept.
+    """
+    function = primitive.function
+    rules = primitive.bare
+    if rules is None or rules[0] is None or rules[1] is None or primitive.flat:
+        return slow
+    (ans1, x1, _), (ans2, x2, y2) = reads(rules[0], 2), reads(rules[1], 2)
+    # Otherwise the old or the new contents, or those of an active operand, are needed after the write.
+    if ans1 or x1:
+        return slow
+    linear = primitive.name in ("add", "subtract")
+
+    def operate(self: Any, other: Any) -> Any:
+        tape = open_tape.get()
+        if (
+            tape is None
+            or not tape.open
+            or tape.put is None
+            or entry.others
+            or self.scalar
+            or self.window.dtype.char not in _DIFFERENTIABLE
+        ):
+            return slow(self, other)
+        storage = self.storage
+        if storage.remote is not None or (storage.tape is not None and storage.tape is not tape):
+            return slow(self, other)
+        window, value, source = self.window, other, None
+        if type(other) is Array:
+            held = other._storage
+            if other.scalar is WEAK or (held is not None and held.remote is not None):
+                return slow(self, other)
+            value = other.window
+            source = other.tape if held is None else held.tape
+            if source is not None and (source is not tape or not linear):
+                return slow(self, other)
+        elif type(other) not in PLAIN:
+            return slow(self, other)
+        cell = storage.cell
+        old = window.copy() if cell[NEEDED] else None
+        try:
+            function(window, value, window)
+        except FloatingPointError:  # raised after the work was done
+            if source is None and storage.tape is None:
+                raise
+            _note(tape, self, other, source, old, value)
+            raise
+        if source is not None or old is not None or storage.tape is not None:
+            _note(tape, self, other, source, old, value)
+        return self
+
+    def _note(tape: Any, self: Any, other: Any, source: Any, old: Any, value: Any) -> None:
+        storage = self.storage
+        handle = None
+        if source is not None:
+            storage.tape = tape
+            held = other._storage
+            target = self.window
+            if (
+                (held is None or value is held.host)
+                and value.shape == target.shape
+                and value.dtype is target.dtype
+            ):
+                handle = other.cell if held is None else held.cell
+            else:
+                handle = other
+        tape.note_write(storage)
+        at = record.user_frame(_frame(2))
+        if linear:
+            put = (pull_added, rules, storage.cell, self, handle, old, primitive.name == "subtract")
+        else:
+            if type(other) is Array:
+                other.storage.cell[NEEDED] = True
+            put = (pull_scaled, rules, storage.cell, self, value, old, None)
+        tape.put((*put, primitive, at.f_code, at.f_lasti))
+
+    return operate
 
 
 def _untraced(value: Any) -> Any:
     if type(value) is np.ndarray and current_tape() is not None:
-        return Array(value, Storage(value))
+        storage = Storage(value)
+        storage.cell[NEEDED] = False
+        return Array(value, storage)
     return value
 
 
@@ -94,11 +408,10 @@ def _traced(tape: Any, primitive: Primitive, args: tuple, value: Any) -> Any:
         value = np.asarray(value)
         storage = Storage(value)
         result = Array(value, storage, True)
+    storage.cell[NEEDED] = False
     if value.dtype.char in _DIFFERENTIABLE:
         storage.tape = tape
-        frame = sys._getframe(2)
-        if frame.f_globals is not record.program:
-            frame = record.user_frame(frame)
+        frame = record.user_frame(_frame(2))
         short = tape.short
         if short is not None:
             short((primitive, args, result, frame.f_code, frame.f_lasti))
@@ -109,3 +422,4 @@ def _traced(tape: Any, primitive: Primitive, args: tuple, value: Any) -> Any:
 
 # At the end: array.py uses this module.
 from minpy.runtime.array import Array  # noqa: E402
+from minpy.runtime.pull import pull_added, pull_both, pull_left, pull_one, pull_right, pull_scaled  # noqa: E402

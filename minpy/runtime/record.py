@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -76,8 +77,11 @@ class Line:
         return f'File "{self.code.co_filename}", line {line}, in {self.code.co_name}'
 
 
-# A record without keyword arguments in short: primitive, args, result, code, instruction. A tape may hold
-# either form; making an object of each would cost more than the rest of a small operation.
+# Records without keyword arguments in short; making an object of each would cost more than the rest of a small operation.
+#
+# On a tape that is kept (see `Tape`): primitive, args, result, code, instruction.
+# On any other, where what the sweep does not ask for must not be kept: the function that does the record's part of the
+# sweep, and what it needs (see `minpy.runtime.pull`); code and instruction come last.
 Short = tuple
 
 
@@ -121,13 +125,6 @@ class Record:
         )
 
 
-def unfold(tape: Tape) -> list[Record | Write]:
-    """The tape's records, each in its whole form from now on."""
-    if tape.records:
-        tape.records[:] = [r if type(r) is Write else Record.full(r) for r in tape.records]
-    return tape.records  # type: ignore[return-value]
-
-
 class Write:
     """One in-place write: ``target[index] = value``, with the elements that it overwrote.
 
@@ -153,17 +150,57 @@ def _line(code: Any, instruction: int) -> Line:
     return line
 
 
-def replace(record: Record | Write, old: Any, new: Any) -> None:
-    """Make `record` refer to `new` where it refers to the array object `old`."""
-    for slot in ("args", "kwargs", "result") if type(record) is Record else ("target", "value"):
-        setattr(record, slot, _swap(getattr(record, slot), old, new))
+def parts_of(record: Any) -> Iterator[Any]:
+    """All that a record refers to, also inside lists, tuples and dicts."""
+    if type(record) is Record:
+        stack = [record.args, record.kwargs, record.result]
+    elif type(record) is Write:
+        stack = [record.target, record.index, record.value, record.old]
+    else:
+        stack = [record]
+    while stack:
+        value = stack.pop()
+        if type(value) in (list, tuple):
+            stack.extend(value)
+        elif type(value) is dict:
+            stack.extend(value.values())
+        else:
+            yield value
+
+
+def replace_in(tape: Tape | None, old: Any, new: Any) -> None:
+    """Make the records of `tape`, and of those around it, refer to `new` where they refer to the array object `old`."""
+    while tape is not None:
+        records = tape.records
+        for i, record in enumerate(records):
+            if not any(part is old for part in parts_of(record)):
+                continue
+            if type(record) is tuple:
+                records[i] = _swap(record, old, new)
+                continue
+            for slot in ("args", "kwargs", "result") if type(record) is Record else ("target", "value"):
+                setattr(record, slot, _swap(getattr(record, slot), old, new))
+        tape = tape.outer
 
 
 def _swap(value: Any, old: Any, new: Any) -> Any:
     if value is old:
         return new
-    if type(value) in (list, tuple):
-        return type(value)([_swap(v, old, new) for v in value])
+    if type(value) is tuple:
+        return tuple([_swap(v, old, new) for v in value])
+    if type(value) is list and any(part is old for part in parts_of((value,))):
+        return [_swap(v, old, new) for v in value]  # (a cell holds no arrays yet, and stays itself)
     if type(value) is dict:
         return {key: _swap(v, old, new) for key, v in value.items()}
     return value
+
+
+def failure(record: Short, i: int, g: Any, error: Exception) -> GradientError:
+    """The error to raise when the derivative rule of argument `i` of a record in short failed."""
+    if isinstance(error, GradientError):
+        return error
+    primitive, code, instruction = record[-3:]
+    return GradientError(
+        f"the derivative of {primitive.name} (whose result is {g.shape} {g.dtype}) with respect to argument {i} "
+        f"failed: {type(error).__name__}: {error}. The operation ran at {_line(code, instruction)}"
+    )

@@ -20,6 +20,44 @@ WEAK = 2
 PYTHON_SCALAR: int = True if np.lib.NumpyVersion(np.__version__) < "2.0.0b1" else WEAK
 
 
+# The cell of a storage: what a tape needs of it during and after the sweep, apart from its memory, so that a record
+# can refer to a cotangent without keeping the memory alive.
+#   cell[COTANGENT]  the gradient with respect to the buffer, during a sweep: None (zero), numpy.ndarray or Array
+#   cell[HELD]       whose the cotangent is (see below); counts only while there is one
+#   cell[NEEDED]     contents of the buffer are an operand or a result of a record: they must come back in the sweep
+Cell = list
+COTANGENT, HELD, NEEDED = 0, 1, 2
+
+# Whose a cotangent is; above zero it may be written to.
+LENT = -1  # a part of another storage's cotangent, for the very next record of the sweep only
+BORROWED = 0  # perhaps another storage's too
+OWN = 1  # nobody else's; any layout
+LAID_OUT = 2  # nobody else's, and laid out as the storage byte for byte
+
+
+class Remote:
+    """What is known of a storage that is not, or not only, an array in this program's hands.
+
+    Attributes
+    ----------
+    device : Device or None
+        Where the buffer lives; None for a storage on the host.
+    handle : object or None
+        The copy on `device`; counts only while not None.
+    host_ok : bool
+        The host copy is current.
+    shared : bool
+        Code that is not rewritten holds the host memory and may write to it at any time: the host copy is the
+        truth from then on, and device copies are made afresh for each use.
+    """
+
+    __slots__ = ("device", "handle", "host_ok", "shared")
+
+    def __init__(self, device: Device | None, handle: Any) -> None:
+        self.device, self.handle = device, handle
+        self.host_ok, self.shared = handle is None, False
+
+
 class Storage:
     """A buffer that arrays are views of.
 
@@ -27,68 +65,88 @@ class Storage:
     ----------
     host : numpy.ndarray
         The host memory; its contents count only while `host_ok`.
-    handle : object or None
-        The copy on `device`; counts only while not None.
-    device : Device or None
-        Where the buffer lives; None for a storage on the host.
-    host_ok : bool
-        The host copy is current.
-    shared : bool
-        Code that is not rewritten holds the host memory and may write to it at any time: the host copy is the
-        truth from then on, and device copies are made afresh for each use.
+    remote : Remote or None
+        Its device and its sharing; None for memory on the host that only MinPy holds. Its attributes are the
+        storage's too.
     tape : Tape or None
         The innermost tape on which this buffer is active (see `minpy.runtime.tape`).
-    cotangent : numpy.ndarray, Array or None
-        During a reverse sweep, the gradient with respect to the buffer.
-    owned : bool
-        The cotangent is a buffer of its own, laid out as the storage: it may be written in place.
+    cell : Cell
+        Its cotangent, and whether its contents are needed by a record.
     """
 
-    __slots__ = ("__weakref__", "cotangent", "device", "handle", "host", "host_ok", "owned", "shared", "tape")
+    __slots__ = ("__weakref__", "cell", "host", "remote", "tape")
 
     def __init__(self, host: np.ndarray, device: Device | None = None, handle: Any = None) -> None:
         self.host = host
-        self.device = device
-        self.handle = handle
-        self.host_ok = handle is None
-        self.shared = False
-        self.tape = None
-        self.cotangent = None
-        self.owned = False
+        self.remote = None if device is None else Remote(device, handle)
+        self.tape: Any = None
+        # Needed, as long as nobody who made the memory himself says otherwise.
+        self.cell: Cell = [None, BORROWED, True]
+
+    def _far(self) -> Remote:
+        if self.remote is None:
+            self.remote = Remote(None, None)
+        return self.remote
+
+    device = property(lambda self: None if self.remote is None else self.remote.device)
+    handle = property(lambda self: None if self.remote is None else self.remote.handle)
+    host_ok = property(lambda self: self.remote is None or self.remote.host_ok)
+
+    @property
+    def shared(self) -> bool:
+        """Code that is not rewritten holds the host memory."""
+        return self.remote is not None and self.remote.shared
+
+    @shared.setter
+    def shared(self, value: bool) -> None:
+        self._far().shared = value
+
+    @property
+    def cotangent(self) -> Any:
+        """The gradient with respect to the buffer, during a sweep."""
+        return self.cell[COTANGENT]
+
+    @cotangent.setter
+    def cotangent(self, value: Any) -> None:
+        self.cell[COTANGENT] = value
 
     def to_host(self) -> np.ndarray:
         """The host memory, made current."""
-        if not self.host_ok:
+        remote = self.remote
+        if remote is not None and not remote.host_ok:
             writeable = self.host.flags.writeable
             self.host.flags.writeable = True
             with profile.copying("device to host", self.host.nbytes):
-                self.device.download(self.handle, self.host)
+                remote.device.download(remote.handle, self.host)
             self.host.flags.writeable = writeable
-            self.host_ok = True
+            remote.host_ok = True
         return self.host
 
     def to_device(self, device: Device) -> Any:
         """A current handle on `device`."""
-        if self.handle is not None and self.device is device:
-            return self.handle
+        remote = self._far()
+        if remote.handle is not None and remote.device is device:
+            return remote.handle
         host = self.to_host()
         with profile.copying("host to device", host.nbytes):
             handle = device.upload(host)
-        if not self.shared:
-            self.device, self.handle = device, handle
+        if not remote.shared:
+            remote.device, remote.handle = device, handle
         return handle
 
     def wrote_host(self) -> None:
         """The host memory was written: the device copy is stale."""
-        self.handle = None
+        if self.remote is not None:
+            self.remote.handle = None
 
     def wrote_device(self) -> None:
         """The device copy was written: the host memory is stale."""
-        self.host_ok = False
+        self._far().host_ok = False
 
     def share(self) -> np.ndarray:
         """Hand the host memory to code that is not rewritten."""
         host = self.to_host()
-        self.shared = True
-        self.handle = None
+        remote = self._far()
+        remote.shared, remote.handle = True, None
+        self.cell[NEEDED] = True  # it may be an operand under another name from now on
         return host

@@ -23,7 +23,7 @@ from minpy.errors import TraceError
 from minpy.runtime import dispatch
 from minpy.runtime.array import Array, host
 from minpy.runtime.geometry import is_basic
-from minpy.runtime.record import Line, Record, Write, current_tape, replace, tape_of, unfold
+from minpy.runtime.record import Line, Write, current_tape, parts_of, replace_in, tape_of
 from minpy.runtime.storage import Storage
 
 
@@ -224,15 +224,11 @@ def _is_known(tape: Any, array: np.ndarray) -> bool:
     def shares(value: Any) -> bool:
         if type(value) is Array:
             return np.may_share_memory(value.window, array)
-        if isinstance(value, np.ndarray):
-            return np.may_share_memory(value, array)
-        return type(value) in (list, tuple) and any(map(shares, value))
+        return isinstance(value, np.ndarray) and np.may_share_memory(value, array)
 
     while tape is not None:
-        for record in unfold(tape):
-            values = record.args if type(record) is Record else (record.target,)
-            if shares(values) or (type(record) is Record and shares(list(record.kwargs.values()))):
-                return True
+        if any(shares(part) for record in tape.records for part in parts_of(record)):
+            return True
         tape = tape.outer
     return False
 
@@ -269,11 +265,7 @@ def _geometry_attribute(name: str) -> property:
         seen = array.view()
         setattr(array, name, host(value))
         # What was recorded before refers to the array as it was.
-        tape = current_tape()
-        while tape is not None:
-            for record in unfold(tape):
-                replace(record, array, seen)
-            tape = tape.outer
+        replace_in(current_tape(), array, seen)
 
     return property(lambda self: getattr(self._array, name), change)
 

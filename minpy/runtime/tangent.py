@@ -387,5 +387,9 @@ class TangentTape:
         else:
             self.tangents.record(record)
 
-    short = None  # every record comes whole, through `append`
+    def note_write(self, storage: Storage) -> None:
+        """Remember that `storage` was written."""
+        self.written.add(storage)
+
+    put = short = None  # every record comes whole, through `append`
     watches = Tape.watches

@@ -13,29 +13,52 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
 from minpy.errors import GradientError
 from minpy.runtime import cotangents, entry
 from minpy.runtime.array import Array
-from minpy.runtime.pull import pull
-from minpy.runtime.record import Record, Short, Write, current_tape, open_tape
-from minpy.runtime.storage import Storage
+from minpy.runtime.pull import pull_kept
+from minpy.runtime.record import Record, Short, Write, current_tape, open_tape, parts_of
+from minpy.runtime.storage import NEEDED, Storage
 
 
 class Tape:
-    """The records of one differentiation. Use as a context manager around the forward run, then `sweep`."""
+    """The records of one differentiation. Use as a context manager around the forward run, then `sweep`.
 
-    __slots__ = ("_token", "depth", "open", "outer", "records", "short")
+    Parameters
+    ----------
+    kept : bool
+        There will be more than one sweep, at any time, also by a tape around: every record keeps all its operands.
+        Otherwise, and where no tape is around, records keep only what the sweep needs.
 
-    def __init__(self) -> None:
+    Attributes
+    ----------
+    put : callable or None
+        Appends a record in short that holds what the sweep needs; None where records must be whole.
+    short : callable or None
+        Appends a record in short that holds all operands; None where an outer tape must see it too.
+    touched : set of Storage
+        Where the sweep that is going on left cotangents, besides results.
+    redo : list of (Array, numpy.ndarray)
+        What this sweep has undone, to be done again.
+    """
+
+    __slots__ = ("_token", "depth", "open", "outer", "put", "records", "redo", "short", "touched", "written")
+
+    def __init__(self, kept: bool = False) -> None:
         self.outer = current_tape()
         self.depth = self.outer.depth + 1 if self.outer is not None else 0
         self.open = False
         self.records: list[Record | Write | Short] = []
-        # Appends a record in short; None where an outer tape must see it too.
-        self.short = self.records.append if self.outer is None else None
+        alone = self.outer is None
+        self.put = self.records.append if alone and not kept else None
+        self.short = self.records.append if alone and kept else None
+        self.written: WeakSet[Storage] = WeakSet()
+        self.touched: set[Storage] = set()
+        self.redo: list[tuple[Any, Any]] = []
 
     def __enter__(self) -> Tape:
         entry.activate(tape=True)
@@ -58,7 +81,18 @@ class Tape:
         if self.outer is not None:
             self.outer.append(record)
         if self.open:
+            if type(record) is Write:
+                self.note_write(record.target.storage)
+            elif self.put is not None:
+                for array in parts_of(record):
+                    if type(array) is Array:
+                        array.storage.cell[NEEDED] = True
             self.records.append(record)
+
+    def note_write(self, storage: Storage) -> None:
+        """Remember that `storage` was written while this tape recorded."""
+        if storage not in self.written:
+            self.written.add(storage)
 
     def watches(self, storage: Storage) -> bool:
         """Whether `storage` is active on this tape."""
@@ -84,35 +118,45 @@ class Tape:
         list
             The cotangent of each target, None where none arrived.
         """
-        redo: list[tuple[Write, Any]] = []
-        short = current_tape() is None  # else the sweep itself is recorded
-        records, self.records = self.records, []
-        touched: set[Storage] = set()
+        recorded = current_tape() is not None  # then every step of the sweep must be
+        records = self.records
+        touched, redo = self.touched, self.redo
         try:
             for result, g in seeds:
                 cotangents.accumulate(self, result, g, touched)
             touched.update(target.storage for target in targets)
-            while records:
-                record = records.pop()
-                kind = type(record)
-                if kind is tuple and short and pull(self, record, touched):
-                    continue
-                if kind is Write:
-                    self._unwrite(record, redo, touched)
-                else:
-                    self._pull(Record.full(record), touched)
+            if self.put is not None and not recorded:
+                while records:
+                    record = records.pop()
+                    if type(record) is tuple:
+                        record[0](self, record)
+                    elif type(record) is Write:
+                        self._unwrite(record)
+                    else:
+                        self._pull(record)
+            else:
+                while records:
+                    record = records.pop()
+                    kind = type(record)
+                    if kind is tuple and not recorded and pull_kept(self, record):
+                        continue
+                    if kind is Write:
+                        self._unwrite(record)
+                    else:
+                        self._pull(Record.full(record))
             return [cotangents.take(target) for target in targets]
         finally:
             # What is left of the records if one of them failed; the others cleared their results as they went.
-            for record in records:
-                touched.update(array.storage for array in cotangents.arrays_of(record))
+            while records:
+                cotangents.clear(records.pop())
             for storage in touched:
                 storage.cotangent = None
+            touched.clear()
             while redo:
-                write, new = redo.pop()
-                cotangents.assign(write.target, write.index, new)
+                target, *index, new = redo.pop()
+                cotangents.assign(target, *index or (None,), new)
 
-    def _pull(self, record: Record, touched: set[Storage]) -> None:
+    def _pull(self, record: Record) -> None:
         result = record.result
         many = type(result) is not Array
         outs = result if many else (result,)
@@ -138,7 +182,7 @@ class Tape:
                 raise GradientError(self._no_rule(record, i))
             try:
                 d = rule(g, ans, *args, **kwargs)
-                cotangents.accumulate(self, operand, d, touched)
+                cotangents.accumulate(self, operand, d, self.touched)
             except Exception as error:
                 raise record.failed(i, error) from error
 
@@ -148,12 +192,12 @@ class Tape:
             "Use minpy.stop_gradient on the operand if no gradient should flow"
         )
 
-    def _unwrite(self, write: Write, redo: list, touched: set[Storage]) -> None:
+    def _unwrite(self, write: Write) -> None:
         storage = write.target.storage
-        touched.add(storage)
+        self.touched.add(storage)
         if storage.cotangent is not None:
             g = cotangents.cut(write.target, write.index)
             if cotangents.is_active(self, write.value):
-                cotangents.accumulate(self, write.value, g, touched)
-        redo.append((write, cotangents.read(write.target, write.index)))
+                cotangents.accumulate(self, write.value, g, self.touched)
+        self.redo.append((write.target, write.index, cotangents.read(write.target, write.index)))
         cotangents.assign(write.target, write.index, write.old)

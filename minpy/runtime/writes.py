@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-from minpy.runtime import dispatch
+from minpy.runtime import entry
 from minpy.runtime.geometry import is_basic
-from minpy.runtime.record import Write, current_tape, innermost, tape_of
+from minpy.runtime.record import Write, current_tape, innermost, tape_of, user_frame
+from minpy.runtime.storage import NEEDED, WEAK
 
 
 def write(target: Array, index: Any, value: Any) -> None:
@@ -19,12 +21,16 @@ def write(target: Array, index: Any, value: Any) -> None:
             part = target.window[
                 part if Ellipsis in [p for p in part if p is Ellipsis] else (*part, Ellipsis)
             ]
-            target, index = Array(part, target.storage), None
+            path = index if target.window is target.storage.host else None
+            target, index = Array(part, target.storage, False, path), None
     storage = target.storage
     if not target.window.flags.writeable:
         raise ValueError("assignment destination is read-only")
     tape = current_tape()
     if tape is not None:
+        if tape.put is not None and index is None and storage.remote is None and not entry.others:
+            if _write_lean(tape, target, value):
+                return
         _log(tape, target, index, value)
     device = storage.device
     if (
@@ -37,6 +43,64 @@ def write(target: Array, index: Any, value: Any) -> None:
     data = target.contents
     data[... if index is None else index] = host(value)
     storage.wrote_host()
+
+
+def _write_lean(tape: Any, target: Array, value: Any) -> bool:
+    """A write of a whole view on the host, kept in short; False if it is not as simple as that."""
+    storage, window = target.storage, target.window
+    if storage.tape is not None and storage.tape is not tape:
+        return False
+    handle = None
+    plain = value
+    if type(value) is Array:
+        held = value._storage
+        if value.scalar is WEAK or (held is not None and held.remote is not None):
+            return False
+        plain = value.window
+        source = value.tape if held is None else held.tape
+        if source is not None:
+            if source is not tape:
+                return False
+            if window.dtype.kind in "fc":
+                if (
+                    (held is None or plain is held.host)
+                    and plain.shape == window.shape
+                    and plain.dtype is window.dtype
+                ):
+                    handle = value.cell if held is None else held.cell
+                else:
+                    handle = value
+    elif type(value) not in PLAIN:
+        plain = host(value)
+    needed = storage.cell[NEEDED]
+    old = window.copy() if needed else None
+    window[...] = plain  # NumPy's own errors come before anything is recorded
+    if handle is not None:
+        storage.tape = tape
+    if needed or storage.tape is not None:
+        tape.note_write(storage)
+        frame = user_frame(sys._getframe(2))
+        tape.put(
+            (
+                pull.pull_written,
+                None,
+                storage.cell,
+                target,
+                handle,
+                old,
+                None,
+                _SETITEM,
+                frame.f_code,
+                frame.f_lasti,
+            )
+        )
+    return True
+
+
+class _SETITEM:
+    """What an error calls a write."""
+
+    name = "a write"
 
 
 def _log(tape: Any, target: Array, index: Any, value: Any) -> None:
@@ -71,4 +135,6 @@ def _write_on_device(device: Any, target: Array, value: Any) -> bool:
 
 
 # At the end: array.py uses this module.
+from minpy.runtime import dispatch, pull  # noqa: E402
 from minpy.runtime.array import Array, host  # noqa: E402
+from minpy.runtime.fast import PLAIN  # noqa: E402

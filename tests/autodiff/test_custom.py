@@ -551,7 +551,7 @@ def test_a_checkpoint_keeps_no_intermediate_values() -> None:
         y = x
         for _ in range(20):
             y = np.sin(y) * 1.5
-            alive.append(weakref.ref(y.storage if type(y) is Array else y))
+            alive.append(weakref.ref(y.window if type(y) is Array else y))
         return y
 
     counts = []

@@ -107,7 +107,7 @@ def on_device(x: np.ndarray) -> Any:
         view[...] = np.zeros(
             (), view.dtype
         )  # what NumPy would see if the runtime forgot to fetch the contents
-        storage.host_ok = False
+        storage.wrote_device()
     view.flags.writeable = x.flags.writeable
     return Array(view, storage)
 

@@ -14,7 +14,6 @@ from minpy.runtime import dispatch, stores
 from minpy.runtime.array import Array, host
 from minpy.runtime.record import Write, tape_of
 from minpy.runtime.storage import PYTHON_SCALAR, Storage
-from minpy.runtime.tape import Tape
 from minpy.runtime.writes import write
 
 Argnum = int | str | Sequence[int | str]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minpy.errors import MinPyError, TraceError
-from minpy.runtime import entry, fast, precision, profile
+from minpy.runtime import entry, precision, profile
 from minpy.runtime.context import current_context
 from minpy.runtime.geometry import covers
 from minpy.runtime.policy import current_policy

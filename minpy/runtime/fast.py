@@ -17,8 +17,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
-from minpy.runtime import entry, record
+from minpy.runtime import entry, pull, record
 from minpy.runtime.primitives.table import Primitive
 from minpy.runtime.record import Record, current_tape, open_tape
 from minpy.runtime.storage import BORROWED, NEEDED, WEAK, Storage
@@ -28,6 +29,7 @@ _DIFFERENTIABLE = frozenset("efdgFDG")
 PLAIN = frozenset((np.ndarray, float, int, np.float64, np.float32, complex))
 # Those of them with which a floating-point array keeps its shape and dtype.
 _NUMBERS = frozenset((float, int))
+_DOUBLE = np.dtype(float)
 _new = object.__new__
 _frame = sys._getframe
 
@@ -61,6 +63,8 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
         # For a record in which only the left, only the right operand is active, or both.
         (ans1, x1, y1), (ans2, x2, y2) = left, right
         ans12, x12, y12 = ans1 or ans2, x1 or x2, y1 or y2
+        pull_left, pull_right = pull.one(rules[0], 0, 2), pull.one(rules[1], 1, 2)
+        pull_both = pull.both(rules[0], rules[1])
 
     def general(self: Any, other: Any, reflect: bool) -> Any:
         # As before, with every kind of tape.
@@ -104,31 +108,35 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
         else:
             return general(self, other, False)
         kind = type(other)
-        if kind in PLAIN:
+        if kind is float or kind in PLAIN:
             if tape is None or not tape.open or tape.put is None or entry.others or self.scalar is WEAK:
                 return general(self, other, False)
             value = function(a, other)
-            if type(value) is np.ndarray:
+            if type(value) is ndarray:
                 scalar = False
             else:
                 value, scalar = np.asarray(value), True
-            same = value.dtype is a.dtype
-            if not same and value.dtype.char not in _DIFFERENTIABLE:  # with an array of objects
-                return _untraced(value)
+            if kind is float and a.dtype is _DOUBLE:
+                same = True
+            else:
+                same = value.dtype is a.dtype
+                if not same and value.dtype.char not in _DIFFERENTIABLE:  # with an array of objects
+                    return _untraced(value)
             result = _new(Array)
             result.window, result.scalar, result._storage = value, scalar, None
             result.tape, result.cell = tape, [None, BORROWED, ans1]
             if x1:
                 cell[NEEDED] = True
             at = _frame(1)
-            if at.f_globals is not record.program:
-                at = record.user_frame(at)
-            tape.put(
+            code = at.f_code
+            if code is not record.seen:
+                at, code = record.program_frame(at)
+            tape.put.append(
                 (
-                    pull_left, rules, result.cell,
+                    pull_left, result.cell,
                     cell if whole and same and (kind in _NUMBERS or value.shape == a.shape) else self,
-                    a if x1 else None, other if y1 else None, value if ans1 else None,
-                    primitive, at.f_code, at.f_lasti,
+                    value if ans1 else None, a if x1 else None, other if y1 else None,
+                    primitive, code, at.f_lasti,
                 )
             )  # fmt: skip
             return result
@@ -158,7 +166,7 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
         ):
             return general(self, other, False)
         value = function(a, b)
-        if type(value) is np.ndarray:
+        if type(value) is ndarray:
             scalar = False
         else:
             value, scalar = np.asarray(value), True
@@ -166,8 +174,9 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
         result = _new(Array)
         result.window, result.scalar, result._storage, result.tape = value, scalar, None, tape
         at = _frame(1)
-        if at.f_globals is not record.program:
-            at = record.user_frame(at)
+        code = at.f_code
+        if code is not record.seen:
+            at, code = record.program_frame(at)
         if both:
             shape = value.shape
             result.cell = out = [None, BORROWED, ans12]
@@ -175,13 +184,13 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
                 cell[NEEDED] = True
             if y12:
                 cell2[NEEDED] = True
-            tape.put(
+            tape.put.append(
                 (
-                    pull_both, rules, out,
+                    pull_both, out,
                     cell if whole and dtype is a.dtype and shape == a.shape else self,
                     cell2 if whole2 and dtype is b.dtype and shape == b.shape else other,
-                    a if x12 else None, b if y12 else None, value if ans12 else None,
-                    primitive, at.f_code, at.f_lasti,
+                    value if ans12 else None, a if x12 else None, b if y12 else None,
+                    primitive, code, at.f_lasti,
                 )
             )  # fmt: skip
         elif tape2 is None:
@@ -190,12 +199,12 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
                 cell[NEEDED] = True
             if y1:
                 cell2[NEEDED] = True
-            tape.put(
+            tape.put.append(
                 (
-                    pull_left, rules, out,
+                    pull_left, out,
                     cell if whole and dtype is a.dtype and value.shape == a.shape else self,
-                    a if x1 else None, b if y1 else None, value if ans1 else None,
-                    primitive, at.f_code, at.f_lasti,
+                    value if ans1 else None, a if x1 else None, b if y1 else None,
+                    primitive, code, at.f_lasti,
                 )
             )  # fmt: skip
         else:
@@ -204,12 +213,12 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
                 cell[NEEDED] = True
             if y2:
                 cell2[NEEDED] = True
-            tape.put(
+            tape.put.append(
                 (
-                    pull_right, rules, out,
+                    pull_right, out,
                     cell2 if whole2 and dtype is b.dtype and value.shape == b.shape else other,
-                    a if x2 else None, b if y2 else None, value if ans2 else None,
-                    primitive, at.f_code, at.f_lasti,
+                    value if ans2 else None, a if x2 else None, b if y2 else None,
+                    primitive, code, at.f_lasti,
                 )
             )  # fmt: skip
         return result
@@ -234,7 +243,7 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
         ):
             return general(self, other, True)
         value = function(other, b)
-        if type(value) is np.ndarray:
+        if type(value) is ndarray:
             scalar = False
         else:
             value, scalar = np.asarray(value), True
@@ -247,14 +256,15 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
         if y2:
             cell[NEEDED] = True
         at = _frame(1)
-        if at.f_globals is not record.program:
-            at = record.user_frame(at)
-        tape.put(
+        code = at.f_code
+        if code is not record.seen:
+            at, code = record.program_frame(at)
+        tape.put.append(
             (
-                pull_right, rules, result.cell,
+                pull_right, result.cell,
                 cell if whole and same and (kind in _NUMBERS or value.shape == b.shape) else self,
-                other if x2 else None, b if y2 else None, value if ans2 else None,
-                primitive, at.f_code, at.f_lasti,
+                value if ans2 else None, other if x2 else None, b if y2 else None,
+                primitive, code, at.f_lasti,
             )
         )  # fmt: skip
         return result
@@ -268,6 +278,7 @@ def unary(primitive: Primitive) -> Callable[[Any], Any]:
     rules = primitive.bare
     lean = rules is not None and not primitive.flat and rules[0] is not None
     ans, x = reads(rules[0], 1) if lean else (True, True)
+    pull_one = pull.one(rules[0], 0, 1) if lean else None
 
     def call(self: Any) -> Any:
         storage = self._storage
@@ -284,7 +295,7 @@ def unary(primitive: Primitive) -> Callable[[Any], Any]:
                 return _untraced(value)
             return _traced(tape, primitive, (self,), value)
         value = function(a)
-        if type(value) is np.ndarray:
+        if type(value) is ndarray:
             scalar = False
         else:
             value, scalar = np.asarray(value), True
@@ -296,12 +307,13 @@ def unary(primitive: Primitive) -> Callable[[Any], Any]:
         if x:
             cell[NEEDED] = True
         at = _frame(1)
-        if at.f_globals is not record.program:
-            at = record.user_frame(at)
-        tape.put(
+        code = at.f_code
+        if code is not record.seen:
+            at, code = record.program_frame(at)
+        tape.put.append(
             (
-                pull_one, rules, result.cell, cell if whole else self, a if x else None, value if ans else None,
-                primitive, at.f_code, at.f_lasti,
+                pull_one, result.cell, cell if whole else self, value if ans else None, a if x else None,
+                primitive, code, at.f_lasti,
             )
         )  # fmt: skip
         return result
@@ -320,11 +332,12 @@ def in_place(primitive: Primitive, slow: Callable[..., Any]) -> Callable[..., An
     rules = primitive.bare
     if rules is None or rules[0] is None or rules[1] is None or primitive.flat:
         return slow
-    (ans1, x1, _), (ans2, x2, y2) = reads(rules[0], 2), reads(rules[1], 2)
+    ans1, x1, _ = reads(rules[0], 2)
     # Otherwise the old or the new contents, or those of an active operand, are needed after the write.
     if ans1 or x1:
         return slow
-    linear = primitive.name in ("add", "subtract")
+    negative = primitive.name == "subtract"
+    linear = negative or primitive.name == "add"
 
     def operate(self: Any, other: Any) -> Any:
         tape = open_tape.get()
@@ -382,18 +395,18 @@ def in_place(primitive: Primitive, slow: Callable[..., Any]) -> Callable[..., An
         tape.note_write(storage)
         at = record.user_frame(_frame(2))
         if linear:
-            put = (pull_added, rules, storage.cell, self, handle, old, primitive.name == "subtract")
+            put: tuple = (pull.pull_added, storage.cell, self, handle, old, negative)
         else:
             if type(other) is Array:
                 other.storage.cell[NEEDED] = True
-            put = (pull_scaled, rules, storage.cell, self, value, old, None)
-        tape.put((*put, primitive, at.f_code, at.f_lasti))
+            put = (pull.pull_scaled, storage.cell, self, rules[0], old, value)
+        tape.put.append((*put, primitive, at.f_code, at.f_lasti))
 
     return operate
 
 
 def _untraced(value: Any) -> Any:
-    if type(value) is np.ndarray and current_tape() is not None:
+    if type(value) is ndarray and current_tape() is not None:
         storage = Storage(value)
         storage.cell[NEEDED] = False
         return Array(value, storage)
@@ -401,7 +414,7 @@ def _untraced(value: Any) -> Any:
 
 
 def _traced(tape: Any, primitive: Primitive, args: tuple, value: Any) -> Any:
-    if type(value) is np.ndarray:
+    if type(value) is ndarray:
         storage = Storage(value)
         result = Array(value, storage)
     else:
@@ -422,4 +435,3 @@ def _traced(tape: Any, primitive: Primitive, args: tuple, value: Any) -> Any:
 
 # At the end: array.py uses this module.
 from minpy.runtime.array import Array  # noqa: E402
-from minpy.runtime.pull import pull_added, pull_both, pull_left, pull_one, pull_right, pull_scaled  # noqa: E402

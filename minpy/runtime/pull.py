@@ -1,18 +1,21 @@
 """What a record in short does in the reverse sweep.
 
-The first element of such a record (see `record.Short` and `fast`) is a function of this module. Those of operations
-take ``(…, rules, cell, handle(s), operands, result, primitive, code, instruction)``: `cell` is the result's; a handle
-says where an operand's cotangent goes. It is a cell if the operand is the whole of its storage, with the shape and the
-dtype of the result, so that nothing has to be fitted, and an `Array` if it is anything else.
+The first element of such a record (see `record.Short` and `fast`) is a function that is made or defined here; the
+second is the cell of the result, or of what was written to; the last are primitive, code and instruction. Those of
+operations take ``(…, cell, handle(s), result, operands, …)``. A handle says where an operand's cotangent goes: it is a
+cell if the operand is the whole of its storage, with the shape and the dtype of the result, so that nothing has to be
+fitted, and an `Array` if it is anything else. What the rules do not read is None.
 
 A sweep over such records is never recorded itself: cotangents are plain arrays, unless a device is involved.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy import ndarray
 
 from minpy.runtime.geometry import covers
 from minpy.runtime.record import Record, Short, failure
@@ -21,85 +24,77 @@ from minpy.runtime.storage import BORROWED, COTANGENT, HELD, LENT, OWN
 if TYPE_CHECKING:
     from minpy.runtime.tape import Tape
 
+Rule = Callable[..., Any]
+
 _add = np.add
 
-
-def pull_one(tape: Tape, record: Short) -> None:
-    """An operation of one operand."""
-    _, rules, cell, handle, x, ans, _, _, _ = record
-    g = cell[COTANGENT]
-    if g is None:
-        return
-    cell[COTANGENT] = None
-    if type(g) is not np.ndarray:
-        g = host(g)
-    try:
-        d = rules[0](g, ans, x)
-    except Exception as error:
-        raise failure(record, 0, g, error) from error
-    give(tape, handle, d, g, cell[HELD])
+# In the functions that `one` and `both` make, 0 and 1 are COTANGENT and HELD: they run once for each small operation.
 
 
-def pull_left(tape: Tape, record: Short) -> None:
-    """An operation of two operands, of which only the first is active."""
-    _, rules, cell, handle, x, y, ans, _, _, _ = record
-    g = cell[COTANGENT]
-    if g is None:
-        return
-    cell[COTANGENT] = None
-    if type(g) is not np.ndarray:
-        g = host(g)
-    try:
-        d = rules[0](g, ans, x, y)
-    except Exception as error:
-        raise failure(record, 0, g, error) from error
-    give(tape, handle, d, g, cell[HELD])
+def one(rule: Rule, i: int, count: int) -> Callable[[Tape, Short], None]:
+    """For an operation of `count` operands of which only number `i`, whose rule is `rule`, is active."""
+
+    def pull(tape: Tape, record: Short) -> None:
+        if count == 1:
+            _, cell, handle, ans, x, _, _, _ = record
+        else:
+            _, cell, handle, ans, x, y, _, _, _ = record
+        g = cell[0]
+        if g is None:
+            return
+        cell[0] = None
+        if type(g) is not ndarray:
+            g = host(g)
+        try:
+            d = rule(g, ans, x) if count == 1 else rule(g, ans, x, y)
+        except Exception as error:
+            raise failure(record, i, g, error) from error
+        if type(handle) is list and type(d) is ndarray and d is not g and handle[0] is None:
+            handle[0] = d
+            handle[1] = BORROWED
+        else:
+            give(tape, handle, d, g, cell[1])
+
+    return pull
 
 
-def pull_right(tape: Tape, record: Short) -> None:
-    """An operation of two operands, of which only the second is active."""
-    _, rules, cell, handle, x, y, ans, _, _, _ = record
-    g = cell[COTANGENT]
-    if g is None:
-        return
-    cell[COTANGENT] = None
-    if type(g) is not np.ndarray:
-        g = host(g)
-    try:
-        d = rules[1](g, ans, x, y)
-    except Exception as error:
-        raise failure(record, 1, g, error) from error
-    give(tape, handle, d, g, cell[HELD])
+def both(left: Rule, right: Rule) -> Callable[[Tape, Short], None]:
+    """For an operation of two operands, both active."""
 
+    def pull(tape: Tape, record: Short) -> None:
+        _, cell, first, second, ans, x, y, _, _, _ = record
+        g = cell[0]
+        if g is None:
+            return
+        cell[0] = None
+        if type(g) is not ndarray:
+            g = host(g)
+        i = 0
+        try:
+            # Both before either is added: the cotangent may be a part of what is added to.
+            d = left(g, ans, x, y)
+            i = 1
+            e = right(g, ans, x, y)
+        except Exception as error:
+            raise failure(record, i, g, error) from error
+        held = cell[1]
+        if d is g or e is g:
+            if held == LENT:
+                d = g.copy() if d is g else d
+                e = g.copy() if e is g else e
+            held = BORROWED  # two may get the same
+        if type(first) is list and type(d) is ndarray and first[0] is None:
+            first[0] = d
+            first[1] = BORROWED
+        else:
+            give(tape, first, d, g, held)
+        if type(second) is list and type(e) is ndarray and second[0] is None:
+            second[0] = e
+            second[1] = BORROWED
+        else:
+            give(tape, second, e, g, held)
 
-def pull_both(tape: Tape, record: Short) -> None:
-    """An operation of two operands, both active."""
-    _, rules, cell, first, second, x, y, ans, _, _, _ = record
-    g = cell[COTANGENT]
-    if g is None:
-        return
-    cell[COTANGENT] = None
-    if type(g) is not np.ndarray:
-        g = host(g)
-    position = 0
-    try:
-        # Both before either is added: the cotangent may be a part of what is added to.
-        d = rules[0](g, ans, x, y)
-        position = 1
-        e = rules[1](g, ans, x, y)
-    except Exception as error:
-        raise failure(record, position, g, error) from error
-    held = cell[HELD]
-    if d is g or e is g:
-        # Two may get the same.
-        if held == LENT:
-            if d is g:
-                d = g.copy()
-            if e is g:
-                e = g.copy() if type(e) is np.ndarray else e
-        held = BORROWED
-    give(tape, first, d, g, held)
-    give(tape, second, e, g, held)
+    return pull
 
 
 def give(tape: Tape, handle: Any, d: Any, g: Any, held: int) -> None:
@@ -108,7 +103,7 @@ def give(tape: Tape, handle: Any, d: Any, g: Any, held: int) -> None:
         if d is not None:
             cotangents.accumulate(tape, handle, d, tape.touched)
         return
-    if type(d) is not np.ndarray or d.dtype is not g.dtype:
+    if type(d) is not np.ndarray:
         if d is None:
             return
         d = cotangents.fit(host(d), g.shape, g.dtype)
@@ -131,7 +126,7 @@ def give(tape: Tape, handle: Any, d: Any, g: Any, held: int) -> None:
 
 def pull_added(tape: Tape, record: Short) -> None:
     """``target += value`` or ``target -= value``: the target's cotangent stays, and is the value's as well."""
-    _, _, cell, target, handle, old, negative, _, _, _ = record
+    _, cell, target, handle, old, negative, _, _, _ = record
     tape.touched.add(target.storage)
     g = cell[COTANGENT]
     if g is not None and handle is not None:
@@ -150,7 +145,7 @@ def pull_added(tape: Tape, record: Short) -> None:
         elif whole:
             handle[COTANGENT] = g
             handle[HELD] = cell[HELD] = BORROWED
-        elif tape.records and type(tape.records[-1]) is tuple and tape.records[-1][2] is handle:
+        elif tape.records and type(tape.records[-1]) is tuple and tape.records[-1][1] is handle:
             # The value was made by the operation before, which reads the region before anything is added to it.
             handle[COTANGENT], handle[HELD] = g, LENT
         else:
@@ -160,12 +155,12 @@ def pull_added(tape: Tape, record: Short) -> None:
 
 def pull_scaled(tape: Tape, record: Short) -> None:
     """``target op= value`` where the derivative asks for the value only, which is not active (``u *= 2``)."""
-    _, rules, cell, target, value, old, _, _, _, _ = record
+    _, cell, target, rule, old, value, _, _, _ = record
     tape.touched.add(target.storage)
     if cell[COTANGENT] is not None:
         try:
             g = cotangents.region(target)
-            g[...] = rules[0](g, None, None, value)
+            g[...] = rule(g, None, None, value)
         except Exception as error:
             raise failure(record, 0, target.window, error) from error
     _restore(tape, target, old)
@@ -173,7 +168,7 @@ def pull_scaled(tape: Tape, record: Short) -> None:
 
 def pull_written(tape: Tape, record: Short) -> None:
     """``target[...] = value``."""
-    _, _, cell, target, handle, old, _, _, _, _ = record
+    _, cell, target, handle, old, _, _, _ = record
     tape.touched.add(target.storage)
     if cell[COTANGENT] is not None:
         held = cell[HELD] if covers(target.window, target.storage.host) else OWN

@@ -44,8 +44,18 @@ def innermost(arrays: list) -> Tape | None:
     return found
 
 
-# The globals of the program's frame that was seen last: one comparison is what a line costs as a rule.
+# The code, and the globals, of the program's frame that was seen last: one comparison is what a line costs as a rule.
+seen: Any = None
 program: Any = None
+
+
+def program_frame(frame: Any) -> tuple[Any, Any]:
+    """The nearest frame of the program from `frame` outwards, and its code, when that is not the one seen last."""
+    global seen
+    if frame.f_globals is not program:
+        frame = user_frame(frame)
+    code = seen = frame.f_code
+    return frame, code
 
 
 def user_frame(frame: Any) -> Any:
@@ -77,7 +87,8 @@ class Line:
         return f'File "{self.code.co_filename}", line {line}, in {self.code.co_name}'
 
 
-# Records without keyword arguments in short; making an object of each would cost more than the rest of a small operation.
+# Records without keyword arguments in short; making an object of each would cost more than the rest of a small
+# operation.
 #
 # On a tape that is kept (see `Tape`): primitive, args, result, code, instruction.
 # On any other, where what the sweep does not ask for must not be kept: the function that does the record's part of the

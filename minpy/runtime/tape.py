@@ -36,8 +36,8 @@ class Tape:
 
     Attributes
     ----------
-    put : callable or None
-        Appends a record in short that holds what the sweep needs; None where records must be whole.
+    put : list or None
+        Where records in short go that hold what the sweep needs: `records`, or None where records must be whole.
     short : callable or None
         Appends a record in short that holds all operands; None where an outer tape must see it too.
     touched : set of Storage
@@ -54,7 +54,7 @@ class Tape:
         self.open = False
         self.records: list[Record | Write | Short] = []
         alone = self.outer is None
-        self.put = self.records.append if alone and not kept else None
+        self.put = self.records if alone and not kept else None
         self.short = self.records.append if alone and kept else None
         self.written: WeakSet[Storage] = WeakSet()
         self.touched: set[Storage] = set()

@@ -80,7 +80,7 @@ def _write_lean(tape: Any, target: Array, value: Any) -> bool:
     if needed or storage.tape is not None:
         tape.note_write(storage)
         frame = user_frame(sys._getframe(2))
-        tape.put(
+        tape.put.append(
             (
                 pull.pull_written,
                 None,

@@ -23,7 +23,8 @@ from minpy.runtime.writes import write
 def is_active(tape: Any, operand: Any) -> bool:
     """Whether a cotangent can flow into `operand` (or, for a list of arrays, into one of them)."""
     if type(operand) is Array:
-        return tape.watches(operand.storage)
+        # An empty array has none: rules need not know what a reduction or a gather of nothing is.
+        return operand.window.size != 0 and tape.watches(operand.storage)
     if type(operand) in (list, tuple):
         return any(is_active(tape, o) for o in operand)
     return False
@@ -75,10 +76,9 @@ def accumulate(tape: Any, operand: Any, g: Any, touched: set[Storage]) -> None:
             for o, d in zip(operand, g, strict=True):
                 accumulate(tape, o, d, touched)
         return
-    storage = operand.storage
-    if g is None or not tape.watches(storage):
+    storage, view = operand.storage, operand.window
+    if g is None or not view.size or not tape.watches(storage):
         return
-    view = operand.window
     g = fit(g, view.shape, view.dtype)
     touched.add(storage)
     cell = storage.cell
@@ -242,6 +242,9 @@ def _region(operand: Array) -> Any:
         if type(part) is np.ndarray:
             return part
     buffer = cotangent.storage.host if type(cotangent) is Array else cotangent
+    if not view.size:  # its address may be anywhere
+        part = np.zeros(view.shape, view.dtype)
+        return Array(part, Storage(part)) if type(cotangent) is Array else part
     low, _ = bounds(storage.host)
     memory = buffer if buffer.base is None else buffer.base
     part = np.ndarray(view.shape, view.dtype, memory, view.__array_interface__["data"][0] - low, view.strides)

@@ -327,7 +327,7 @@ def _settle(result: Any) -> Any:
 def _record(tape: Any, primitive: Primitive, args: tuple, kwargs: dict, result: Any) -> None:
     if primitive.flat:
         return
-    if primitive.vjp is None:
+    if primitive.vjp is None and not (type(result) is Array and not result.window.size):
         raise TraceError(
             f"{primitive.name} has no derivative rule, and an operand is being differentiated, at {Line()}. "
             "Use minpy.stop_gradient on the operand if no gradient should flow"

@@ -84,7 +84,7 @@ class Tangents:
     def get(self, array: Array) -> Any:
         """The tangent of `array`, None if it has none; not to be written to."""
         found = self._known.get(id(array.storage))
-        if found is None:
+        if found is None or not array.window.size:
             return None
         if not found.owned:
             if covers(array.window, array.storage.host):
@@ -119,6 +119,8 @@ class Tangents:
             return
         result = record.result
         many = type(result) is not Array
+        if not any(out.window.size for out in (result if many else (result,))):
+            return
         found = _push(record, tangents, many)
         for out, tangent in zip(result, found, strict=True) if many else ((result, found),):
             if tangent is not None and out.window.dtype.kind in "fc":
@@ -140,7 +142,7 @@ class Tangents:
                     return False
                 values.append(operand.window)
                 found = known.get(id(storage))
-                if found is not None:
+                if found is not None and operand.window.size:
                     whole = not found.owned and operand.window is storage.host
                     moving.append((i, found.value if whole else self.get(operand)))
             elif type(operand) in fast.PLAIN:
@@ -222,6 +224,9 @@ class Tangents:
 def _region(buffer: Any, host: np.ndarray, view: np.ndarray) -> Any:
     """The part of a tangent's own buffer that `view` covers of the storage's memory `host`."""
     memory = buffer.storage.host if type(buffer) is Array else buffer
+    if not view.size:  # its address may be anywhere
+        part = np.zeros(view.shape, view.dtype)
+        return Array(part, Storage(part)) if type(buffer) is Array else part
     low, _ = bounds(host)
     part = np.ndarray(
         view.shape, view.dtype, memory.base, view.__array_interface__["data"][0] - low, view.strides

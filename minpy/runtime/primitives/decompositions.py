@@ -96,6 +96,23 @@ row("linalg.eig", cost="solve", mxnet=LAPACK, vjp=(_uneig,), samples=_general)
 row("linalg.eigvals", cost="solve", mxnet=LAPACK, vjp=(_uneigvals,), samples=_general)
 
 
+def _without_complement(what: str, q: Any, g: Any, k: int) -> tuple[Any, Any]:
+    """The first `k` columns of the unitary matrices `q`, and the cotangent of these alone.
+
+    The others are any basis of what is orthogonal to the first, and turn with them. What depends on the choice of the
+    basis has no derivative.
+    """
+    first, rest, g_rest = q[..., :, :k], q[..., :, k:], g[..., :, k:]
+    turned = np.matmul(adjoint(rest), g_rest)
+    choice = np.abs(plain(turned - adjoint(turned)))
+    if np.any(choice > 1e3 * np.finfo(choice.dtype).eps * (1 + np.max(np.abs(plain(g_rest)), initial=0))):
+        raise GradientError(
+            f"{what} completes the vectors by an arbitrary basis, and the result depends on its choice: there is no "
+            "derivative. Use the vectors of the reduced form, or the projection q @ q.conj().T of the others"
+        )
+    return first, g[..., :, :k] - np.matmul(rest, np.matmul(adjoint(g_rest), first))
+
+
 def _unsvd(
     g: Any, ans: Any, a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False
 ) -> Any:
@@ -106,14 +123,11 @@ def _unsvd(
     u, s, vh = ans
     m, n = np.shape(a)[-2:]
     k = min(m, n)
-    if full_matrices and m != n:
-        extra = gu[..., :, k:] if m > n else gvh[..., k:, :]
-        if np.any(np.asarray(extra != 0)):
-            raise GradientError(
-                "the vectors that svd adds for full_matrices=True are arbitrary and have no derivative; "
-                "use full_matrices=False"
-            )
-        u, vh, gu, gvh = u[..., :, :k], vh[..., :k, :], gu[..., :, :k], gvh[..., :k, :]
+    if full_matrices and m > n:
+        u, gu = _without_complement("svd with full_matrices=True", u, gu, k)
+    elif full_matrices and m < n:
+        v, gv = _without_complement("svd with full_matrices=True", adjoint(vh), adjoint(gvh), k)
+        vh, gvh = adjoint(v), adjoint(gv)
     along_u, along_v = np.matmul(adjoint(u), gu), np.matmul(vh, adjoint(gvh))
     skew_u, skew_v = along_u - adjoint(along_u), along_v - adjoint(along_v)
     row_s, column_s = np.expand_dims(s, -2), np.expand_dims(s, -1)
@@ -137,6 +151,9 @@ row(
         lambda a: (a(3, 3),),
         lambda a: (a(4, 2), False),
         lambda a: (a(2, 4), False),
+        lambda a: (a(4, 2),),
+        lambda a: (a(2, 4),),
+        lambda a: (a(2, 3, 2),),
         lambda a: [(a(2, 3, 2),), {"compute_uv": False}],
         lambda a: [(hermitian(a),), {"hermitian": True}],
         lambda a: (a(3),),
@@ -153,15 +170,22 @@ row(
 
 def _unqr(g: Any, ans: Any, a: Any, mode: str = "reduced") -> Any:
     m, n = np.shape(a)[-2:]
+    if mode == "raw":
+        raise GradientError(
+            "qr with mode='raw' gives LAPACK's own vectors, which have no derivative rule; use mode='reduced'"
+        )
     if mode in ("reduced", "complete", "r") and m < n:
         return _unqr_wide(g, ans, a, mode)
     if mode == "r":
         # a = q r, and only r was kept.
         q = transposed(np.linalg.solve(transposed(ans), transposed(a)))
         return conj(_unqr_tall(np.zeros(np.shape(q)), conj(g), q, ans))
-    if mode == "raw" or (mode == "complete" and m != n):
-        raise GradientError(f"qr with mode={mode!r} has no derivative rule; use mode='reduced'")
-    return conj(_unqr_tall(conj(g[0]), conj(g[1]), *ans))
+    q, r = ans
+    gq, gr = conj(g[0]), conj(g[1])
+    if mode == "complete" and m > n:
+        q, gq = _without_complement("qr with mode='complete'", q, gq, n)
+        r, gr = r[..., :n, :], gr[..., :n, :]
+    return conj(_unqr_tall(gq, gr, q, r))
 
 
 def _unqr_tall(gq: Any, gr: Any, q: Any, r: Any) -> Any:
@@ -197,7 +221,9 @@ row(
         lambda a: (a(3, 2), "r"),
         lambda a: (a(2, 3), "r"),
         lambda a: (a(2, 3, 2),),
-        lambda a: (a(3, 2), "complete"),
+        lambda a: (a(4, 2), "complete"),
+        lambda a: (a(2, 3), "complete"),
+        lambda a: (a(2, 3, 2), "complete"),
     ),
 )
 
@@ -225,12 +251,24 @@ row(
 def _unlstsq(which: int) -> Any:
     def rule(g: Any, ans: Any, a: Any, b: Any, *r: Any, **k: Any) -> Any:
         m, n = np.shape(a)
-        if int(np.asarray(plain(ans[2]))) < n:
-            raise GradientError("the derivative of lstsq exists for a matrix of full column rank; use pinv")
+        rank = int(np.asarray(plain(ans[2])))
+        if rank < min(m, n):
+            raise GradientError(
+                f"the solution of lstsq jumps where the rank of the matrix changes: a matrix of shape {m, n} and rank "
+                f"{rank} has neighbours of rank {min(m, n)}. Drop dependent columns, or add a multiple of the identity"
+            )
         x = ans[0]
         vector = np.ndim(b) == 1
         gx, bb = (np.reshape(g[0], (n, 1)), np.reshape(b, (m, 1))) if vector else (g[0], b)
         x = np.reshape(x, (n, 1)) if vector else x
+        if m < n:  # the shortest of many solutions
+            p = np.linalg.pinv(a)
+            y = np.matmul(adjoint(p), conj(gx))
+            if which:
+                return conj(np.reshape(y, np.shape(b)))
+            free = conj(gx) - np.matmul(p, np.matmul(a, conj(gx)))
+            d = np.matmul(np.matmul(adjoint(p), x), adjoint(free)) - np.matmul(y, adjoint(x))
+            return conj(d) + _unsvd(g[3], None, a, False, False)
         residual = bb - np.matmul(a, x)
         y = np.linalg.solve(np.matmul(adjoint(a), a), conj(gx))
         weight = 2 * g[1] if np.size(g[1]) else 0.0
@@ -257,5 +295,7 @@ row(
         lambda a: (a(4, 2), a(4, 3), 1e-10),
         lambda a: [(square(a), a(3)), {"rcond": None}],
         lambda a: [(a(3, 2), a(2)), {"rcond": None}],
+        lambda a: [(a(2, 4), a(2)), {"rcond": None}],
+        lambda a: [(a(2, 3), a(2, 2)), {"rcond": None}],
     ),
 )

@@ -348,7 +348,7 @@ def _tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
         a = np.transpose(a, order)
     shape = np.shape(a)[-(ndim - np.ndim(b)) :]
     count = int(np.prod(shape))
-    return np.reshape(np.linalg.solve(np.reshape(a, (-1, count)), np.ravel(b)), shape)
+    return np.reshape(np.linalg.solve(np.reshape(a, (np.size(b), count)), np.ravel(b)), shape)
 
 
 row(

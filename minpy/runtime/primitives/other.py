@@ -170,7 +170,16 @@ def _polyint(p: Any, m: int = 1, k: Any = None) -> Any:
 
 
 def _polymul(a1: Any, a2: Any) -> Any:
-    return np.convolve(np.atleast_1d(as_array(a1)), np.atleast_1d(as_array(a2)))
+    return np.convolve(_trimmed(a1), _trimmed(a2))
+
+
+def _trimmed(p: Any) -> Any:
+    """A polynomial without leading zeros: as `numpy.polymul` and `polydiv` take them."""
+    from minpy.runtime.primitives.moves import plain
+
+    p = np.atleast_1d(as_array(p))
+    nonzero = np.flatnonzero(plain(p))
+    return p[int(nonzero[0]) :] if len(nonzero) else np.zeros(1, p.dtype)
 
 
 def _poly(seq_of_zeros: Any) -> Any:

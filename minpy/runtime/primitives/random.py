@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.primitives.moves import cases, plain
+from minpy.runtime.primitives.moves import as_array, cases, plain
 from minpy.runtime.primitives.table import row
 
 _STREAM = "random numbers come from NumPy's streams"
@@ -116,7 +116,7 @@ _random("dirichlet", lambda a: ([1.0, 2.0],), lambda a: ([1.0, 2.0, 3.0], 2))
 def _choice(a: Any, size: Any = None, replace: bool = True, p: Any = None) -> Any:
     count = len(a) if np.ndim(a) else plain(a)
     places = np.random.choice(count, size, replace, plain(p))
-    return a[places] if np.ndim(a) else places
+    return as_array(a)[places] if np.ndim(a) else places
 
 
 def _permutation(x: Any) -> Any:

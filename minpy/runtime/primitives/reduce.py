@@ -69,7 +69,8 @@ def _extreme(g, ans, x, axis=None, out=None, keepdims=False, initial=NO_VALUE, w
         hit = np.where(np.isnan(top), np.isnan(x), hit)
     if where is not True and where is not NO_VALUE:
         hit = np.logical_and(hit, where)
-    n = np.sum(hit, axis=None if axis is None else axes_of(axis, np.ndim(x)), keepdims=True, dtype=g.dtype)
+    axes = axes_of(axis, np.ndim(x)) if np.ndim(x) else None
+    n = np.sum(hit, axis=axes, keepdims=True, dtype=g.dtype)
     if initial is not NO_VALUE and initial is not None:
         n = n + (top == initial)
     return np.where(hit, expand(g, x, axis, keepdims) / np.where(n == 0, 1, n), 0)

@@ -77,7 +77,7 @@ def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
 def expand(g: Any, x: Any, axis: Any, keepdims: Any) -> Any:
     """`g`, the cotangent of a reduction of `x`, with its reduced axes back (of length 1)."""
     ndim = np.ndim(x)
-    if keeps(keepdims) or ndim == 0:
+    if keeps(keepdims) or ndim == 0:  # ufuncs reduce numbers over axis 0, too
         return g
     return np.reshape(g, kept_shape(np.shape(x), axis))
 

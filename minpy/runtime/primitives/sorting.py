@@ -162,6 +162,8 @@ def _symmetric(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     if not assume_unique:
         ar1, ar2 = np.unique(ar1), np.unique(ar2)
     both = np.concatenate((ar1, ar2), axis=None)
+    if not np.size(both):
+        return both
     host = plain(both)
     order = np.argsort(host)
     host = host[order]

@@ -83,12 +83,10 @@ def _write_lean(tape: Any, target: Array, value: Any) -> bool:
         tape.put.append(
             (
                 pull.pull_written,
-                None,
                 storage.cell,
                 target,
                 handle,
                 old,
-                None,
                 _SETITEM,
                 frame.f_code,
                 frame.f_lasti,

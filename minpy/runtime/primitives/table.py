@@ -318,7 +318,7 @@ def load_scipy() -> bool:
     found = [name for name in _pending if _is_loaded(name)]
     for name in found:
         for family in _pending.pop(name):
-            importlib.import_module(f"minpy.runtime.primitives.{family}")
+            importlib.import_module(family if "." in family else f"minpy.runtime.primitives.{family}")
             for primitive in by_name.values():
                 primitive.family = primitive.family or family
     return bool(found)

@@ -124,6 +124,8 @@ def _options(words: list[str]):
         for name in ("include", "exclude"):
             if name in changes:
                 changes[name] = tuple(_pattern(name, entry) for entry in changes[name])
+        if "jit" in changes:
+            changes["jit"] = "auto" if changes["jit"] else "off"
         if changes.get("threads") == 0:
             raise UsageError("--threads must be at least 1, not 0")
         options = replace(options, **changes)
@@ -171,6 +173,7 @@ def _parser():
     add("--exclude", metavar="WHAT", action="append", help="do not rewrite this package or path (repeatable)")
     add("--strict", action=flag, default=None, help="a module that cannot be rewritten is an error")
     add("--cache", action=flag, default=None, help="keep rewritten bytecode for the next run (the default)")
+    add("--jit", action=flag, default=None, help="compile loops over numbers (the default, with the extra jit)")
     add("--threads", metavar="N", type=whole, help="threads of the numerical libraries")
     add("--profile", action=flag, default=None, help="print where each operation ran, and why, at the end")
     add(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from minpy.errors import UsageError
 
 POLICIES = ("auto", "prefer_mxnet", "only_numpy", "only_mxnet", "auto_blacklist")
+JIT = ("auto", "off", "force")
 PRECISIONS = ("program", "float32", "float64")
 
 # The variable that makes a child Python install the hook; the others only carry its options.
@@ -29,6 +30,7 @@ class Options:
     strict: bool = False
     cache: bool = True
     threads: int = 0
+    jit: str = "auto"
     profile: bool = False
     verbose: int = 0
 
@@ -38,6 +40,8 @@ class Options:
             raise UsageError(f"unknown policy {self.policy!r}: choose from {', '.join(POLICIES)}")
         if self.precision not in PRECISIONS:
             raise UsageError(f"unknown precision {self.precision!r}: choose from {', '.join(PRECISIONS[1:])}")
+        if self.jit not in JIT:
+            raise UsageError(f"unknown MINPY_JIT {self.jit!r}: choose from {', '.join(JIT)}")
         parse_context(self.context)
         if self.threads < 0:
             raise UsageError(f"--threads must be at least 1, not {self.threads}")
@@ -45,7 +49,12 @@ class Options:
 
     def rewrite_key(self) -> str:
         """The part of the options that changes what the rewriter emits; part of the cache key."""
-        return "op" if self.operators else ""
+        return "op" if self.operators else "loops" if self.loops else ""
+
+    @property
+    def loops(self) -> bool:
+        """Whether loops get a site from which they can go on compiled."""
+        return self.jit != "off" and not self.operators
 
     @property
     def operators(self) -> bool:
@@ -98,6 +107,8 @@ def from_environ(environ=os.environ) -> Options:
             changes[field.name] = int(text)
         elif isinstance(default, tuple):
             changes[field.name] = tuple(part for part in text.split(os.pathsep) if part)
+        elif field.name == "jit":
+            changes[field.name] = {"0": "off", "1": "auto"}.get(text, text.lower())
         else:
             changes[field.name] = text
     return replace(Options(), **changes)

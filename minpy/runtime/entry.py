@@ -38,6 +38,7 @@ class Routed:
         "exposed",
         "float",
         "held",
+        "loops",
         "math",
         "np",
         "op",
@@ -79,10 +80,13 @@ def _idle() -> None:
 
     import numpy
 
+    from minpy.runtime.jit.sites import loops
+
     routed.__class__ = Routed
     routed.np, routed.op, routed.math = numpy, operator, math
     routed.scipy = sys.modules.get("scipy") or _not_yet
     routed.type, routed.float = builtins.type, builtins.float
+    routed.loops = loops
 
 
 class _NotYet:
@@ -124,6 +128,7 @@ def activate(tape: bool = False) -> None:
     """
     global holders, others
     from minpy.runtime import namespace, scalars, scientific, stores
+    from minpy.runtime.jit.sites import loops
 
     # Made first: if that fails, nothing has changed.
     modules = namespace.numpy_door(), namespace.operator_door(), scalars.math_door(), scientific.door
@@ -134,6 +139,7 @@ def activate(tape: bool = False) -> None:
             routed.__class__ = Routed
             routed.np, routed.op, routed.math, routed.scipy = modules
             routed.type, routed.float = namespace.type_of, scalars.float_of
+            routed.loops = loops
             _untaped()
         if tape and holders - others == 1:
             routed.at, routed.within, routed.held = stores.at, stores.within, stores.held

@@ -10,8 +10,8 @@ from typing import TypeVar
 import libcst as cst
 
 from minpy.transform.emitted import door_import, free_name
+from minpy.transform.loops import LoopWalk
 from minpy.transform.plan import Edit, Note, Plan
-from minpy.transform.stores import StoreWalk
 
 # What libcst does not give back as it was: form feeds in front of a statement (Python starts the indentation
 # anew after one), and lines that end in a lone carriage return.
@@ -45,12 +45,12 @@ class _Cleaned:
         return offset + self._dropped[bisect_right(self._places, offset)]
 
 
-def make_plan(source: str, *, operators: bool, door: str) -> Plan:
+def make_plan(source: str, *, operators: bool, door: str, loops: bool = False) -> Plan:
     """Return the plan of a module's text; see `minpy.transform.rewriter.plan`."""
     cleaned = _Cleaned(source)
     text = cleaned.text
     module = cst.parse_module(text)
-    walk = StoreWalk(module, text, operators=operators)
+    walk = LoopWalk(module, text, operators=operators, loops=loops, original=source)
     if walk.spans.text != text:
         raise ValueError("libcst does not give the text back as it was")
     walk.run()

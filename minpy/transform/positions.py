@@ -111,6 +111,10 @@ def _is_added(node: ast.AST, door: str) -> bool:
     match node:
         case ast.Call(func=ast.Attribute(value=ast.Attribute(value=ast.Name(id=name), attr="op"))):
             return name == door
+        case ast.Call(
+            func=ast.Attribute(value=ast.Attribute(value=ast.Name(id=name), attr="loops"), attr=site)
+        ):
+            return name == door and "_iter_" in site
         case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="at" | "within" | "held" | "exposed")):
             return name == door
         case ast.IfExp(test=ast.Attribute(value=ast.Name(id=name), attr="taping")):

@@ -1,0 +1,268 @@
+"""Between the variables of a running frame and the words of a compiled loop."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import ctypes
+import inspect
+import sys
+from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from minpy.runtime.jit.expressions import BITS
+from minpy.runtime.jit.kinds import KIND_OF_TYPE, PYTHON, RANGES, Unsupported
+from minpy.runtime.jit.lower import Entry
+from minpy.runtime.jit.values import ArrayType
+
+_MISSING = object()
+_KNOWN = (ModuleType, BuiltinFunctionType, FunctionType, type, np.ufunc)
+_LONGEST = 1 << 16  # of a list that is copied at each entry
+_CO_OPTIMIZED = 0x1
+
+
+class Names:
+    """The names in a loop: which it reads and stores, and which of them it takes for sequences."""
+
+    def __init__(self, node: ast.For) -> None:
+        inside = [node.target, *node.body, *node.orelse]
+        self.read: set[str] = set()
+        self.stored: set[str] = set()
+        self.dotted: set[str] = set()
+        self.indexed: set[str] = set()
+        self.node = node
+        for part in inside:
+            for each in ast.walk(part):
+                self._note(each)
+
+    def _note(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Name):
+            (self.read if isinstance(node.ctx, ast.Load) else self.stored).add(node.id)
+            if isinstance(node.ctx, ast.Del):
+                raise Unsupported("a variable is deleted")
+        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            self.read.add(node.target.id)
+        elif isinstance(node, ast.Attribute):
+            name = dotted(node)
+            if name is not None:
+                self.dotted.add(name)
+        elif isinstance(node, ast.Subscript):
+            self._index(node.value)
+        elif isinstance(node, (ast.For, ast.comprehension)):
+            self._index(node.iter)
+        elif isinstance(node, ast.Call):
+            for argument in node.args:
+                self._index(argument)
+
+    def wake_inner(self, site: Any) -> None:
+        """Give the loops directly inside this one sites of their own."""
+        from minpy.runtime.jit.sites import loops
+
+        waiting: list[ast.AST] = [*self.node.body, *self.node.orelse]
+        while waiting:
+            node = waiting.pop()
+            if not isinstance(node, ast.For):
+                waiting += ast.iter_child_nodes(node)
+                continue
+            what = "iter"
+            if isinstance(node.iter, ast.Call) and isinstance(node.iter.func, ast.Name):
+                what = node.iter.func.id
+            if what in ("iter", "range", "enumerate", "zip"):
+                name = f"inner_{what}_{node.lineno}_{site.digest}"
+                nest = any(
+                    isinstance(each, (ast.For, ast.While)) for part in node.body for each in ast.walk(part)
+                )
+                loops.wake(name, what, nest, node.lineno, site.digest)
+
+    def _index(self, node: ast.expr) -> None:
+        name = dotted(node)
+        if name is not None:
+            self.indexed.add(name)
+
+
+def dotted(node: ast.expr) -> str | None:
+    """``a.b.c`` of a chain of attributes of a name, or None."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        base = dotted(node.value)
+        return None if base is None else f"{base}.{node.attr}"
+    return None
+
+
+class Frame:
+    """The variables of a running frame."""
+
+    def __init__(self, frame: FrameType, names: Names) -> None:
+        code = frame.f_code
+        self.frame = frame
+        self.locals = frame.f_locals
+        self.optimized = bool(code.co_flags & _CO_OPTIMIZED)
+        if not self.optimized and self.locals is not frame.f_globals:
+            raise Unsupported("a loop in the body of a class")
+        self.fast = frozenset(code.co_varnames)
+        self.cells = frozenset(code.co_cellvars) | frozenset(code.co_freevars)
+        if names.stored & self.cells:
+            raise Unsupported("a variable is shared with a function inside")
+
+    def get(self, name: str) -> Any:
+        """What a name stands for, or `_MISSING`."""
+        if self.optimized and (name in self.fast or name in self.cells):
+            return self.locals.get(name, _MISSING)
+        value = self.frame.f_globals.get(name, _MISSING)
+        return getattr(builtins, name, _MISSING) if value is _MISSING else value
+
+    def put(self, changes: dict[str, Any]) -> None:
+        """Assign variables."""
+        ours = {}
+        for name, value in changes.items():
+            if self.optimized and name in self.fast:
+                ours[name] = value
+            else:
+                self.frame.f_globals[name] = value
+        if not ours:
+            return
+        self.locals.update(ours)
+        if sys.version_info < (3, 13):
+            # Before 3.13 f_locals is a copy; this writes it back, as debuggers do.
+            ctypes.pythonapi.PyFrame_LocalsToFast(ctypes.py_object(self.frame), ctypes.c_int(0))
+
+
+class Snapshot:
+    """What a loop meets at one moment: an `Entry`, the values, and a key that is equal for equal entries."""
+
+    def __init__(self, frame: Frame, names: Names, iterable: Any) -> None:
+        self.values: dict[str, Any] = {}
+        self._scalars: dict[str, str] = {}
+        self._arrays: dict[str, ArrayType] = {}
+        self._known: dict[str, Any] = {}
+        self._key: list[Any] = []
+        self._names = names
+        self.start = self.step = 0
+        self._outer = self._take_outer(iterable, "")
+        for name in sorted(names.read | names.stored):
+            value = frame.get(name)
+            if value is not _MISSING:
+                self._take(name, value)
+        for name in sorted(names.dotted):
+            value = self._attribute(frame, name)
+            if value is not _MISSING:
+                self._take(name, value)
+        self.key = (self._outer, *self._key)
+
+    def entry(self) -> Entry:
+        return Entry(
+            dict(self._scalars),
+            dict(self._arrays),
+            dict(self._known),
+            frozenset(self._names.stored),
+            self._outer,
+        )
+
+    def kind(self, name: str) -> str | None:
+        """The kind of the scalar that a name stands for."""
+        return self._scalars.get(name)
+
+    def _attribute(self, frame: Frame, name: str) -> Any:
+        root, *rest = name.split(".")
+        if root in self._names.stored:
+            return _MISSING
+        value = frame.get(root)
+        for attribute in rest:
+            if isinstance(value, ModuleType):
+                value = value.__dict__.get(attribute, _MISSING)
+            elif (
+                value is _MISSING
+                or isinstance(value, (np.ndarray, np.generic, type))
+                or type(value) in (int, float)
+            ):
+                return _MISSING
+            else:
+                # Only what the instance itself holds: nothing that runs when it is looked up.
+                own = getattr(value, "__dict__", None)
+                if type(own) is not dict or attribute not in own:
+                    return _MISSING
+                if inspect.getattr_static(value, attribute, _MISSING) is not own[attribute]:
+                    return _MISSING
+                if type(value).__getattribute__ is not object.__getattribute__:
+                    return _MISSING
+                value = own[attribute]
+        return value
+
+    def _take(self, name: str, value: Any) -> None:
+        indexed = name in self._names.indexed
+        kind = KIND_OF_TYPE.get(type(value))
+        if kind == "str":
+            kind = kind if not indexed and len(value) == 1 else None
+        elif kind is not None and kind in RANGES and not RANGES[kind][0] <= value <= RANGES[kind][1]:
+            return
+        if kind is not None:
+            self._scalars[name] = kind
+            self.values[name] = value
+            self._key.append((name, kind))
+            return
+        found = array_of(value) if indexed or type(value) is np.ndarray else None
+        if found is not None:
+            self._arrays[name], self.values[name] = found
+            self._key.append((name, found[0]))
+        elif isinstance(value, _KNOWN):
+            self._known[name] = value
+            self._key.append((name, id(value)))
+
+    def _take_outer(self, iterable: Any, path: str) -> tuple[Any, ...]:
+        if type(iterable) is range:
+            if not all(-(2**61) < each < 2**61 for each in (iterable.start, iterable.stop, iterable.step)):
+                raise Unsupported("a range with very large numbers")
+            self.start, self.step = iterable.start, iterable.step
+            return ("range",)
+        if type(iterable) is tuple and iterable and iterable[0] == "enumerate":
+            if type(iterable[2]) is not int or not -(2**61) < iterable[2] < 2**61:
+                raise Unsupported("enumerate from something else than a number")
+            self.start = iterable[2]
+            return ("enumerate", self._take_outer(iterable[1], f"{path}e"))
+        if type(iterable) is tuple and iterable and iterable[0] == "zip":
+            if any(type(each) is range for each in iterable[1]):
+                raise Unsupported("a loop over a zip with a range")
+            return ("zip", tuple(self._take_outer(each, f"{path}{i}.") for i, each in enumerate(iterable[1])))
+        found = array_of(iterable)
+        if found is None:
+            raise Unsupported(f"a loop over a {type(iterable).__name__}")
+        name = f"<{path}>"
+        self._arrays[name], self.values[name] = found
+        self._key.append((name, found[0]))
+        return ("array", name)
+
+
+def array_of(value: Any) -> tuple[ArrayType, np.ndarray] | None:
+    """The type of an array or a sequence of numbers, and the memory of it; None if it is neither."""
+    if type(value) is np.ndarray:
+        name = value.dtype.name
+        if (
+            name not in BITS
+            or not value.dtype.isnative
+            or not value.flags.aligned
+            or not 1 <= value.ndim <= 8
+        ):
+            return None
+        unit = value.strides[-1] == value.itemsize or value.shape[-1] <= 1
+        return ArrayType(name, value.ndim, bool(unit), "bool_" if name == "bool" else name), value
+    if type(value) is bytes:
+        return ArrayType("uint8", 1, True, "int", True), np.frombuffer(value, np.uint8)
+    if type(value) is str:
+        codes = np.frombuffer(value.encode("utf-32-le", "surrogatepass"), np.uint32)
+        return ArrayType("uint32", 1, True, "str", True), codes
+    if type(value) in (list, tuple) and 0 < len(value) <= _LONGEST:
+        types = set(map(type, value))
+        if types == {float}:
+            return ArrayType("float64", 1, True, "float", True), np.array(value)
+        if types == {int}:
+            try:
+                return ArrayType("int64", 1, True, "int", True), np.array(value, np.int64)
+            except OverflowError:
+                return None
+    return None
+
+
+__all__ = ["PYTHON", "Frame", "Names", "Snapshot", "array_of", "dotted"]

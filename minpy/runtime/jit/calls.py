@@ -1,0 +1,268 @@
+"""Calls in a compiled loop: the functions whose bits and errors are known."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minpy.runtime.jit.expressions import Expressions
+from minpy.runtime.jit.ir import double
+from minpy.runtime.jit.kinds import BOOLS, INTS, PYTHON, Unsupported
+from minpy.runtime.jit.values import Known, Ref, Val, scalar
+
+# Functions of `math` that call the C library's function of that name, and are finite wherever they do not raise.
+_LIBRARY = {
+    "exp": 1,
+    "sin": 1,
+    "cos": 1,
+    "tan": 1,
+    "asin": 1,
+    "acos": 1,
+    "atan": 1,
+    "sinh": 1,
+    "cosh": 1,
+    "tanh": 1,
+}
+_LOGARITHMS = ("log", "log2", "log10")
+
+
+class Calls(Expressions):
+    """Calls; what is not here is left to Python."""
+
+    def _call(self, node: ast.Call) -> Any:
+        function = self.expression(node.func)
+        if not isinstance(function, Known):
+            raise Unsupported("a call of something that is not known")
+        if node.keywords or any(isinstance(argument, ast.Starred) for argument in node.args):
+            raise Unsupported("a call with keywords")
+        try:
+            handler = _FUNCTIONS.get(function.value)
+        except TypeError:
+            handler = None
+        if handler is None:
+            name = getattr(function.value, "__name__", None) or repr(function.value)
+            raise Unsupported(f"a call of {name:.60}")
+        return handler(self, [self.expression(argument) for argument in node.args])
+
+    # Built-in functions.
+
+    def _one(self, arguments: list[Any]) -> Val:
+        if len(arguments) != 1:
+            raise Unsupported("a call with this number of arguments")
+        return self._operand(arguments[0])
+
+    def _int(self, arguments: list[Any]) -> Val:
+        value = self._one(arguments)
+        if "str" in value.kinds:
+            raise Unsupported("int() of a string")
+        return scalar("int", "i", self.as_i64(value).x)
+
+    def _float(self, arguments: list[Any]) -> Val:
+        value = self._one(arguments)
+        if "str" in value.kinds:
+            raise Unsupported("float() of a string")
+        return scalar("float", "d", self.as_double(value).x)
+
+    def _bool(self, arguments: list[Any]) -> Val:
+        return scalar("bool", "b", self.truth(self._one(arguments)))
+
+    def _float64(self, arguments: list[Any]) -> Val:
+        return scalar("float64", "d", self._float(arguments).x)
+
+    def _int64(self, arguments: list[Any]) -> Val:
+        return scalar("int64", "i", self._int(arguments).x)
+
+    def _len(self, arguments: list[Any]) -> Val:
+        if len(arguments) != 1 or not isinstance(arguments[0], Ref):
+            raise Unsupported("len() of something that is no array")
+        return scalar("int", "i", arguments[0].dims[0])
+
+    def _abs(self, arguments: list[Any]) -> Val:
+        value = self._one(arguments)
+        if value.rep == "d":
+            return Val(value.kinds, "d", self.intrinsic("fabs", value.x), value.tag)
+        if not value.kinds <= {"int", "int64", "int32", "int16", "int8"}:
+            raise Unsupported("abs() of this type")
+        negated = self.exact("ssub", "0", value.x)
+        for kind in value.kinds - {"int", "int64"}:
+            raise Unsupported(f"abs() of {kind}")
+        negative = self.w.op(f"icmp slt i64 {value.x}, 0")
+        return Val(
+            value.kinds, "i", self.w.op(f"select i1 {negative}, i64 {negated}, i64 {value.x}"), value.tag
+        )
+
+    def _numpy_abs(self, arguments: list[Any]) -> Val:
+        value = self._one(arguments)
+        if value.kind not in ("float64", "float", "int64", "int"):
+            raise Unsupported("np.abs of this type")
+        value = self._abs([value])
+        return scalar("float64" if value.rep == "d" else "int64", value.rep, value.x)
+
+    def _extreme(self, arguments: list[Any], op: ast.cmpop) -> Val:
+        if len(arguments) < 2:
+            raise Unsupported("min() or max() of one argument")
+        best, *others = map(self._operand, arguments)
+        for other in others:
+            kinds = best.kinds | other.kinds
+            if best.rep != other.rep and "b" not in (best.rep, other.rep):
+                best, other = self.as_double(best, exact=True), self.as_double(other, exact=True)
+            if best.rep != other.rep or "str" in kinds:
+                raise Unsupported("min() or max() of different types")
+            better = self.compare(op, other, best).x
+            type_ = {"i": "i64", "d": "double", "b": "i1"}[best.rep]
+            x = self.w.op(f"select i1 {better}, {type_} {other.x}, {type_} {best.x}")
+            tag = best.tag
+            if tag != other.tag:
+                tag = self.w.op(f"select i1 {better}, i8 {other.tag}, i8 {best.tag}")
+            best = Val(kinds, best.rep, x, tag)
+        return best
+
+    def _min(self, arguments: list[Any]) -> Val:
+        return self._extreme(arguments, ast.Lt())
+
+    def _max(self, arguments: list[Any]) -> Val:
+        return self._extreme(arguments, ast.Gt())
+
+    def _pow(self, arguments: list[Any]) -> Val:
+        if len(arguments) != 2:
+            raise Unsupported("pow() with three arguments")
+        return self.binary("**", *arguments)
+
+    # The module `math`: results are Python's floats.
+
+    def _real(self, value: Any) -> str:
+        """A finite argument of a function of `math`."""
+        value = self._operand(value)
+        if value.kinds & BOOLS or "str" in value.kinds or not value.kinds <= PYTHON | {"float64", "int64"}:
+            raise Unsupported("a function of math with this type")
+        x = self.as_double(value, exact=True).x
+        self.guard(
+            self.w.op(f"fcmp olt double {self.intrinsic('fabs', x)}, {double(float('inf'))}"),
+            "a function of math of infinity or NaN",
+        )
+        return x
+
+    def _finite(self, x: str) -> Val:
+        self.guard(
+            self.w.op(f"fcmp olt double {self.intrinsic('fabs', x)}, {double(float('inf'))}"),
+            "a function of math that overflows or is not defined",
+        )
+        return scalar("float", "d", x)
+
+    def _math_sqrt(self, arguments: list[Any]) -> Val:
+        return scalar("float", "d", self._root(self._one(arguments)))
+
+    def _numpy_sqrt(self, arguments: list[Any]) -> Val:
+        value = self._one(arguments)
+        if not value.kinds <= {"float", "float64", "int", "int64"}:
+            raise Unsupported("np.sqrt of this type")
+        return scalar("float64", "d", self._root(value))
+
+    def _root(self, value: Val) -> str:
+        if value.kinds & BOOLS or "str" in value.kinds or "float32" in value.kinds:
+            raise Unsupported("a square root of this type")
+        x = self.as_double(value, exact=True).x
+        self.guard(
+            self.w.op(f"fcmp oge double {x}, {double(0.0)}"), "a square root of a negative number or NaN"
+        )
+        return self.intrinsic("sqrt", x)
+
+    def _math_fabs(self, arguments: list[Any]) -> Val:
+        return scalar("float", "d", self.intrinsic("fabs", self._real(self._one(arguments))))
+
+    def _math_floor(self, arguments: list[Any]) -> Val:
+        return self._rounded("floor", arguments)
+
+    def _math_ceil(self, arguments: list[Any]) -> Val:
+        return self._rounded("ceil", arguments)
+
+    def _rounded(self, name: str, arguments: list[Any]) -> Val:
+        value = self._one(arguments)
+        if value.kind not in ("float", "float64"):
+            raise Unsupported(f"math.{name} of this type")
+        whole = Val(value.kinds, "d", self.intrinsic(name, value.x), value.tag)
+        return scalar("int", "i", self.as_i64(whole).x)
+
+    def _numpy_rounded(self, name: str, arguments: list[Any]) -> Val:
+        value = self._one(arguments)
+        if not value.kinds <= {"float", "float64"}:
+            raise Unsupported(f"np.{name} of this type")
+        return scalar("float64", "d", self.intrinsic(name, value.x))
+
+    def _math_atan2(self, arguments: list[Any]) -> Val:
+        if len(arguments) != 2:
+            raise Unsupported("math.atan2 with this number of arguments")
+        return self._finite(self.outside("atan2", *map(self._real, arguments)))
+
+    def _math_pow(self, arguments: list[Any]) -> Val:
+        if len(arguments) != 2:
+            raise Unsupported("math.pow with this number of arguments")
+        return scalar("float", "d", self.power(*map(self._real, arguments)))
+
+    def _math_log(self, name: str, arguments: list[Any]) -> Val:
+        x = self._real(self._one(arguments))
+        self.guard(self.w.op(f"fcmp ogt double {x}, {double(0.0)}"), "a logarithm of no positive number")
+        return self._finite(self.outside(name, x))
+
+    def _numpy_extreme(self, arguments: list[Any], op: ast.cmpop) -> Val:
+        if len(arguments) != 2:
+            raise Unsupported("a ufunc with this number of arguments")
+        one, other = map(self._operand, arguments)
+        kinds = one.kinds | other.kinds
+        if kinds <= {"int", "int64"}:
+            return scalar("int64", "i", self._extreme([one, other], op).x)
+        if not kinds <= {"float", "float64"}:
+            raise Unsupported("np.minimum or np.maximum of this type")
+        # With NaN, and of two zeros, NumPy's choice is its own.
+        a, b = one.x, other.x
+        self.guard(self.w.op(f"fcmp one double {a}, {b}"), "np.minimum or np.maximum of equal values or NaN")
+        return scalar("float64", "d", self._extreme([one, other], op).x)
+
+
+def _library(name: str) -> Callable[[Calls, list[Any]], Val]:
+    def call(self: Calls, arguments: list[Any]) -> Val:
+        return self._finite(self.outside(name, self._real(self._one(arguments))))
+
+    return call
+
+
+def _table() -> dict[Any, Callable[[Any, list[Any]], Val]]:
+    table: dict[Any, Callable[[Any, list[Any]], Val]] = {
+        builtins.int: Calls._int,
+        builtins.float: Calls._float,
+        builtins.bool: Calls._bool,
+        builtins.len: Calls._len,
+        builtins.abs: Calls._abs,
+        builtins.min: Calls._min,
+        builtins.max: Calls._max,
+        builtins.pow: Calls._pow,
+        math.sqrt: Calls._math_sqrt,
+        math.fabs: Calls._math_fabs,
+        math.floor: Calls._math_floor,
+        math.ceil: Calls._math_ceil,
+        math.atan2: Calls._math_atan2,
+        math.pow: Calls._math_pow,
+        np.float64: Calls._float64,
+        np.int64: Calls._int64,
+        np.sqrt: Calls._numpy_sqrt,
+        np.absolute: Calls._numpy_abs,
+        np.minimum: lambda self, arguments: self._numpy_extreme(arguments, ast.Lt()),
+        np.maximum: lambda self, arguments: self._numpy_extreme(arguments, ast.Gt()),
+    }
+    for name in _LIBRARY:
+        table[getattr(math, name)] = _library(name)
+    for name in _LOGARITHMS:
+        table[getattr(math, name)] = lambda self, arguments, name=name: self._math_log(name, arguments)
+    for name in ("floor", "ceil", "trunc"):
+        table[getattr(np, name)] = lambda self, arguments, name=name: self._numpy_rounded(name, arguments)
+    return table
+
+
+_FUNCTIONS = _table()
+
+__all__ = ["INTS", "Calls"]

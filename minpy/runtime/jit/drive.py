@@ -1,0 +1,178 @@
+"""Runs a loop in pieces: as written while that is cheapest, compiled from an iteration on where that pays.
+
+The interpreter runs the loop's body itself, over an iterator that `pieces` feeds. Between two iterations the variables
+of the frame are complete, so the compiled code can take over there; and where it cannot go on, the interpreter takes
+the next iteration as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from time import perf_counter
+from types import CodeType
+from typing import Any
+
+import numpy as np
+
+from minpy.runtime.jit import engine, source
+from minpy.runtime.jit.bind import Frame, Names, Snapshot
+from minpy.runtime.jit.kernel import Kernel
+from minpy.runtime.jit.kinds import Unsupported
+from minpy.runtime.jit.lower import lower
+from minpy.runtime.jit.sites import Site, is_undisturbed
+
+_PIECE = 2e-3  # seconds as written between two looks at the clock
+_CHUNK = 30e-3  # seconds compiled between two looks at the program's variables
+_WORTH = 100e-6  # a rest shorter than this is not worth the way into compiled code
+_KEYS = 6  # compiled versions of one loop
+_LEAVES = 4  # so often a loop may leave compiled code early, and then once every so many iterations:
+_DISTANCE = 50
+_COPY_RATE = 4e9  # bytes a second
+# What compiling is expected to take, in seconds: with the loading of the compiler, and without.
+_FIRST_COMPILE, _COMPILE = 0.12, 0.03
+
+
+def iterator_at(over: Any, position: int) -> Iterator[Any]:
+    """An iterator as the built-in function gives it, from a position on."""
+    if type(over) is tuple and over and over[0] in ("enumerate", "zip") and len(over) > 1:
+        if over[0] == "enumerate":
+            return enumerate(iterator_at(over[1], position), over[2] + position)
+        return zip(*(iterator_at(each, position) for each in over[1]), strict=False)
+    iterator = iter(over)
+    if position:
+        iterator.__setstate__(position)  # type: ignore[attr-defined]
+    return iterator
+
+
+def length(over: Any) -> int:
+    """How many items there are at present."""
+    if type(over) is tuple and over and over[0] == "enumerate":
+        return length(over[1])
+    if type(over) is tuple and over and over[0] == "zip":
+        return min(map(length, over[1]))
+    return len(over)
+
+
+def pieces(site: Site, over: Any, code: CodeType) -> Iterator[Iterable[Any]]:
+    """What the loop is to run over as written, piece by piece; between two of them it may run compiled."""
+    position = 0
+    piece = 1
+    iterator = iterator_at(over, 0)
+    while not site.reason:
+        count = length(over)
+        if position >= count or not is_undisturbed():
+            break
+        if _pays(site, count - position):
+            result = _run(site, over, code, sys._getframe(1), position, count)
+            if result is not None:
+                position, ended = result
+                if ended:
+                    return
+                iterator = iterator_at(over, position)
+                piece = 1
+                if position >= length(over):
+                    break
+        started = perf_counter()
+        yield islice(iterator, piece)
+        took = perf_counter() - started
+        position += piece
+        site.spent += took
+        if piece > 1 or not site.per_round:
+            site.per_round = took / piece
+        else:
+            # A single round right after compiled code says little.
+            site.per_round = 0.8 * site.per_round + 0.2 * took
+        piece = max(1, min(int(_PIECE / max(site.per_round, 1e-9)), 16 * piece))
+    yield iterator
+
+
+def _pays(site: Site, left: int) -> bool:
+    if site.force:
+        return True
+    if not site.per_round:
+        return False
+    rest = left * site.per_round
+    if site.kernels:
+        return rest > _WORTH
+    cost = _COMPILE if engine.is_loaded() else _FIRST_COMPILE
+    return rest > 2 * cost or (rest > _WORTH and site.spent > 5 * cost)
+
+
+def _run(
+    site: Site, over: Any, code: CodeType, frame: Any, position: int, count: int
+) -> tuple[int, bool] | None:
+    """Run compiled from `position` on; the position that was reached, and whether the loop is over.
+
+    None if that is not possible now.
+    """
+    if frame.f_code is not code or np.geterr()["under"] != "ignore":
+        return None
+    chunk = 0
+    rate = site.per_round / 50  # a guess, until the first chunk was timed
+    try:
+        if site.names is None:
+            _look(site, code)
+        while position < count:
+            variables = Frame(frame, site.names)
+            snapshot = Snapshot(variables, site.names, over)
+            kernel = _kernel(site, snapshot)
+            if kernel is None or not kernel.can_run(snapshot):
+                return (position, False) if chunk else None
+            copying = kernel.written_bytes(snapshot) / _COPY_RATE
+            if not site.force and not chunk and copying * 3 > (count - position) * site.per_round:
+                return None
+            target = max(_CHUNK, 20 * copying)
+            wanted = int(target / rate) if rate else 1
+            chunk = max(1, min(wanted, 64 * chunk if chunk else wanted))
+            started = perf_counter()
+            outcome = kernel.run(variables, snapshot, position, min(position + chunk, count))
+            took = perf_counter() - started
+            done = outcome.position - position
+            site.compiled += done
+            position = outcome.position
+            if outcome.broke:
+                return position, True
+            if outcome.reason is not None:
+                _left(site, outcome.reason)
+                return position, False
+            rate = took / max(done, 1)
+            if not is_undisturbed():
+                return position, False
+    except Unsupported as error:
+        if not chunk:
+            site.give_up(str(error))
+            return None
+        return position, False
+    return position, True
+
+
+def _left(site: Site, reason: tuple[int, str]) -> None:
+    """Compiled code was left early: too often, and the loop stays as written."""
+    site.leaves += 1
+    if not site.force and site.leaves > _LEAVES and site.compiled < site.leaves * _DISTANCE:
+        site.give_up(f"line {reason[0]}: {reason[1]}")
+
+
+def _look(site: Site, code: CodeType) -> None:
+    node = source.loops_of(code.co_filename, site.digest).get(site.line)
+    site.filename = code.co_filename
+    if node is None:
+        raise Unsupported("its source is not where the code says")
+    site.names = Names(node)
+
+
+def _kernel(site: Site, snapshot: Snapshot) -> Kernel | None:
+    try:
+        return site.kernels[snapshot.key]
+    except KeyError:
+        pass
+    if len(site.kernels) >= _KEYS and not site.force:
+        raise Unsupported("its variables have ever new types")
+    try:
+        kernel = Kernel(lower(site.names.node, snapshot.entry()), snapshot)
+    except engine.CompileError as error:
+        raise Unsupported(f"the compiler refused it: {error}") from error
+    site.kernels[snapshot.key] = kernel
+    return kernel

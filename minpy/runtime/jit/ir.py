@@ -1,0 +1,72 @@
+"""Writes LLVM's assembly language: instructions, blocks, constants."""
+
+from __future__ import annotations
+
+import struct
+
+
+def double(value: float) -> str:
+    """A constant of type double, exactly."""
+    return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
+
+
+class Writer:
+    """The body of a function under construction."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.allocas: list[str] = []
+        self.declarations: set[str] = set()
+        self.names = 0
+        self.ended = False  # whether the current block has its terminator
+
+    def fresh(self, hint: str = "t") -> str:
+        """A name that is not taken."""
+        self.names += 1
+        return f"{hint}{self.names}"
+
+    def put(self, text: str) -> None:
+        """An instruction without a result."""
+        if self.ended:
+            self.place(self.fresh("dead"))
+        self.lines.append(f"  {text}")
+
+    def op(self, text: str) -> str:
+        """An instruction with a result; returns its name."""
+        name = "%" + self.fresh()
+        self.put(f"{name} = {text}")
+        return name
+
+    def call(self, result: str, name: str, *arguments: str) -> str:
+        """Call a function outside; each argument is ``"type value"``."""
+        types = ", ".join(argument.rsplit(" ", 1)[0] for argument in arguments)
+        self.declarations.add(f"declare {result} @{name}({types})")
+        return self.op(f"call {result} @{name}({', '.join(arguments)})")
+
+    def place(self, label: str) -> None:
+        """Begin the block `label`; the one before it falls through if it has not ended."""
+        if not self.ended:
+            self.lines.append(f"  br label %{label}")
+        self.lines.append(f"{label}:")
+        self.ended = False
+
+    def jump(self, label: str) -> None:
+        """End the block."""
+        self.put(f"br label %{label}")
+        self.ended = True
+
+    def branch(self, condition: str, yes: str, no: str) -> None:
+        """End the block with a condition."""
+        self.put(f"br i1 {condition}, label %{yes}, label %{no}")
+        self.ended = True
+
+    def leave(self, code: int) -> None:
+        """End the function."""
+        self.put(f"ret i64 {code}")
+        self.ended = True
+
+    def alloca(self, type_: str, hint: str) -> str:
+        """A variable of the function; LLVM turns it into registers."""
+        name = f"%{self.fresh(hint)}"
+        self.allocas.append(f"  {name} = alloca {type_}")
+        return name

@@ -1,0 +1,116 @@
+"""A compiled loop, and running it between two positions so that nothing shows but the time it took."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minpy.runtime.jit import engine
+from minpy.runtime.jit.bind import Frame, Snapshot
+from minpy.runtime.jit.kinds import value_of
+from minpy.runtime.jit.lower import BROKE, FIRST, INTERRUPTED, LAST, START, STEP, STOPPED, Code, word_of
+
+DONE = 0
+
+
+class Outcome:
+    """What a run came to: `position` is the first iteration that has not run; `broke` that a ``break`` was met.
+
+    `reason` says why the iteration at `position` cannot be run, with its line; it is None if it was not come to.
+    """
+
+    __slots__ = ("broke", "position", "reason")
+
+    def __init__(self, position: int, broke: bool = False, reason: tuple[int, str] | None = None) -> None:
+        self.position, self.broke, self.reason = position, broke, reason
+
+
+class Kernel:
+    """The compiled code of a loop for one key of `Snapshot`."""
+
+    def __init__(self, code: Code, snapshot: Snapshot) -> None:
+        self.code = code
+        self._function = engine.compile_text(code.text, code.externals)
+        self._kept = snapshot.entry().known  # their identities are in the key
+
+    def written_bytes(self, snapshot: Snapshot) -> int:
+        """How much must be copied before each run."""
+        return sum(snapshot.values[name].nbytes for name in self.code.written)
+
+    def can_run(self, snapshot: Snapshot) -> bool:
+        """Whether what is stored into can be."""
+        return all(snapshot.values[name].flags.writeable for name in self.code.written)
+
+    def run(self, frame: Frame, snapshot: Snapshot, first: int, last: int) -> Outcome:
+        """Run the iterations from `first` to before `last`, and set the frame's variables.
+
+        Raises
+        ------
+        Unsupported
+            A value does not fit; nothing has been done.
+        """
+        words = np.zeros(self.code.words, np.int64)
+        arrays = self._fill(words, snapshot)
+        copies = [(array, array.copy()) for array in self._targets(snapshot)]
+        try:
+            answer = self._call(words, first, last)
+        except BaseException:
+            # A signal's handler raised. The arrays are as the loop left them at some moment, and so are the variables.
+            self._finish(words, frame, snapshot, arrays)
+            raise
+        if answer > DONE:
+            stopped, reason = int(words[STOPPED]), self.code.reasons[answer - 1]
+            for array, copy in copies:
+                np.copyto(array, copy)
+            if stopped > first:
+                # What led there did no harm the first time, and does none now.
+                answer = self._call(words, first, stopped)
+                if answer != DONE:
+                    raise SystemError("a compiled loop took another way when it was run again")
+                self._finish(words, frame, snapshot, arrays)
+            return Outcome(stopped, reason=reason)
+        self._finish(words, frame, snapshot, arrays)
+        return Outcome(int(words[STOPPED]), broke=answer == BROKE)
+
+    def _call(self, words: np.ndarray, first: int, last: int) -> int:
+        words[FIRST], words[LAST] = first, last
+        return self._function(words.ctypes.data)
+
+    def _targets(self, snapshot: Snapshot) -> list[np.ndarray]:
+        return list({id(array): array for array in map(snapshot.values.get, self.code.written)}.values())
+
+    def _fill(self, words: np.ndarray, snapshot: Snapshot) -> list[tuple[str, np.ndarray]]:
+        floats = words.view(np.float64)
+        words[START], words[STEP] = snapshot.start, snapshot.step
+        for variable in self.code.scalars:
+            value, tag = word_of(variable, snapshot.kind(variable.name), snapshot.values.get(variable.name))
+            (floats if variable.rep == "d" else words)[variable.slot] = value
+            words[variable.slot + 1] = tag
+        arrays = []
+        for number, variable in enumerate(self.code.arrays):
+            array = snapshot.values[variable.name]
+            arrays.append((variable.name, array))
+            slot, ndim = variable.slot, array.ndim
+            words[slot], words[slot + 1] = number, array.ctypes.data
+            words[slot + 2 : slot + 2 + ndim] = array.shape
+            words[slot + 2 + ndim : slot + 2 + 2 * ndim] = array.strides
+        return arrays
+
+    def _finish(
+        self, words: np.ndarray, frame: Frame, snapshot: Snapshot, arrays: list[tuple[str, np.ndarray]]
+    ) -> None:
+        floats = words.view(np.float64)
+        changes: dict[str, Any] = {}
+        for variable in self.code.scalars:
+            tag = int(words[variable.slot + 1])
+            if variable.assigned and variable.rep and tag >= 0:
+                bits = floats[variable.slot] if variable.rep == "d" else words[variable.slot]
+                changes[variable.name] = value_of(tag, bits)
+        for variable in self.code.arrays:
+            if variable.assigned:
+                changes[variable.name] = arrays[int(words[variable.slot])][1]
+        frame.put(changes)
+
+
+__all__ = ["INTERRUPTED", "Kernel", "Outcome"]

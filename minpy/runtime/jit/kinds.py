@@ -1,0 +1,126 @@
+"""Kinds: the Python types that a scalar in a compiled loop can have, and what operators make of them.
+
+What an operator gives for two kinds is not written down here: NumPy is asked, with samples, since it depends on its
+version. A pair whose result depends on the values has no result here, and is left to NumPy.
+"""
+
+from __future__ import annotations
+
+import operator
+import warnings
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+
+class Unsupported(Exception):
+    """This is left to Python; the message says why."""
+
+
+class NotYet(Unsupported):
+    """The type is not known in this pass; a later one may know it."""
+
+
+NUMPY_INTS = ("int64", "int8", "int16", "int32", "uint8", "uint16", "uint32", "uint64")
+
+# The code of a kind is its tag in the compiled code. Of the first four bit 0 says "float" and bit 1 "NumPy's", so
+# the tag of a sum, difference or product is the bitwise or of the operands' tags.
+CODES = {
+    "int": 0,
+    "float": 1,
+    "int64": 2,
+    "float64": 3,
+    "bool": 4,
+    "bool_": 5,
+    "str": 6,
+    "float32": 7,
+    **{name: 8 + i for i, name in enumerate(NUMPY_INTS[1:])},
+}
+KIND_OF_CODE = {code: kind for kind, code in CODES.items()}
+UNBOUND = -1
+MIXABLE = frozenset({"int", "float", "int64", "float64"})
+
+FLOATS = frozenset({"float", "float64", "float32"})
+BOOLS = frozenset({"bool", "bool_"})
+PYTHON = frozenset({"int", "float", "bool", "str"})
+INTS = frozenset({"int", *NUMPY_INTS})
+
+_TYPES: dict[str, type] = {
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "str": str,
+    "bool_": np.bool_,
+    "float64": np.float64,
+    "float32": np.float32,
+    **{name: getattr(np, name) for name in NUMPY_INTS},
+}
+KIND_OF_TYPE: dict[type, str] = {type_: kind for kind, type_ in _TYPES.items()}
+
+# The least and the largest value of a kind that the compiled code holds in 64 bits with a sign.
+RANGES: dict[str, tuple[int, int]] = {
+    name: (int(np.iinfo(name).min), min(int(np.iinfo(name).max), 2**63 - 1)) for name in NUMPY_INTS
+}
+RANGES["int"] = RANGES["int64"]
+
+_SAMPLES: dict[str, tuple[Any, ...]] = {
+    "int": (1, 7, 300, 70_000, 2**40),
+    "float": (1.5, 3e100),
+    "bool": (True, False),
+    **{kind: (_TYPES[kind](1), _TYPES[kind](3.5)) for kind in ("float64", "float32")},
+    **{kind: (_TYPES[kind](1), _TYPES[kind](100)) for kind in NUMPY_INTS},
+}
+
+OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "**": operator.pow,
+    "&": operator.and_,
+    "|": operator.or_,
+    "^": operator.xor,
+    "<<": operator.lshift,
+    ">>": operator.rshift,
+}
+
+
+def representation(kind: str) -> str:
+    """``"d"`` (a double), ``"b"`` (one bit) or ``"i"`` (64 bits with a sign)."""
+    return "d" if kind in FLOATS else "b" if kind in BOOLS else "i"
+
+
+def go_together(kinds: set[str]) -> bool:
+    """Whether one variable can have these kinds."""
+    return len(kinds) == 1 or kinds <= MIXABLE or kinds <= BOOLS
+
+
+def value_of(tag: int, bits: Any) -> Any:
+    """The Python object for a tag and the value that the compiled code had."""
+    kind = KIND_OF_CODE[tag]
+    return chr(int(bits)) if kind == "str" else _TYPES[kind](bits)
+
+
+@cache
+def result_kind(symbol: str, left: str, right: str) -> str:
+    """The kind that an operator gives; raises `Unsupported` if it depends on the values or is none of ours."""
+    function = OPERATORS[symbol]
+    found = set()
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        for one in _SAMPLES.get(left, ()):
+            for other in _SAMPLES.get(right, ()):
+                if symbol in ("**", "<<", ">>"):
+                    other = type(other)(1 if symbol != "**" else 2)
+                try:
+                    found.add(KIND_OF_TYPE.get(type(function(one, other))))
+                except (TypeError, OverflowError, ZeroDivisionError):
+                    continue
+    if len(found) != 1 or None in found:
+        raise Unsupported(f"{left} {symbol} {right} is left to NumPy")
+    (kind,) = found
+    return str(kind)

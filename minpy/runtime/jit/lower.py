@@ -1,0 +1,286 @@
+"""From a loop's syntax tree and the types at its entry to the text of an LLVM function.
+
+The function is called with the address of a block of 64-bit words: the positions between which it is to run the
+outermost loop, then two words for each scalar (value and tag), and for each array its address, shape, strides and
+number. It returns 0 when it has run them all; `BROKE` or `INTERRUPTED`; or, counted from 1, the reason for which it
+cannot run the iteration at the position that it then leaves in `STOPPED`. In that last case it has written no scalar
+back, but may have stored into arrays.
+
+The types of variables are found by making the code again until nothing is new.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from minpy.runtime.jit.expressions import TYPES
+from minpy.runtime.jit.kinds import CODES, INTS, UNBOUND, Unsupported, go_together, representation
+from minpy.runtime.jit.statements import (
+    ROUNDS,
+    Elements,
+    Enumerated,
+    Iteration,
+    Range,
+    Statements,
+    Zipped,
+)
+from minpy.runtime.jit.values import ArrayType, ArrayVariable, Variable
+
+FIRST, LAST, STOPPED, START, STEP = range(5)
+_HEADER = 5
+BROKE, INTERRUPTED = -2, -3
+_PASSES = 12
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a loop meets: names (dotted ones for attributes) with what they stand for, and what it runs over.
+
+    `outer` is ``("range",)``, ``("array", type)``, ``("enumerate", outer)`` or ``("zip", outers)``.
+    """
+
+    scalars: dict[str, str]
+    arrays: dict[str, ArrayType]
+    known: dict[str, Any]
+    stored: frozenset[str]
+    outer: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Code:
+    """The text of the function and the layout of its block of words."""
+
+    text: str
+    words: int
+    scalars: tuple[Variable, ...]
+    arrays: tuple[ArrayVariable, ...]
+    written: frozenset[str]
+    reasons: tuple[tuple[int, str], ...]
+    externals: dict[str, int]
+
+
+def lower(node: ast.For, entry: Entry) -> Code:
+    """Make the code of a loop.
+
+    Raises
+    ------
+    Unsupported
+        The loop runs as written; the message says which line and why.
+    """
+    kinds: dict[str, set[str]] = {name: set() for name in entry.stored if name not in entry.arrays}
+    temporaries: dict[tuple[Any, ...], set[str]] = {}
+    for _ in range(_PASSES):
+        attempt = _Lowering(node, entry, kinds, temporaries)
+        try:
+            code = attempt.run()
+        except Unsupported as error:
+            if "line " in str(error):
+                raise
+            raise Unsupported(f"line {attempt.line}: {error}") from None
+        new = {name: set(variable.own) for name, variable in attempt.scalars.items() if name in kinds}
+        values = {key: set(variable.own) for key, variable in attempt.temporaries.items()}
+        if new == kinds and values == temporaries and not attempt.changed:
+            if attempt.unknown:
+                raise Unsupported("a variable is read that nothing sets")
+            return code
+        kinds, temporaries = new, values
+    raise Unsupported("the types of the variables do not settle")
+
+
+class _Lowering(Statements):
+    def __init__(
+        self,
+        node: ast.For,
+        entry: Entry,
+        kinds: dict[str, set[str]],
+        temporaries: dict[tuple[Any, ...], set[str]],
+    ) -> None:
+        super().__init__()
+        self.node = node
+        self.entry = entry
+        self.known = dict(entry.known)
+        self.line = node.lineno
+        for name in sorted({*kinds, *entry.scalars}):
+            self._declare(name, kinds.get(name))
+        for key, found in temporaries.items():
+            self.temporaries[key] = Variable("a value", set(found), set(found))
+        for name, type_ in sorted(entry.arrays.items()):
+            self.arrays[name] = ArrayVariable(name, type_)
+
+    def _declare(self, name: str, kinds: set[str] | None) -> None:
+        """A variable with the kinds that it was found to have, and the one it comes in with if that goes along."""
+        comes_in = self.entry.scalars.get(name)
+        variable = self.scalars[name] = Variable(name, set(kinds or ()), set(kinds or ()))
+        if comes_in is not None:
+            together = variable.kinds | {comes_in}
+            if go_together(together):
+                variable.kinds = together
+            else:
+                comes_in = None  # set anew before it is read, or left to Python
+        variable.may_be_unbound = comes_in is None
+
+    def run(self) -> Code:
+        for variable in self.scalars.values():
+            if variable.kinds:
+                self.allocate(variable)
+        words = self._lay_out()
+        self.fuel = self.w.alloca("i64", "fuel")
+        position, broke, done = self.w.alloca("i64", "position"), "broke", "done"
+        self.w.place("start")
+        last = self.w.op(f"load i64, ptr {self._word(LAST)}")
+        over = self._outer(self.entry.outer, iter(sorted(self.entry.arrays)))
+        self.w.put(f"store i64 {ROUNDS}, ptr {self.fuel}")
+        self.w.put(f"store i64 {self.w.op(f'load i64, ptr {self._word(FIRST)}')}, ptr {position}")
+        self.w.place("outer")
+        k = self.w.op(f"load i64, ptr {position}")
+        self.w.branch(self.w.op(f"icmp slt i64 {k}, {last}"), "round", done)
+        self.w.place("round")
+        if any(
+            isinstance(inner, (ast.For, ast.While)) for each in self.node.body for inner in ast.walk(each)
+        ):
+            self.poll()
+        self.bind(self.node.target, over.item(k))
+        self.loops.append(("next", broke))
+        self.block(self.node.body)
+        if not self.w.ended:
+            self.w.jump("next")
+        self.w.place("next")
+        k = self.w.op(f"load i64, ptr {position}")
+        self.w.put(f"store i64 {self.w.op(f'add nsw i64 {k}, 1')}, ptr {position}")
+        self.w.jump("outer")
+        for label, code in ((done, 0), (broke, BROKE), (self.interrupted, INTERRUPTED)):
+            self.w.place(label)
+            if label == broke and self.node.orelse:
+                self.w.jump(self.exit("a break from a loop with else"))
+                continue
+            self._write_back(position)
+            self.w.leave(code)
+        for number, label in enumerate(self.exits.values(), 1):
+            self.w.place(label)
+            self.w.put(f"store i64 {self.w.op(f'load i64, ptr {position}')}, ptr {self._word(STOPPED)}")
+            self.w.leave(number)
+        return self._code(words)
+
+    def _outer(self, outer: tuple[Any, ...], names: Any) -> Iteration:
+        if outer[0] == "range":
+            start = self.w.op(f"load i64, ptr {self._word(START)}")
+            return Range(self, "0", start, self.w.op(f"load i64, ptr {self._word(STEP)}"))
+        if outer[0] == "array":
+            return Elements(self, self.load_array(self.arrays[outer[1]]))
+        if outer[0] == "enumerate":
+            start = self.w.op(f"load i64, ptr {self._word(START)}")
+            return Enumerated(self, start, self._outer(outer[1], names))
+        return Zipped(self, [self._outer(each, names) for each in outer[1]])
+
+    def _lay_out(self) -> int:
+        words = _HEADER
+        for variable in self.scalars.values():
+            variable.slot = words
+            words += 2
+        for array in self.arrays.values():
+            array.slot = words
+            count = array.type.ndim
+            array.pointer, array.ident = self.w.alloca("ptr", "p"), self.w.alloca("i64", "id")
+            array.dims = tuple(self.w.alloca("i64", "dim") for _ in range(count))
+            array.strides = tuple(self.w.alloca("i64", "stride") for _ in range(count))
+            words += 2 + 2 * count
+        return words
+
+    def _word(self, slot: int) -> str:
+        return self.w.op(f"getelementptr i64, ptr %words, i64 {slot}")
+
+    def _write_back(self, position: str) -> None:
+        self.w.put(f"store i64 {self.w.op(f'load i64, ptr {position}')}, ptr {self._word(STOPPED)}")
+        for variable in self.scalars.values():
+            if variable.assigned and variable.rep:
+                x = self.w.op(f"load {TYPES[variable.rep]}, ptr {variable.value}")
+                type_ = "double" if variable.rep == "d" else "i64"
+                if variable.rep == "b":
+                    x = self.w.op(f"zext i1 {x} to i64")
+                self.w.put(f"store {type_} {x}, ptr {self._word(variable.slot)}")
+                tag = self.w.op(f"sext i8 {self.w.op(f'load i8, ptr {variable.tag}')} to i64")
+                self.w.put(f"store i64 {tag}, ptr {self._word(variable.slot + 1)}")
+        for array in self.arrays.values():
+            if array.assigned:
+                x = self.w.op(f"load i64, ptr {array.ident}")
+                self.w.put(f"store i64 {x}, ptr {self._word(array.slot)}")
+
+    def _opening(self) -> list[str]:
+        """The code before all other: every variable takes its value from the block of words."""
+        body, self.w.lines, self.w.ended = self.w.lines, [], False
+        for variable in self.scalars.values():
+            if not variable.rep:
+                continue
+            type_ = "double" if variable.rep == "d" else "i64"
+            x = self.w.op(f"load {type_}, ptr {self._word(variable.slot)}")
+            if variable.rep == "b":
+                x = self.w.op(f"trunc i64 {x} to i1")
+            self.w.put(f"store {TYPES[variable.rep]} {x}, ptr {variable.value}")
+            tag = self.w.op(f"trunc i64 {self.w.op(f'load i64, ptr {self._word(variable.slot + 1)}')} to i8")
+            self.w.put(f"store i8 {tag}, ptr {variable.tag}")
+        for array in self.arrays.values():
+            slot = array.slot
+            self.w.put(f"store i64 {self.w.op(f'load i64, ptr {self._word(slot)}')}, ptr {array.ident}")
+            self.w.put(f"store ptr {self.w.op(f'load ptr, ptr {self._word(slot + 1)}')}, ptr {array.pointer}")
+            for number, place in enumerate((*array.dims, *array.strides), slot + 2):
+                self.w.put(f"store i64 {self.w.op(f'load i64, ptr {self._word(number)}')}, ptr {place}")
+        opening, self.w.lines = self.w.lines, body
+        return opening
+
+    def _code(self, words: int) -> Code:
+        opening = self._opening()
+        reasons = tuple(self.exits)
+        text = "\n".join(
+            (
+                *sorted(self.w.declarations),
+                "define i64 @kernel(ptr noalias %words) {",
+                "entry:",
+                *self.w.allocas,
+                *opening,
+                *self.w.lines,
+                "}",
+                "",
+            )
+        )
+        return Code(
+            text,
+            words,
+            tuple(self.scalars.values()),
+            tuple(self.arrays.values()),
+            self._written(),
+            reasons,
+            dict(self.externals),
+        )
+
+    def _written(self) -> frozenset[str]:
+        """The arrays that may be stored into: those of variables that stores name, or that hand arrays on to them."""
+        written = {name for name, array in self.arrays.items() if array.written}
+        if written and any(array.assigned for array in self.arrays.values()):
+            types = {self.arrays[name].type for name in written}
+            written |= {name for name, array in self.arrays.items() if array.type in types}
+        return frozenset(written)
+
+
+def comes_in(variable: Variable, kind: str | None) -> bool:
+    """Whether a variable takes over the value, of this kind, that it has at the loop's entry."""
+    return kind is not None and kind in variable.kinds
+
+
+def word_of(variable: Variable, kind: str | None, value: Any) -> tuple[Any, int]:
+    """What the words of a variable are at the entry: its value and its tag."""
+    if not variable.rep or not comes_in(variable, kind):
+        return 0, UNBOUND
+    if kind == "str":
+        value = ord(value)
+    tag = CODES[kind or ""]
+    if variable.rep == "d":
+        if kind in INTS and abs(value) > 2**53:
+            raise Unsupported(f"{variable.name!r} is an integer beyond 2**53 where floats are met")
+        return float(value), tag
+    return int(value), tag
+
+
+__all__: Sequence[str] = ("Code", "Entry", "comes_in", "lower", "representation", "word_of")

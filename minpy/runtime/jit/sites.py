@@ -1,0 +1,156 @@
+"""The places in rewritten code where a loop begins: ``for i in __minpy__.loops.nest_range_12_1a2b3c4d(n)``.
+
+A name says whether the loop holds other loops (``nest``), holds none (``loop``) or is itself inside another one
+(``inner``); which built-in function stands there in the program (``iter``: none); the line; and a digest of the
+module's text. Behind the name is a `Site`, or, where nothing is to be compiled, the built-in function itself, so that
+such a loop costs nothing. Importing this module imports neither numpy nor the compiler.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import sys
+from collections.abc import Callable, Iterable
+from itertools import chain
+from typing import Any
+
+from minpy.runtime import entry
+
+# A loop that takes less than this, in seconds, is not worth looking at, and after so many of them the site goes.
+_SHORT = 20e-6
+_SHORT_ONES = 200
+_SIZED = (bytes, str, list, tuple)
+
+
+def mode() -> str:
+    """``"off"``, ``"auto"`` or ``"force"``: what ``MINPY_JIT`` says."""
+    text = os.environ.get("MINPY_JIT", "auto").lower()
+    return "off" if text in ("0", "off", "no", "false") else "force" if text == "force" else "auto"
+
+
+def is_undisturbed() -> bool:
+    """Whether nobody looks at single lines or operations: no tracer, no profiler, no tape, no device."""
+    if entry.holders or sys.gettrace() is not None or sys.getprofile() is not None:
+        return False
+    monitoring = getattr(sys, "monitoring", None)
+    return monitoring is None or not any(monitoring.get_tool(tool) for tool in range(6))
+
+
+class Loops:
+    """The sites by name; a name that is new gets its site, or the built-in function."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        shape, what, line, digest = name.split("_")
+        plain = getattr(builtins, what)
+        found: Any = plain
+        if shape != "inner" and _may_compile():
+            found = Site(name, what, shape == "nest", int(line), digest)
+        setattr(self, name, found)
+        return found
+
+    def wake(self, name: str, what: str, nest: bool, line: int, digest: str) -> None:
+        """Make a loop inside another one, which will not be compiled, a site of its own."""
+        setattr(self, name, Site(name, what, nest, line, digest))
+
+
+def _may_compile() -> bool:
+    if mode() == "off":
+        return False
+    from minpy.runtime.jit import engine
+
+    return engine.is_available()
+
+
+loops = Loops()
+sites: list[Site] = []
+
+
+class Site:
+    """One loop of the program. Called as the built-in function in its place; gives what the loop runs over."""
+
+    __slots__ = (
+        "compiled",
+        "digest",
+        "filename",
+        "force",
+        "kernels",
+        "leaves",
+        "line",
+        "name",
+        "names",
+        "nest",
+        "per_round",
+        "plain",
+        "reason",
+        "short",
+        "spent",
+        "what",
+    )
+
+    def __init__(self, name: str, what: str, nest: bool, line: int, digest: str) -> None:
+        self.name, self.what, self.nest, self.line, self.digest = name, what, nest, line, digest
+        self.plain: Callable[..., Iterable[Any]] = getattr(builtins, what)
+        self.force = mode() == "force"
+        self.per_round = 0.0  # seconds for an iteration as written; 0 while unknown
+        self.spent = 0.0
+        self.short = 0
+        self.names: Any = None  # a `bind.Names`, once the loop was looked at
+        self.kernels: dict[Any, Any] = {}
+        self.filename = ""
+        self.reason = ""
+        self.compiled = self.leaves = 0
+        sites.append(self)
+
+    def __call__(self, *arguments: Any) -> Iterable[Any]:
+        iterable: Any = self.plain(*arguments)
+        count = _count(self.what, iterable, arguments)
+        if count < 2:
+            return iterable
+        if not self.force and self.per_round and count * self.per_round < _SHORT:
+            self.short += 1
+            if self.short > _SHORT_ONES:
+                self.give_up("its runs are too short")
+            return iterable
+        if not is_undisturbed():
+            return iterable
+        from minpy.runtime.jit import drive
+
+        if self.what in ("range", "iter"):
+            over: Any = iterable if self.what == "range" else arguments[0]
+        elif self.what == "enumerate":
+            over = ("enumerate", arguments[0], arguments[1] if len(arguments) > 1 else 0)
+        else:
+            over = ("zip", arguments)
+        return chain.from_iterable(drive.pieces(self, over, sys._getframe(1).f_code))
+
+    def give_up(self, reason: str) -> None:
+        """Let this loop run as written from now on, at no cost; the loops in it get their chance."""
+        if self.reason:
+            return
+        self.reason = reason
+        setattr(loops, self.name, self.plain)
+        if self.names is not None:
+            self.names.wake_inner(self)
+
+    def __repr__(self) -> str:
+        return f"<the loop in line {self.line}: {self.reason or f'{self.compiled} times compiled'}>"
+
+
+def _count(what: str, iterable: Any, arguments: tuple[Any, ...]) -> int:
+    """How many rounds a loop will make; 0 if that is not known."""
+    if what == "range":
+        try:
+            return len(iterable)
+        except OverflowError:
+            return 0
+    sequences = arguments if what == "zip" else arguments[:1]
+    counts = [len(each) if type(each) in _SIZED or _is_array(each) else 0 for each in sequences]
+    return min(counts, default=0)
+
+
+def _is_array(value: Any) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and type(value) is numpy.ndarray and value.ndim > 0

@@ -1,0 +1,338 @@
+"""LLVM code for the statements of a loop nest."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from typing import Any
+
+from minpy.runtime.jit.calls import Calls
+from minpy.runtime.jit.expressions import SYMBOLS, _constant
+from minpy.runtime.jit.kinds import NotYet, Unsupported
+from minpy.runtime.jit.values import Known, Ref, Several, Val, Variable, scalar
+
+# After so many rounds of the loops that hold loops, signals are looked at.
+ROUNDS = 1 << 14
+
+
+class Statements(Calls):
+    """Statements; `minpy.runtime.jit.lower` makes a function of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.temporaries: dict[tuple[Any, ...], Variable] = {}
+        self.loops: list[tuple[str, str]] = []  # where `continue` and `break` go
+        self.fuel = ""
+        self.interrupted = "interrupted"
+        self.unknown = False
+
+    def temporary(self, node: ast.AST) -> Variable:
+        key = (type(node).__name__, node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
+        variable = self.temporaries.get(key)
+        if variable is None:
+            variable = self.temporaries[key] = Variable("a value")
+        if variable.kinds and not variable.rep:
+            self.allocate(variable)
+        return variable
+
+    def block(self, body: list[ast.stmt]) -> None:
+        """Code for statements. One that cannot be compiled leaves the loop, if a condition leads to it."""
+        for statement in body:
+            self.line = statement.lineno
+            length, ended = len(self.w.lines), self.w.ended
+            exits, reasons = dict(self.exits), len(self.reasons)
+            depth = self.conditional, list(self.loops)
+            try:
+                method = getattr(self, f"_{type(statement).__name__.lower()}", None)
+                if method is None:
+                    raise Unsupported(f"the statement {type(statement).__name__} is left to Python")
+                method(statement)
+            except Unsupported as error:
+                self.conditional, self.loops = depth
+                if not self.conditional and not isinstance(error, NotYet):
+                    raise
+                self.unknown = self.unknown or not self.conditional
+                # What was written of the statement goes; the loop is left before it.
+                del self.w.lines[length:]
+                self.w.ended = ended
+                self.exits = exits
+                del self.reasons[reasons:]
+                self.line = statement.lineno
+                if not ended:
+                    self.w.jump(self.exit(str(error)))
+            if self.w.ended:
+                break
+
+    # Simple statements.
+
+    def _pass(self, node: ast.Pass) -> None:
+        pass
+
+    def _expr(self, node: ast.Expr) -> None:
+        if not isinstance(node.value, ast.Constant):
+            self.expression(node.value)
+
+    def _assign(self, node: ast.Assign) -> None:
+        value = self.expression(node.value)
+        for target in node.targets:
+            self.bind(target, value)
+
+    def _annassign(self, node: ast.AnnAssign) -> None:
+        if node.value is None:
+            raise Unsupported("an annotation")
+        self.bind(node.target, self.expression(node.value))
+
+    def bind(self, target: ast.expr, value: Any) -> None:
+        """Assign a value to a target."""
+        if isinstance(target, (ast.Tuple, ast.List)):
+            if not isinstance(value, Several) or len(value.items) != len(target.elts):
+                raise Unsupported("unpacking something that is no tuple of this length")
+            for part, item in zip(target.elts, value.items, strict=True):
+                self.bind(part, item)
+        elif isinstance(target, ast.Name):
+            self._bind_name(target.id, value)
+        elif isinstance(target, ast.Subscript):
+            self.write(self._place(target), self._operand(value))
+        else:
+            raise Unsupported(f"an assignment to {type(target).__name__}")
+
+    def _bind_name(self, name: str, value: Any) -> None:
+        if isinstance(value, Ref):
+            array = self.arrays.get(name)
+            if array is None or array.type != value.type or not value.ident:
+                raise Unsupported(f"{name!r} is assigned an array")
+            array.assigned = True
+            self.w.put(f"store ptr {value.pointer}, ptr {array.pointer}")
+            self.w.put(f"store i64 {value.ident}, ptr {array.ident}")
+            for places, values in ((array.dims, value.dims), (array.strides, value.strides)):
+                for place, x in zip(places, values, strict=True):
+                    self.w.put(f"store i64 {x}, ptr {place}")
+            return
+        variable = self.scalars.get(name)
+        if variable is None:
+            raise Unsupported(f"{name!r} changes between arrays and numbers")
+        self.assign(variable, self._operand(value))
+
+    def _place(self, target: ast.Subscript) -> Ref:
+        base = self.expression(target.value)
+        if not isinstance(base, Ref) or base.type.sequence:
+            raise Unsupported("a store into something that is no array")
+        ref = self.element(base, target.slice)
+        if ref.dims:
+            raise Unsupported("a store into more than one element")
+        if base.name in self.arrays:
+            self.arrays[base.name].written = True
+        return ref
+
+    def _augassign(self, node: ast.AugAssign) -> None:
+        symbol = SYMBOLS.get(type(node.op), "@")
+        if isinstance(node.target, ast.Name):
+            current = self.expression(node.target)
+            self.bind(node.target, self.binary(symbol, current, self.expression(node.value)))
+        elif isinstance(node.target, ast.Subscript):
+            ref = self._place(node.target)
+            current = self.read(ref)
+            self.write(ref, self.binary(symbol, current, self.expression(node.value)))
+        else:
+            raise Unsupported(f"an assignment to {type(node.target).__name__}")
+
+    def _assert(self, node: ast.Assert) -> None:
+        on = self.w.fresh("on")
+        self.condition(node.test, on, self.exit("an assertion fails"))
+        self.w.place(on)
+
+    # Statements with blocks.
+
+    def _if(self, node: ast.If) -> None:
+        yes, no, end = self.w.fresh("then"), self.w.fresh("else"), self.w.fresh("endif")
+        self.condition(node.test, yes, no)
+        self.conditional += 1
+        for label, body in ((yes, node.body), (no, node.orelse)):
+            self.w.place(label)
+            self.block(body)
+            if not self.w.ended:
+                self.w.jump(end)
+        self.conditional -= 1
+        self.w.place(end)
+
+    def _break(self, node: ast.Break) -> None:
+        self.w.jump(self.loops[-1][1])
+
+    def _continue(self, node: ast.Continue) -> None:
+        self.w.jump(self.loops[-1][0])
+
+    def _while(self, node: ast.While) -> None:
+        head, body, otherwise, end = (self.w.fresh(hint) for hint in ("while", "body", "else", "end"))
+        self.w.place(head)
+        self.condition(node.test, body, otherwise)
+        self.w.place(body)
+        self.loops.append((head, end))
+        self.poll()
+        self.block(node.body)
+        self.loops.pop()
+        if not self.w.ended:
+            self.w.jump(head)
+        self.w.place(otherwise)
+        self._otherwise(node)
+        self.w.place(end)
+
+    def _otherwise(self, node: ast.While | ast.For) -> None:
+        self.conditional += 1
+        self.block(node.orelse)
+        self.conditional -= 1
+
+    def _for(self, node: ast.For) -> None:
+        step = self.iteration(node.iter)
+        counter = self.w.alloca("i64", "k")
+        self.w.put(f"store i64 0, ptr {counter}")
+        head, body, next_, otherwise, end = (
+            self.w.fresh(hint) for hint in ("for", "body", "next", "else", "end")
+        )
+        self.w.place(head)
+        k = self.w.op(f"load i64, ptr {counter}")
+        self.w.branch(self.w.op(f"icmp slt i64 {k}, {step.count}"), body, otherwise)
+        self.w.place(body)
+        if any(isinstance(inner, (ast.For, ast.While)) for each in node.body for inner in ast.walk(each)):
+            self.poll()
+        self.bind(node.target, step.item(k))
+        self.loops.append((next_, end))
+        # The loop may not run at all, but what it is made of is what the program does most.
+        self.block(node.body)
+        self.loops.pop()
+        if not self.w.ended:
+            self.w.jump(next_)
+        self.w.place(next_)
+        k = self.w.op(f"load i64, ptr {counter}")
+        self.w.put(f"store i64 {self.w.op(f'add nsw i64 {k}, 1')}, ptr {counter}")
+        self.w.jump(head)
+        self.w.place(otherwise)
+        self._otherwise(node)
+        self.w.place(end)
+
+    def poll(self) -> None:
+        """Let signals through from time to time."""
+        left = self.w.op(f"sub i64 {self.w.op(f'load i64, ptr {self.fuel}')}, 1")
+        self.w.put(f"store i64 {left}, ptr {self.fuel}")
+        look, on = self.w.fresh("look"), self.w.fresh("on")
+        self.w.branch(self.w.op(f"icmp sgt i64 {left}, 0"), on, look)
+        self.w.place(look)
+        self.w.put(f"store i64 {ROUNDS}, ptr {self.fuel}")
+        answer = self.w.call("i32", "minpy_PyErr_CheckSignals")
+        self.w.branch(self.w.op(f"icmp eq i32 {answer}, 0"), on, self.interrupted)
+        self.w.place(on)
+
+    # What a loop runs over.
+
+    def iteration(self, node: ast.expr) -> Iteration:
+        """What the iterable of a ``for`` gives."""
+        if isinstance(node, ast.Call):
+            function = self.expression(node.func)
+            value = function.value if isinstance(function, Known) else None
+            if node.keywords:
+                raise Unsupported("a loop over a call with keywords")
+            if value is builtins.range:
+                return self._range([self.scalar(argument) for argument in node.args])
+            if value is builtins.enumerate and len(node.args) in (1, 2):
+                start = self.scalar(node.args[1]) if len(node.args) == 2 else self.constant(0)
+                return Enumerated(self, self.as_integer(start), self.iteration(node.args[0]))
+            if value is builtins.zip and node.args:
+                return Zipped(self, [self.iteration(argument) for argument in node.args])
+            if value is builtins.reversed and len(node.args) == 1:
+                return Reversed(self, self.iteration(node.args[0]))
+        value = self.expression(node)
+        if isinstance(value, Ref) and value.type.ndim:
+            return Elements(self, value)
+        raise Unsupported("a loop over something that is neither a range nor an array")
+
+    def _range(self, arguments: list[Val]) -> Iteration:
+        numbers = [self.as_integer(argument) for argument in arguments]
+        if len(numbers) == 1:
+            return Range(self, numbers[0], "0", "1")
+        start, stop, step = (*numbers, "1")[:3]
+        constant = _constant(step)
+        if constant == 1:
+            # Far bounds would overflow; such a loop is not run to its end anyway.
+            return Range(self, self.exact("ssub", stop, start), start, "1")
+        if constant is None:
+            self.guard(self.w.op(f"icmp ne i64 {step}, 0"), "a range with step zero")
+        for number in (start, stop, step):
+            self.guard_range(number, -(2**61), 2**61, "a range with very large numbers")
+        distance = self.w.op(f"sub i64 {stop}, {start}")
+        positive = self.w.op(f"icmp sgt i64 {step}, 0")
+        size = self.w.op(f"select i1 {positive}, i64 {step}, i64 {self.w.op(f'sub i64 0, {step}')}")
+        way = self.w.op(f"select i1 {positive}, i64 {distance}, i64 {self.w.op(f'sub i64 0, {distance}')}")
+        rounded = self.w.op(f"add i64 {way}, {self.w.op(f'sub i64 {size}, 1')}")
+        count = self.w.op(f"sdiv i64 {rounded}, {size}")
+        return Range(self, count, start, step)
+
+
+class Iteration:
+    """What a loop runs over: `count` items (none if negative); `item` gives the code for the one at `k`."""
+
+    count: str
+
+    def __init__(self, code: Statements) -> None:
+        self.code = code
+
+    def item(self, k: str) -> Any:
+        """The item at position `k`."""
+        raise NotImplementedError
+
+
+class Range(Iteration):
+    def __init__(self, code: Statements, count: str, start: str, step: str) -> None:
+        super().__init__(code)
+        self.count, self.start, self.step = count, start, step
+
+    def item(self, k: str) -> Val:
+        x = k if self.step == "1" else self.code.w.op(f"mul nsw i64 {k}, {self.step}")
+        if self.start != "0":
+            x = self.code.w.op(f"add nsw i64 {self.start}, {x}")
+        return scalar("int", "i", x)
+
+
+class Elements(Iteration):
+    def __init__(self, code: Statements, ref: Ref) -> None:
+        super().__init__(code)
+        self.ref, self.count = ref, ref.dims[0]
+
+    def item(self, k: str) -> Any:
+        ref = self.code.item(self.ref, [k], checked=False)
+        return self.code.read(ref) if not ref.dims else ref
+
+
+class Enumerated(Iteration):
+    def __init__(self, code: Statements, start: str, inner: Iteration) -> None:
+        super().__init__(code)
+        self.start, self.inner, self.count = start, inner, inner.count
+        if start != "0":
+            code.guard_range(start, -(2**61), 2**61, "enumerate from a very large number")
+
+    def item(self, k: str) -> Several:
+        x = k if self.start == "0" else self.code.w.op(f"add nsw i64 {self.start}, {k}")
+        return Several((scalar("int", "i", x), self.inner.item(k)))
+
+
+class Zipped(Iteration):
+    def __init__(self, code: Statements, inner: list[Iteration]) -> None:
+        super().__init__(code)
+        self.inner = inner
+        self.count = inner[0].count
+        for each in inner[1:]:
+            less = code.w.op(f"icmp slt i64 {each.count}, {self.count}")
+            self.count = code.w.op(f"select i1 {less}, i64 {each.count}, i64 {self.count}")
+
+    def item(self, k: str) -> Several:
+        return Several(tuple(each.item(k) for each in self.inner))
+
+
+class Reversed(Iteration):
+    def __init__(self, code: Statements, inner: Iteration) -> None:
+        super().__init__(code)
+        if not isinstance(inner, (Range, Elements)):
+            raise Unsupported("reversed() of this")
+        self.inner, self.count = inner, inner.count
+
+    def item(self, k: str) -> Any:
+        last = self.code.w.op(f"sub i64 {self.count}, 1")
+        return self.inner.item(self.code.w.op(f"sub i64 {last}, {k}"))

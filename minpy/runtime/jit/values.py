@@ -1,0 +1,98 @@
+"""What expressions of a compiled loop stand for, and the variables that hold it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from minpy.runtime.jit.kinds import CODES
+
+
+@dataclass(frozen=True)
+class Val:
+    """A scalar: the kinds it may have, its representation, its value and its tag in the code."""
+
+    kinds: frozenset[str]
+    rep: str
+    x: str
+    tag: str
+
+    @property
+    def kind(self) -> str | None:
+        """The kind, if there is only one."""
+        return next(iter(self.kinds)) if len(self.kinds) == 1 else None
+
+
+def scalar(kind: str, rep: str, x: str) -> Val:
+    """A scalar of one kind."""
+    return Val(frozenset((kind,)), rep, x, str(CODES[kind]))
+
+
+class ArrayType(NamedTuple):
+    """What is known of an array when the loop is compiled.
+
+    `unit` says that the elements of the last axis lie side by side; `kind` is what an element is when it is read;
+    `sequence` marks what is no array in the program: a list, a tuple, bytes, a string, all of one kind.
+    """
+
+    dtype: str
+    ndim: int
+    unit: bool
+    kind: str
+    sequence: bool = False
+
+
+@dataclass(frozen=True)
+class Ref:
+    """An array, or a view of one, at some point of the code."""
+
+    type: ArrayType
+    pointer: str
+    dims: tuple[str, ...]
+    strides: tuple[str, ...]
+    ident: str = ""  # which of the arrays that came in; empty for a view
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Known:
+    """An object that is known when the loop is compiled: a module, a function, a type."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Several:
+    """A tuple that exists only while the code is made."""
+
+    items: tuple[Any, ...]
+
+
+@dataclass
+class Variable:
+    """A scalar variable; `kinds` grows until the code for the loop fits it, and `own` are those the loop gives it."""
+
+    name: str
+    kinds: set[str] = field(default_factory=set)
+    own: set[str] = field(default_factory=set)
+    rep: str = ""
+    slot: int = -1
+    value: str = ""
+    tag: str = ""
+    assigned: bool = False
+    may_be_unbound: bool = False
+
+
+@dataclass
+class ArrayVariable:
+    """A variable that holds arrays of one type."""
+
+    name: str
+    type: ArrayType
+    slot: int = -1
+    pointer: str = ""
+    dims: tuple[str, ...] = ()
+    strides: tuple[str, ...] = ()
+    ident: str = ""
+    assigned: bool = False
+    written: bool = False

@@ -1,0 +1,145 @@
+"""Loops that may be worth compiling: the edits that give them a site (see `minpy.runtime.jit.sites`).
+
+::
+
+    for i in range(n):          for i in __minpy__.loops.nest_range_12_1a2b3c4d(n):
+    for b in data:              for b in __minpy__.loops.loop_iter_30_1a2b3c4d(data):
+
+Decided by syntax alone; whether such a loop can be compiled, and whether it pays, is seen when it runs.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import libcst as cst
+
+from minpy.transform.names import Point, Scope, is_builtin
+from minpy.transform.plan import Edit, Lines
+from minpy.transform.stores import StoreWalk, _contains
+
+_ITERATORS = frozenset({"range", "enumerate", "zip"})
+# What a frame must live through step by step, or what changes its variables behind the scenes.
+_NEVER: tuple[type, ...] = (
+    cst.Yield,
+    cst.Await,
+    cst.Try,
+    cst.TryStar,
+    cst.With,
+    cst.FunctionDef,
+    cst.ClassDef,
+    cst.Lambda,
+    cst.Import,
+    cst.ImportFrom,
+    cst.Del,
+    cst.Global,
+    cst.Nonlocal,
+    cst.NamedExpr,
+)
+_REASON = "a loop over numbers may be compiled"
+
+
+@dataclass
+class Loop:
+    """A ``for`` statement that may get a site."""
+
+    scope: Scope
+    point: Point
+    shape: str
+    what: str
+    line: int
+    start: int
+    end: int  # of the built-in's name, or of the expression that is looped over
+
+
+class LoopWalk(StoreWalk):
+    """The walk that finds loops as well."""
+
+    methods: ClassVar[dict[type, Callable[[Any, Any], None]]] = dict(StoreWalk.methods)
+
+    def __init__(
+        self, module: cst.Module, text: str, *, operators: bool, loops: bool = False, original: str = ""
+    ) -> None:
+        super().__init__(module, text, operators=operators)
+        self._wanted = loops and not operators
+        self._original = original or text
+        self._lines = Lines(text)
+        self._inside = False  # a loop that got a site
+        self._in_class = False  # directly: its variables are in a dictionary of its own
+
+    def _for(self, node: cst.For) -> None:
+        outer = self._inside
+        if self._wanted and not self._in_class and node.asynchronous is None and not self._excuse:
+            self._note_loop(node)
+        super()._for(node)
+        self._inside = outer
+
+    def _function(self, node: cst.FunctionDef) -> None:
+        outer, self._inside, self._in_class = (self._inside, self._in_class), False, False
+        super()._function(node)
+        self._inside, self._in_class = outer
+
+    def _class(self, node: cst.ClassDef) -> None:
+        outer, self._in_class = self._in_class, True
+        super()._class(node)
+        self._in_class = outer
+
+    def _note_loop(self, node: cst.For) -> None:
+        if not _is_names(node.target) or _contains(node.body, _NEVER):
+            return
+        what, place = "iter", node.iter
+        if isinstance(node.iter, cst.Call):
+            function = node.iter.func
+            if not isinstance(function, cst.Name) or function.value not in _ITERATORS:
+                return
+            if any(argument.star or argument.keyword is not None for argument in node.iter.args):
+                return
+            what, place = function.value, function
+        elif not isinstance(node.iter, cst.Name):
+            return
+        nest = _contains(node.body, (cst.For, cst.While))
+        shape = "inner" if self._inside else "nest" if nest else "loop"
+        start, end = self.spans.start(place), self.spans.end(place)
+        point = Point(self.block, start)
+        line, _ = self._lines.line_col(self.spans.start(node))
+        self.items.append(Loop(self.scope, point, shape, what, line, start, end))
+        self._inside = True
+
+    def _finish(self, resolved: list[list[Edit]], door: str) -> None:
+        super()._finish(resolved, door)
+        digest = ""
+        for i, item in enumerate(self.items):
+            if not isinstance(item, Loop):
+                continue
+            if item.what != "iter" and not is_builtin(item.scope, item.what, item.point):
+                continue
+            digest = digest or self._digest()
+            name = f"{door}.loops.{item.shape}_{item.what}_{item.line}_{digest}"
+            if item.what == "iter":
+                resolved[i] = [
+                    Edit(item.start, item.start, f"{name}(", _REASON),
+                    Edit(item.end, item.end, ")", _REASON),
+                ]
+            else:
+                resolved[i] = [Edit(item.start, item.end, name, _REASON)]
+
+    def _digest(self) -> str:
+        # As `minpy.runtime.jit.source.digest` makes it of the file.
+        lines = self._original.replace("\r\n", "\n").replace("\r", "\n")
+        return f"{zlib.crc32(lines.encode('utf-8', 'surrogatepass')):08x}"
+
+
+def _is_names(node: cst.CSTNode) -> bool:
+    if isinstance(node, (cst.Tuple, cst.List)):
+        return all(isinstance(each, cst.Element) and _is_names(each.value) for each in node.elements)
+    return isinstance(node, cst.Name)
+
+
+LoopWalk.methods |= {
+    cst.For: LoopWalk._for,
+    cst.FunctionDef: LoopWalk._function,
+    cst.ClassDef: LoopWalk._class,
+}

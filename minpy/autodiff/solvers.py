@@ -24,7 +24,7 @@ from minpy.runtime.array import Array, host
 from minpy.runtime.primitives.scipy_rules import stands_for
 from minpy.runtime.primitives.table import Primitive
 from minpy.runtime.record import Line, Record, current_tape, innermost, tape_of
-from minpy.runtime.storage import Storage
+from minpy.runtime.storage import BORROWED, Storage
 from minpy.runtime.tape import Tape
 
 # rhs(t, y) is the program's; a solver gives the solution at all times, in rows, the start value first.
@@ -52,19 +52,19 @@ def active_on(tape: Tape, inputs: list[Storage]) -> Iterator[None]:
             for storage in inputs:
                 around._note(storage)
         around = around.outer
-    states = [(s, s.tape, s.cotangent, s.owned) for s in inputs]
+    states = [(s, s.tape, s.cell) for s in inputs]
     for s in inputs:
-        s.tape, s.cotangent, s.owned = tape, None, False
+        s.tape, s.cell = tape, [None, BORROWED, True]
     try:
         yield
     finally:
-        for s, on, g, owned in states:
-            s.tape, s.cotangent, s.owned = on, g, owned
+        for s, on, cell in states:
+            s.tape, s.cell = on, cell
 
 
 def linearized(fun: Callable[[Any], Any], point: Any, inputs: list[Storage]) -> tuple[Any, Any]:
     """``fun(point)``, a vector, and its derivative by `point` and the `inputs`: one row for each element."""
-    tape = Tape()
+    tape = Tape(kept=True)
     value = np.asarray(point, float) if type(point) is not Array else point
     x = dispatch.apply("copy", value) if type(value) is Array else _whole(Storage(value.copy()))
     x.storage.tape = tape

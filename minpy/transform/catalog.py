@@ -225,7 +225,7 @@ IN_PLACE: frozenset[str] = _names("byteswap fill itemset partition put resize se
 READING: frozenset[str] = _names("dot")
 """Methods of arrays that take another array, which NumPy asks nothing: of a plain array, with an operand on a tape."""
 
-DISTRIBUTION: frozenset[str] = _names("cdf isf logcdf logpdf logpmf logsf pdf pmf ppf sf")
+DISTRIBUTION: frozenset[str] = _names("cdf isf logcdf logpdf logpmf logsf pdf pmf ppf rvs sf")
 """Methods of the distributions of ``scipy.stats``, which know plain arrays only."""
 
 WRITTEN_ATTRIBUTES: frozenset[str] = _names("dtype flat imag real shape strides")

@@ -263,6 +263,8 @@ def test_modules_without_rules_say_so_and_what_to_do() -> None:
             return stats.landau.logpdf(x)
         def k(a):
             return stats.gamma.cdf(1.0, a)
+        def r(s):
+            return stats.norm.rvs(scale=s, size=2, random_state=0).sum() + stats.norm().rvs(size=1)[0]
         """
     )
     with pytest.raises(
@@ -273,6 +275,8 @@ def test_modules_without_rules_say_so_and_what_to_do() -> None:
         minpy.grad(names["g"])(np.ones(3))
     with pytest.raises(MinPyError, match=r"scipy\.stats\.landau\.pdf is not available"):
         minpy.grad(names["h"])(0.5)
+    with pytest.raises(TraceError, match=r"scipy\.stats\.norm\.rvs draws .*loc \+ scale \* sample"):
+        minpy.grad(names["r"])(0.5)
     with pytest.raises(MinPyError, match=r"scipy\.special\.gammainc with respect to a"):
         minpy.grad(names["k"])(0.5)
 

@@ -282,3 +282,40 @@ def test_while_idle_the_solvers_are_scipys() -> None:
     names = load(DECAY + "def f():\n    return odeint is si.odeint\n")
     assert names["f"]() is True
     assert entry.routed.scipy.integrate is scipy.integrate
+
+
+def test_parameters_that_are_attributes_and_are_overwritten_later() -> None:
+    names = load(
+        DECAY
+        + """
+class Model:
+    def rhs(self, t, y):
+        return -self.k * y
+def f(k):
+    model = Model()
+    model.k = k * np.ones(1)
+    y = solve_ivp(model.rhs, (0, 1), [1.0], **TIGHT).y[0, -1]
+    model.k[0] = 7.0
+    return y + 0 * model.k.sum()
+def backwards(k):
+    return solve_ivp(lambda t, y: -k * y, (1, 0), [1.0], **TIGHT).y[0, -1]
+"""
+    )
+    assert np.isclose(minpy.grad(names["f"])(0.8), -np.exp(-0.8), rtol=1e-6)
+    assert np.isclose(minpy.grad(names["backwards"])(0.8), np.exp(0.8), rtol=1e-6)
+
+
+def test_a_solver_in_a_checkpoint_and_an_integral_in_an_equation() -> None:
+    names = load(
+        DECAY
+        + """
+from minpy import checkpoint
+@checkpoint
+def f(k):
+    return odeint(lambda y, t: -k * y, 1.0, [0.0, 1.0], **TIGHT)[-1, 0]
+def g(k):
+    return odeint(lambda y, t: -si.quad(lambda u: u * k, 0, 1)[0] * y, 1.0, [0.0, 1.0], **TIGHT)[-1, 0]
+"""
+    )
+    assert np.isclose(minpy.grad(names["f"])(0.8), -np.exp(-0.8), rtol=1e-6)
+    assert np.isclose(minpy.grad(names["g"])(0.8), -0.5 * np.exp(-0.4), rtol=1e-6)

@@ -21,6 +21,7 @@ from minpy.runtime.primitives.rules import pull
 from minpy.runtime.primitives.scipy_formulas import FORMULAS
 from minpy.runtime.primitives.scipy_rules import stand_ins
 from minpy.runtime.primitives.table import Primitive, by_name, row
+from minpy.runtime.record import Line
 
 _Frozen = type(stats.norm())
 _FROZEN = tuple({base for base in _Frozen.__mro__ if base.__name__.startswith("rv_")})
@@ -242,6 +243,8 @@ class _Distribution:
         continuous = isinstance(self._dist, stats.rv_continuous)
         if name in ("ppf", "isf") and not continuous:
             return self._whole(name)
+        if name == "rvs":
+            return self._random
         if name not in (_CONTINUOUS if continuous else _DISCRETE):
             return getattr(self._original, name)
 
@@ -253,6 +256,14 @@ class _Distribution:
             return _run(name, dist, x, *shapes, loc, scale)
 
         return method
+
+    def _random(self, *args: Any, **kwds: Any) -> Any:
+        if _moving((*args, *kwds.values(), *self._args, *self._kwds.values())):
+            raise TraceError(
+                f"scipy.stats.{self._dist.name}.rvs draws with parameters that are being differentiated, at {Line()}. "
+                "Draw a standard sample and write loc + scale * sample, or use minpy.stop_gradient"
+            )
+        return self._original.rvs(*args, **kwds)
 
     def _whole(self, name: str) -> Any:
         # Whole numbers: piecewise constant in everything.

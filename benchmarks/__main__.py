@@ -1,6 +1,6 @@
 """Runs the measurements and prints each as a ratio, and a difference, against its peer of the same run.
 
-python -m benchmarks [calls] [startup] [--fast] [-o results.json]
+python -m benchmarks [calls] [startup] [gradients] [peers] [--fast] [--only name…] [-o results.json]
 """
 
 from __future__ import annotations
@@ -10,33 +10,51 @@ import importlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import pyperf
+from benchmarks.timing import duration
 
-SETS = ("calls", "startup")
+# Sets of pairs, which pyperf measures in worker processes; and sets whose rounds are interleaved in one process.
+PAIRED = ("calls", "startup")
+INTERLEAVED = ("gradients", "peers")
+SETS = PAIRED + INTERLEAVED
+
+# One thread each: what is compared is the work, not how well a library shares it out.
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
-def measure(name: str, fast: bool) -> list[dict]:
+def worker(name: str, environment: dict[str, str], *arguments: str) -> Path:
+    """Run one set in a process of its own; it writes the file that is returned."""
+    path = Path(tempfile.mkdtemp(prefix="minpy-bench-")) / "values.json"
+    command = [sys.executable, "-m", f"benchmarks.{name}", "-o", str(path), *arguments]
+    status = subprocess.run(command, env={**os.environ, **environment}, stdout=sys.stderr).returncode
+    if status:
+        shutil.rmtree(path.parent)
+        raise SystemExit(status)
+    return path
+
+
+def load(path: Path, read: Callable[[str], Any]) -> Any:
+    """What a worker wrote; its folder is removed."""
+    try:
+        return read(str(path))
+    finally:
+        shutil.rmtree(path.parent)
+
+
+def pairs(name: str, fast: bool) -> list[dict]:
     """Run one set in pyperf's worker processes and compare its pairs."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "values.json"
-        command = [
-            sys.executable,
-            "-m",
-            f"benchmarks.{name}",
-            "-o",
-            str(path),
-            "--quiet",
-            *(["--fast"] if fast else []),
-        ]
-        subprocess.run(
-            command, check=True, env={**os.environ, "MINPY_BENCH_RUN": str(os.getpid())}, stdout=sys.stderr
-        )
-        found = {bench.get_name(): bench for bench in pyperf.BenchmarkSuite.load(str(path)).get_benchmarks()}
+    import pyperf
+
+    path = worker(name, {"MINPY_BENCH_RUN": str(os.getpid())}, "--quiet", *(["--fast"] if fast else []))
+    suite = load(path, pyperf.BenchmarkSuite.load)
+    found = {bench.get_name(): bench for bench in suite.get_benchmarks()}
     rows = []
     for ours, peer in importlib.import_module(f"benchmarks.{name}").PAIRS:
         a, b = found[ours], found[peer]
@@ -55,31 +73,44 @@ def measure(name: str, fast: bool) -> list[dict]:
     return rows
 
 
-def duration(seconds: float) -> str:
-    """Signed seconds for people."""
-    sign, value = ("-", -seconds) if seconds < 0 else ("", seconds)
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if value >= scale:
-            return f"{sign}{value / scale:.3g} {unit}"
-    return f"{sign}{value / 1e-9:.3g} ns"
+def text_of_pairs(rows: list[dict]) -> str:
+    """A line for each pair."""
+    return "\n".join(
+        f"  {row['measured']:28} {duration(row['seconds']):>8} ± {duration(row['seconds_spread']):<8}"
+        f"  against {row['peer']:22} {duration(row['peer_seconds']):>8} ± {duration(row['peer_spread']):<8}"
+        f"  ratio {row['ratio']:.3f}  difference {duration(row['difference'])}"
+        for row in rows
+    )
+
+
+def interleaved(name: str, fast: bool, only: list[str] | None) -> Any:
+    """Run one set whose rounds are interleaved."""
+    arguments = [*(["--fast"] if fast else []), *(["--only", *only] if only else [])]
+    return load(worker(name, ONE_THREAD, *arguments), lambda path: json.loads(Path(path).read_text()))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
-    parser.add_argument("sets", nargs="*", choices=[*SETS, []], help="which measurements (default: all)")
+    parser.add_argument("sets", nargs="*", metavar="set", help=f"which: {', '.join(SETS)} (default: all)")
     parser.add_argument("--fast", action="store_true", help="fewer repetitions")
+    parser.add_argument("--only", nargs="+", help="parts of one set: programs of gradients, chains of peers")
     parser.add_argument("-o", "--output", help="write the figures as JSON")
     options = parser.parse_args()
-    results = {}
+    unknown = [name for name in options.sets if name not in SETS]
+    if unknown:
+        parser.error(f"no set {unknown[0]!r}: choose from {', '.join(SETS)}")
+    if options.only and (len(options.sets) != 1 or options.sets[0] not in INTERLEAVED):
+        parser.error(f"--only takes parts of one of {', '.join(INTERLEAVED)}")
+    results: dict[str, Any] = {}
     for name in options.sets or SETS:
-        results[name] = measure(name, options.fast)
-        print(f"\n{name}: {importlib.import_module(f'benchmarks.{name}').__doc__.splitlines()[0]}")
-        for row in results[name]:
-            print(
-                f"  {row['measured']:28} {duration(row['seconds']):>8} ± {duration(row['seconds_spread']):<8}"
-                f"  against {row['peer']:22} {duration(row['peer_seconds']):>8} ± {duration(row['peer_spread']):<8}"
-                f"  ratio {row['ratio']:.3f}  difference {duration(row['difference'])}"
-            )
+        module = importlib.import_module(f"benchmarks.{name}")
+        if name in PAIRED:
+            results[name] = pairs(name, options.fast)
+            text = text_of_pairs(results[name])
+        else:
+            results[name] = interleaved(name, options.fast, options.only)
+            text = module.text(results[name])
+        print(f"\n{name}: {module.__doc__.splitlines()[0]}\n{text}", flush=True)
     if options.output:
         machine = {
             "python": platform.python_version(),

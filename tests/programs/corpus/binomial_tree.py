@@ -9,6 +9,10 @@ def sample(rng):
     return np.array([100.0, 103.0, 0.31, 0.04]) + 0.01 * rng.normal(size=4)
 
 
+def large(rng):
+    return sample(rng), {"steps": 3000}
+
+
 def run(inputs, steps=12, years=0.7):
     spot, strike, sigma, rate = inputs
     dt = years / steps

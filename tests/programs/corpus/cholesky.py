@@ -8,11 +8,15 @@ def sample(rng):
     return a @ a.T + 5 * np.eye(5)
 
 
+def large(rng):
+    a = rng.normal(size=(500, 500))
+    return a @ a.T + 500 * np.eye(500), {}
+
+
 def run(a):
     n = len(a)
     for j in range(n):
         a[j, j] = np.sqrt(a[j, j] - np.dot(a[j, :j], a[j, :j]))
-        for i in range(j + 1, n):
-            a[i, j] = (a[i, j] - np.dot(a[i, :j], a[j, :j])) / a[j, j]
+        a[j + 1 :, j] = (a[j + 1 :, j] - np.dot(a[j + 1 :, :j], a[j, :j])) / a[j, j]
         a[j, j + 1 :] = 0.0
     return 2 * np.sum(np.log(np.diagonal(a))) + np.sum(np.tril(a) ** 3)

@@ -9,6 +9,10 @@ def sample(rng):
     return rng.normal(size=(3, 2, 3, 3)) * 0.5
 
 
+def large(rng):
+    return rng.normal(size=(4, 1024, 3, 3)) * 0.01, {"image": rng.normal(size=(1024, 18, 18))}
+
+
 def convolve(x, w):
     out = np.zeros((w.shape[0], x.shape[1] - 2, x.shape[2] - 2))
     for f in range(w.shape[0]):
@@ -26,7 +30,7 @@ def pool(x):
     return out
 
 
-def run(w):
-    y = convolve(IMAGE, w)
+def run(w, image=IMAGE):
+    y = convolve(image, w)
     y[y < 0] *= 0.1
     return np.sum(np.log1p(pool(y) ** 2))

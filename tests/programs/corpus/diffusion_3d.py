@@ -7,6 +7,10 @@ def sample(rng):
     return rng.uniform(0.5, 1.5, size=(4, 5, 3))
 
 
+def large(rng):
+    return rng.uniform(0.5, 1.5, size=(60, 60, 60)), {}
+
+
 def run(c):
     for _ in range(3):
         flow = np.zeros(c.shape)

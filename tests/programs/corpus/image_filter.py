@@ -7,6 +7,10 @@ def sample(rng):
     return rng.uniform(size=(7, 6))
 
 
+def large(rng):
+    return rng.uniform(size=(500, 600)), {}
+
+
 def run(image):
     padded = np.pad(image, 1, mode="edge")
     blurred = np.zeros_like(image)

@@ -9,18 +9,22 @@ def sample(rng):
     return rng.uniform(0.2, 0.9, size=3)
 
 
-def run(parameters):
+def large(rng):
+    return sample(rng), {"n": 150}
+
+
+def run(parameters, n=2):
     q, r, damping = parameters
-    f = np.eye(2)
-    f[0, 1] = 0.2
-    f[1, 1] = damping
-    h = np.array([[1.0, 0.0]])
-    x, p = np.zeros(2), np.eye(2)
+    f = np.eye(n) + 0.2 * np.eye(n, k=1)
+    f[-1, -1] = damping
+    h = np.zeros((1, n))
+    h[0, 0] = 1.0
+    x, p = np.zeros(n), np.eye(n)
     likelihood = 0.0
     for z in MEASURED:
         x = f @ x
         p = f @ p @ f.T
-        p[np.diag_indices(2)] += q * np.array([0.01, 0.1])
+        p[np.diag_indices(n)] += q * np.linspace(0.01, 0.1, n)
         s = (h @ p @ h.T)[0, 0] + r
         gain = p @ h.T / s
         y = z - x[0]

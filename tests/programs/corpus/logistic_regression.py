@@ -10,9 +10,14 @@ def sample(rng):
     return rng.normal(size=4)
 
 
-def run(w):
+def large(rng):
+    x = rng.normal(size=(20_000, 100))
+    return 0.1 * rng.normal(size=100), {"x": x, "y": x[:, 0] > x[:, 1] ** 2 - 0.5}
+
+
+def run(w, x=X, y=Y):
     for _ in range(3):
-        p = 1 / (1 + np.exp(-X @ w))
-        w -= 0.5 * X.T @ (p - Y) / len(Y)
-    p = 1 / (1 + np.exp(-X.dot(w)))
-    return -np.mean(np.where(Y, np.log(p), np.log(1 - p))) + 0.1 * np.linalg.norm(w)
+        p = 1 / (1 + np.exp(-x @ w))
+        w -= 0.5 * x.T @ (p - y) / len(y)
+    p = 1 / (1 + np.exp(-x.dot(w)))
+    return -np.mean(np.where(y, np.log(p), np.log(1 - p))) + 0.1 * np.linalg.norm(w)

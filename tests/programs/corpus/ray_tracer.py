@@ -7,6 +7,10 @@ def sample(rng):
     return np.array([[0.0, 0.1, 3.0, 1.0], [0.8, -0.3, 2.2, 0.4]]) + 0.01 * rng.normal(size=(2, 4))
 
 
+def large(rng):
+    return sample(rng), {"n": 300}
+
+
 def run(spheres, n=7):
     y, x = np.meshgrid(np.linspace(-0.5, 0.5, n), np.linspace(-0.5, 0.5, n), indexing="ij")
     rays = np.stack([x, y, np.ones_like(x)], axis=-1)

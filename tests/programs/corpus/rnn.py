@@ -9,11 +9,19 @@ def sample(rng):
     return rng.normal(size=6 * 5 + 6 * 6 + 5 * 6) * 0.3
 
 
-def run(theta):
-    wx, wh, wy = theta[:30].reshape(6, 5), theta[30:66].reshape(6, 6), theta[66:].reshape(5, 6)
-    h, loss = np.zeros(6), 0
-    for now, following in zip(TEXT, TEXT[1:]):
+def large(rng):
+    return rng.normal(size=400 * 410) * 0.03, {"n": 400, "text": TEXT * 5}
+
+
+def run(theta, n=6, text=TEXT):
+    wx, wh, wy = (
+        theta[: 5 * n].reshape(n, 5),
+        theta[5 * n : -5 * n].reshape(n, n),
+        theta[-5 * n :].reshape(5, n),
+    )
+    h, loss = np.zeros(n), 0
+    for now, following in zip(text, text[1:]):
         h = np.tanh(wx[:, now] + wh @ h)
         y = wy @ h
         loss -= y[following] - np.log(np.sum(np.exp(y)))
-    return loss / len(TEXT)
+    return loss / len(text)

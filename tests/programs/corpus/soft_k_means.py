@@ -9,11 +9,15 @@ def sample(rng):
     return rng.normal(size=(3, 2))
 
 
-def run(centres):
+def large(rng):
+    return rng.normal(size=(8, 2)), {"points": rng.normal(size=(20_000, 2))}
+
+
+def run(centres, points=POINTS):
     for _ in range(4):
-        d = np.sum((POINTS[:, None, :] - centres[None]) ** 2, axis=-1)
+        d = np.sum((points[:, None, :] - centres[None]) ** 2, axis=-1)
         w = np.exp(-d + np.min(d, axis=1, keepdims=True))
         w /= w.sum(axis=1, keepdims=True)
         for k in range(len(centres)):
-            centres[k] = w[:, k] @ POINTS / np.sum(w[:, k])
+            centres[k] = w[:, k] @ points / np.sum(w[:, k])
     return np.sum(w * d) + np.sum(np.sin(centres))

@@ -7,6 +7,12 @@ def sample(rng):
     return np.stack([rng.normal(size=8), 4 + rng.normal(size=8), rng.normal(size=8), rng.normal(size=8)])
 
 
+def large(rng):
+    bands = rng.normal(size=(4, 50, 10_000))
+    bands[1] += 6
+    return bands, {}
+
+
 def solve(a, b, c, d):
     for i in range(1, len(d)):
         w = a[i] / b[i - 1]

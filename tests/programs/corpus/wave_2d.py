@@ -7,6 +7,10 @@ def sample(rng):
     return rng.normal(size=(6, 7))
 
 
+def large(rng):
+    return rng.normal(size=(400, 500)), {}
+
+
 def run(shape):
     old, now, new = shape.copy(), shape.copy(), np.zeros_like(shape)
     for _ in range(6):

@@ -1,0 +1,56 @@
+"""The measurements that need no clock: what a tape holds, what checkpoints save; and the command that prints them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def benchmarks(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *words],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_memory(tmp_path: Path) -> None:
+    """A tape holds no more than what was overwritten and computed; in √n checkpointed pieces, four times the steps take twice the memory."""
+    place = tmp_path / "figures.json"
+    done = benchmarks("gradients", "--fast", "--only", "memory", "checkpoint", "-o", str(place))
+    assert done.returncode == 0, done.stderr
+    assert "bound: bytes overwritten" in done.stdout and "in √n checkpointed pieces" in done.stdout
+    found = json.loads(place.read_text(encoding="utf-8"))["results"]["gradients"]
+    assert {row["program"] for row in found["memory"]} == {"stencil", "chain", "slices"}
+    for row in found["memory"]:
+        assert 0.2 < row["ratio"] < 1.1, row
+    growth = [row["growth"] for row in found["checkpoint"] if row["program"] == "pieces" and row["growth"]]
+    assert len(growth) == 2 and all(g < 2.3 for g in growth)
+    linear = [row["growth"] for row in found["checkpoint"] if row["program"] == "whole" and row["growth"]]
+    assert all(g > 3 for g in linear)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["gradient"], "no set 'gradient': choose from calls, startup, gradients, peers"),
+        (["calls", "--only", "heat_1d"], "--only takes parts of one of gradients, peers"),
+    ],
+)
+def test_unknown(words: list[str], message: str) -> None:
+    done = benchmarks(*words)
+    assert done.returncode == 2 and message in done.stderr
+
+
+def test_unknown_part() -> None:
+    done = benchmarks("gradients", "--only", "heat")
+    assert done.returncode != 0 and "not measured here: heat. There is: slices, memory" in done.stderr

@@ -239,6 +239,19 @@ class Array:
             if type(part) is np.ndarray:
                 storage = self.storage
                 return Array(part, storage, False, index if window is storage.host else None)
+            storage = self._storage
+            if storage is None:
+                tape = self.tape
+            else:
+                tape = storage.tape if storage.remote is None else None
+            if (
+                tape is not None
+                and tape.open
+                and tape.put is not None
+                and not entry.others
+                and part.dtype is window.dtype
+            ):
+                return direct.item(tape, self, index, part)
         return dispatch.apply("getitem", self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -436,6 +449,11 @@ def use_short_cuts() -> None:
             primitive.short = fast.unary(primitive)
         elif primitive.function.nin == 2:
             primitive.short = fast.binary(primitive, functools.partial(protocols.binary, primitive.name))
+    power = protocols.operator_power()
+    power.bare = dispatch.by_name["power"].bare
+    Array.__pow__, Array.__rpow__ = fast.binary(  # type: ignore[method-assign]
+        power, functools.partial(protocols.binary, "power")
+    )
     for dunder, name in operators.items():
         primitive = dispatch.by_name[name]
         if dunder in _COMPARE:
@@ -562,4 +580,4 @@ def _set_flat(array: Array, value: Any) -> None:
 
 
 # At the end: they need the class, whichever module is imported first.
-from minpy.runtime import dispatch, fast, protocols, writes  # noqa: E402
+from minpy.runtime import direct, dispatch, entry, fast, protocols, writes  # noqa: E402

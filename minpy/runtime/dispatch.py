@@ -17,7 +17,7 @@ from minpy.runtime.context import current_context
 from minpy.runtime.geometry import covers
 from minpy.runtime.policy import current_policy
 from minpy.runtime.primitives.table import Primitive, Scalar, by_name
-from minpy.runtime.record import Line, Record, current_tape, innermost
+from minpy.runtime.record import Line, Record, current_tape, innermost, open_tape
 from minpy.runtime.storage import NEEDED, PYTHON_SCALAR, WEAK, Storage
 
 SMALL = "a 0-d or empty array: nothing for a device to do"
@@ -45,6 +45,12 @@ def call(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
                     return short[0](first, args[1])
             elif type(args[1]) is Array and args[1].scalar is not WEAK:
                 return short[1](args[1], first)
+    if primitive.direct is not False and not entry.others:
+        tape = open_tape.get()
+        if tape is not None and tape.open and tape.put is not None:
+            result = direct.run(tape, primitive, args, kwargs)
+            if result is not direct.NOT_RUN:
+                return result
     return call_long(primitive, args, kwargs)
 
 
@@ -57,7 +63,7 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
         return outputs.into(primitive, args, kwargs)
     if precision.forced is not None and not primitive.view:
         args, kwargs = precision.narrow(args), precision.narrow(kwargs)
-    if primitive.name in _OVERWRITES and current_tape() is not None:
+    if primitive.name in overwrites and current_tape() is not None:
         _log_overwritten(primitive, args, kwargs)
     operands: list[Array] = []
     collect(args, operands)
@@ -139,7 +145,7 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
 
 
 # Functions that write into their first operand: always, or with this argument.
-_OVERWRITES: dict[str, tuple[str, bool] | None] = {
+overwrites: dict[str, tuple[str, bool] | None] = {
     **dict.fromkeys(
         ("copyto", "put", "place", "putmask", "fill_diagonal", "put_along_axis", "random.shuffle")
     ),
@@ -155,7 +161,7 @@ def _log_overwritten(primitive: Primitive, args: tuple, kwargs: dict) -> None:
     """Put on the tape what a function is about to overwrite in a plain array."""
     from minpy.runtime import stores
 
-    condition = _OVERWRITES[primitive.name]
+    condition = overwrites[primitive.name]
     if condition is not None:
         signature = primitive.signature()
         try:
@@ -438,5 +444,5 @@ def _adopt(device: Any, value: Any) -> Any:
 
 
 # At the end: these modules need this one's functions, and this one their names.
-from minpy.runtime import outputs  # noqa: E402
+from minpy.runtime import direct, outputs  # noqa: E402
 from minpy.runtime.array import Array, host  # noqa: E402

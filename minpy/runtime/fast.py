@@ -56,6 +56,8 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
     """The operator of a two-operand primitive, and its reflection, for `Array`; `slow` is the long way."""
     function = primitive.function
     flat = primitive.flat
+    # What a scalar must not be to be taken as an array without axes: NumPy rounds the powers of the two differently.
+    other_than = (WEAK, True) if primitive.name == "power" else (WEAK,)
     rules = primitive.bare
     lean = rules is not None and not flat and rules[0] is not None and rules[1] is not None
     left, right = reads(rules[0], 2) if lean else (), reads(rules[1], 2) if lean else ()
@@ -68,7 +70,7 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
 
     def general(self: Any, other: Any, reflect: bool) -> Any:
         # As before, with every kind of tape.
-        if entry.others or self.scalar is WEAK:
+        if entry.others or self.scalar in other_than:
             return slow(other, self) if reflect else slow(self, other)
         storage = self.storage
         if storage.remote is not None:
@@ -78,7 +80,7 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
             tape = tape.outer
         if type(other) is Array:
             second = other.storage
-            if second.remote is not None or other.scalar is WEAK:
+            if second.remote is not None or other.scalar in other_than:
                 return slow(self, other)
             tape2 = second.tape
             if tape2 is not tape:
@@ -98,7 +100,9 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
     if not lean:
         return lambda self, other: general(self, other, False), lambda self, other: general(self, other, True)
 
-    def forward(self: Any, other: Any) -> Any:
+    def forward(self: Any, other: Any, modulus: Any = None) -> Any:
+        if modulus is not None:  # pow(array, exponent, modulus)
+            return NotImplemented
         storage = self._storage
         a = self.window
         if storage is None:
@@ -109,7 +113,13 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
             return general(self, other, False)
         kind = type(other)
         if kind is float or kind in PLAIN:
-            if tape is None or not tape.open or tape.put is None or entry.others or self.scalar is WEAK:
+            if (
+                tape is None
+                or not tape.open
+                or tape.put is None
+                or entry.others
+                or (self.scalar and self.scalar in other_than)
+            ):
                 return general(self, other, False)
             value = function(a, other)
             if type(value) is ndarray:
@@ -161,8 +171,8 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
             or not tape.open
             or tape.put is None
             or entry.others
-            or self.scalar is WEAK
-            or other.scalar is WEAK
+            or (self.scalar and self.scalar in other_than)
+            or (other.scalar and other.scalar in other_than)
         ):
             return general(self, other, False)
         value = function(a, b)
@@ -223,7 +233,9 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
             )  # fmt: skip
         return result
 
-    def reflected(self: Any, other: Any) -> Any:
+    def reflected(self: Any, other: Any, modulus: Any = None) -> Any:
+        if modulus is not None:
+            return NotImplemented
         storage = self._storage
         b = self.window
         if storage is None:
@@ -239,7 +251,7 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
             or not tape.open
             or tape.put is None
             or entry.others
-            or self.scalar is WEAK
+            or (self.scalar and self.scalar in other_than)
         ):
             return general(self, other, True)
         value = function(other, b)

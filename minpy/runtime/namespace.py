@@ -36,7 +36,25 @@ def dispatcher(primitive: table.Primitive) -> Any:
     """The function that a routed call of `primitive` calls while the runtime is active."""
 
     function = primitive.function
-    if primitive.mirrors:
+    if (
+        primitive.elementwise
+        and primitive.mirrors
+        and primitive.function.nin == 1
+        and primitive.function.nout == 1
+    ):
+        short = primitive.short
+
+        def routed(*args: Any, **kwargs: Any) -> Any:
+            if len(args) == 1 and not kwargs:
+                (operand,) = args
+                if builtins.type(operand) is Array and not entry.others:
+                    storage = operand._storage
+                    if storage is None or storage.remote is None:
+                        return short(operand)
+            if not entry.holders:
+                return function(*args, **kwargs)
+            return dispatch.call(primitive, args, kwargs)
+    elif primitive.mirrors:
 
         def routed(*args: Any, **kwargs: Any) -> Any:
             if not entry.holders:

@@ -180,7 +180,8 @@ def binary(name: str, left: Any, right: Any) -> Any:
     if _foreign(other):
         return by_name[name].function(left, right)
     primitive = operator_power() if name == "power" else by_name[name]
-    result = dispatch.call_long(primitive, (left, right), {})
+    run = dispatch.call_long if primitive.elementwise else dispatch.call
+    result = run(primitive, (left, right), {})
     if type(result) is Array and _is_python_number(left) and _is_python_number(right):
         result.scalar = PYTHON_SCALAR
     return result

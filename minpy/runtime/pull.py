@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy import ndarray
 
+from minpy.errors import GradientError
 from minpy.runtime.geometry import covers
-from minpy.runtime.record import Record, Short, failure
+from minpy.runtime.record import Record, Short, failure, no_rule
 from minpy.runtime.storage import BORROWED, COTANGENT, HELD, LENT, OWN
 
 if TYPE_CHECKING:
@@ -95,6 +96,40 @@ def both(left: Rule, right: Rule) -> Callable[[Tape, Short], None]:
             give(tape, second, e, g, held)
 
     return pull
+
+
+def pull_any(tape: Tape, record: Short) -> None:
+    """An operation of any primitive, with all its operands."""
+    _, cell, args, kwargs, ans, values, primitive, code, instruction = record
+    g = cell[COTANGENT]
+    if g is None:
+        return
+    cell[COTANGENT] = None
+    if type(g) is not ndarray:
+        g = host(g)
+    for i, operand in enumerate(args):
+        if not cotangents.is_active(tape, operand):
+            continue
+        rule = primitive.rule(i)
+        if rule is None:
+            if primitive.flat:
+                continue
+            raise GradientError(
+                no_rule(primitive, i, Record(primitive, args, kwargs, None, code, instruction).line)
+            )
+        try:
+            cotangents.accumulate(tape, operand, rule(g, ans, *values, **kwargs), tape.touched)
+        except Exception as error:
+            raise Record(primitive, args, kwargs, None, code, instruction).failed(i, error) from error
+
+
+def pull_item(tape: Tape, record: Short) -> None:
+    """An element read as a scalar; its place in the array is a view without axes."""
+    _, cell, source, _, _, _ = record
+    g = cell[COTANGENT]
+    if g is not None:
+        cell[COTANGENT] = None
+        cotangents.accumulate(tape, source, g, tape.touched)
 
 
 def give(tape: Tape, handle: Any, d: Any, g: Any, held: int) -> None:

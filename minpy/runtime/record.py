@@ -58,6 +58,17 @@ def program_frame(frame: Any) -> tuple[Any, Any]:
     return frame, code
 
 
+class _Passed(dict):
+    """By the name of a module, whether it is MinPy's or NumPy's."""
+
+    def __missing__(self, name: Any) -> bool:
+        self[name] = passed = str(name or "").partition(".")[0] in ("minpy", "numpy")
+        return passed
+
+
+_passed = _Passed()
+
+
 def user_frame(frame: Any) -> Any:
     """The nearest frame, from `frame` outwards, that is neither MinPy's nor NumPy's nor SciPy's."""
     global program
@@ -204,6 +215,14 @@ def _swap(value: Any, old: Any, new: Any) -> Any:
     if type(value) is dict:
         return {key: _swap(v, old, new) for key, v in value.items()}
     return value
+
+
+def no_rule(primitive: Any, i: int, line: Line) -> str:
+    """What to say where argument `i` of `primitive` is differentiated and has no rule."""
+    return (
+        f"{primitive.name} has no derivative rule for argument {i}. It ran at {line}. "
+        "Use minpy.stop_gradient on the operand if no gradient should flow"
+    )
 
 
 def failure(record: Short, i: int, g: Any, error: Exception) -> GradientError:

@@ -21,7 +21,7 @@ from minpy.errors import GradientError
 from minpy.runtime import cotangents, entry
 from minpy.runtime.array import Array
 from minpy.runtime.pull import pull_kept
-from minpy.runtime.record import Record, Short, Write, current_tape, open_tape, parts_of
+from minpy.runtime.record import Record, Short, Write, current_tape, no_rule, open_tape, parts_of
 from minpy.runtime.storage import NEEDED, Storage
 
 
@@ -179,18 +179,12 @@ class Tape:
             if rule is None:
                 if primitive.flat:
                     continue
-                raise GradientError(self._no_rule(record, i))
+                raise GradientError(no_rule(primitive, i, record.line))
             try:
                 d = rule(g, ans, *args, **kwargs)
                 cotangents.accumulate(self, operand, d, self.touched)
             except Exception as error:
                 raise record.failed(i, error) from error
-
-    def _no_rule(self, record: Record, i: int) -> str:
-        return (
-            f"{record.primitive.name} has no derivative rule for argument {i}. It ran at {record.line}. "
-            "Use minpy.stop_gradient on the operand if no gradient should flow"
-        )
 
     def _unwrite(self, write: Write) -> None:
         storage = write.target.storage

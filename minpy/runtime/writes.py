@@ -17,12 +17,21 @@ def write(target: Array, index: Any, value: Any) -> None:
         index = host(index)
         if is_basic(index):
             # An Ellipsis keeps the result a view where the index alone would give a scalar.
+            if (
+                type(value) is Array
+                and value._storage is not None
+                and value._storage is target._storage
+                and value.path is not None
+                and target.window is target._storage.host
+                and value.path == index
+            ):
+                return  # the second half of ``a[index] += …``: the work is done
             part = index if type(index) is tuple else (index,)
-            part = target.window[
-                part if Ellipsis in [p for p in part if p is Ellipsis] else (*part, Ellipsis)
-            ]
-            path = index if target.window is target.storage.host else None
-            target, index = Array(part, target.storage, False, path), None
+            if not any(p is Ellipsis for p in part):
+                part = (*part, Ellipsis)
+            storage = target.storage
+            path = part if target.window is storage.host else None
+            target, index = Array(target.window[part], storage, False, path), None
     storage = target.storage
     if not target.window.flags.writeable:
         raise ValueError("assignment destination is read-only")
@@ -70,7 +79,7 @@ def _write_lean(tape: Any, target: Array, value: Any) -> bool:
                     handle = value.cell if held is None else held.cell
                 else:
                     handle = value
-    elif type(value) not in PLAIN:
+    elif type(value) not in fast.PLAIN:
         plain = host(value)
     needed = storage.cell[NEEDED]
     old = window.copy() if needed else None
@@ -133,6 +142,5 @@ def _write_on_device(device: Any, target: Array, value: Any) -> bool:
 
 
 # At the end: array.py uses this module.
-from minpy.runtime import dispatch, pull  # noqa: E402
+from minpy.runtime import dispatch, fast, pull  # noqa: E402
 from minpy.runtime.array import Array, host  # noqa: E402
-from minpy.runtime.fast import PLAIN  # noqa: E402

@@ -112,7 +112,7 @@ class Primitive:
     """
 
     __slots__ = (
-        "_signature", "bare", "compose", "cost", "creates", "elementwise", "family", "flat", "function",
+        "_signature", "bare", "compose", "cost", "creates", "direct", "elementwise", "family", "flat", "function",
         "geometry", "joins", "jvp", "mirrors", "mxnet", "name", "outs", "samples", "short", "view", "vjp", "writes",
     )  # fmt: skip
 
@@ -127,6 +127,8 @@ class Primitive:
         # of array operands.
         self.short: Any = None
         self.bare: tuple | None = None
+        # Whether `minpy.runtime.direct` may run it; None if that was not asked yet.
+        self.direct: bool | None = None
         ufunc = isinstance(function, np.ufunc)
         if self.joins is None:
             self.joins = function.nin if ufunc else 0

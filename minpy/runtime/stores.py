@@ -38,13 +38,14 @@ def is_plain(value: Any) -> bool:
 
 def at(target: Any) -> Any:
     """What ``target[index] = value``, ``target.sort()``, ``target.logpdf(x)`` and the like are done on."""
-    if current_tape() is None:
+    kind = type(target)
+    if kind is Array or current_tape() is None:
         return target
     if is_plain(target):
         return _Plain(target)
-    if type(target) is np.flatiter:
+    if kind is np.flatiter:
         return _Flat(target)
-    if type(target).__module__.startswith("scipy.stats"):
+    if str(kind.__module__).startswith("scipy.stats"):
         from minpy.runtime import scientific
 
         return scientific.distribution(target)

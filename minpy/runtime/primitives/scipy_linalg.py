@@ -149,12 +149,7 @@ def _uninverse(g: Any, ans: Any, a: Any, *rest: Any, assume_a: Any = None, **opt
     return _masked(d, assume_a)
 
 
-add(
-    "inv",
-    (_uninverse,),
-    lambda a: (square(a),),
-    lambda a: (np.stack([square(a), square(a)]),),
-)
+add("inv", (_uninverse,), lambda a: (square(a),))
 add(
     "det",
     derived(lambda a, *rest, **options: np.linalg.det(a)),
@@ -438,6 +433,7 @@ def _khatri_rao(a: Any, b: Any) -> Any:
     return np.reshape(product, (*np.shape(product)[:-3], -1, np.shape(product)[-1]))
 
 
+add("kron", derived(np.kron), lambda a: (a(2, 3), a(3, 2)))  # up to SciPy 1.16
 add("khatri_rao", derived(_khatri_rao), lambda a: (a(2, 3), a(4, 3)))
 add("fiedler", derived(lambda a: np.abs(np.expand_dims(a, -1) - np.expand_dims(a, -2))), lambda a: (a(4),))
 

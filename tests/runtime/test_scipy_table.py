@@ -219,3 +219,22 @@ def test_a_ufunc_of_values_on_a_tape_in_code_that_is_not_rewritten() -> None:
     expected = scipy.special.digamma(x)
     expected[0] += 0.25 / (0.125 * 0.875)
     assert np.allclose(gradient, expected)
+
+
+@pytest.mark.parametrize("policy", driver.POLICIES)
+def test_under_every_policy_the_values_are_scipys(policy: str) -> None:
+    from minpy.runtime import policy as policies
+    from minpy.runtime.scientific import routed
+
+    failures = []
+    for primitive in SMOOTH:
+        function = routed(primitive.function)
+        for args, kwargs in samples(primitive, "float64"):
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")
+                plain = primitive.function(*args, **kwargs)
+                with policies.create(policy):
+                    found = driver.difference(function(*args, **kwargs), plain, False)
+            if found is not None:
+                failures.append(f"{primitive.name}: {found}")
+    assert not failures, "\n".join(failures[:5])

@@ -90,7 +90,9 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
                 "Make the array inside the differentiated function"
             )
         if primitive.compose is not None:
-            return _composed(primitive, args, kwargs)
+            found = _composed(primitive, args, kwargs)
+            if found is not NotImplemented:
+                return found
         if kwargs:
             args, kwargs = _positional(primitive, args, kwargs)
     if source is not None and primitive.elementwise:
@@ -330,12 +332,18 @@ def _settle(result: Any) -> Any:
     return result
 
 
+_DRAWN = (
+    "NumPy draws integers, or rejects numbers until one fits: such samples do not move with the parameters. "
+)
+
+
 def _record(tape: Any, primitive: Primitive, args: tuple, kwargs: dict, result: Any) -> None:
     if primitive.flat:
         return
     if primitive.vjp is None and not (type(result) is Array and not result.window.size):
         raise TraceError(
             f"{primitive.name} has no derivative rule, and an operand is being differentiated, at {Line()}. "
+            f"{_DRAWN if primitive.family == 'random' else ''}"
             "Use minpy.stop_gradient on the operand if no gradient should flow"
         )
     outs = result if isinstance(result, tuple) or type(result) is list else (result,)

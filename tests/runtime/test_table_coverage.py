@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,3 +175,15 @@ def test_a_row_without_a_rule_says_so_and_where(name: str) -> None:
 NO_FLOATS = frozenset(
     ("gcd", "lcm", "bitwise_and", "bitwise_or", "bitwise_xor", "invert", "left_shift", "right_shift")
 )
+
+
+def test_the_documentation_lists_the_functions_of_floats_without_a_derivative() -> None:
+    path = Path(__file__).parents[2] / "docs" / "gradients.md"
+    listed = path.read_text(encoding="utf-8").split("## What has no derivative")[1].split("\n## ")[0]
+    missing = []
+    for name in WITHOUT:
+        row = table.by_name[name]
+        for args, _ in row.samples(driver.generator(row, "float64"), np.dtype("float64")):
+            if name.startswith("random.") and any(type(a) is float for a in args):
+                missing += [name] if name.split(".")[1] not in listed else []
+    assert not missing

@@ -46,7 +46,7 @@ def failures(
 def test_both_modes_to_second_order(name: str) -> None:
     moved = set()
     for dtype in ("float64", "complex128"):
-        found, places = failures(name, dtype, orders.failures_of, variants=True)
+        found, places = failures(name, dtype, orders.failures_of, variants=dtype == "float64")
         assert not found, "\n".join(found[:6])
         moved |= places
     row = ROWS[name]
@@ -63,7 +63,7 @@ def test_both_modes_to_second_order(name: str) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float16", "complex64"])
 @pytest.mark.parametrize("name", RULED)
 def test_lower_precision_is_kept(name: str, dtype: str) -> None:
-    found, _ = failures(name, dtype, orders.narrow_failures_of, most=4)
+    found, _ = failures(name, dtype, orders.narrow_failures_of, most=3 if dtype == "float32" else 2)
     assert not found, "\n".join(found[:6])
 
 
@@ -74,7 +74,10 @@ def test_on_the_device_to_second_order(name: str) -> None:
     try:
         for dtype in ("float32", "float64"):
             found, _ = failures(
-                name, dtype, lambda row, case: orders.narrow_failures_of(row, case, "prefer_mxnet")
+                name,
+                dtype,
+                lambda row, case: orders.narrow_failures_of(row, case, "prefer_mxnet"),
+                most=None if dtype == "float32" else 3,
             )
             assert not found, "\n".join(found[:6])
     finally:

@@ -174,5 +174,6 @@ rows(
     cost="move",
     creates=True,
     mxnet="computed once on the host, and copied when it is used",
+    vjp=(None, lambda g, ans, n, d=1.0: -np.sum(g * ans) / d),
     samples=cases(lambda a: (5,), lambda a: (4, 0.25), lambda a: (1.5,)),
 )

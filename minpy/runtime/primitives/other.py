@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.primitives.moves import as_array, cases, rows
+from minpy.runtime.primitives.moves import apply, as_array, cases, rows
 from minpy.runtime.primitives.table import row
 
 _HOST = "an answer for the program, not array work"
@@ -223,12 +223,6 @@ def _roots(p: Any) -> Any:
 def _polyfit(
     x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False
 ) -> Any:
-    from minpy.errors import GradientError
-
-    if full or cov:
-        raise GradientError(
-            "polyfit has a derivative for its coefficients only: call it without full= and cov="
-        )
     x, y = as_array(x) + 0.0, as_array(y) + 0.0
     lhs, rhs = np.vander(x, int(deg) + 1), y
     if w is not None:
@@ -236,8 +230,39 @@ def _polyfit(
         lhs = lhs * np.expand_dims(w, -1)
         rhs = rhs * np.expand_dims(w, -1) if np.ndim(rhs) == 2 else rhs * w
     scale = np.sqrt(np.sum(lhs * lhs, axis=0))
-    c = np.linalg.lstsq(lhs / scale, rhs, len(x) * np.finfo(x.dtype).eps if rcond is None else rcond)[0]
-    return np.transpose(np.transpose(c) / scale)
+    lhs = lhs / scale
+    rcond = len(x) * np.finfo(x.dtype).eps if rcond is None else rcond
+    c, residuals, rank, s = np.linalg.lstsq(lhs, rhs, rcond)
+    c = np.transpose(np.transpose(c) / scale)
+    if full:
+        return c, residuals, rank, s, rcond
+    if not cov:
+        return c
+    spread = np.linalg.inv(np.dot(np.transpose(lhs), lhs)) / np.outer(scale, scale)
+    if isinstance(cov, str) and cov == "unscaled":
+        factor = 1
+    elif len(x) <= deg + 1:
+        raise ValueError  # worded by NumPy
+    else:
+        factor = residuals / (len(x) - (deg + 1))
+    return c, (spread if np.ndim(y) == 1 else spread[:, :, None]) * factor
+
+
+def _polydiv(u: Any, v: Any) -> tuple[Any, Any]:
+    from minpy.runtime.primitives.moves import plain
+
+    u, v = np.atleast_1d(as_array(u)) + 0.0, np.atleast_1d(as_array(v)) + 0.0
+    scale, n = 1.0 / v[0], len(v)
+    steps = len(u) - n + 1
+    quotient = [np.zeros((), np.result_type(u, v))] if steps < 1 else []
+    rest = apply("astype", u, np.result_type(u, v))
+    for k in range(steps):
+        quotient.append(scale * rest[k])
+        rest = np.concatenate((rest[:k], rest[k : k + n] - quotient[-1] * v, rest[k + n :]))
+    first = 0
+    while first < len(rest) - 1 and np.allclose(plain(rest[first]), 0, rtol=1e-14):
+        first += 1
+    return np.stack(quotient), rest[first:]
 
 
 row(
@@ -255,7 +280,13 @@ row(
     "polydiv",
     cost="arith",
     mxnet=_POLY,
-    samples=cases(lambda a: (np.array([1.0, 3.0, 2.0]), np.array([1.0, 1.0]))),
+    compose=_polydiv,
+    samples=cases(
+        lambda a: (np.array([1.0, 3.0, 2.0]), np.array([2.0, 1.0])),
+        lambda a: (a.rng.standard_normal(5), a.rng.uniform(1, 2, 3)),
+        lambda a: (np.array([1.0, 2.0]), np.array([1.0, 1.0, 3.0])),
+        lambda a: ([1, 2, 1], [1, 1]),
+    ),
 )
 row(
     "polyder",
@@ -287,6 +318,9 @@ row(
     samples=cases(
         lambda a: (np.arange(6.0), a.rng.standard_normal(6), 2),
         lambda a: [(np.arange(5.0), a.rng.standard_normal((5, 2)), 1), {"w": np.arange(1.0, 6.0)}],
+        lambda a: [(np.arange(6.0), a.rng.standard_normal(6), 2), {"full": True}],
+        lambda a: [(np.arange(6.0), a.rng.standard_normal(6), 2), {"cov": True}],
+        lambda a: [(np.arange(6.0), a.rng.standard_normal((6, 2)), 1), {"cov": "unscaled"}],
     ),
 )
 

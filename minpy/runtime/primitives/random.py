@@ -1,7 +1,8 @@
 """Random numbers: always NumPy's own streams, so that a seed means the same everywhere.
 
-A sample of a location-scale family is differentiated with respect to its parameters as it was drawn: the
-random number stays, the parameters move it. Other distributions have no rule.
+A sample is differentiated with respect to the parameters as it was drawn, where it is a smooth function of them and
+of numbers that stay: location and scale of every family that has them, and the families that NumPy draws by inverting
+their distribution. The others have no rule.
 """
 
 from __future__ import annotations
@@ -80,6 +81,55 @@ _random(
     vjp=(lambda g, ans, mean, *a, **k: g,),
 )
 
+# Functions of one uniform or exponential number, which stays.
+_random(
+    "power weibull",
+    lambda a: (2.5,),
+    lambda a: (3.0, (2, 2)),
+    lambda a: (np.array([0.5, 2.0]),),
+    vjp=(lambda g, ans, a, size=None: -g * ans * np.log(np.where(ans > 0, ans, 1)) / a,),
+)
+_random(
+    "pareto",
+    lambda a: (2.5,),
+    lambda a: (3.0, (2, 2)),
+    lambda a: (np.array([0.5, 2.0]),),
+    vjp=(lambda g, ans, a, size=None: -g * (ans + 1) * np.log1p(ans) / a,),
+)
+_random(
+    "vonmises",
+    lambda a: (2.0, 3.0),
+    lambda a: (np.array([0.5, -1.0]), 3.0),
+    vjp=(lambda g, ans, mu, kappa, size=None: g, None),
+)
+
+
+def _untriangular(which: int) -> Any:
+    def rule(g: Any, ans: Any, left: Any, mode: Any, right: Any, size: Any = None) -> Any:
+        below = ans <= mode
+        # Below the mode (x - left)^2 = u (right - left) (mode - left), above it the same from the right.
+        near, far = np.where(below, left, right), np.where(below, right, left)
+        share = (ans - near) / 2
+        width, side = far - near, mode - near
+        side = np.where(side == 0, 1, side)
+        of_mode = share / side
+        of_far = share / width
+        if which == 1:
+            return g * of_mode
+        of_near = 1 - of_mode - of_far
+        return g * np.where(below, of_near, of_far) if which == 0 else g * np.where(below, of_far, of_near)
+
+    return rule
+
+
+_random(
+    "triangular",
+    lambda a: (0.0, 1.0, 3.0),
+    lambda a: (0.0, 1.0, 3.0, 4),
+    lambda a: (np.array([-1.0, 0.0]), 1.0, np.array([2.0, 3.0])),
+    vjp=(_untriangular(0), _untriangular(1), _untriangular(2)),
+)
+
 _random("rand randn", lambda a: (), lambda a: (3,), lambda a: (2, 3), lambda a: (0,))
 _random(
     "random random_sample ranf sample standard_normal standard_exponential standard_cauchy",
@@ -96,14 +146,13 @@ _random(
     lambda a: (3, 3),
 )
 _random("random_integers", lambda a: (5,))
-_random("standard_gamma standard_t chisquare power weibull pareto", lambda a: (2.5,), lambda a: (3.0, (2, 2)))
+_random("standard_gamma standard_t chisquare", lambda a: (2.5,), lambda a: (3.0, (2, 2)))
 _random("poisson", lambda a: (), lambda a: (3.0, 4), lambda a: (np.array([1.0, 5.0]),))
 _random("geometric", lambda a: (0.4, 3))
 _random("zipf", lambda a: (2.5, 3))
 _random("logseries", lambda a: (0.5, 3))
-_random("beta f wald vonmises noncentral_chisquare", lambda a: (2.0, 3.0), lambda a: (2.0, 3.0, 4))
+_random("beta f wald noncentral_chisquare", lambda a: (2.0, 3.0), lambda a: (2.0, 3.0, 4))
 _random("binomial negative_binomial", lambda a: (5, 0.5), lambda a: (5, 0.3, (2, 2)))
-_random("triangular", lambda a: (0.0, 1.0, 3.0), lambda a: (0.0, 1.0, 3.0, 4))
 _random("hypergeometric", lambda a: (4, 5, 3), lambda a: (4, 5, 3, 3))
 _random("noncentral_f", lambda a: (2.0, 3.0, 1.0, 2))
 _random("multinomial", lambda a: (5, [0.2, 0.8]), lambda a: (5, [0.5, 0.5], 2))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minpy.errors import GradientError
-from minpy.runtime.primitives.moves import cases, gathers, plain
+from minpy.runtime.primitives.moves import as_array, cases, gathers, plain
 from minpy.runtime.primitives.table import DEVICE_DTYPES, Kernel, row
 
 _SPLICE = "MXNet has no such operator"
@@ -127,6 +127,46 @@ def _pad_width(pad_width: Any, ndim: int) -> list[tuple[int, int]]:
     return [(int(b), int(a)) for b, a in np.broadcast_to(plain(pad_width), (ndim, 2))]
 
 
+def _pad(array: Any, pad_width: Any, mode: Any = "constant", **keywords: Any) -> Any:
+    """The modes that are written in other functions: a function of the program, and the median."""
+    if not callable(mode) and mode != "median":
+        return NotImplemented
+    array = as_array(array)
+    widths = _pad_width(pad_width, np.ndim(array))
+    if callable(mode):
+        padded = np.pad(array, pad_width)
+        for axis, width in enumerate(widths):
+            lines = np.moveaxis(padded, axis, -1)
+            for place in np.ndindex(np.shape(lines)[:-1]):
+                mode(lines[place], width, axis, keywords)  # writes into the line
+        return padded
+    given = keywords.pop("stat_length", None)
+    lengths = [(n, n) for n in np.shape(array)] if given is None else _pad_width(given, np.ndim(array))
+    if (
+        keywords
+        or any(n < 0 for pair in widths for n in pair)
+        or any(n < 1 for pair in lengths for n in pair)
+    ):
+        raise ValueError  # worded by NumPy
+    for axis, ((before, after), (left, right)) in enumerate(zip(widths, lengths, strict=True)):
+        n = np.shape(array)[axis]
+        here = (slice(None),) * axis
+        first = np.median(array[(*here, slice(0, min(left, n)))], axis=axis, keepdims=True)
+        last = np.median(array[(*here, slice(n - min(right, n), n))], axis=axis, keepdims=True)
+        parts = [np.repeat(first, before, axis), array, np.repeat(last, after, axis)]
+        array = np.concatenate(parts, axis=axis)
+    return array
+
+
+def _count_up(vector: Any, width: Any, axis: int, options: dict) -> None:
+    """For tests: a padding function of a program."""
+    before, after = width
+    if before:
+        vector[:before] = options.get("times", 2.0) * vector[before]
+    if after:
+        vector[-after:] = vector[-after - 1] + 2.0 * vector[before]
+
+
 _INDEXED = ("edge", "wrap", "reflect", "symmetric")
 
 
@@ -186,7 +226,7 @@ def _unpad_linear(g: Any, x: Any, pad_width: Any, mode: Any, keywords: dict) -> 
     """Modes that are linear in `x` on each axis: axis by axis, as NumPy pads, with the mode's matrix."""
     if mode not in ("linear_ramp", "reflect", "symmetric") or np.ndim(keywords.get("end_values", 0)):
         raise GradientError(
-            f"pad with mode {mode!r} has no derivative rule; use mode='constant', 'edge' or 'reflect'"
+            f"pad with mode {mode!r} and these options has no derivative rule; use mode='constant', 'edge' or 'reflect'"
         )
     for axis, (before, after) in reversed(list(enumerate(_pad_width(pad_width, np.ndim(x))))):
         n = np.shape(x)[axis]
@@ -238,6 +278,7 @@ row(
     cost="move",
     mxnet=Kernel(_mx_pad, frozenset(("float32", "float64")), _unpaddable),
     vjp=(_unpad,),
+    compose=_pad,
     samples=cases(
         lambda a: (a(3), 2),
         lambda a: (a(2, 3), ((1, 0), (2, 1))),
@@ -254,6 +295,10 @@ row(
         lambda a: [(a(2, 3), (1, 2), "linear_ramp"), {"end_values": 2}],
         lambda a: [(a(3, 2), (1, 2), "minimum"), {"stat_length": (2, 1)}],
         lambda a: (a(2, 3)[:, ::-1], 0),
+        lambda a: (a(3, 4), (1, 2), "median"),
+        lambda a: [(a(3, 4), ((1, 0), (2, 1)), "median"), {"stat_length": ((2, 1), (3, 2))}],
+        lambda a: (a(3), (2, 1), _count_up),
+        lambda a: [(a(2, 3), ((1, 0), (2, 1)), _count_up), {"times": 3.0}],
         lambda a: (a(2), -1),
     ),
 )

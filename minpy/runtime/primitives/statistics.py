@@ -6,11 +6,14 @@ import functools
 
 import numpy as np
 
+from minpy.runtime.array import Array
+from minpy.runtime.primitives import table
+from minpy.runtime.primitives.moves import as_array, plain
 from minpy.runtime.primitives.rules import NO_VALUE, derived, in_line, keeps, kept_shape
 from minpy.runtime.primitives.samples import array
-from minpy.runtime.primitives.table import row
 
-row = functools.partial(row, joins=1)
+row = functools.partial(table.row, joins=1)
+_builtin_range = range
 
 # ----- averages ---------------------------------------------------------------------------------------------
 
@@ -68,7 +71,8 @@ def _quantile(ignore_nan, scale=1.0, median=False):
         interpolation=None,
     ):
         method = method if interpolation is None else interpolation
-        q = np.asarray(q) / scale
+        moving = as_array(q) / scale
+        q = _fixed(moving)
         line, _ = in_line(a, axis)
         order = np.sort(line, axis=-1)
         n = np.shape(line)[-1]
@@ -88,6 +92,8 @@ def _quantile(ignore_nan, scale=1.0, median=False):
         below = np.take_along_axis(spread, low[..., None], axis=-1)[..., 0]
         above = np.take_along_axis(spread, high[..., None], axis=-1)[..., 0]
         result = np.where(share == 0, below, below * (1 - share) + above * share)
+        if type(moving) is Array:
+            result = result + _along_orders(moving, q, spread, places, present, method)
         if not ignore_nan:
             # NaN sorts last and makes the whole result NaN: no derivative is lost with it.
             result = result + 0 * np.sum(np.where(np.isnan(line), line, 0), axis=-1)
@@ -100,6 +106,37 @@ def _quantile(ignore_nan, scale=1.0, median=False):
             a, 0.5, axis, keepdims=keepdims
         )
     return quantile
+
+
+# Of the methods that are continuous in q: (alpha, beta) of the place  n q + alpha + q (1 - alpha - beta) - 1.
+_CONTINUOUS = {
+    "linear": (1.0, 1.0),
+    "weibull": (0.0, 0.0),
+    "hazen": (0.5, 0.5),
+    "interpolated_inverted_cdf": (0.0, 1.0),
+    "median_unbiased": (1 / 3, 1 / 3),
+    "normal_unbiased": (0.375, 0.375),
+}
+
+
+def _along_orders(moving, q, spread, places, present, method):
+    """Zero, with the derivative of a quantile with respect to its order: the mean of both sides at a value."""
+    if method not in _CONTINUOUS:
+        return 0.0
+    alpha, beta = _CONTINUOUS[method]
+    lanes = np.ndim(present)
+    here = np.reshape(q, np.shape(q) + (1,) * lanes)
+    slope = present + 1 - alpha - beta
+    place = here * slope + alpha - 1
+    slope = np.where(np.logical_or(place < 0, place > present - 1), 0.0, slope)
+    at_value = places == np.floor(places)
+    low = np.maximum(np.floor(places) - at_value, 0).astype(int)
+    last = np.maximum(np.asarray(present) - 1, 0).astype(int)
+    high = np.minimum(np.floor(places).astype(int) + 1, last)
+    above = np.take_along_axis(spread, high[..., None], axis=-1)[..., 0]
+    below = np.take_along_axis(spread, low[..., None], axis=-1)[..., 0]
+    gap = (above - below) / np.maximum(high - low, 1)
+    return np.reshape(moving - q, np.shape(here)) * (gap * slope)
 
 
 _METHODS = (
@@ -116,7 +153,7 @@ def _quantile_samples(scale):
         yield (x, 0.3 * scale), {}
         yield (x, 0.3 * scale, 0), {"keepdims": True}
         yield (x, [0.0, 0.25 * scale, 1.0 * scale], -1), {}
-        yield (x, np.array([[0.1, 0.5], [0.7, 0.9]]) * scale), {"axis": (0, 1)}
+        yield (x, np.array([[0.1, 0.55], [0.7, 0.9]]) * scale), {"axis": (0, 1)}
         for method in _METHODS:
             yield (array(rng, dtype, 2, 7), 0.4 * scale), {"axis": 1, "method": method}
         if np.dtype(dtype).kind == "f":
@@ -144,9 +181,9 @@ def _median_samples(rng, dtype):
 for _name, _nan in (("median", False), ("nanmedian", True)):
     row(_name, cost="sort", vjp=derived(_quantile(_nan, median=True), 0), samples=_median_samples)
 for _name, _nan in (("quantile", False), ("nanquantile", True)):
-    row(_name, cost="sort", vjp=derived(_quantile(_nan), 0), samples=_quantile_samples(1.0))
+    row(_name, cost="sort", vjp=derived(_quantile(_nan), 0, 1), samples=_quantile_samples(1.0))
 for _name, _nan in (("percentile", False), ("nanpercentile", True)):
-    row(_name, cost="sort", vjp=derived(_quantile(_nan, 100.0), 0), samples=_quantile_samples(100.0))
+    row(_name, cost="sort", vjp=derived(_quantile(_nan, 100.0), 0, 1), samples=_quantile_samples(100.0))
 
 # ----- covariances ------------------------------------------------------------------------------------------
 
@@ -236,7 +273,7 @@ def _edges(a, bins=10, range=None, weights=None):
     if not isinstance(bins, (int, np.integer)):
         # The rule of that name sets their number, which is piecewise constant.
         bins = len(np.histogram_bin_edges(_fixed(a), bins, range, weights)) - 1
-    low, high = np.min(a), np.max(a)
+    low, high = (np.min(a), np.max(a)) if np.size(a) else (0.0, 1.0)
     if low == high:
         low, high = low - 0.5, high + 0.5
     steps = np.linspace(0.0, 1.0, int(bins) + 1)
@@ -293,21 +330,77 @@ def _bin_edges_samples(rng, dtype):
 row("histogram_bin_edges", cost="sort", vjp=derived(_edges, 0), samples=_bin_edges_samples)
 
 
+def _histogramdd(sample, bins=10, range=None, density=None, weights=None):
+    points = np.transpose(as_array(sample)) if type(sample) in (list, tuple) else sample
+    points = points if np.ndim(points) == 2 else np.transpose(np.atleast_2d(points))
+    values, dimensions = _fixed(points), np.shape(points)[1]
+    owns = [bins] * dimensions if isinstance(bins, (int, np.integer)) else list(bins)
+    fixed = [_fixed(own) if np.ndim(own) else plain(own) for own in owns]
+    # Which bin a point falls into is piecewise constant.
+    counts, at = np.histogramdd(values, fixed, range)
+    places, inside = np.zeros(len(values), int), np.ones(len(values), bool)
+    edges = []
+    for i, edge in enumerate(at):
+        place = np.searchsorted(edge, values[:, i], side="right") - (values[:, i] == edge[-1]) - 1
+        inside &= (place >= 0) & (place < len(edge) - 1)
+        places = places * (len(edge) - 1) + place
+        own = as_array(owns[i])
+        limits = None if range is None else range[i]
+        if np.ndim(own):
+            edges.append(own)
+        elif limits is None and type(points) is Array:
+            moving = _edges(points[:, i], len(edge) - 1)
+            edges.append(edge + (moving - _fixed(moving)))
+        else:
+            edges.append(edge)
+    if weights is not None:
+        weights = np.asarray(weights) if type(weights) in (list, tuple) else weights
+        sums = np.bincount(places[inside], weights[inside], counts.size)
+        counts = np.reshape(sums, counts.shape)
+    if density:
+        total = np.sum(counts)
+        for i, edge in enumerate(edges):
+            width = np.diff(edge)
+            counts = counts / np.reshape(width, [-1 if j == i else 1 for j in _builtin_range(dimensions)])
+        counts = counts / total
+    return counts, edges
+
+
+def _histogram2d(x, y, bins=10, range=None, density=None, weights=None):
+    if not isinstance(bins, (int, np.integer)) and len(bins) not in (1, 2):
+        bins = [bins, bins]
+    counts, edges = _histogramdd(np.stack([as_array(x), as_array(y)], axis=1), bins, range, density, weights)
+    return counts, edges[0], edges[1]
+
+
 def _histogram2d_samples(rng, dtype):
     if np.dtype(dtype).kind in "fiu":
         yield (array(rng, dtype, 9), array(rng, dtype, 9)), {}
         yield (array(rng, dtype, 9), array(rng, dtype, 9), [3, 2]), {}
         yield (array(rng, dtype, 9), array(rng, dtype, 9)), {"bins": 3, "range": [[-2, 2], [-3, 3]]}
+        if np.dtype(dtype).kind == "f":
+            x, y, w = array(rng, dtype, 9), array(rng, dtype, 9), array(rng, "float64", 9, low=0.5, high=2)
+            yield (x, y, 2, None, True, w), {}
+            yield (x, y, [[-2, 0, 1, 3], 2], [None, [-1, 2]], None, w), {}
+            yield (x, y, np.array([-2.0, 0.0, 0.5, 3.0])), {"weights": w}
 
 
 def _histogramdd_samples(rng, dtype):
     if np.dtype(dtype).kind in "fiu":
         yield (array(rng, dtype, 9, 3),), {"bins": 2}
         yield (array(rng, dtype, 9, 2), [3, 2]), {"weights": array(rng, "float64", 9)}
+        if np.dtype(dtype).kind == "f":
+            w = array(rng, "float64", 9, low=0.5, high=2)
+            yield (array(rng, dtype, 9, 2), 3), {"weights": w, "density": True}
+            yield (
+                ([array(rng, dtype, 9), array(rng, dtype, 9)], [2, np.array([-2.0, 0.1, 2.0])]),
+                {"weights": w},
+            )
+            yield (array(rng, dtype, 9, 3), (2, 1, 2)), {"range": [(-3, 3), None, (-2, 2)]}
 
 
-row("histogram2d", cost="sort", samples=_histogram2d_samples)
-row("histogramdd", cost="sort", samples=_histogramdd_samples)
+table.row("histogram2d", cost="sort", compose=_histogram2d, samples=_histogram2d_samples)
+table.row("histogramdd", cost="sort", compose=_histogramdd, samples=_histogramdd_samples)
 
 
 def _bincount_samples(rng, dtype):

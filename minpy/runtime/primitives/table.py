@@ -104,7 +104,7 @@ class Primitive:
     compose : callable or None
         The same function written in other primitives (same arguments, same arithmetic). Runs instead of
         `function` when an operand is being differentiated, so that its derivative is theirs and no rule is
-        needed.
+        needed. Returns NotImplemented for calls that `vjp` has rules for.
     flat : bool
         Piecewise constant: the derivative is zero everywhere, no rule is needed.
     samples : callable

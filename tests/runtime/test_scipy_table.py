@@ -6,6 +6,7 @@ from __future__ import annotations
 import warnings
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -111,24 +112,26 @@ def test_values_on_a_tape_are_scipys(primitive: table.Primitive, dtype: str) -> 
         where = moving(primitive, args)
         if not where:
             continue
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            plain = primitive.function(*args, **kwargs)
-            seen = []
-
-            def run(
-                x: Any, args: tuple = args, kwargs: dict = kwargs, i: int = where[0], seen: list = seen
-            ) -> Any:
-                seen.append(dispatch.call(primitive, (*args[:i], x, *args[i + 1 :]), dict(kwargs)))
-                return x
-
-            moved = args[where[0]].copy()
-            jvp(run, (moved,), (np.ones_like(moved),))
-        if type(plain) is float:
-            assert host(seen[0]) == plain
-            continue
-        found = driver.difference(seen[0], plain, False)
+        found = driver.lasting(partial(traced_difference, primitive, args, kwargs, where[0]))
         assert found is None, found
+
+
+def traced_difference(primitive: table.Primitive, args: tuple, kwargs: dict, i: int) -> str | None:
+    """How the value differs from SciPy's while argument `i` is differentiated."""
+    seen = []
+
+    def run(x: Any) -> Any:
+        seen.append(dispatch.call(primitive, (*args[:i], x, *args[i + 1 :]), dict(kwargs)))
+        return x
+
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        plain = primitive.function(*args, **kwargs)
+        moved = args[i].copy()
+        jvp(run, (moved,), (np.ones_like(moved),))
+    if type(plain) is float:
+        return None if host(seen[0]) == plain else f"{seen[0]} instead of {plain}"
+    return driver.difference(seen[0], plain, False)
 
 
 @pytest.mark.parametrize("name", [n for n, p in ROWS.items() if p.flat and p.samples is not None])
@@ -230,11 +233,17 @@ def test_under_every_policy_the_values_are_scipys(policy: str) -> None:
     for primitive in SMOOTH:
         function = routed(primitive.function)
         for args, kwargs in samples(primitive, "float64"):
-            with warnings.catch_warnings(), np.errstate(all="ignore"):
-                warnings.simplefilter("ignore")
+
+            def compare(
+                primitive: Any = primitive, function: Any = function, args: Any = args, kwargs: Any = kwargs
+            ) -> Any:
                 plain = primitive.function(*args, **kwargs)
                 with policies.create(policy):
-                    found = driver.difference(function(*args, **kwargs), plain, False)
+                    return driver.difference(function(*args, **kwargs), plain, False)
+
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")
+                found = driver.lasting(compare)
             if found is not None:
                 failures.append(f"{primitive.name}: {found}")
     assert not failures, "\n".join(failures[:5])

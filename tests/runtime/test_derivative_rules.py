@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import table_driver as driver
 
-from minpy import grad, value_and_grad
+from minpy import grad, jvp, value_and_grad
 from minpy.errors import GradientError, TraceError
 from minpy.runtime.namespace import numpy_door
 from minpy.runtime.primitives import table
@@ -71,6 +71,19 @@ KINKS = {
     "nan_to_num": (np.nan_to_num, [1.0, np.nan, np.inf], [1.0, 0.0, 0.0]),
     "median of an even number": (lambda x: np.median(x), [4.0, 1.0, 3.0, 9.0], [0.5, 0.0, 0.5, 0.0]),
     "percentile at a value": (lambda x: np.percentile(x, 50), [4.0, 1.0, 3.0], [0.0, 0.0, 1.0]),
+    "linalg.norm at 0": (lambda x: np.linalg.norm(x), [0.0, 0.0], [0.0, 0.0]),
+    "linalg.norm of order 3 at 0": (lambda x: np.linalg.norm(x, 3), [0.0, 0.0], [0.0, 0.0]),
+    "largest magnitude, tied": (lambda x: np.linalg.norm(x, np.inf), [2.0, -2.0], [0.5, -0.5]),
+    "hypot at 0, 0": (lambda x: np.hypot(x, x), [0.0], [0.0]),
+    "x ** 0.5 at 0": (lambda x: x**0.5, [0.0, 4.0], [0.0, 0.25]),
+    "norm as a power at 0": (lambda x: np.sum(x * x) ** 0.5, [0.0, 0.0], [0.0, 0.0]),
+    "x ** y at 0": (lambda x: x ** np.array([0.5, 1.5, 0.0]), [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),
+    "var of one": (lambda x: np.var(x), [3.0], [0.0]),
+    "quantile by its order, at a value": (
+        lambda q: np.quantile(np.array([0.0, 1.0, 5.0]), q),
+        [0.5, 0.25],
+        [5.0, 2.0],
+    ),
     "sort of equal values": (
         lambda x: np.sort(x) * np.array([1.0, 1.0, 2.0]),
         [5.0, 1.0, 1.0],
@@ -83,6 +96,33 @@ KINKS = {
 def test_where_no_derivative_exists_a_finite_one_is_taken(name: str) -> None:
     function, at, expected = KINKS[name]
     np.testing.assert_allclose(gradient(function, *at), expected, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", list(KINKS))
+def test_at_a_kink_modes_agree_to_second_order_and_are_finite(name: str) -> None:
+    function, at, expected = KINKS[name]
+    x, units = np.array(at), np.eye(len(at))
+
+    def total(v: Any) -> Any:
+        return rnp.sum(function(v))
+
+    def slope(v: Any, d: Any) -> Any:
+        return np.sum(grad(total)(v) * d)
+
+    def along(v: Any, d: Any) -> Any:
+        return jvp(total, (v,), (d,))[1]
+
+    with np.errstate(all="raise"):
+        np.testing.assert_allclose([along(x, d) for d in units], expected, rtol=1e-12, atol=1e-15)
+        second = np.array([grad(lambda v, d=d: slope(v, d))(x) for d in units])
+        assert np.all(np.isfinite(second))
+        for first in (slope, along):
+            forward = [
+                [jvp(lambda v, d=d, first=first: first(v, d), (x,), (e,))[1] for e in units] for d in units
+            ]
+            np.testing.assert_allclose(np.array(forward, float), second, rtol=1e-9, atol=1e-12)
+        reverse = np.array([grad(lambda v, d=d: along(v, d))(x) for d in units])
+        np.testing.assert_allclose(reverse, second, rtol=1e-9, atol=1e-12)
 
 
 MASKED = {

@@ -25,9 +25,13 @@ def _power_base(g, ans, x, y):
     if isinstance(y, (int, float)):
         if y == 0:
             return 0 * g
+        if 0 < y < 1:  # as sqrt: 0 where the slope is unbounded
+            flat = x == 0
+            return g * np.where(flat, 0, y * np.where(flat, 1, x) ** (y - 1))
         return g if y == 1 else g * (y * x ** (y - 1))
     zero = y == 0
-    return g * np.where(zero, 0, y * x ** np.where(zero, 1, y - 1))
+    flat = zero if np.iscomplexobj(y) else np.logical_or(zero, (x == 0) & (y > 0) & (y < 1))
+    return g * np.where(flat, 0, y * np.where(flat, 1, x) ** np.where(zero, 1, y - 1))
 
 
 def _power_exponent(g, ans, x, y):

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from minpy.autodiff import trees
+from minpy.autodiff.afterwards import of_caller
 from minpy.errors import GradientError, TraceError
-from minpy.runtime import dispatch, stores
+from minpy.runtime import adoption, dispatch, stores
 from minpy.runtime.array import Array, host
 from minpy.runtime.record import Write, tape_of
 from minpy.runtime.storage import PYTHON_SCALAR, Storage
@@ -218,6 +219,12 @@ class Run:
                 if type(inner) is not Array:
                     boxed = np.array(inner)
                     inner = Array(boxed, Storage(boxed), scalar)
+                around = adoption.session.get()
+                if around is not None:
+                    around.copied[id(inner.storage)] = (
+                        (inner.storage, inner.window),
+                        (value.storage, value.window),
+                    )
             else:
                 view = value.view(np.ndarray) if kind is not np.ndarray else value
                 # Elements that share memory (a broadcast) are variables of their own all the same.
@@ -285,7 +292,7 @@ class Run:
         new = {
             key: before[key][1]
             if key in before and part is before[key][0]
-            else detached(self.tape, part, copies=self.private)
+            else detached(self.tape, trees.transform(of_caller, part), copies=self.private)
             for key, part in parts.items()
         }
         if isinstance(outer, list):

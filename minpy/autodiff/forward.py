@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minpy.autodiff import calls, trees
+from minpy.autodiff.afterwards import around
 from minpy.autodiff.calls import Argnum, Run
 from minpy.autodiff.reverse import grad
 from minpy.errors import GradientError
@@ -62,6 +63,14 @@ def _along(
     fun: Any, where: list, args: tuple, kwargs: dict, tangents: list, has_aux: bool = False
 ) -> tuple[Any, ...]:
     """Run `fun` with the tangents of the arguments at `where`."""
+
+    def work(args: tuple, kwargs: dict) -> Any:
+        return _run(fun, where, args, kwargs, tangents, has_aux)
+
+    return around(work, fun, args, kwargs)
+
+
+def _run(fun: Any, where: list, args: tuple, kwargs: dict, tangents: list, has_aux: bool) -> tuple[Any, ...]:
     tape = TangentTape()
     moving = [(place, t) for place, t in zip(where, tangents, strict=True) if t is not None]
     call = Run(fun, [place for place, _ in moving], args, kwargs, tape)

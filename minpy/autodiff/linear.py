@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.autodiff import calls, trees
+from minpy.autodiff import afterwards, calls, trees
 from minpy.errors import GradientError
 from minpy.runtime import cotangents
 from minpy.runtime.array import Array
@@ -79,6 +79,10 @@ class Linearization:
         leave, self._leave = self._leave, None
         if leave is not None:
             leave(self._noted)
+
+    def arrays(self) -> dict[int, Array]:
+        """The arrays that are kept, by id."""
+        return afterwards.arrays_in(self._records, self.outs, self.ins)
 
     def pull(self, cotangent: Any) -> list[Any]:
         """The cotangents of the arguments, each a tree like the argument, for a cotangent of the result."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minpy.autodiff import calls, trees
+from minpy.autodiff.afterwards import around
 from minpy.autodiff.calls import Argnum
 from minpy.autodiff.forward import scalar_only
 from minpy.autodiff.linear import Linearization
@@ -58,8 +59,7 @@ def jacobian(
     if mode not in (None, "forward", "reverse"):
         raise GradientError(f"mode is 'forward', 'reverse' or None, not {mode!r}")
 
-    @functools.wraps(fun, updated=())
-    def matrix(*args: Any, **kwargs: Any) -> Any:
+    def work(args: tuple, kwargs: dict) -> Any:
         line = Linearization(fun, numbers, args, kwargs, has_aux)
         try:
             blocks = _blocks(line, mode)
@@ -77,6 +77,10 @@ def jacobian(
 
         result = trees.transform(of_output, line.result)
         return (result, aux) if has_aux else result
+
+    @functools.wraps(fun, updated=())
+    def matrix(*args: Any, **kwargs: Any) -> Any:
+        return around(work, fun, args, kwargs)
 
     return matrix
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minpy.autodiff import calls, trees
+from minpy.autodiff.afterwards import around
 from minpy.autodiff.calls import Argnum, Run
 from minpy.autodiff.linear import Linearization
 from minpy.errors import GradientError
@@ -143,7 +144,7 @@ def _differentiate(fun: Any, argnum: Argnum, has_aux: bool) -> Callable[[tuple, 
         call.leave(written)
         return value, aux, gradients[0] if len(gradients) == 1 else gradients
 
-    return run
+    return lambda args, kwargs: around(run, fun, args, kwargs)
 
 
 def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
@@ -175,7 +176,11 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[
     >>> pullback(2.0)
     (2.0,)
     """
-    line = Linearization(fun, tuple(range(len(primals))), primals, {}, has_aux, private=True)
+
+    def linearize(args: tuple, kwargs: dict) -> Linearization:
+        return Linearization(fun, tuple(range(len(args))), args, kwargs, has_aux, private=True)
+
+    line = around(linearize, fun, primals, {}, Linearization.arrays)
 
     def pullback(cotangent: Any) -> tuple:
         """The cotangents of the arguments for a cotangent of the result."""

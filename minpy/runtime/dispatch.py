@@ -84,6 +84,9 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     source = innermost(operands) if operands else None
     if source is not None:
         if primitive.writes is not None:
+            active = adoption.adopt(args[0]) if args else None
+            if active is not None:
+                return primitive.writes(active, *adoption.known(args[1:]), **kwargs)
             raise TraceError(
                 "a value that is being differentiated would be written into a plain array by "
                 f"{primitive.name}, at {Line()}. "
@@ -452,5 +455,5 @@ def _adopt(device: Any, value: Any) -> Any:
 
 
 # At the end: these modules need this one's functions, and this one their names.
-from minpy.runtime import direct, outputs  # noqa: E402
+from minpy.runtime import adoption, direct, outputs  # noqa: E402
 from minpy.runtime.array import Array, host  # noqa: E402

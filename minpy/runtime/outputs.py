@@ -40,6 +40,9 @@ def into(primitive: Primitive, args: tuple, kwargs: dict, computed_by: Primitive
         _wrote(out)
         return target
     if plain_target:
+        active = adoption.adopt(target) if target.dtype.kind in "fc" else None
+        if active is not None:
+            return into(primitive, adoption.known(args), {**kwargs, "out": active}, computed_by)
         raise TraceError(
             "a value that is being differentiated would be written into a plain array (shape "
             f"{target.shape}) by {primitive.name}, at {Line()}. "
@@ -153,4 +156,5 @@ def _wrote(out: Any) -> None:
 
 
 # At the end: array.py imports dispatch, which imports this module.
+from minpy.runtime import adoption  # noqa: E402
 from minpy.runtime.array import Array, host  # noqa: E402

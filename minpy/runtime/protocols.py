@@ -70,6 +70,9 @@ def ufunc(uf: np.ufunc, method: str, inputs: tuple, kwargs: dict) -> Any:
             a, b = inputs
             return dispatch.call(primitive, (np.reshape(a, np.shape(a) + (1,) * np.ndim(b)), b), kwargs)
         if method == "at":
+            active = adoption.adopt(inputs[0])
+            if active is not None:
+                return _at(uf, active, *adoption.known(inputs[1:]))
             raise TraceError(
                 f"a value that is being differentiated would be written into a plain array by {uf.__name__}.at, at "
                 f"{Line()}. Make the array inside the differentiated function"
@@ -199,4 +202,5 @@ def compare(name: str, dunder: str, left: Any, right: Any) -> Any:
 
 
 # At the end: array.py uses this module.
+from minpy.runtime import adoption  # noqa: E402
 from minpy.runtime.array import Array, host  # noqa: E402

@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from minpy.errors import TraceError
-from minpy.runtime import dispatch
+from minpy.runtime import adoption, dispatch
 from minpy.runtime.array import Array, host
 from minpy.runtime.geometry import is_basic
 from minpy.runtime.record import Line, Write, current_tape, parts_of, replace_in, tape_of
@@ -107,7 +107,7 @@ def log(array: Any, index: Any = None) -> None:
             return  # the write raises the same
     else:
         old = view.copy()
-    tape.append(Write(Array(view, _storage(view)), index, None, old))
+    tape.append(Write(Array(view, storage_of(view)), index, None, old))
 
 
 # The storages of plain memory, by the array that owns it: writes that overlap are writes to one storage. An
@@ -122,7 +122,8 @@ def adopt(storage: Storage) -> None:
         _storages[id(storage.host)] = storage
 
 
-def _storage(view: np.ndarray) -> Storage:
+def storage_of(view: np.ndarray) -> Storage:
+    """The storage of the memory that a plain array is a view of."""
     owner: Any = view
     while is_plain(owner.base):
         owner = owner.base
@@ -156,16 +157,14 @@ def _frozen(index: Any) -> Any:
     return index
 
 
+def _carries(array: Any, value: Any) -> bool:
+    """Whether a gradient flows through a write of `value` into the plain `array`."""
+    return type(value) is Array and array.dtype.kind in "fcV" and tape_of(value.storage) is not None
+
+
 def _plain_value(array: Any, value: Any) -> Any:
-    """`value` as it can be written into a plain array; an error if its gradient would be lost."""
-    if type(value) is not Array:
-        return value
-    dtype = array.dtype
-    if dtype.hasobject:
-        return value
-    if dtype.kind in "fcV" and tape_of(value.storage) is not None:
-        _refuse(array, value)
-    return host(value)  # what integers and booleans keep of a number is piecewise constant
+    """`value` as it is written into a plain array; what integers keep of a number is piecewise constant."""
+    return value if type(value) is not Array or array.dtype.hasobject else host(value)
 
 
 def _refuse(array: Any, value: Array) -> NoReturn:
@@ -191,6 +190,12 @@ class _Plain:
 
     def __setitem__(self, index: Any, value: Any) -> None:
         array = self._array
+        if _carries(array, value):
+            active = adoption.adopt(array)
+            if active is None:
+                _refuse(array, value)
+            active[index] = value
+            return
         value = _plain_value(array, value)
         log(array, index)
         array[host(index)] = value
@@ -237,9 +242,15 @@ def _is_known(tape: Any, array: np.ndarray) -> bool:
 def _logged_method(name: str) -> Any:
     def method(self: _Plain, *args: Any, **kwargs: Any) -> Any:
         function = getattr(self._array, name)  # itemset went with NumPy 2
-        log(self._array)
         if name in ("fill", "itemset", "put", "setfield"):
-            args = tuple(_plain_value(self._array, a) for a in args)
+            for value in args:
+                if _carries(self._array, value):
+                    del function
+                    active = adoption.adopt(self._array) if name in ("fill", "put") else None
+                    if active is None:
+                        _refuse(self._array, value)
+                    return getattr(active, name)(*args, **kwargs)
+        log(self._array)
         return function(*[host(a) for a in args], **{key: host(a) for key, a in kwargs.items()})
 
     method.__name__, method.__doc__ = name, f"As ``numpy.ndarray.{name}``."
@@ -253,9 +264,14 @@ for _name in ("sort", "partition", "fill", "put", "itemset", "setfield", "bytesw
 def _written_attribute(name: str) -> property:
     def write(self: _Plain, value: Any) -> None:
         array = self._array
-        value = _plain_value(array, value)
+        if _carries(array, value):
+            active = adoption.adopt(array)
+            if active is None:
+                _refuse(array, value)
+            setattr(active, name, value)
+            return
         log(array)
-        setattr(array, name, value)
+        setattr(array, name, _plain_value(array, value))
 
     return property(lambda self: getattr(self._array, name), write)
 
@@ -287,9 +303,14 @@ class _Flat:
         self._flat = flat
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        value = _plain_value(self._flat.base, value)
+        if _carries(self._flat.base, value):
+            active = adoption.adopt(self._flat.base)
+            if active is None:
+                _refuse(self._flat.base, value)
+            active.flat[index] = value
+            return
         log(self._flat.base)
-        self._flat[host(index)] = value
+        self._flat[host(index)] = _plain_value(self._flat.base, value)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._flat, name)
@@ -312,9 +333,11 @@ class _Holder:
             return item
         if plain:
             self._logged = item
-        return _Item(item)
+        return _Item(item, self)
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        if type(value) is Array and value.window is self._logged:
+            return  # onto itself: the work is done
         if self._logged is not None and value is self._logged:
             self._target[host(index)] = value  # onto itself: the work is done
         else:
@@ -328,7 +351,7 @@ class _Attributes:
 
     def __getattribute__(self, name: str) -> Any:
         value = getattr(_TARGET.__get__(self), name)
-        return _Item(value) if is_plain(value) else value
+        return _Item(value, self) if is_plain(value) else value
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(_TARGET.__get__(self), name, value)
@@ -341,16 +364,21 @@ _TARGET: Any = _Attributes.__dict__["_target"]
 class _Item:
     """A plain array between the two halves of an augmented assignment; only the interpreter sees it."""
 
-    __slots__ = ("_array",)
+    __slots__ = ("_array", "_holder")
 
-    def __init__(self, array: np.ndarray) -> None:
-        self._array = array
+    def __init__(self, array: np.ndarray, holder: Any) -> None:
+        self._array, self._holder = array, holder
 
 
 def _in_place(name: str) -> Any:
     function = getattr(operator, name)
 
     def operate(self: _Item, other: Any) -> Any:
+        if _carries(self._array, other):
+            active = adoption.adopt(self._array)
+            if active is None:
+                _refuse(self._array, other)
+            return function(active, other)
         log(self._array)
         return function(self._array, other)
 
@@ -361,3 +389,7 @@ def _in_place(name: str) -> Any:
 for _name in "iadd isub imul itruediv ifloordiv imod ipow imatmul ilshift irshift iand ior ixor".split():
     setattr(_Item, f"__{_name}__", _in_place(_name))
 del _name
+
+for _proxy in (_Plain, _Flat, _Holder, _Attributes, _Item):
+    adoption.register(_proxy)
+del _proxy

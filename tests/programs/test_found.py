@@ -133,10 +133,10 @@ def f(x):
 
 
 def test_at_into_a_plain_array_says_what_to_do() -> None:
-    """Where, and what to write instead."""
-    ours, _ = function("np.multiply.at(P, [0, 1], x[:2])\nreturn np.sum(P)")
+    """Where, and what to write instead, if something that cannot be followed holds the array."""
+    ours, _ = function("held = iter(P)\nnp.multiply.at(P, [0, 1], x[:2])\nreturn np.sum(P) + next(held)")
     with pytest.raises(
-        TraceError, match=r'plain array by multiply\.at, at File "<found>", line 7, in f\. Make the array'
+        TraceError, match=r'plain array by multiply\.at, at File "<found>", line 8, in f\. Make the array'
     ):
         grad(ours)(X.copy())
 

@@ -12,6 +12,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import structures  # noqa: F401  (adds its statements)
 from source import Author, inputs
 from statements import STATEMENTS
 
@@ -22,7 +23,7 @@ from minpy.transform import rewriter
 
 OPTIONS = Options()
 SECOND = 3  # second derivatives of one program in so many
-STATE = ("BUFFER", "GRID", "TABLE", "ROWS", "HELD")
+STATE = ("BUFFER", "GRID", "TABLE", "ROWS", "HELD", "LAYER", "Layer", "LAST", "f")
 
 
 class WrongGradient(AssertionError):
@@ -87,6 +88,8 @@ def same(ours: Any, theirs: Any, where: str = "state") -> None:
         assert type(ours) is type(theirs) and len(ours) == len(theirs), where
         for i, value in enumerate(theirs):
             same(ours[i], value, f"{where}[{i}]")
+    elif isinstance(theirs, type):
+        same(theirs.kept if ours is theirs else ours.kept, theirs.kept, f"{where}.kept")
     elif hasattr(theirs, "__dict__"):
         same(vars(ours), vars(theirs), where)
     else:

@@ -228,16 +228,18 @@ class Author:
     def program(self, statements: dict[str, Callable[[Author], Any]]) -> str:
         """The module's text."""
         from statements import write_helpers
+        from structures import HEAD
 
         n, rows, columns = self.rng.randrange(4, 8), self.rng.randrange(2, 4), self.rng.randrange(2, 5)
         self.dims = (n, rows, columns)
         self.head = [
-            "import math", "", "import numpy as np", "",
+            "import dataclasses", "import math", "", "import numpy as np", *HEAD.splitlines(), "",
             f"BUFFER = np.linspace(-1.0, 1.3, {n})", f"GRID = np.zeros(({rows}, {columns}))",
             f'TABLE = {{"a": np.linspace(0.1, 0.9, {n}), "g": np.ones(({rows}, {columns}))}}',
             f"ROWS = [np.full({n}, 0.4), np.arange({float(columns)})]", "", "",
             "class Holder:", "    pass", "", "", "HELD = Holder()", f"HELD.a = np.linspace(1.0, -0.5, {n})", "",
         ]  # fmt: skip
+        self.head += [f"LAYER = Layer({n})"]
         write_helpers(self)
         self.head += ["", "def f(x, w, box):"]
         self.arrays = {
@@ -246,6 +248,7 @@ class Author:
             "BUFFER": (n,),
             "GRID": (rows, columns),
             "held.a": (n,),
+            "layer.buffer": (n,),
         }
         self.boxes = {"table": [('table["a"]', (n,)), ('table["g"]', (rows, columns))],
                       "rows": [("rows[0]", (n,)), ("rows[1]", (columns,))],
@@ -259,8 +262,9 @@ class Author:
                 "held, table, rows = Holder(), {key: np.copy(a) for key, a in TABLE.items()}, [np.array(a) for a in ROWS]"
             )
             self.say("held.a = np.zeros(len(x)) + 0.3")
+            self.say("layer = Layer(len(x))")
         else:
-            self.say("held, table, rows = HELD, TABLE, ROWS")
+            self.say("held, table, rows, layer = HELD, TABLE, ROWS, LAYER")
         self.say("total = 0.0")
         kinds = list(statements)
         for _ in range(self.rng.randrange(2, self.size)):

@@ -55,9 +55,9 @@ class Session:
 
 session: ContextVar[Session | None] = ContextVar("minpy_session", default=None)
 
-# Without an exact count of references there is no proof: from 3.14 on the interpreter borrows some, and without the
-# global lock the counts are split.
-_COUNTED = sys.version_info < (3, 14) and getattr(sys, "_is_gil_enabled", lambda: True)()
+# Without an exact count of references there is no proof: up to 3.10 the interpreter keeps arguments on the caller's
+# stack during a call, from 3.14 on it borrows some, and without the global lock the counts are split.
+COUNTED = (3, 11) <= sys.version_info < (3, 14) and getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 def adopt(array: Any) -> Array | None:
@@ -69,7 +69,7 @@ def adopt(array: Any) -> Array | None:
         None if the program may hold its memory in places that cannot be found.
     """
     now = session.get()
-    if now is None or not now.adopts or not _COUNTED or type(array) is not np.ndarray:
+    if now is None or not now.adopts or not COUNTED or type(array) is not np.ndarray:
         return None
     known = now.arrays.get(id(array))
     if known is not None:

@@ -97,7 +97,18 @@ def modules(body: str) -> tuple[dict[str, Any], Callable[[], dict[str, Any]]]:
     return load(text, "<outside>", True), lambda: load(text, "<outside, plain>", False)
 
 
-@pytest.mark.parametrize("body", BODIES.values(), ids=list(BODIES))
+COUNTED = pytest.mark.skipif(
+    not adoption.COUNTED, reason="this Python's counts of references prove nothing: such writes are refused"
+)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(body, id=name, marks=() if "left" in name and "adopted" not in name else COUNTED)
+        for name, body in BODIES.items()
+    ],
+)
 @pytest.mark.parametrize("verb", ["grad", "jvp", "jacobian", "hessian_vector_product"])
 def test_gradient_and_state(body: str, verb: str) -> None:
     """The gradient against differences; then every object is where, of which type and as the plain program leaves it."""
@@ -150,6 +161,7 @@ def test_what_cannot_be_followed_is_refused(body: str) -> None:
     assert adoption.session.get() is None
 
 
+@COUNTED
 def test_an_array_that_another_thread_holds() -> None:
     """Its reference is not found in this thread's calls."""
     ours, _ = modules("P[0] = x[0]\nreturn np.sum(P)")
@@ -173,6 +185,7 @@ def test_an_array_that_another_thread_holds() -> None:
     np.testing.assert_array_equal(minpy.grad(ours["f"])(X.copy()), [1, 0, 0, 0])
 
 
+@COUNTED
 def test_an_error_leaves_plain_state() -> None:
     """What was adopted and what was stored before the error is plain, with the contents of the plain run."""
     ours, plain = modules("P[:] = x * 2.0\nL.append(x * x)\nraise KeyError('mine')")
@@ -183,6 +196,7 @@ def test_an_error_leaves_plain_state() -> None:
     same(state(ours), state(theirs))
 
 
+@COUNTED
 def test_nested_derivatives_give_back_at_the_end() -> None:
     """The inner gradient adopts; the outer one differentiates through what it left."""
     ours, plain = modules("P[:] = x ** 2 * P[0]\nD['s'] = np.sum(P)\nreturn D['s'] * np.sum(x)")
@@ -207,7 +221,7 @@ def test_vjp_keeps_its_own() -> None:
     assert type(left) is np.ndarray and type(part) is np.ndarray and np.shares_memory(left, part)
     left[:] = 0.0
     np.testing.assert_allclose(pullback(1.0)[0], 4 * X**3)
-    assert value == np.sum(X**4)
+    assert value == np.sum(X * X * (X * X))
 
 
 def test_arguments_are_given_back_themselves() -> None:

@@ -13,6 +13,8 @@ from differences import WrongGradient, check, make, run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from minpy.runtime.adoption import COUNTED
+
 COUNT, SHARDS = 1000, 20
 
 
@@ -29,7 +31,7 @@ def test_programs(shard: int) -> None:
             if len(wrong) == 5:
                 break
     assert not wrong, "\n\n".join(wrong)
-    assert outcomes["right"] >= 0.9 * len(seeds)
+    assert outcomes["right"] >= (0.9 if COUNTED else 0.75) * len(seeds)
     assert outcomes["kink"] <= 0.03 * len(seeds) + 1
 
 

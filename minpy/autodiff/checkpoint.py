@@ -25,7 +25,7 @@ from minpy.runtime import cotangents, entry
 from minpy.runtime.array import Array
 from minpy.runtime.primitives.table import Primitive
 from minpy.runtime.record import Line, Record, Write, current_tape, innermost, open_tape, tape_of
-from minpy.runtime.storage import BORROWED, Storage
+from minpy.runtime.storage import Storage, new_cell
 from minpy.runtime.tangent import TangentTape
 from minpy.runtime.tape import Tape
 from minpy.runtime.writes import write
@@ -270,7 +270,7 @@ class _Piece:
         states = [(s, s.tape, s.cell) for s in mine]
         inputs = set(map(id, self.inputs))
         for s in mine:
-            s.tape, s.cell = (tape if id(s) in inputs else None), [None, BORROWED, True]
+            s.tape, s.cell = (tape if id(s) in inputs else None), new_cell()
         try:
             args, kwargs = trees.transform(_itself, self._second)
             with self.random.set_back(), tape:

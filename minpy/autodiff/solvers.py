@@ -24,7 +24,7 @@ from minpy.runtime.array import Array, host
 from minpy.runtime.primitives.scipy_rules import stands_for
 from minpy.runtime.primitives.table import Primitive
 from minpy.runtime.record import Line, Record, current_tape, innermost, tape_of
-from minpy.runtime.storage import BORROWED, Storage
+from minpy.runtime.storage import Storage, new_cell
 from minpy.runtime.tape import Tape
 
 # rhs(t, y) is the program's; a solver gives the solution at all times, in rows, the start value first.
@@ -54,7 +54,7 @@ def active_on(tape: Tape, inputs: list[Storage]) -> Iterator[None]:
         around = around.outer
     states = [(s, s.tape, s.cell) for s in inputs]
     for s in inputs:
-        s.tape, s.cell = tape, [None, BORROWED, True]
+        s.tape, s.cell = tape, new_cell()
     try:
         yield
     finally:

@@ -16,7 +16,7 @@ from minpy.runtime import entry
 from minpy.runtime.array import Array
 from minpy.runtime.geometry import bounds, covers
 from minpy.runtime.record import Record, Write, current_tape, parts_of, tape_of
-from minpy.runtime.storage import BORROWED, COTANGENT, HELD, LAID_OUT, NEEDED, OWN, Storage
+from minpy.runtime.storage import BORROWED, COTANGENT, HELD, LAID_OUT, NEEDED, SHARED, Storage
 from minpy.runtime.writes import write
 
 
@@ -199,13 +199,13 @@ def _own(storage: Storage, like: Any) -> None:
     """Make the cotangent a buffer of its own, zero or a copy, in the layout of the storage."""
     cell = storage.cell
     have = cell[COTANGENT]
-    if have is not None and cell[HELD] == LAID_OUT:
+    if have is not None and cell[HELD] == LAID_OUT and not cell[SHARED]:
         return
     host = storage.host
     contiguous = host.flags.c_contiguous
     if (
         contiguous
-        and cell[HELD] == OWN
+        and cell[HELD] > 0
         and type(have) is np.ndarray
         and have.base is None
         and have.flags.c_contiguous

@@ -129,7 +129,7 @@ def run(tape: Any, primitive: Primitive, args: tuple, kwargs: dict) -> Any:
         (operand.cell if storage is None else storage.cell)[NEEDED] = True
     result = _new(Array)
     result.window, result.scalar, result._storage = value, scalar, None
-    result.tape, result.cell = tape, [None, BORROWED, True]
+    result.tape, result.cell = tape, [None, BORROWED, True, False]
     at = sys._getframe(1)
     code = at.f_code
     if code is not record.seen:
@@ -146,7 +146,7 @@ def item(tape: Any, array: Any, index: Any, value: Any) -> Any:
     source = Array(window[places], storage, False, places if window is storage.host else None)
     result = _new(Array)
     result.window, result.scalar, result._storage = np.asarray(value), True, None
-    result.tape, result.cell = tape, [None, BORROWED, False]
+    result.tape, result.cell = tape, [None, BORROWED, False, False]
     at = sys._getframe(2)
     code = at.f_code
     if code is not record.seen:

@@ -22,7 +22,7 @@ from numpy import ndarray
 from minpy.runtime import entry, pull, record
 from minpy.runtime.primitives.table import Primitive
 from minpy.runtime.record import Record, current_tape, open_tape
-from minpy.runtime.storage import BORROWED, NEEDED, WEAK, Storage
+from minpy.runtime.storage import BORROWED, NEEDED, SHARED, WEAK, Storage
 
 _DIFFERENTIABLE = frozenset("efdgFDG")
 # Operands that NumPy takes as they are, and that hold no Array.
@@ -32,6 +32,7 @@ _NUMBERS = frozenset((float, int))
 _DOUBLE = np.dtype(float)
 _new = object.__new__
 _frame = sys._getframe
+_asarray = np.asarray
 
 
 def reads(rule: Callable[..., Any] | None, count: int) -> tuple[bool, ...]:
@@ -52,6 +53,22 @@ def reads(rule: Callable[..., Any] | None, count: int) -> tuple[bool, ...]:
     return tuple(name in used for name in names)
 
 
+def passes(rule: Callable[..., Any], count: int) -> bool:
+    """Whether the rule hands the cotangent on as it is."""
+    if any(reads(rule, count)):
+        return False
+    g = object()
+    try:
+        return rule(g, *[None] * (count + 1)) is g
+    except TypeError:
+        return False
+
+
+def _square(g: Any, ans: Any, x: Any) -> Any:
+    d = g * x
+    return d + d
+
+
 def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The operator of a two-operand primitive, and its reflection, for `Array`; `slow` is the long way."""
     function = primitive.function
@@ -67,6 +84,10 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
         ans12, x12, y12 = ans1 or ans2, x1 or x2, y1 or y2
         pull_left, pull_right = pull.one(rules[0], 0, 2), pull.one(rules[1], 1, 2)
         pull_both = pull.both(rules[0], rules[1])
+        passes_left, passes_right = passes(rules[0], 2), passes(rules[1], 2)
+        square = primitive.name == "multiply"
+        pull_square = pull.one(_square, 0, 1)
+        boxes = isinstance(function, np.ufunc)
 
     def general(self: Any, other: Any, reflect: bool) -> Any:
         # As before, with every kind of tape.
@@ -112,52 +133,20 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
         else:
             return general(self, other, False)
         kind = type(other)
-        if kind is float or kind in PLAIN:
-            if (
-                tape is None
-                or not tape.open
-                or tape.put is None
-                or entry.others
-                or (self.scalar and self.scalar in other_than)
-            ):
+        tape2 = cell2 = None
+        if kind is Array:
+            b = other.window
+            storage = other._storage
+            if storage is None:
+                tape2, cell2, whole2 = other.tape, other.cell, True
+            elif storage.remote is None:
+                tape2, cell2, whole2 = storage.tape, storage.cell, b is storage.host
+            else:
                 return general(self, other, False)
-            value = function(a, other)
-            if type(value) is ndarray:
-                scalar = False
-            else:
-                value, scalar = np.asarray(value), True
-            if kind is float and a.dtype is _DOUBLE:
-                same = True
-            else:
-                same = value.dtype is a.dtype
-                if not same and value.dtype.char not in _DIFFERENTIABLE:  # with an array of objects
-                    return _untraced(value)
-            result = _new(Array)
-            result.window, result.scalar, result._storage = value, scalar, None
-            result.tape, result.cell = tape, [None, BORROWED, ans1]
-            if x1:
-                cell[NEEDED] = True
-            at = _frame(1)
-            code = at.f_code
-            if code is not record.seen:
-                at, code = record.program_frame(at)
-            tape.put.append(
-                (
-                    pull_left, result.cell,
-                    cell if whole and same and (kind in _NUMBERS or value.shape == a.shape) else self,
-                    value if ans1 else None, a if x1 else None, other if y1 else None,
-                    primitive, code, at.f_lasti,
-                )
-            )  # fmt: skip
-            return result
-        if kind is not Array:
-            return general(self, other, False)
-        storage = other._storage
-        b = other.window
-        if storage is None:
-            tape2, cell2, whole2 = other.tape, other.cell, True
-        elif storage.remote is None:
-            tape2, cell2, whole2 = storage.tape, storage.cell, b is storage.host
+            if other.scalar and other.scalar in other_than:
+                return general(self, other, False)
+        elif kind is float or kind in PLAIN:
+            b = other
         else:
             return general(self, other, False)
         both = tape is tape2
@@ -172,65 +161,79 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
             or tape.put is None
             or entry.others
             or (self.scalar and self.scalar in other_than)
-            or (other.scalar and other.scalar in other_than)
         ):
             return general(self, other, False)
+        number = kind is float and boxes and a.dtype is _DOUBLE
+        if number:
+            b = _asarray(other)  # once, and not in the sweep again
         value = function(a, b)
-        if type(value) is ndarray:
-            scalar = False
-        else:
-            value, scalar = np.asarray(value), True
-        dtype = value.dtype
         result = _new(Array)
-        result.window, result.scalar, result._storage, result.tape = value, scalar, None, tape
-        at = _frame(1)
-        code = at.f_code
-        if code is not record.seen:
-            at, code = record.program_frame(at)
-        if both:
-            shape = value.shape
-            result.cell = out = [None, BORROWED, ans12]
+        if type(value) is ndarray:
+            result.window, result.scalar = value, False
+        else:
+            value = _asarray(value)
+            result.window, result.scalar = value, True
+        result._storage = None
+        result.tape = tape
+        if tape2 is None:
+            if number:
+                fits = whole
+            else:
+                same = value.dtype is a.dtype
+                if not same and value.dtype.char not in _DIFFERENTIABLE:  # with an array of objects
+                    return _untraced(value)
+                fits = whole and same and (kind is float or kind is int or value.shape == a.shape)
+            if passes_left and fits:
+                # Its cotangent is the operand's: no record.
+                result.cell = cell
+                cell[SHARED] = True
+                return result
+            out = [None, BORROWED, ans1, False]
+            if x1:
+                cell[NEEDED] = True
+            if y1 and cell2 is not None:
+                cell2[NEEDED] = True
+            entered = (
+                pull_left, out, cell if fits else self,
+                value if ans1 else None, a if x1 else None, b if y1 else None,
+            )  # fmt: skip
+        elif both:
+            out = [None, BORROWED, ans12, False]
             if x12:
                 cell[NEEDED] = True
             if y12:
                 cell2[NEEDED] = True
-            tape.put.append(
-                (
+            if other is self and square:
+                entered = (pull_square, out, cell if whole else self, None, a)
+            else:
+                shape, dtype = value.shape, value.dtype
+                entered = (
                     pull_both, out,
                     cell if whole and dtype is a.dtype and shape == a.shape else self,
                     cell2 if whole2 and dtype is b.dtype and shape == b.shape else other,
                     value if ans12 else None, a if x12 else None, b if y12 else None,
-                    primitive, code, at.f_lasti,
-                )
-            )  # fmt: skip
-        elif tape2 is None:
-            result.cell = out = [None, BORROWED, ans1]
-            if x1:
-                cell[NEEDED] = True
-            if y1:
-                cell2[NEEDED] = True
-            tape.put.append(
-                (
-                    pull_left, out,
-                    cell if whole and dtype is a.dtype and value.shape == a.shape else self,
-                    value if ans1 else None, a if x1 else None, b if y1 else None,
-                    primitive, code, at.f_lasti,
-                )
-            )  # fmt: skip
+                )  # fmt: skip
         else:
-            result.cell = out = [None, BORROWED, ans2]
+            fits = whole2 and value.dtype is b.dtype and value.shape == b.shape
+            if passes_right and fits:
+                result.cell = cell2
+                cell2[SHARED] = True
+                return result
+            out = [None, BORROWED, ans2, False]
             if x2:
                 cell[NEEDED] = True
             if y2:
                 cell2[NEEDED] = True
-            tape.put.append(
-                (
-                    pull_right, out,
-                    cell2 if whole2 and dtype is b.dtype and value.shape == b.shape else other,
-                    value if ans2 else None, a if x2 else None, b if y2 else None,
-                    primitive, code, at.f_lasti,
-                )
+            entered = (
+                pull_right, out, cell2 if fits else other,
+                value if ans2 else None, a if x2 else None, b if y2 else None,
             )  # fmt: skip
+        result.cell = out
+        at = _frame(1)
+        code = at.f_code
+        if code is not record.seen:
+            at, code = record.program_frame(at)
+        tape.put.append((*entered, primitive, code, at.f_lasti))
         return result
 
     def reflected(self: Any, other: Any, modulus: Any = None) -> Any:
@@ -254,17 +257,25 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
             or (self.scalar and self.scalar in other_than)
         ):
             return general(self, other, True)
-        value = function(other, b)
+        a = _asarray(other) if kind is float and boxes and b.dtype is _DOUBLE else other
+        value = function(a, b)
+        result = _new(Array)
         if type(value) is ndarray:
-            scalar = False
+            result.window, result.scalar = value, False
         else:
-            value, scalar = np.asarray(value), True
+            value = _asarray(value)
+            result.window, result.scalar = value, True
+        result._storage = None
+        result.tape = tape
         same = value.dtype is b.dtype
         if not same and value.dtype.char not in _DIFFERENTIABLE:  # with an array of objects
             return _untraced(value)
-        result = _new(Array)
-        result.window, result.scalar, result._storage = value, scalar, None
-        result.tape, result.cell = tape, [None, BORROWED, ans2]
+        fits = whole and same and (kind is float or kind is int or value.shape == b.shape)
+        if passes_right and fits:
+            result.cell = cell
+            cell[SHARED] = True
+            return result
+        result.cell = out = [None, BORROWED, ans2, False]
         if y2:
             cell[NEEDED] = True
         at = _frame(1)
@@ -273,9 +284,8 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
             at, code = record.program_frame(at)
         tape.put.append(
             (
-                pull_right, result.cell,
-                cell if whole and same and (kind in _NUMBERS or value.shape == b.shape) else self,
-                value if ans2 else None, other if x2 else None, b if y2 else None,
+                pull_right, out, cell if fits else self,
+                value if ans2 else None, a if x2 else None, b if y2 else None,
                 primitive, code, at.f_lasti,
             )
         )  # fmt: skip
@@ -292,7 +302,7 @@ def unary(primitive: Primitive) -> Callable[[Any], Any]:
     ans, x = reads(rules[0], 1) if lean else (True, True)
     pull_one = pull.one(rules[0], 0, 1) if lean else None
 
-    def call(self: Any) -> Any:
+    def call(self: Any, depth: int = 1) -> Any:
         storage = self._storage
         a = self.window
         if storage is None:
@@ -310,15 +320,15 @@ def unary(primitive: Primitive) -> Callable[[Any], Any]:
         if type(value) is ndarray:
             scalar = False
         else:
-            value, scalar = np.asarray(value), True
+            value, scalar = _asarray(value), True
         if value.dtype is not a.dtype:  # the absolute value of a complex number
             return _traced(tape, primitive, (self,), value if not scalar else value[()])
         result = _new(Array)
         result.window, result.scalar, result._storage = value, scalar, None
-        result.tape, result.cell = tape, [None, BORROWED, ans]
+        result.tape, result.cell = tape, [None, BORROWED, ans, False]
         if x:
             cell[NEEDED] = True
-        at = _frame(1)
+        at = _frame(depth)
         code = at.f_code
         if code is not record.seen:
             at, code = record.program_frame(at)
@@ -393,7 +403,6 @@ def in_place(primitive: Primitive, slow: Callable[..., Any]) -> Callable[..., An
         storage = self.storage
         handle = None
         if source is not None:
-            storage.tape = tape
             held = other._storage
             target = self.window
             if (
@@ -405,6 +414,8 @@ def in_place(primitive: Primitive, slow: Callable[..., Any]) -> Callable[..., An
             else:
                 handle = other
         tape.note_write(storage)
+        if source is not None:
+            storage.tape = tape
         at = record.user_frame(_frame(2))
         if linear:
             put: tuple = (pull.pull_added, storage.cell, self, handle, old, negative)

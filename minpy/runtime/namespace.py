@@ -50,7 +50,7 @@ def dispatcher(primitive: table.Primitive) -> Any:
                 if builtins.type(operand) is Array and not entry.others:
                     storage = operand._storage
                     if storage is None or storage.remote is None:
-                        return short(operand)
+                        return short(operand, 2)
             if not entry.holders:
                 return function(*args, **kwargs)
             return dispatch.call(primitive, args, kwargs)

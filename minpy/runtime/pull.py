@@ -123,6 +123,16 @@ def pull_any(tape: Tape, record: Short) -> None:
             raise Record(primitive, args, kwargs, None, code, instruction).failed(i, error) from error
 
 
+def pull_link(tape: Tape, record: Short) -> None:
+    """Here a storage that shared its cell got one of its own: back to the one that it shared."""
+    _, cell, before, storage = record
+    storage.cell = before
+    g = cell[COTANGENT]
+    if g is not None:
+        cell[COTANGENT] = None
+        give(tape, before, g, g, cell[HELD])
+
+
 def pull_item(tape: Tape, record: Short) -> None:
     """An element read as a scalar; its place in the array is a view without axes."""
     _, cell, source, _, _, _ = record

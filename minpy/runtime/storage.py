@@ -25,14 +25,21 @@ PYTHON_SCALAR: int = True if np.lib.NumpyVersion(np.__version__) < "2.0.0b1" els
 #   cell[COTANGENT]  the gradient with respect to the buffer, during a sweep: None (zero), numpy.ndarray or Array
 #   cell[HELD]       whose the cotangent is (see below); counts only while there is one
 #   cell[NEEDED]     contents of the buffer are an operand or a result of a record: they must come back in the sweep
+#   cell[SHARED]     another storage has the same cell, because one is the other plus a constant and so has the same
+#                    cotangent; before either is written to, it gets a cell of its own (`Tape.note_write`)
 Cell = list
-COTANGENT, HELD, NEEDED = 0, 1, 2
+COTANGENT, HELD, NEEDED, SHARED = 0, 1, 2, 3
 
 # Whose a cotangent is; above zero it may be written to.
 LENT = -1  # a part of another storage's cotangent, for the very next record of the sweep only
 BORROWED = 0  # perhaps another storage's too
 OWN = 1  # nobody else's; any layout
 LAID_OUT = 2  # nobody else's, and laid out as the storage byte for byte
+
+
+def new_cell() -> Cell:
+    """A cell without a cotangent, of memory whose contents may be needed."""
+    return [None, BORROWED, True, False]
 
 
 class Remote:
@@ -81,7 +88,7 @@ class Storage:
         self.remote = None if device is None else Remote(device, handle)
         self.tape: Any = None
         # Needed, as long as nobody who made the memory himself says otherwise.
-        self.cell: Cell = [None, BORROWED, True]
+        self.cell: Cell = [None, BORROWED, True, False]
 
     def _far(self) -> Remote:
         if self.remote is None:

@@ -20,9 +20,9 @@ import numpy as np
 from minpy.errors import GradientError
 from minpy.runtime import cotangents, entry
 from minpy.runtime.array import Array
-from minpy.runtime.pull import pull_kept
+from minpy.runtime.pull import pull_kept, pull_link
 from minpy.runtime.record import Record, Short, Write, current_tape, no_rule, open_tape, parts_of
-from minpy.runtime.storage import NEEDED, Storage
+from minpy.runtime.storage import BORROWED, NEEDED, SHARED, Storage
 
 
 class Tape:
@@ -90,9 +90,16 @@ class Tape:
             self.records.append(record)
 
     def note_write(self, storage: Storage) -> None:
-        """Remember that `storage` was written while this tape recorded."""
+        """To be called before a write into `storage` is recorded: remember it.
+
+        A storage that shares its cell gets one of its own from here on.
+        """
         if storage not in self.written:
             self.written.add(storage)
+        cell = storage.cell
+        if cell[SHARED] and self.put is not None:
+            storage.cell = [None, BORROWED, cell[NEEDED], False]
+            self.put.append((pull_link, storage.cell, cell, storage))
 
     def watches(self, storage: Storage) -> bool:
         """Whether `storage` is active on this tape."""

@@ -144,26 +144,6 @@ class Array:
     def __deepcopy__(self, memo: dict) -> Array:
         return self.copy()
 
-    def __getattr__(self, name: str) -> Any:
-        # What an ndarray has and we do not mirror (ctypes, tobytes, …) is asked of the host contents.
-        if name.startswith("__array_") or not hasattr(np.ndarray, name):
-            raise AttributeError(
-                f"'{self.__class__.__module__}.{self.__class__.__name__}' object has no attribute {name!r}"
-            )
-        if tape_of(self.storage) is not None and name not in _HARMLESS:
-            raise TraceError(
-                f"{name} of a value that is being differentiated is not on the tape, at {Line()}. Use "
-                f"x.asnumpy().{name} if no gradient should flow"
-            )
-        return getattr(
-            self.contents[()]
-            if self.scalar
-            else self.storage.share()
-            if self.window is self.storage.host
-            else self.contents,
-            name,
-        )
-
     # ----- text and Python scalars ----------------------------------------------------------------
 
     def _plain(self) -> Any:
@@ -371,6 +351,41 @@ _HARMLESS = frozenset(
     ("ctypes", "tofile", "dump", "dumps", "tobytes", "setflags", "byteswap", "newbyteorder")
 )
 
+
+def _asked(name: str) -> property:
+    """What an ndarray or a NumPy scalar has and we do not mirror (``ctypes``, ``tobytes``, …), asked of the host contents.
+
+    A property for each name: a ``__getattr__`` would keep the interpreter from its quick look-up of all others.
+    """
+
+    def ask(self: Array) -> Any:
+        if not hasattr(self.__class__, name):
+            raise AttributeError(
+                f"'{self.__class__.__module__}.{self.__class__.__name__}' object has no attribute {name!r}"
+            )
+        if tape_of(self.storage) is not None and name not in _HARMLESS:
+            raise TraceError(
+                f"{name} of a value that is being differentiated is not on the tape, at {Line()}. Use "
+                f"x.asnumpy().{name} if no gradient should flow"
+            )
+        if self.scalar:
+            return getattr(self.contents[()], name)
+        whole = self.window is self.storage.host
+        return getattr(self.storage.share() if whole else self.contents, name)
+
+    return property(ask)
+
+
+def _ask_the_rest() -> None:
+    mirrored = {name for kind in Array.__mro__ for name in vars(kind)}
+    for kind in (np.ndarray, np.float64, np.complex128, np.int64, np.bool_):
+        for name in dir(kind):
+            # (Of the special methods only those that are called as attributes; not what tells NumPy where the memory is.)
+            if name not in mirrored and (not name.startswith("__") or "dlpack" in name):
+                mirrored.add(name)
+                setattr(Array, name, _asked(name))
+
+
 # Methods with the arguments of the NumPy function of the same name.
 _METHODS = (
     "all any argmax argmin argpartition argsort choose cumprod cumsum diagonal dot max mean min nonzero "
@@ -498,6 +513,7 @@ for _dunder, _name in _COMPARE.items():
 for _dunder, _name in _UNARY.items():
     _unary(_dunder, _name)
 del _name, _dunder
+_ask_the_rest()
 
 
 # ----- contents and elements ----------------------------------------------------------------------

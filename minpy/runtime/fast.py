@@ -188,52 +188,66 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
                 result.cell = cell
                 cell[SHARED] = True
                 return result
-            out = [None, BORROWED, ans1, False]
+            result.cell = out = [None, BORROWED, ans1, False]
             if x1:
                 cell[NEEDED] = True
             if y1 and cell2 is not None:
                 cell2[NEEDED] = True
-            entered = (
-                pull_left, out, cell if fits else self,
-                value if ans1 else None, a if x1 else None, b if y1 else None,
+            at = _frame(1)
+            code = at.f_code
+            if code is not record.seen:
+                at, code = record.program_frame(at)
+            tape.put.append(
+                (
+                    pull_left, out, cell if fits else self,
+                    value if ans1 else None, a if x1 else None, b if y1 else None,
+                    primitive, code, at.f_lasti,
+                )
             )  # fmt: skip
-        elif both:
-            out = [None, BORROWED, ans12, False]
-            if x12:
-                cell[NEEDED] = True
-            if y12:
-                cell2[NEEDED] = True
-            if other is self and square:
-                entered = (pull_square, out, cell if whole else self, None, a)
-            else:
-                shape, dtype = value.shape, value.dtype
-                entered = (
-                    pull_both, out,
-                    cell if whole and dtype is a.dtype and shape == a.shape else self,
-                    cell2 if whole2 and dtype is b.dtype and shape == b.shape else other,
-                    value if ans12 else None, a if x12 else None, b if y12 else None,
-                )  # fmt: skip
-        else:
+            return result
+        at = _frame(1)
+        code = at.f_code
+        if code is not record.seen:
+            at, code = record.program_frame(at)
+        if not both:
             fits = whole2 and value.dtype is b.dtype and value.shape == b.shape
             if passes_right and fits:
                 result.cell = cell2
                 cell2[SHARED] = True
                 return result
-            out = [None, BORROWED, ans2, False]
+            result.cell = out = [None, BORROWED, ans2, False]
             if x2:
                 cell[NEEDED] = True
             if y2:
                 cell2[NEEDED] = True
-            entered = (
-                pull_right, out, cell2 if fits else other,
-                value if ans2 else None, a if x2 else None, b if y2 else None,
+            tape.put.append(
+                (
+                    pull_right, out, cell2 if fits else other,
+                    value if ans2 else None, a if x2 else None, b if y2 else None,
+                    primitive, code, at.f_lasti,
+                )
             )  # fmt: skip
-        result.cell = out
-        at = _frame(1)
-        code = at.f_code
-        if code is not record.seen:
-            at, code = record.program_frame(at)
-        tape.put.append((*entered, primitive, code, at.f_lasti))
+            return result
+        result.cell = out = [None, BORROWED, ans12, False]
+        if x12:
+            cell[NEEDED] = True
+        if y12:
+            cell2[NEEDED] = True
+        if other is self and square:
+            tape.put.append(
+                (pull_square, out, cell if whole else self, None, a, primitive, code, at.f_lasti)
+            )
+            return result
+        shape, dtype = value.shape, value.dtype
+        tape.put.append(
+            (
+                pull_both, out,
+                cell if whole and dtype is a.dtype and shape == a.shape else self,
+                cell2 if whole2 and dtype is b.dtype and shape == b.shape else other,
+                value if ans12 else None, a if x12 else None, b if y12 else None,
+                primitive, code, at.f_lasti,
+            )
+        )  # fmt: skip
         return result
 
     def reflected(self: Any, other: Any, modulus: Any = None) -> Any:

@@ -74,19 +74,26 @@ class _Unfilled(Routed):
 routed: Routed = _Unfilled()
 
 
+# What the attributes are while idle and while active, from the first use on.
+_plain: tuple = ()
+_doors: tuple = ()
+
+
 def _idle() -> None:
-    import math
-    import operator
+    global _plain
+    if not _plain:
+        import math
+        import operator
 
-    import numpy
+        import numpy
 
-    from minpy.runtime.jit.sites import loops
+        from minpy.runtime.jit.sites import loops
 
+        _plain = numpy, operator, math, loops
     routed.__class__ = Routed
-    routed.np, routed.op, routed.math = numpy, operator, math
+    routed.np, routed.op, routed.math, routed.loops = _plain
     routed.scipy = sys.modules.get("scipy") or _not_yet
     routed.type, routed.float = builtins.type, builtins.float
-    routed.loops = loops
 
 
 class _NotYet:
@@ -126,19 +133,22 @@ def activate(tape: bool = False) -> None:
 
     While nothing but tapes is active, all work is on the host and dispatch takes short cuts.
     """
-    global holders, others
-    from minpy.runtime import namespace, scalars, scientific, stores
-    from minpy.runtime.jit.sites import loops
+    global holders, others, _doors
+    if not _doors:
+        # Made first: if that fails, nothing has changed.
+        from minpy.runtime import namespace, scalars, scientific, stores
+        from minpy.runtime.jit.sites import loops
 
-    # Made first: if that fails, nothing has changed.
-    modules = namespace.numpy_door(), namespace.operator_door(), scalars.math_door(), scientific.door
+        modules = namespace.numpy_door(), namespace.operator_door(), scalars.math_door(), scientific.door
+        _doors = modules, loops, namespace.type_of, scalars.float_of, stores
+    modules, loops, type_of, float_of, stores = _doors
     with _lock:
         holders += 1
         others += not tape
         if holders == 1:
             routed.__class__ = Routed
             routed.np, routed.op, routed.math, routed.scipy = modules
-            routed.type, routed.float = namespace.type_of, scalars.float_of
+            routed.type, routed.float = type_of, float_of
             routed.loops = loops
             _untaped()
         if tape and holders - others == 1:

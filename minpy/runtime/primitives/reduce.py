@@ -20,6 +20,7 @@ from minpy.runtime.primitives.rules import (
     in_line,
     keeps,
     pull,
+    spread,
 )
 from minpy.runtime.primitives.samples import array, reduction, special
 from minpy.runtime.primitives.table import FLOATS, Kernel, alias, row
@@ -30,7 +31,7 @@ row = functools.partial(row, joins=1)
 
 
 def _sum(g, ans, x, axis=None, dtype=None, out=None, keepdims=False, initial=0, where=True):
-    return chosen(np.broadcast_to(expand(g, x, axis, keepdims), np.shape(x)), where)
+    return chosen(spread(expand(g, x, axis, keepdims), x), where)
 
 
 def _nansum(g, ans, x, axis=None, dtype=None, out=None, keepdims=False, initial=0, where=True):
@@ -39,7 +40,7 @@ def _nansum(g, ans, x, axis=None, dtype=None, out=None, keepdims=False, initial=
 
 def _mean(g, ans, x, axis=None, dtype=None, out=None, keepdims=False, *, where=True):
     g = expand(g, x, axis, keepdims) / count(x, axis, where)
-    return chosen(np.broadcast_to(g, np.shape(x)), where)
+    return chosen(spread(g, x), where)
 
 
 def _spread_options(options):

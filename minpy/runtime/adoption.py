@@ -25,7 +25,6 @@ import numpy as np
 from minpy.runtime import holders
 from minpy.runtime.array import Array
 from minpy.runtime.record import current_tape
-from minpy.runtime.tape import Tape
 
 
 class Session:
@@ -100,6 +99,7 @@ def known(values: tuple) -> tuple:
 def _recording() -> bool:
     """Whether every open tape is one that records for itself (not a recomputed piece, nor a muted stretch)."""
     from minpy.runtime.tangent import TangentTape
+    from minpy.runtime.tape import Tape
 
     tape = current_tape()
     while tape is not None:

@@ -26,13 +26,15 @@ _CO_OPTIMIZED = 0x1
 class Names:
     """The names in a loop: which it reads and stores, and which of them it takes for sequences."""
 
-    def __init__(self, node: ast.For) -> None:
+    def __init__(self, node: ast.For, text: str) -> None:
+        self.text = text
         inside = [node.target, *node.body, *node.orelse]
         self.read: set[str] = set()
         self.stored: set[str] = set()
         self.dotted: set[str] = set()
         self.indexed: set[str] = set()
         self.node = node
+        self.live = live_names(node)
         for part in inside:
             for each in ast.walk(part):
                 self._note(each)
@@ -92,6 +94,64 @@ def dotted(node: ast.expr) -> str | None:
     return None
 
 
+def live_names(node: ast.For) -> set[str]:
+    """The names that an iteration may read before it stores them."""
+    live: set[str] = set()
+
+    def reads(part: ast.AST | None, done: set[str]) -> None:
+        for each in ast.walk(part) if part is not None else ():
+            if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load) and each.id not in done:
+                live.add(each.id)
+
+    def block(body: list[ast.stmt], done: set[str]) -> set[str] | None:
+        """What is certainly stored after statements; None if control does not come out at their end."""
+        for statement in body:
+            after = one(statement, done)
+            if after is None:
+                return None
+            done = after
+        return done
+
+    def stored(target: ast.AST) -> set[str]:
+        return {
+            each.id
+            for each in ast.walk(target)
+            if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+        }
+
+    def one(statement: ast.stmt, done: set[str]) -> set[str] | None:
+        if isinstance(statement, (ast.Break, ast.Continue, ast.Raise, ast.Return)):
+            reads(statement, done)
+            return None
+        if isinstance(statement, ast.If):
+            reads(statement.test, done)
+            ends = [
+                end for part in (statement.body, statement.orelse) if (end := block(part, done)) is not None
+            ]
+            return set.intersection(*ends) if ends else None
+        if isinstance(statement, (ast.For, ast.While)):
+            inside = set(done)
+            if isinstance(statement, ast.For):
+                reads(statement.iter, done)
+                reads(statement.target, done)
+                inside |= stored(statement.target)
+            else:
+                reads(statement.test, done)
+            block(statement.body, inside)
+            block(statement.orelse, set(done))
+            return done
+        if isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name):
+            if statement.target.id not in done:
+                live.add(statement.target.id)
+        reads(statement, done)
+        return done | stored(statement)
+
+    reads(node.target, set())
+    block(node.body, stored(node.target))
+    block(node.orelse, set())
+    return live
+
+
 class Frame:
     """The variables of a running frame."""
 
@@ -131,7 +191,7 @@ class Frame:
 
 
 class Snapshot:
-    """What a loop meets at one moment: an `Entry`, the values, and a key that is equal for equal entries."""
+    """What a loop meets at one moment: an `Entry`, the values, and a key of all but the kinds of the scalars."""
 
     def __init__(self, frame: Frame, names: Names, iterable: Any) -> None:
         self.values: dict[str, Any] = {}
@@ -142,7 +202,8 @@ class Snapshot:
         self._names = names
         self.start = self.step = 0
         self._outer = self._take_outer(iterable, "")
-        for name in sorted(names.read | names.stored):
+        # What is stored before it is read may be anything: it makes no other code.
+        for name in sorted(names.live):
             value = frame.get(name)
             if value is not _MISSING:
                 self._take(name, value)
@@ -160,6 +221,19 @@ class Snapshot:
             frozenset(self._names.stored),
             self._outer,
         )
+
+    def lasting_key(self) -> str:
+        """As `key`, for other processes."""
+        named = [
+            (
+                name,
+                getattr(value, "__module__", ""),
+                getattr(value, "__qualname__", getattr(value, "__name__", "")),
+            )
+            for name, value in sorted(self._known.items())
+        ]
+        stored = sorted(self._names.stored)
+        return repr((self._outer, sorted(self._scalars.items()), sorted(self._arrays.items()), named, stored))
 
     def kind(self, name: str) -> str | None:
         """The kind of the scalar that a name stands for."""
@@ -201,7 +275,6 @@ class Snapshot:
         if kind is not None:
             self._scalars[name] = kind
             self.values[name] = value
-            self._key.append((name, kind))
             return
         found = array_of(value) if indexed or type(value) is np.ndarray else None
         if found is not None:

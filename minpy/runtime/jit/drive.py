@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.jit import engine, source
+from minpy.runtime.jit import engine, source, store
 from minpy.runtime.jit.bind import Frame, Names, Snapshot
 from minpy.runtime.jit.kernel import Kernel
 from minpy.runtime.jit.kinds import Unsupported
-from minpy.runtime.jit.lower import lower
 from minpy.runtime.jit.sites import Site, is_undisturbed
 
 _PIECE = 2e-3  # seconds as written between two looks at the clock
@@ -92,7 +91,8 @@ def _pays(site: Site, left: int) -> bool:
     if site.force:
         return True
     if not site.per_round:
-        return False
+        # Not yet run in this process; it may have been worth it in an earlier one.
+        return store.is_known(site.name)
     rest = left * site.per_round
     if site.kernels:
         return rest > _WORTH
@@ -118,10 +118,10 @@ def _run(
             variables = Frame(frame, site.names)
             snapshot = Snapshot(variables, site.names, over)
             kernel = _kernel(site, snapshot)
-            if kernel is None or not kernel.can_run(snapshot):
+            if not kernel.can_run(snapshot):
                 return (position, False) if chunk else None
             copying = kernel.written_bytes(snapshot) / _COPY_RATE
-            if not site.force and not chunk and copying * 3 > (count - position) * site.per_round:
+            if site.per_round and not chunk and copying * 3 > (count - position) * site.per_round > 0:
                 return None
             target = max(_CHUNK, 20 * copying)
             wanted = int(target / rate) if rate else 1
@@ -156,23 +156,25 @@ def _left(site: Site, reason: tuple[int, str]) -> None:
 
 
 def _look(site: Site, code: CodeType) -> None:
-    node = source.loops_of(code.co_filename, site.digest).get(site.line)
+    found = source.loops_of(code.co_filename, site.digest).get(site.line)
     site.filename = code.co_filename
-    if node is None:
+    if found is None:
         raise Unsupported("its source is not where the code says")
-    site.names = Names(node)
+    site.names = Names(*found)
 
 
-def _kernel(site: Site, snapshot: Snapshot) -> Kernel | None:
-    try:
-        return site.kernels[snapshot.key]
-    except KeyError:
-        pass
-    if len(site.kernels) >= _KEYS and not site.force:
+def _kernel(site: Site, snapshot: Snapshot) -> Kernel:
+    known = site.kernels.setdefault(snapshot.key, [])
+    for kernel in known:
+        if kernel.fits(snapshot):
+            return kernel
+    if sum(map(len, site.kernels.values())) >= _KEYS and not site.force:
         raise Unsupported("its variables have ever new types")
     try:
-        kernel = Kernel(lower(site.names.node, snapshot.entry()), snapshot)
+        kernel = Kernel(site.names.node, site.names.text, snapshot)
     except engine.CompileError as error:
         raise Unsupported(f"the compiler refused it: {error}") from error
-    site.kernels[snapshot.key] = kernel
+    known.append(kernel)
+    if not site.force:
+        store.remember(site.name)
     return kernel

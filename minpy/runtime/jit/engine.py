@@ -1,4 +1,4 @@
-"""LLVM, through llvmlite: from assembly text to a function, and the object code that the cache keeps."""
+"""LLVM, through llvmlite: from assembly text to object code, and from that to a function."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import ctypes
 import importlib.util
 import math
 import os
+import platform
 import sys
 import threading
-import zlib
 from functools import cache, lru_cache
 from typing import Any
+
+from minpy.runtime.jit import loader
 
 _FUNCTION = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 _lock = threading.Lock()
@@ -41,6 +43,31 @@ def is_loaded() -> bool:
 
 
 @lru_cache(maxsize=1)
+def stamp() -> str:
+    """What compiled code depends on besides its text: the compiler, the processor, NumPy. Loads none of them."""
+    import numpy
+
+    facts = [sys.version, platform.machine(), numpy.__version__]
+    spec = importlib.util.find_spec("llvmlite")
+    for place in (*(spec.submodule_search_locations or () if spec else ()), os.path.dirname(__file__)):
+        try:
+            with os.scandir(place) as files:
+                for file in sorted(files, key=lambda each: each.name):
+                    if file.name.endswith(".py"):
+                        status = file.stat()
+                        facts.append(f"{file.name}:{status.st_size}:{status.st_mtime_ns}")
+        except OSError:
+            facts.append("unreadable")
+    try:
+        with open("/proc/cpuinfo", "rb") as file:
+            lines = file.read(8192).split(b"\n\n")[0].splitlines()
+        facts += [str(line) for line in lines if line.startswith((b"model", b"flags", b"Features", b"CPU"))]
+    except OSError:
+        facts.append(_machine()[2])
+    return "\n".join(facts)
+
+
+@lru_cache(maxsize=1)
 def _machine() -> tuple[Any, Any, str]:
     import llvmlite
     import llvmlite.binding as llvm
@@ -50,8 +77,6 @@ def _machine() -> tuple[Any, Any, str]:
     target = llvm.Target.from_default_triple()
     cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
     machine = target.create_target_machine(cpu=cpu, features=features, opt=3)
-    for name in ("PyErr_CheckSignals",):
-        llvm.add_symbol(f"minpy_{name}", _address(getattr(ctypes.pythonapi, name)))
     return llvm, machine, f"{llvmlite.__version__} {cpu} {features}"
 
 
@@ -60,12 +85,12 @@ def _address(function: Any) -> int:
 
 
 @cache
-def library_function(name: str, arity: int) -> bool:
-    """Whether the C library's `name` is what `math` gives, bit for bit; it can then be called ``minpy_<name>``."""
+def library_function(name: str, arity: int) -> int:
+    """The address of the C library's `name`; 0 if it is not what `math` gives, bit for bit."""
     try:
         function = getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError):
-        return False
+        return 0
     function.restype = ctypes.c_double
     function.argtypes = [ctypes.c_double] * arity
     pythons = getattr(math, name)
@@ -76,41 +101,61 @@ def library_function(name: str, arity: int) -> bool:
         except ValueError:
             continue
         if function(*arguments) != expected:
-            return False
-    llvm, _, _ = _machine()
-    llvm.add_symbol(f"minpy_{name}", _address(function))
-    return True
+            return 0
+    return _address(function)
 
 
-def compile_text(text: str, externals: dict[str, int]) -> Any:
-    """Compile the function ``kernel`` of an assembly text, or take its code from the cache.
+def object_code(text: str) -> bytes:
+    """Compile an assembly text.
 
     Raises
     ------
     CompileError
-        LLVM does not take the text.
+        LLVM does not take the text, or is not installed as it should be.
     """
     with _lock:
         try:
-            llvm, machine, stamp = _machine()
-            for name, arity in externals.items():
-                if not library_function(name, arity):
-                    raise CompileError(f"the C library's {name} is not what Python uses")
-            where = _cache_file(text, stamp)
-            code = _load(where)
-            if code is None:
-                code = _object_code(llvm, machine, text)
-                _store(where, code)
-            engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-            engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-            engine.finalize_object()
-            address = engine.get_function_address("kernel")
+            llvm, machine, _ = _machine()
+            return _object_code(llvm, machine, text)
         except (RuntimeError, OSError, ImportError, AttributeError, TypeError) as error:
             raise CompileError(str(error)) from error
-        if not address:
-            raise CompileError("the compiled function has no address")
-        _kept.append(engine)
-        return _FUNCTION(address)
+
+
+def function(code: bytes, externals: dict[str, int]) -> Any:
+    """The function ``kernel`` of compiled code.
+
+    Parameters
+    ----------
+    externals : dict
+        The functions of the C library that it calls, and how many arguments they take.
+
+    Raises
+    ------
+    CompileError
+        It cannot be loaded.
+    """
+    outside = {"minpy_PyErr_CheckSignals": _address(ctypes.pythonapi.PyErr_CheckSignals)}
+    for name, arity in externals.items():
+        outside[f"minpy_{name}"] = library_function(name, arity)
+        if not outside[f"minpy_{name}"]:
+            raise CompileError(f"the C library's {name} is not what Python uses")
+    address = loader.place(code, "kernel", outside)
+    if not address:
+        with _lock:
+            try:
+                llvm, machine, _ = _machine()
+                for name, where in outside.items():
+                    llvm.add_symbol(name, where)
+                engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+                engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+                engine.finalize_object()
+                address = engine.get_function_address("kernel")
+            except (RuntimeError, OSError, ImportError, AttributeError, TypeError) as error:
+                raise CompileError(str(error)) from error
+            _kept.append(engine)
+    if not address:
+        raise CompileError("the compiled function has no address")
+    return _FUNCTION(address)
 
 
 def _object_code(llvm: Any, machine: Any, text: str) -> bytes:
@@ -128,53 +173,3 @@ def _object_code(llvm: Any, machine: Any, text: str) -> bytes:
         builder.populate(manager)
         manager.run(module)
     return bytes(machine.emit_object(module))
-
-
-# The cache: one file a kernel, of object code and a checksum.
-
-
-def folder() -> str:
-    """Where compiled loops are kept; empty if nowhere."""
-    from minpy.transform import cache
-
-    root = cache.cache_dir()
-    return os.path.join(root, "loops") if root else ""
-
-
-def _cache_file(text: str, stamp: str) -> str:
-    if sys.dont_write_bytecode or os.environ.get("MINPY_CACHE", "1").lower() in ("0", "false", "no", "off"):
-        return ""
-    import hashlib
-
-    where = folder()
-    name = hashlib.blake2b(f"{stamp}\0{text}".encode(), digest_size=16).hexdigest()
-    return os.path.join(where, f"{name}.o") if where else ""
-
-
-def _load(where: str) -> bytes | None:
-    if not where:
-        return None
-    try:
-        with open(where, "rb") as file:
-            data = file.read()
-    except OSError:
-        return None
-    if len(data) < 8 or zlib.crc32(data[4:]) != int.from_bytes(data[:4], "little"):
-        return None
-    return data[4:]
-
-
-def _store(where: str, code: bytes) -> None:
-    if not where:
-        return
-    temporary = f"{where}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
-    try:
-        os.makedirs(os.path.dirname(where), mode=0o700, exist_ok=True)
-        with open(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-            file.write(zlib.crc32(code).to_bytes(4, "little") + code)
-        os.replace(temporary, where)
-    except OSError:
-        try:
-            os.unlink(temporary)
-        except OSError:
-            pass

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 from typing import Any
 
 import numpy as np
 
-from minpy.runtime.jit import engine
+from minpy.runtime.jit import engine, store
 from minpy.runtime.jit.bind import Frame, Snapshot
 from minpy.runtime.jit.kinds import value_of
-from minpy.runtime.jit.lower import BROKE, FIRST, INTERRUPTED, LAST, START, STEP, STOPPED, Code, word_of
+from minpy.runtime.jit.lower import BROKE, FIRST, INTERRUPTED, LAST, START, STEP, STOPPED, lower, word_of
 
 DONE = 0
 
@@ -27,12 +28,28 @@ class Outcome:
 
 
 class Kernel:
-    """The compiled code of a loop for one key of `Snapshot`."""
+    """The compiled code of a loop for one key of `Snapshot`, and some kinds of its scalars (see `fits`)."""
 
-    def __init__(self, code: Code, snapshot: Snapshot) -> None:
+    def __init__(self, node: ast.For, text: str, snapshot: Snapshot) -> None:
+        where = store.file_for(f"{node.lineno}\n{text}", snapshot.lasting_key())
+        found = store.load(where)
+        if found is None:
+            code = lower(node, snapshot.entry())
+            compiled = engine.object_code(code.text)
+            store.save(where, code, compiled)
+        else:
+            code, compiled = found
         self.code = code
-        self._function = engine.compile_text(code.text, code.externals)
+        self._function = engine.function(compiled, code.externals)
         self._kept = snapshot.entry().known  # their identities are in the key
+
+    def fits(self, snapshot: Snapshot) -> bool:
+        """Whether the code, made for an entry with the same key, takes the scalars as they are now."""
+        for variable in self.code.scalars:
+            kind = snapshot.kind(variable.name)
+            if kind not in variable.kinds and not variable.may_be_unbound:
+                return False
+        return True
 
     def written_bytes(self, snapshot: Snapshot) -> int:
         """How much must be copied before each run."""

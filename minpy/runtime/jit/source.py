@@ -27,8 +27,8 @@ def _text(filename: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def loops_of(filename: str, wanted: str) -> dict[int, ast.For]:
-    """The ``for`` statements of a file by line; empty if the file is not the one that was rewritten."""
+def loops_of(filename: str, wanted: str) -> dict[int, tuple[ast.For, str]]:
+    """The ``for`` statements of a file, and their text, by line; empty if it is not the file that was rewritten."""
     text = _text(filename)
     if digest(text) != wanted:
         return {}
@@ -36,4 +36,9 @@ def loops_of(filename: str, wanted: str) -> dict[int, ast.For]:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return {}
-    return {node.lineno: node for node in ast.walk(tree) if isinstance(node, ast.For)}
+    lines = text.split("\n")
+    return {
+        node.lineno: (node, "\n".join(lines[node.lineno - 1 : node.end_lineno]))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.For)
+    }

@@ -1,0 +1,129 @@
+"""Compiled loops on disk: for a later run, which then needs neither to compile nor to load the compiler.
+
+A file a loop and entry: its layout and its object code. Any doubt about a file makes it a miss, any `OSError` makes
+the run uncached.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import marshal
+import os
+import sys
+import zlib
+from typing import Any
+
+from minpy.runtime.jit import engine
+from minpy.runtime.jit.lower import Code
+from minpy.runtime.jit.values import ArrayType, ArrayVariable, Variable
+
+
+def folder() -> str:
+    """Where compiled loops are kept; empty if nowhere."""
+    if sys.dont_write_bytecode or os.environ.get("MINPY_CACHE", "1").lower() in ("0", "false", "no", "off"):
+        return ""
+    from minpy.transform import cache
+
+    root = cache.cache_dir()
+    return os.path.join(root, "loops") if root else ""
+
+
+def known_file(name: str) -> str:
+    """The file whose existence says that a site was worth compiling in an earlier run."""
+    where = folder()
+    return os.path.join(where, f"{name}.known") if where else ""
+
+
+def is_known(name: str) -> bool:
+    """Whether a site was worth compiling in an earlier run."""
+    where = known_file(name)
+    return bool(where) and os.path.exists(where)
+
+
+def remember(name: str) -> None:
+    """Note that a site is worth compiling."""
+    where = known_file(name)
+    if where and not os.path.exists(where):
+        _write(where, b"")
+
+
+def file_for(text: str, key: str) -> str:
+    """The file of a loop's text at an entry; empty if nothing is kept."""
+    where = folder()
+    if not where:
+        return ""
+    identity = "\0".join((engine.stamp(), text, key))
+    return os.path.join(where, f"{hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()}.loop")
+
+
+def load(where: str) -> tuple[Code, bytes] | None:
+    """What is kept in a file, or None."""
+    if not where:
+        return None
+    try:
+        with open(where, "rb") as file:
+            data = file.read()
+    except OSError:
+        return None
+    if len(data) < 4 or zlib.crc32(data[4:]) != int.from_bytes(data[:4], "little"):
+        return None
+    try:
+        words, scalars, arrays, written, reasons, externals, code = marshal.loads(data[4:])
+        variables = tuple(
+            Variable(name, set(kinds), set(own), rep, slot, assigned=assigned, may_be_unbound=unbound)
+            for name, kinds, own, rep, slot, assigned, unbound in scalars
+        )
+        tables = tuple(
+            ArrayVariable(name, ArrayType(*type_), slot, assigned=assigned)
+            for name, type_, slot, assigned in arrays
+        )
+    except (ValueError, EOFError, TypeError):
+        return None
+    return Code("", words, variables, tables, frozenset(written), reasons, externals), code
+
+
+def save(where: str, code: Code, compiled: bytes) -> None:
+    """Keep a compiled loop."""
+    if not where:
+        return
+    scalars = [
+        (
+            each.name,
+            sorted(each.kinds),
+            sorted(each.own),
+            each.rep,
+            each.slot,
+            each.assigned,
+            each.may_be_unbound,
+        )
+        for each in code.scalars
+    ]
+    arrays = [(each.name, tuple(each.type), each.slot, each.assigned) for each in code.arrays]
+    content: tuple[Any, ...] = (
+        code.words,
+        scalars,
+        arrays,
+        sorted(code.written),
+        code.reasons,
+        code.externals,
+        compiled,
+    )
+    data = marshal.dumps(content)
+    _write(where, zlib.crc32(data).to_bytes(4, "little") + data)
+
+
+def _write(where: str, data: bytes) -> None:
+    temporary = f"{where}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
+    try:
+        os.makedirs(os.path.dirname(where), mode=0o700, exist_ok=True)
+        with open(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(data)
+        os.replace(temporary, where)
+    except OSError:
+        try:
+            os.unlink(temporary)
+        except OSError:
+            pass
+
+
+__all__ = ["file_for", "folder", "is_known", "load", "remember", "save"]

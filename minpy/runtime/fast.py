@@ -86,6 +86,8 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
         pull_both = pull.both(rules[0], rules[1])
         passes_left, passes_right = passes(rules[0], 2), passes(rules[1], 2)
         square = primitive.name == "multiply"
+        if square:
+            pull_left = pull_right = pull.product
         pull_square = pull.one(_square, 0, 1)
         boxes = isinstance(function, np.ufunc)
 

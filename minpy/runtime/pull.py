@@ -35,11 +35,8 @@ _add = np.add
 def one(rule: Rule, i: int, count: int) -> Callable[[Tape, Short], None]:
     """For an operation of `count` operands of which only number `i`, whose rule is `rule`, is active."""
 
-    def pull(tape: Tape, record: Short) -> None:
-        if count == 1:
-            _, cell, handle, ans, x, _, _, _ = record
-        else:
-            _, cell, handle, ans, x, y, _, _, _ = record
+    def pull_unary(tape: Tape, record: Short) -> None:
+        _, cell, handle, ans, x, _, _, _ = record
         g = cell[0]
         if g is None:
             return
@@ -47,7 +44,7 @@ def one(rule: Rule, i: int, count: int) -> Callable[[Tape, Short], None]:
         if type(g) is not ndarray:
             g = host(g)
         try:
-            d = rule(g, ans, x) if count == 1 else rule(g, ans, x, y)
+            d = rule(g, ans, x)
         except Exception as error:
             raise failure(record, i, g, error) from error
         if type(handle) is list and type(d) is ndarray and d is not g and handle[0] is None:
@@ -56,7 +53,45 @@ def one(rule: Rule, i: int, count: int) -> Callable[[Tape, Short], None]:
         else:
             give(tape, handle, d, g, cell[1])
 
-    return pull
+    def pull_binary(tape: Tape, record: Short) -> None:
+        _, cell, handle, ans, x, y, _, _, _ = record
+        g = cell[0]
+        if g is None:
+            return
+        cell[0] = None
+        if type(g) is not ndarray:
+            g = host(g)
+        try:
+            d = rule(g, ans, x, y)
+        except Exception as error:
+            raise failure(record, i, g, error) from error
+        if type(handle) is list and type(d) is ndarray and d is not g and handle[0] is None:
+            handle[0] = d
+            handle[1] = BORROWED
+        else:
+            give(tape, handle, d, g, cell[1])
+
+    return pull_unary if count == 1 else pull_binary
+
+
+def product(tape: Tape, record: Short) -> None:
+    """A product of which only one factor is active: as `one`, without a call of the rule, for it is so frequent."""
+    _, cell, handle, _, x, y, _, _, _ = record
+    g = cell[0]
+    if g is None:
+        return
+    cell[0] = None
+    if type(g) is not ndarray:
+        g = host(g)
+    try:
+        d = g * (y if x is None else x)
+    except Exception as error:
+        raise failure(record, 0 if x is None else 1, g, error) from error
+    if type(handle) is list and type(d) is ndarray and handle[0] is None:
+        handle[0] = d
+        handle[1] = BORROWED
+    else:
+        give(tape, handle, d, g, cell[1])
 
 
 def both(left: Rule, right: Rule) -> Callable[[Tape, Short], None]:

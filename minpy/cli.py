@@ -173,7 +173,18 @@ def _parser():
     add("--exclude", metavar="WHAT", action="append", help="do not rewrite this package or path (repeatable)")
     add("--strict", action=flag, default=None, help="a module that cannot be rewritten is an error")
     add("--cache", action=flag, default=None, help="keep rewritten bytecode for the next run (the default)")
-    add("--jit", action=flag, default=None, help="compile loops over numbers (the default, with the extra jit)")
+    add(
+        "--jit",
+        action=flag,
+        default=None,
+        help="compile loops over numbers (the default, with the extra jit)",
+    )
+    add(
+        "--keep-memory",
+        action=flag,
+        default=None,
+        help="let freed arrays stay in the process (the default, with glibc)",
+    )
     add("--threads", metavar="N", type=whole, help="threads of the numerical libraries")
     add("--profile", action=flag, default=None, help="print where each operation ran, and why, at the end")
     add(

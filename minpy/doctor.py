@@ -94,6 +94,7 @@ def examine(calibrate: bool = False) -> dict[str, Any]:
         _calibrate(mxnet, problems)
     report["cache"] = _cache()
     report["threads"] = _threads()
+    report["memory"] = _memory()
     report["hook"] = _hook()
     report["cost"] = _cost(mxnet, any(device["mxnet"] for device in gpus["devices"]))
     return report
@@ -378,6 +379,24 @@ def _threads() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "usable": usable,
         "variables": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
+    }
+
+
+def _memory() -> dict[str, Any]:
+    from minpy import memory
+    from minpy.errors import MinPyError
+    from minpy.options import from_environ
+
+    try:
+        wanted = from_environ().keep_memory
+    except MinPyError:
+        wanted = True  # that the variable is bad is said elsewhere
+    limits, text = memory.plan(wanted)
+    return {
+        "available_bytes": memory.available(),
+        "kept": text,
+        "array_bytes": limits.array if limits else None,
+        "top_bytes": limits.top if limits else None,
     }
 
 

@@ -16,6 +16,7 @@ def render(report: dict[str, Any]) -> None:
         ("GPUs", _gpus(report["gpus"])),
         ("Cache", _cache(report["cache"])),
         ("Threads", _threads(report["threads"])),
+        ("Memory", _memory(report["memory"])),
         ("Hook", _hook(report["hook"], report["options"])),
     ]
     title = "Cost model: " + (
@@ -137,6 +138,14 @@ def _threads(threads: dict[str, Any]) -> Rows:
         ("variables", "none set (`minpy run --threads N` sets them)")
     ]
     return rows
+
+
+def _memory(memory: dict[str, Any]) -> Rows:
+    size = memory["available_bytes"]
+    return [
+        ("available", f"{size / 2**30:.1f} GiB" if size else "unknown"),
+        ("freed arrays", memory["kept"]),
+    ]
 
 
 def _hook(hook: dict[str, Any], options: dict[str, str]) -> Rows:

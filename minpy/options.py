@@ -31,6 +31,7 @@ class Options:
     cache: bool = True
     threads: int = 0
     jit: str = "auto"
+    keep_memory: bool = True
     profile: bool = False
     verbose: int = 0
 

@@ -14,6 +14,7 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from minpy import memory
 from minpy.errors import RewriteWarning
 from minpy.options import Options, from_environ
 from minpy.transform import build, children
@@ -85,6 +86,9 @@ class _Finder:
         self, fullname: str, path: Any = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         sessions = _sessions
+        if fullname == "numpy" and sessions:
+            # Not before: a program without arrays has nothing to keep, and starts without ctypes.
+            memory.keep(sessions[-1].options.keep_memory)
         if not sessions or build.is_rewriting() or sessions[-1].filter.skips_name(fullname):
             return None
         asking = self._asking.__dict__.setdefault("names", set())
@@ -219,6 +223,8 @@ def install(
         children.export(options)
         children.patch_run_path(runpy, code_of_script)
         late = _already_imported(session.filter)
+    if "numpy" in sys.modules:
+        memory.keep(options.keep_memory)
     if late:
         warnings.warn(_late_message(late), RewriteWarning, stacklevel=2)
     return session

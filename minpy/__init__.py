@@ -48,6 +48,7 @@ _WHERE = {
     "gpu": "minpy.runtime.context",
     "set_context": "minpy.runtime.context",
     "current_context": "minpy.runtime.context",
+    "nan_check": "minpy.runtime.nancheck",
     "record_op_stat": "minpy.runtime.profile",
     "show_op_stat": "minpy.runtime.profile",
 }

@@ -186,6 +186,14 @@ def _parser():
         help="let freed arrays stay in the process (the default, with glibc)",
     )
     add("--threads", metavar="N", type=whole, help="threads of the numerical libraries")
+    add(
+        "--nan-check",
+        metavar="off|raise|warn",
+        nargs="?",
+        const="raise",
+        help="stop at the first operation that makes a NaN or an infinity out of finite numbers, forward or backward "
+        "(=warn: once a line, and go on)",
+    )
     add("--profile", action=flag, default=None, help="print where each operation ran, and why, at the end")
     add(
         "-v",

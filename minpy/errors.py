@@ -49,12 +49,22 @@ class GradientError(MinPyError, ValueError):
     code = "MP031"
 
 
+class NanError(MinPyError, ArithmeticError):
+    """An operation made a NaN or an infinity out of finite operands (raised only under ``--nan-check``)."""
+
+    code = "MP032"
+
+
 class MinPyWarning(UserWarning):
     """Base of the warnings."""
 
 
 class RewriteWarning(MinPyWarning):
     """A module runs unmodified because it could not be rewritten, or was imported before the hook."""
+
+
+class NanWarning(MinPyWarning):
+    """As `NanError`, under ``--nan-check=warn``; once a line."""
 
 
 class CacheWarning(MinPyWarning):

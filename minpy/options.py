@@ -12,6 +12,7 @@ from minpy.errors import UsageError
 
 POLICIES = ("auto", "prefer_mxnet", "only_numpy", "only_mxnet", "auto_blacklist")
 JIT = ("auto", "off", "force")
+NAN_CHECKS = ("off", "raise", "warn")
 PRECISIONS = ("program", "float32", "float64")
 
 # The variable that makes a child Python install the hook; the others only carry its options.
@@ -33,6 +34,7 @@ class Options:
     jit: str = "auto"
     keep_memory: bool = True
     profile: bool = False
+    nan_check: str = "off"
     verbose: int = 0
 
     def check(self) -> Options:
@@ -43,6 +45,8 @@ class Options:
             raise UsageError(f"unknown precision {self.precision!r}: choose from {', '.join(PRECISIONS[1:])}")
         if self.jit not in JIT:
             raise UsageError(f"unknown MINPY_JIT {self.jit!r}: choose from {', '.join(JIT)}")
+        if self.nan_check not in NAN_CHECKS:
+            raise UsageError(f"unknown nan check {self.nan_check!r}: choose from {', '.join(NAN_CHECKS)}")
         parse_context(self.context)
         if self.threads < 0:
             raise UsageError(f"--threads must be at least 1, not {self.threads}")
@@ -62,6 +66,7 @@ class Options:
         """Whether operators on plain arrays are routed too: only where something looks at them."""
         return (
             self.profile
+            or self.nan_check != "off"
             or self.policy not in ("auto", "only_numpy")
             or self.context != "cpu"
             or self.precision != "program"
@@ -75,6 +80,7 @@ class Options:
             and self.context == "cpu"
             and self.precision == "program"
             and not self.profile
+            and self.nan_check == "off"
         )
 
 
@@ -108,6 +114,8 @@ def from_environ(environ=os.environ) -> Options:
             changes[field.name] = int(text)
         elif isinstance(default, tuple):
             changes[field.name] = tuple(part for part in text.split(os.pathsep) if part)
+        elif field.name == "nan_check":
+            changes[field.name] = {"0": "off", "1": "raise"}.get(text, text.lower())
         elif field.name == "jit":
             changes[field.name] = {"0": "off", "1": "auto"}.get(text, text.lower())
         else:

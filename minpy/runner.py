@@ -173,6 +173,12 @@ def prepare(options: Options) -> None:
         from minpy.runtime import profile
 
         atexit.register(profile.report)
+    if options.nan_check != "off":
+        import atexit
+
+        from minpy.runtime import nancheck
+
+        atexit.register(nancheck.report)
 
     uncaught.keep_ours = options.verbose > 1
     from minpy.transform import hook

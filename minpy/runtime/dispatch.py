@@ -55,6 +55,8 @@ def call(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
 
 
 def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
+    if entry.checker is not None and entry.checker.wants():
+        return entry.checker.operation(primitive, args, kwargs)
     if primitive.geometry and not primitive.creates:
         return primitive.function(*outline(args), **outline(kwargs))
     if len(args) > primitive.outs:

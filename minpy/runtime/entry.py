@@ -24,6 +24,8 @@ _lock = threading.Lock()
 # How many things are active at present, in any thread; and how many of them are not tapes.
 holders = 0
 others = 0
+# Who looks at each operation (see `nancheck`); None as a rule. Is counted among the others.
+checker: Any = None
 
 
 class Routed:
@@ -120,7 +122,16 @@ def _nothing_before(target: Any, *value: Any) -> Any:
     return value[0] if value else False
 
 
+def _hook(hooks: Any) -> None:
+    routed.at, routed.within, routed.held = hooks.at, hooks.within, hooks.held
+    routed.before, routed.exposed = hooks.before, hooks.exposed
+    routed.taping = True
+
+
 def _untaped() -> None:
+    if checker is not None:
+        _hook(checker)  # it sees stores without a tape as well, and asks the tape itself
+        return
     # Also reached through these while idle: a base that cannot be written twice, or a tape of another thread that was
     # closed after `taping` was asked.
     routed.taping = False
@@ -152,9 +163,7 @@ def activate(tape: bool = False) -> None:
             routed.loops = loops
             _untaped()
         if tape and holders - others == 1:
-            routed.at, routed.within, routed.held = stores.at, stores.within, stores.held
-            routed.before, routed.exposed = stores.before, stores.exposed
-            routed.taping = True
+            _hook(checker or stores)
 
 
 def deactivate(tape: bool = False) -> None:
@@ -167,6 +176,19 @@ def deactivate(tape: bool = False) -> None:
             _untaped()
         if holders == 0:
             _idle()
+
+
+def check(found: Any) -> None:
+    """Let `found` look at each operation, nobody if it is None; while something else is active."""
+    global checker
+    from minpy.runtime import stores
+
+    with _lock:
+        checker = found
+        if holders > others:
+            _hook(found or stores)
+        else:
+            _untaped()
 
 
 def is_active() -> bool:

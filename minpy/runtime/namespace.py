@@ -80,9 +80,15 @@ def dispatcher(primitive: table.Primitive) -> Any:
 
 def _ufunc_method(function: np.ufunc, method: str) -> Any:
     plain = getattr(function, method)
+    name = f"{function.__name__}.{method}"
 
     def routed(*args: Any, **kwargs: Any) -> Any:
-        if any(type(a) is Array for a in args) or any(type(v) is Array for v in kwargs.values()):
+        traced = any(type(a) is Array for a in args) or any(type(v) is Array for v in kwargs.values())
+        # (Where an Array is written, the operations that it takes are looked at.)
+        if entry.checker is not None and not (traced and method == "at") and entry.checker.wants():
+            written = args[:1] if method == "at" else args[_OUTPUT.get(method, len(args)) :]
+            return entry.checker.function(name, lambda: routed(*args, **kwargs), args, kwargs, written)
+        if traced:
             return protocols.ufunc(function, method, args, kwargs)
         if current_tape() is not None:
             stores.exposed(kwargs.get("out"))
@@ -146,6 +152,7 @@ _BINARY = {
 }  # fmt: skip
 _UNARY = {"neg": "negative", "pos": "positive", "invert": "invert"}
 
+_FLOATING = (float, complex, np.inexact)
 _NUMBERS = (int, float, complex, bool, np.generic)
 
 
@@ -159,6 +166,11 @@ def _binary(plain: Any, primitive: table.Primitive) -> Any:
         ):
             if left.dtype.kind in "biufc" if a is np.ndarray else right.dtype.kind in "biufc":
                 return dispatch.call(primitive, (left, right), {})
+        if entry.checker is not None and issubclass(a, _NUMBERS) and issubclass(b, _NUMBERS):
+            if (issubclass(a, _FLOATING) or issubclass(b, _FLOATING)) and entry.checker.wants():
+                return entry.checker.function(
+                    primitive.name, lambda: plain(left, right), (left, right), {}, elementwise=True
+                )
         return plain(left, right)
 
     routed.__name__ = plain.__name__

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from minpy.errors import GradientError
+from minpy.errors import GradientError, NanError
 
 if TYPE_CHECKING:
     from minpy.runtime.storage import Storage
@@ -89,13 +89,16 @@ class Line:
         frame = user_frame(frame or sys._getframe(1))
         self.code, self.instruction = frame.f_code, frame.f_lasti
 
-    def __str__(self) -> str:
-        line = self.code.co_firstlineno
+    @property
+    def number(self) -> int:
+        """The number of the line."""
         for start, end, number in self.code.co_lines():
             if number is not None and start <= self.instruction < end:
-                line = number
-                break
-        return f'File "{self.code.co_filename}", line {line}, in {self.code.co_name}'
+                return number
+        return self.code.co_firstlineno
+
+    def __str__(self) -> str:
+        return f'File "{self.code.co_filename}", line {self.number}, in {self.code.co_name}'
 
 
 # Records without keyword arguments in short; making an object of each would cost more than the rest of a small
@@ -136,8 +139,8 @@ class Record:
 
     def failed(self, i: int, error: Exception) -> GradientError:
         """The error to raise when the derivative rule of argument `i` failed."""
-        if isinstance(error, GradientError):
-            return error
+        if isinstance(error, (GradientError, NanError)):
+            return error  # type: ignore[return-value]
         operands = ", ".join(
             f"{getattr(a, 'shape', ())} {getattr(a, 'dtype', type(a).__name__)}" for a in self.args
         )

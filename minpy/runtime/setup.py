@@ -6,7 +6,7 @@ from minpy.options import Options, parse_context
 
 
 def apply(options: Options) -> None:
-    """Set policy, context, precision and profile as `options` say.
+    """Set policy, context, precision, profile and nan check as `options` say.
 
     Raises
     ------
@@ -29,3 +29,7 @@ def apply(options: Options) -> None:
         from minpy.runtime import profile
 
         profile.start(profile.run)
+    if options.nan_check != "off":
+        from minpy.runtime import nancheck
+
+        nancheck.start(options.nan_check)

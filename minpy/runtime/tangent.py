@@ -20,7 +20,7 @@ from weakref import WeakSet, ref
 
 import numpy as np
 
-from minpy.errors import GradientError
+from minpy.errors import GradientError, NanError
 from minpy.runtime import cotangents, entry, fast
 from minpy.runtime.array import Array
 from minpy.runtime.geometry import bounds, covers
@@ -111,7 +111,7 @@ class Tangents:
     def record(self, record: Record | Short) -> None:
         """Compute the tangents of an operation's results."""
         record = Record.full(record)
-        if record.primitive.bare is not None and self._short(record):
+        if record.primitive.bare is not None and entry.checker is None and self._short(record):
             return
         args = record.args
         tangents = [self._of(operand) for operand in args]
@@ -121,7 +121,10 @@ class Tangents:
         many = type(result) is not Array
         if not any(out.window.size for out in (result if many else (result,))):
             return
-        found = _push(record, tangents, many)
+        if entry.checker is None:
+            found = _push(record, tangents, many)
+        else:
+            found = entry.checker.pushed(record, tangents, lambda: _push(record, tangents, many))
         for out, tangent in zip(result, found, strict=True) if many else ((result, found),):
             if tangent is not None and out.window.dtype.kind in "fc":
                 self.put(out, cotangents.fit(tangent, out.shape, out.dtype))
@@ -250,7 +253,7 @@ def _push(record: Record, tangents: list, many: bool) -> Any:
             return _diagonal(record, tangents, ans, args, kwargs)
         return _transposed(record, tangents, ans, args, kwargs)
     except Exception as error:
-        if isinstance(error, GradientError):
+        if isinstance(error, (GradientError, NanError)):
             raise
         raise _failed(record, error) from error
 

@@ -188,7 +188,10 @@ class Tape:
                     continue
                 raise GradientError(no_rule(primitive, i, record.line))
             try:
-                d = rule(g, ans, *args, **kwargs)
+                if entry.checker is None:
+                    d = rule(g, ans, *args, **kwargs)
+                else:
+                    d = entry.checker.derivative(record, i, rule, g, ans, args, kwargs)
                 cotangents.accumulate(self, operand, d, self.touched)
             except Exception as error:
                 raise record.failed(i, error) from error

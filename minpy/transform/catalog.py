@@ -225,6 +225,9 @@ IN_PLACE: frozenset[str] = _names("byteswap fill itemset partition put resize se
 READING: frozenset[str] = _names("dot")
 """Methods of arrays that take another array, which NumPy asks nothing: of a plain array, with an operand on a tape."""
 
+COMPUTING: frozenset[str] = _names("astype cumprod cumsum dot mean prod std sum trace var")
+"""Methods of arrays that may make what is not finite: told where operators are routed."""
+
 DISTRIBUTION: frozenset[str] = _names("cdf isf logcdf logpdf logpmf logsf pdf pmf ppf rvs sf")
 """Methods of the distributions of ``scipy.stats``, which know plain arrays only."""
 

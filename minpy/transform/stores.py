@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 
 import libcst as cst
 
-from minpy.transform.catalog import DISTRIBUTION, IN_PLACE, READING, WRITTEN_ATTRIBUTES
+from minpy.transform.catalog import COMPUTING, DISTRIBUTION, IN_PLACE, READING, WRITTEN_ATTRIBUTES
 from minpy.transform.emitted import ANYWHERE, ROUTED
 from minpy.transform.names import Binding, Point, Scope, is_builtin, is_no_array
 from minpy.transform.plan import Edit
@@ -52,7 +52,7 @@ _CODE = (cst.Lambda, cst.GeneratorExp, cst.ListComp, cst.SetComp, cst.DictComp)
 
 # Up to this length a value is written twice for one jump less.
 _SHORT = 24
-_OF_THE_DOOR = frozenset("taping at within held exposed".split())
+_OF_THE_DOOR = frozenset("taping at within held exposed before".split())
 
 
 @dataclass
@@ -69,6 +69,7 @@ class Store:
     use: Use | None = None  # the call it belongs to: if that is routed, the runtime knows already
     name: str | None = None  # a name that may turn out to stand for no array
     target: str = ""  # of `before`: the name that is augmented
+    once: bool = False  # it stands once in any case: the copies of calls in a chain would double each time
     last: int = 0  # the item that ends it
 
 
@@ -200,6 +201,8 @@ class StoreWalk(Walk):
                 self._hand("at", function.value, f".{called}() of an array takes another one", use)
             elif called in DISTRIBUTION and node.args:
                 self._hand("at", function.value, f".{called}() of a distribution takes arrays", use)
+            elif called in COMPUTING and self.operators:
+                self._hand("at", function.value, f".{called}() may be array work", use, once=True)
             else:
                 self._visit(function)
         else:
@@ -214,7 +217,13 @@ class StoreWalk(Walk):
                 self._visit(arg)
 
     def _hand(
-        self, function: str, node: cst.BaseExpression, reason: str, use: Use | None = None, name: str = ""
+        self,
+        function: str,
+        node: cst.BaseExpression,
+        reason: str,
+        use: Use | None = None,
+        name: str = "",
+        once: bool = False,
     ) -> None:
         if (
             self._excuse
@@ -234,7 +243,16 @@ class StoreWalk(Walk):
         if _owns_parentheses(node):
             start, end = self.spans.start(node.lpar[-1]), self.spans.end(node.rpar[0])
         item = Store(
-            function, self.scope, Point(self.block, start), node, start, end, reason, use, target=name
+            function,
+            self.scope,
+            Point(self.block, start),
+            node,
+            start,
+            end,
+            reason,
+            use,
+            target=name,
+            once=once,
         )
         if function == "before":
             item.name = name
@@ -295,9 +313,13 @@ class StoreWalk(Walk):
         whole = _owns_parentheses(node)
         inside, around = ("(", ")") if isinstance(node, _LOOSE) and not whole else ("", "")
         enclosed = len(node.lpar) > whole
-        copy = self._copy(item, inner)
+        copy = None if item.once else self._copy(item, inner)
         if item.function == "before":
-            if copy is None or (len(copy) > _SHORT and not self._may_record(i, item)):
+            long = copy is None or (len(copy) > _SHORT and not self._may_record(i, item))
+            if self.operators and long and not isinstance(node, cst.IfExp):
+                # Whoever looks at operators wants to see the value. (Of a condition the jumps would have other places.)
+                return f"{door}.before({item.target}, {inside}", f"{around})"
+            if long:
                 left, right = ("", "") if whole or isinstance(node, _TIGHT) else ("(", ")")
                 return f"{door}.taping and {door}.before({item.target}) or {left}", right
             call = f"{door}.before({item.target}, {inside}{copy}{around})"

@@ -81,6 +81,9 @@ class _Undo(ast.NodeTransformer):
         match node.func:
             case ast.Attribute(value=ast.Name(id="__minpy__"), attr="at" | "within" | "held" | "exposed"):
                 return self.visit(node.args[0])
+            case ast.Attribute(value=ast.Name(id="__minpy__"), attr="before"):
+                _, value = node.args
+                return self.visit(value)
             case ast.Attribute(value=ast.Attribute(value=ast.Name(id="__minpy__"), attr="op"), attr=name):
                 self.generic_visit(node)
                 return ast.copy_location(self._operator(name, node.args), node)

@@ -31,6 +31,7 @@ _SEQUENCES = [
     "a",
     "k[::-1]",
 ]
+_RANGES = ["n", "n", "n - 1", "1, n", "n - 1, -1, -1", "x % 7", "0, n, 2", "12"]
 _SCALARS = "xyfgzt"
 _INTS, _FLOATS = "xy", "fgt"
 _VECTORS = "akuhmq"
@@ -95,7 +96,7 @@ class Maker:
         name = "ijl"[len(self.loops)]
         kind = r.random()
         if kind < 0.6:
-            head = f"for {name} in range({r.choice(['n', 'n', 'n - 1', '1, n', 'n - 1, -1, -1', 'x % 7', '0, n, 2', '12'])}):"
+            head = f"for {name} in range({r.choice(_RANGES)}):"
         elif kind < 0.75:
             head = f"for {name}, {r.choice('fg')} in enumerate({r.choice('akuq')}):"
         elif kind < 0.9:

@@ -182,6 +182,24 @@ def test_hot_loops_are_compiled_and_short_ones_left(tmp_path: Path) -> None:
     assert run(tmp_path, text) == ["6 True 10 0 its runs are too short"]
 
 
+def test_verbose_says_what_became_of_the_loops(tmp_path: Path) -> None:
+    path = tmp_path / "program.py"
+    path.write_text(LOOP + "x = []\nfor i in range(9): x.append(i)\n")
+    variables = {
+        **os.environ,
+        "PYTHONPATH": ROOT,
+        "MINPY_CACHE_DIR": str(tmp_path / "cache"),
+        "MINPY_JIT": "force",
+    }
+    command = [sys.executable, "-m", "minpy", "run", "-v", str(path)]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True)
+    loops = [line for line in done.stderr.splitlines() if " loop at " in line]
+    assert loops == [
+        f"minpy: loop at {path}:6: 2000 iterations compiled",
+        f"minpy: loop at {path}:13: as written: line 13: 'x' is neither a number nor an array of numbers",
+    ]
+
+
 def test_the_frame_is_not_kept_alive(run_both: Any) -> None:
     text = """
     import weakref

@@ -170,3 +170,43 @@ def test_types_of_numpy_scalars_stay(run_both: Any) -> None:
         v = np.array([1, 0, 1, 1]).astype(name)
         run_both("for i in range(4):\n  t = v[i]\n  w[i - 1] = v[i]\n", v=v, w=v.copy())
         run_both("for i in range(4):\n  w[i] = t\n", compiled=None, v=v, w=v.copy(), t=v[0])
+
+
+FUNCTIONS = [
+    "def f(p, q): return p * q + 1\nfor i in range(n): x = f(i, x % 7)",
+    "def f(p, i):\n  if i > 2: return p[i]\n  return p[0] / 2\nfor i in range(n): y = f(a, i)",
+    "def f(p):\n  s = 0\n  for v in p: s += v\n  return s\nfor i in range(n): y = f(a) + i",
+    "def f(p): return g(p) + n\ndef g(p): return p * h\nh = 3\nfor i in range(n): x = f(i) + f(x % 5)",
+    "def f(p):\n  while p > 1:\n    p = 3 * p + 1 if p % 2 else p // 2\n  return p\nfor i in range(n): x += f(i + 1)",
+    "import math\ndef f(p): return math.sqrt(p) + np.sqrt(p)\nfor i in range(n): y = f(i)",
+    "def f(p, i): p[i] += 1; return p[i]\nfor i in range(n): y = f(a, i)",
+    "def f(n): return n + 1\nfor i in range(n): x = f(i) + n",
+    "def f(p):\n  if p < 3: q = p\n  return q\nfor i in range(n):\n  if i < 3: x = f(i)",
+    "def f(p): return a[p]\ndef run(a): \n  for i in range(n): y = f(i) + a[i]\n  return y\ny = run(a + 1)",
+]
+FAILING_FUNCTIONS = [
+    "def f(p):\n  if p < 3: q = p\n  return q\nfor i in range(n): x = f(i)",
+    "def f(p):\n  if p < 3: return p\nfor i in range(n): x = f(i)",
+    "def f(p): return f(p - 1) if p else 0\nfor i in range(n): x = f(i)",
+    "def f(p, i): p[i] = 1; return p[i + 3]\nfor i in range(n): y = f(a, i)",
+    "def f(p, q=2): return p + q\nfor i in range(n): x = f(i)",
+    "def f(*p): return p[0]\nfor i in range(n): x = f(i)",
+    "def f(p):\n  yield p\nfor i in range(n): x = f(i)",
+    "f = lambda p: p + 1\nfor i in range(n): x = f(i)",
+    "def f(p):\n  global y\n  y = p\n  return p\nfor i in range(n): x = f(i)",
+    "def make(k):\n  def f(p): return p + k\n  return f\nf = make(3)\nfor i in range(n): x = f(i)",
+    "def f(p): return p + 1\nfor i in range(n):\n  x = f(i)\n  if i == 2: f = abs",
+    "def f(p): return p + h\nfor i in range(n): h = i; x = f(i)",
+    "def f(p): return p + h\nh = 0\ndef run():\n  global h\n  for i in range(n): h += i; x = f(i)\nrun()",
+    "def f(p): return p.real\nfor i in range(n): y = f(a[i])",
+]
+
+
+@pytest.mark.parametrize("text", FUNCTIONS)
+def test_functions_of_the_program(run_both: Any, text: str) -> None:
+    run_both(SETUP + text)
+
+
+@pytest.mark.parametrize("text", FAILING_FUNCTIONS)
+def test_functions_that_cannot_be_part_of_a_loop(run_both: Any, text: str) -> None:
+    run_both(SETUP + text, compiled=None)

@@ -7,12 +7,14 @@ import builtins
 import ctypes
 import inspect
 import sys
+from collections.abc import Callable, Iterable
 from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from minpy.runtime.jit.expressions import BITS
+from minpy.runtime.jit.helpers import GLOBAL, Helper, helper_of
 from minpy.runtime.jit.kinds import KIND_OF_TYPE, PYTHON, RANGES, Unsupported
 from minpy.runtime.jit.lower import Entry
 from minpy.runtime.jit.values import ArrayType
@@ -23,19 +25,15 @@ _LONGEST = 1 << 16  # of a list that is copied at each entry
 _CO_OPTIMIZED = 0x1
 
 
-class Names:
-    """The names in a loop: which it reads and stores, and which of them it takes for sequences."""
+class NamesOf:
+    """The names in a piece of program: which it reads and stores, and which of them it takes for sequences."""
 
-    def __init__(self, node: ast.For, text: str) -> None:
-        self.text = text
-        inside = [node.target, *node.body, *node.orelse]
+    def __init__(self, parts: Iterable[ast.AST]) -> None:
         self.read: set[str] = set()
         self.stored: set[str] = set()
         self.dotted: set[str] = set()
         self.indexed: set[str] = set()
-        self.node = node
-        self.live = live_names(node)
-        for part in inside:
+        for part in parts:
             for each in ast.walk(part):
                 self._note(each)
 
@@ -58,6 +56,20 @@ class Names:
             for argument in node.args:
                 self._index(argument)
 
+    def _index(self, node: ast.expr) -> None:
+        name = dotted(node)
+        if name is not None:
+            self.indexed.add(name)
+
+
+class Names(NamesOf):
+    """The names in a loop; `live` are those that an iteration may read before it stores them."""
+
+    def __init__(self, node: ast.For, text: str) -> None:
+        super().__init__([node.target, *node.body, *node.orelse])
+        self.node, self.text = node, text
+        self.live = live_names(node)
+
     def wake_inner(self, site: Any) -> None:
         """Give the loops directly inside this one sites of their own."""
         from minpy.runtime.jit.sites import loops
@@ -77,11 +89,6 @@ class Names:
                     isinstance(each, (ast.For, ast.While)) for part in node.body for each in ast.walk(part)
                 )
                 loops.wake(name, what, nest, node.lineno, site.digest)
-
-    def _index(self, node: ast.expr) -> None:
-        name = dotted(node)
-        if name is not None:
-            self.indexed.add(name)
 
 
 def dotted(node: ast.expr) -> str | None:
@@ -171,6 +178,14 @@ class Frame:
         """What a name stands for, or `_MISSING`."""
         if self.optimized and (name in self.fast or name in self.cells):
             return self.locals.get(name, _MISSING)
+        return self.get_global(name)
+
+    def is_stored_globally(self, name: str, stored: set[str]) -> bool:
+        """Whether a loop that stores these names changes the module's variable `name`."""
+        return name in stored and not (self.optimized and name in self.fast)
+
+    def get_global(self, name: str) -> Any:
+        """What a name stands for in the module."""
         value = self.frame.f_globals.get(name, _MISSING)
         return getattr(builtins, name, _MISSING) if value is _MISSING else value
 
@@ -193,7 +208,7 @@ class Frame:
 class Snapshot:
     """What a loop meets at one moment: an `Entry`, the values, and a key of all but the kinds of the scalars."""
 
-    def __init__(self, frame: Frame, names: Names, iterable: Any) -> None:
+    def __init__(self, frame: Frame, names: Names, iterable: Any, site_digest: str = "") -> None:
         self.values: dict[str, Any] = {}
         self._scalars: dict[str, str] = {}
         self._arrays: dict[str, ArrayType] = {}
@@ -211,7 +226,36 @@ class Snapshot:
             value = self._attribute(frame, name)
             if value is not _MISSING:
                 self._take(name, value)
+        self.helpers: dict[int, Helper] = {}
+        for value in list(self._known.values()):
+            self._take_helper(frame, value, site_digest)
         self.key = (self._outer, *self._key)
+
+    def _take_helper(self, frame: Frame, value: Any, digest: str) -> None:
+        """Take what a function of the program reads, if it can be part of the loop."""
+        filename = frame.frame.f_code.co_filename
+        helper = helper_of(value, filename, digest)
+        if helper is None or id(value) in self.helpers or value.__globals__ is not frame.frame.f_globals:
+            return
+        self.helpers[id(value)] = helper
+        self._key.append(("code", id(value), id(value.__code__)))
+        names = NamesOf(helper.node.body)
+        new: list[Any] = []
+        for name in sorted((names.read | names.dotted) - helper.locals):
+            if (
+                name.partition(".")[0] in helper.locals
+                or GLOBAL + name in self.values
+                or GLOBAL + name in self._known
+            ):
+                continue
+            if frame.is_stored_globally(name.partition(".")[0], self._names.stored):
+                continue  # the loop changes what the function reads
+            found = frame.get_global(name) if "." not in name else self._follow(frame.get_global, name)
+            if found is not _MISSING:
+                self._take(GLOBAL + name, found, name in names.indexed)
+                new.append(found)
+        for each in new:
+            self._take_helper(frame, each, digest)
 
     def entry(self) -> Entry:
         return Entry(
@@ -220,6 +264,7 @@ class Snapshot:
             dict(self._known),
             frozenset(self._names.stored),
             self._outer,
+            dict(self.helpers),
         )
 
     def lasting_key(self) -> str:
@@ -240,10 +285,14 @@ class Snapshot:
         return self._scalars.get(name)
 
     def _attribute(self, frame: Frame, name: str) -> Any:
-        root, *rest = name.split(".")
-        if root in self._names.stored:
+        if name.partition(".")[0] in self._names.stored:
             return _MISSING
-        value = frame.get(root)
+        return self._follow(frame.get, name)
+
+    @staticmethod
+    def _follow(get: Callable[[str], Any], name: str) -> Any:
+        root, *rest = name.split(".")
+        value = get(root)
         for attribute in rest:
             if isinstance(value, ModuleType):
                 value = value.__dict__.get(attribute, _MISSING)
@@ -265,8 +314,8 @@ class Snapshot:
                 value = own[attribute]
         return value
 
-    def _take(self, name: str, value: Any) -> None:
-        indexed = name in self._names.indexed
+    def _take(self, name: str, value: Any, indexed: bool = False) -> None:
+        indexed = indexed or name in self._names.indexed
         kind = KIND_OF_TYPE.get(type(value))
         if kind == "str":
             kind = kind if not indexed and len(value) == 1 else None

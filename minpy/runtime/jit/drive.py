@@ -116,7 +116,7 @@ def _run(
             _look(site, code)
         while position < count:
             variables = Frame(frame, site.names)
-            snapshot = Snapshot(variables, site.names, over)
+            snapshot = Snapshot(variables, site.names, over, site.digest)
             kernel = _kernel(site, snapshot)
             if not kernel.can_run(snapshot):
                 return (position, False) if chunk else None
@@ -157,7 +157,6 @@ def _left(site: Site, reason: tuple[int, str]) -> None:
 
 def _look(site: Site, code: CodeType) -> None:
     found = source.loops_of(code.co_filename, site.digest).get(site.line)
-    site.filename = code.co_filename
     if found is None:
         raise Unsupported("its source is not where the code says")
     site.names = Names(*found)
@@ -171,7 +170,7 @@ def _kernel(site: Site, snapshot: Snapshot) -> Kernel:
     if sum(map(len, site.kernels.values())) >= _KEYS and not site.force:
         raise Unsupported("its variables have ever new types")
     try:
-        kernel = Kernel(site.names.node, site.names.text, snapshot)
+        kernel = Kernel(site.names.node, f"{site.name}\n{site.names.text}", snapshot)
     except engine.CompileError as error:
         raise Unsupported(f"the compiler refused it: {error}") from error
     known.append(kernel)

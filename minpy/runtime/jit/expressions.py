@@ -72,12 +72,15 @@ class Expressions:
         self.exits: dict[tuple[int, str], str] = {}
         self.line = 0
         self.changed = False
+        self.stored = False  # whether the code up to here may have stored into an array in this iteration
+        self.clean = True  # whether nothing leaves the loop after such a store
         self.conditional = 0  # how many conditions decide whether the code here runs
 
     # Leaving the loop.
 
     def exit(self, reason: str) -> str:
         """The block that leaves the loop for `reason`."""
+        self.clean = self.clean and not self.stored
         key = self.line, reason
         label = self.exits.get(key)
         if label is None:
@@ -185,7 +188,7 @@ class Expressions:
         return Several(tuple(self.expression(item) for item in node.elts))
 
     def _attribute(self, node: ast.Attribute) -> Any:
-        dotted = _dotted(node)
+        dotted = self.dotted(node)
         if dotted is not None and dotted in self.scalars:
             return self.load(self.scalars[dotted])
         if dotted is not None and dotted in self.arrays:
@@ -204,6 +207,10 @@ class Expressions:
                     size = self.w.op(f"mul i64 {size}, {dim}")
                 return scalar("int", "i", size)
         raise Unsupported(f"the attribute .{node.attr} is left to Python")
+
+    def dotted(self, node: ast.expr) -> str | None:
+        """The name in the tables of a chain of attributes of a name, or None."""
+        return _dotted(node)
 
     # Elements of arrays.
 
@@ -290,6 +297,11 @@ class Expressions:
             if type_ != "i64":
                 x = self.w.op(f"trunc i64 {x} to {type_}")
         self.w.put(f"store {type_} {x}, ptr {ref.pointer}")
+        self.note_store()
+
+    def note_store(self) -> None:
+        """An array was stored into."""
+        self.stored = True
 
     def narrowed(self, x: str) -> str:
         """A double as a float; leaves the loop if it becomes infinite (NumPy warns)."""
@@ -350,25 +362,24 @@ class Expressions:
         return self.w.call("double", f"minpy_{name}", *(f"double {x}" for x in arguments))
 
     def checked(self, result: str, *operands: str) -> str:
-        """Leave the loop where NumPy's scalars warn: infinite of finite operands, or NaN of numbers."""
+        """Leave the loop where NumPy's scalars warn, infinite of finite operands, and for NaN (see `ordered`)."""
         size = self.intrinsic("fabs", result)
-        fine, odd, on = (
-            self.w.fresh("fine"),
-            self.w.fresh("odd"),
-            self.w.op(f"fcmp olt double {size}, {_INFINITY}"),
-        )
-        self.w.branch(on, fine, odd)
+        fine, odd = self.w.fresh("fine"), self.w.fresh("odd")
+        self.w.branch(self.w.op(f"fcmp olt double {size}, {_INFINITY}"), fine, odd)
         self.w.place(odd)
         allowed = "false"
-        infinite = self.w.op(f"fcmp oeq double {size}, {_INFINITY}")
         for operand in operands:
-            nan = self.w.op(f"fcmp uno double {operand}, {operand}")
             endless = self.w.op(f"fcmp oeq double {self.intrinsic('fabs', operand)}, {_INFINITY}")
-            passed = self.w.op(f"and i1 {infinite}, {endless}")
-            allowed = self.w.op(f"or i1 {allowed}, {self.w.op(f'or i1 {nan}, {passed}')}")
-        self.w.branch(allowed, fine, self.exit("NumPy warns of an overflow or an invalid value"))
+            allowed = self.w.op(f"or i1 {allowed}, {endless}")
+        infinite = self.w.op(f"fcmp oeq double {size}, {_INFINITY}")
+        allowed = self.w.op(f"and i1 {allowed}, {infinite}")
+        self.w.branch(allowed, fine, self.exit("an overflow, an invalid value or NaN"))
         self.w.place(fine)
         return result
+
+    def ordered(self, result: str) -> None:
+        """Leave the loop for NaN: which of several NaNs comes out is not LLVM's concern."""
+        self.guard(self.w.op(f"fcmp ord double {result}, {double(0.0)}"), "a result that is NaN")
 
     # Operators.
 
@@ -476,7 +487,9 @@ class Expressions:
             x = self.w.op(f"{name} double {a}, {b}")
         if kinds == {"float32"}:
             x = self.w.op(f"fpext float {self.w.op(f'fptrunc double {x} to float')} to double")
-        if not kinds <= PYTHON:
+        if kinds <= PYTHON:
+            self.ordered(x)
+        else:
             self.checked(x, a, b)
         if stays:
             x = self._kept_integer(x, tag)

@@ -31,7 +31,7 @@ class Kernel:
     """The compiled code of a loop for one key of `Snapshot`, and some kinds of its scalars (see `fits`)."""
 
     def __init__(self, node: ast.For, text: str, snapshot: Snapshot) -> None:
-        where = store.file_for(f"{node.lineno}\n{text}", snapshot.lasting_key())
+        where = store.file_for(text, snapshot.lasting_key())
         found = store.load(where)
         if found is None:
             code = lower(node, snapshot.entry())
@@ -41,7 +41,8 @@ class Kernel:
             code, compiled = found
         self.code = code
         self._function = engine.function(compiled, code.externals)
-        self._kept = snapshot.entry().known  # their identities are in the key
+        # Their identities are in the key.
+        self._kept = [(value, getattr(value, "__code__", None)) for value in snapshot.entry().known.values()]
 
     def fits(self, snapshot: Snapshot) -> bool:
         """Whether the code, made for an entry with the same key, takes the scalars as they are now."""
@@ -53,7 +54,7 @@ class Kernel:
 
     def written_bytes(self, snapshot: Snapshot) -> int:
         """How much must be copied before each run."""
-        return sum(snapshot.values[name].nbytes for name in self.code.written)
+        return 0 if self.code.clean else sum(snapshot.values[name].nbytes for name in self.code.written)
 
     def can_run(self, snapshot: Snapshot) -> bool:
         """Whether what is stored into can be."""
@@ -69,13 +70,16 @@ class Kernel:
         """
         words = np.zeros(self.code.words, np.int64)
         arrays = self._fill(words, snapshot)
-        copies = [(array, array.copy()) for array in self._targets(snapshot)]
+        copies = [] if self.code.clean else [(array, array.copy()) for array in self._targets(snapshot)]
         try:
             answer = self._call(words, first, last)
         except BaseException:
             # A signal's handler raised. The arrays are as the loop left them at some moment, and so are the variables.
             self._finish(words, frame, snapshot, arrays)
             raise
+        if answer > DONE and self.code.clean:
+            self._finish(words, frame, snapshot, arrays)
+            return Outcome(int(words[STOPPED]), reason=self.code.reasons[answer - 1])
         if answer > DONE:
             stopped, reason = int(words[STOPPED]), self.code.reasons[answer - 1]
             for array, copy in copies:

@@ -3,8 +3,8 @@
 The function is called with the address of a block of 64-bit words: the positions between which it is to run the
 outermost loop, then two words for each scalar (value and tag), and for each array its address, shape, strides and
 number. It returns 0 when it has run them all; `BROKE` or `INTERRUPTED`; or, counted from 1, the reason for which it
-cannot run the iteration at the position that it then leaves in `STOPPED`. In that last case it has written no scalar
-back, but may have stored into arrays.
+cannot run the iteration at the position that it then leaves in `STOPPED`. In that last case `Code.clean` code leaves
+everything as it was at the start of that iteration; other code has written no scalar back, but may have stored into arrays.
 
 The types of variables are found by making the code again until nothing is new.
 """
@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from minpy.runtime.jit.expressions import TYPES
+from minpy.runtime.jit.helpers import Helper, Helpers
 from minpy.runtime.jit.kinds import CODES, INTS, UNBOUND, Unsupported, go_together, representation
 from minpy.runtime.jit.statements import (
     ROUNDS,
@@ -24,7 +25,6 @@ from minpy.runtime.jit.statements import (
     Enumerated,
     Iteration,
     Range,
-    Statements,
     Zipped,
 )
 from minpy.runtime.jit.values import ArrayType, ArrayVariable, Variable
@@ -47,6 +47,7 @@ class Entry:
     known: dict[str, Any]
     stored: frozenset[str]
     outer: tuple[Any, ...]
+    helpers: dict[int, Helper] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Code:
     written: frozenset[str]
     reasons: tuple[tuple[int, str], ...]
     externals: dict[str, int]
+    clean: bool
 
 
 def lower(node: ast.For, entry: Entry) -> Code:
@@ -90,7 +92,7 @@ def lower(node: ast.For, entry: Entry) -> Code:
     raise Unsupported("the types of the variables do not settle")
 
 
-class _Lowering(Statements):
+class _Lowering(Helpers):
     def __init__(
         self,
         node: ast.For,
@@ -102,6 +104,7 @@ class _Lowering(Statements):
         self.node = node
         self.entry = entry
         self.known = dict(entry.known)
+        self.helpers = entry.helpers
         self.line = node.lineno
         for name in sorted({*kinds, *entry.scalars}):
             self._declare(name, kinds.get(name))
@@ -138,6 +141,7 @@ class _Lowering(Statements):
         k = self.w.op(f"load i64, ptr {position}")
         self.w.branch(self.w.op(f"icmp slt i64 {k}, {last}"), "round", done)
         self.w.place("round")
+        starts = self._keep_start()
         if any(
             isinstance(inner, (ast.For, ast.While)) for each in self.node.body for inner in ast.walk(each)
         ):
@@ -160,7 +164,10 @@ class _Lowering(Statements):
             self.w.leave(code)
         for number, label in enumerate(self.exits.values(), 1):
             self.w.place(label)
-            self.w.put(f"store i64 {self.w.op(f'load i64, ptr {position}')}, ptr {self._word(STOPPED)}")
+            if self.clean:
+                self._write_back(position, starts)
+            else:
+                self.w.put(f"store i64 {self.w.op(f'load i64, ptr {position}')}, ptr {self._word(STOPPED)}")
             self.w.leave(number)
         return self._code(words)
 
@@ -192,20 +199,46 @@ class _Lowering(Statements):
     def _word(self, slot: int) -> str:
         return self.w.op(f"getelementptr i64, ptr %words, i64 {slot}")
 
-    def _write_back(self, position: str) -> None:
+    def _keep_start(self) -> dict[str, tuple[str, str]]:
+        """Copies of the variables at the start of an iteration; LLVM drops those that nothing needs."""
+        starts = {}
+        for variable in self.scalars.values():
+            if variable.rep:
+                starts[variable.name] = (
+                    self.w.alloca(TYPES[variable.rep], "start"),
+                    self.w.alloca("i8", "tag"),
+                )
+                pairs = ((variable.value, TYPES[variable.rep]), (variable.tag, "i8"))
+                for (place, type_), copy in zip(pairs, starts[variable.name], strict=True):
+                    self.w.put(f"store {type_} {self.w.op(f'load {type_}, ptr {place}')}, ptr {copy}")
+        for array in self.arrays.values():
+            copy = self.w.alloca("i64", "id")
+            starts[f"[{array.name}"] = copy, ""
+            self.w.put(f"store i64 {self.w.op(f'load i64, ptr {array.ident}')}, ptr {copy}")
+        return starts
+
+    def _write_back(self, position: str, starts: dict[str, tuple[str, str]] | None = None) -> None:
+        """Put position and variables into the words: as they are, or as they were at the iteration's start."""
         self.w.put(f"store i64 {self.w.op(f'load i64, ptr {position}')}, ptr {self._word(STOPPED)}")
         for variable in self.scalars.values():
-            if variable.assigned and variable.rep:
-                x = self.w.op(f"load {TYPES[variable.rep]}, ptr {variable.value}")
-                type_ = "double" if variable.rep == "d" else "i64"
-                if variable.rep == "b":
-                    x = self.w.op(f"zext i1 {x} to i64")
-                self.w.put(f"store {type_} {x}, ptr {self._word(variable.slot)}")
-                tag = self.w.op(f"sext i8 {self.w.op(f'load i8, ptr {variable.tag}')} to i64")
-                self.w.put(f"store i64 {tag}, ptr {self._word(variable.slot + 1)}")
+            if not variable.assigned or not variable.rep:
+                continue
+            value, tag = variable.value, variable.tag
+            if starts is not None:
+                if variable.name not in starts:
+                    continue  # it got its place in this pass, and there will be another one
+                value, tag = starts[variable.name]
+            x = self.w.op(f"load {TYPES[variable.rep]}, ptr {value}")
+            type_ = "double" if variable.rep == "d" else "i64"
+            if variable.rep == "b":
+                x = self.w.op(f"zext i1 {x} to i64")
+            self.w.put(f"store {type_} {x}, ptr {self._word(variable.slot)}")
+            tag = self.w.op(f"sext i8 {self.w.op(f'load i8, ptr {tag}')} to i64")
+            self.w.put(f"store i64 {tag}, ptr {self._word(variable.slot + 1)}")
         for array in self.arrays.values():
             if array.assigned:
-                x = self.w.op(f"load i64, ptr {array.ident}")
+                ident = array.ident if starts is None else starts[f"[{array.name}"][0]
+                x = self.w.op(f"load i64, ptr {ident}")
                 self.w.put(f"store i64 {x}, ptr {self._word(array.slot)}")
 
     def _opening(self) -> list[str]:
@@ -253,6 +286,7 @@ class _Lowering(Statements):
             self._written(),
             reasons,
             dict(self.externals),
+            self.clean,
         )
 
     def _written(self) -> frozenset[str]:

@@ -102,6 +102,10 @@ class Site:
         self.filename = ""
         self.reason = ""
         self.compiled = self.leaves = 0
+        if not sites and os.environ.get("MINPY_VERBOSE", "0") not in ("", "0"):
+            import atexit
+
+            atexit.register(report)
         sites.append(self)
 
     def __call__(self, *arguments: Any) -> Iterable[Any]:
@@ -124,7 +128,9 @@ class Site:
             over = ("enumerate", arguments[0], arguments[1] if len(arguments) > 1 else 0)
         else:
             over = ("zip", arguments)
-        return chain.from_iterable(drive.pieces(self, over, sys._getframe(1).f_code))
+        code = sys._getframe(1).f_code
+        self.filename = code.co_filename
+        return chain.from_iterable(drive.pieces(self, over, code))
 
     def give_up(self, reason: str) -> None:
         """Let this loop run as written from now on, at no cost; the loops in it get their chance."""
@@ -137,6 +143,21 @@ class Site:
 
     def __repr__(self) -> str:
         return f"<the loop in line {self.line}: {self.reason or f'{self.compiled} times compiled'}>"
+
+
+def report() -> None:
+    """Say on standard error, at the end of a run with ``-v``, which loops ran compiled, and why others did not."""
+    for site in sorted(sites, key=lambda site: (site.filename, site.line)):
+        if site.filename or site.reason:
+            if site.compiled:
+                text = f"{site.compiled} iterations compiled"
+                text += f", then as written: {site.reason}" if site.reason else ""
+            else:
+                text = f"as written: {site.reason or 'not worth it'}"
+            try:
+                sys.stderr.write(f"minpy: loop at {site.filename or '?'}:{site.line}: {text}\n")
+            except (OSError, ValueError, AttributeError):
+                return
 
 
 def _count(what: str, iterable: Any, arguments: tuple[Any, ...]) -> int:

@@ -27,18 +27,30 @@ def _text(filename: str) -> str:
 
 
 @lru_cache(maxsize=64)
+def _tree(filename: str, wanted: str) -> tuple[ast.Module, str]:
+    text = _text(filename)
+    if digest(text) == wanted:
+        try:
+            return ast.parse(text), text
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            pass
+    return ast.Module([], []), ""
+
+
+@lru_cache(maxsize=64)
 def loops_of(filename: str, wanted: str) -> dict[int, tuple[ast.For, str]]:
     """The ``for`` statements of a file, and their text, by line; empty if it is not the file that was rewritten."""
-    text = _text(filename)
-    if digest(text) != wanted:
-        return {}
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return {}
+    tree, text = _tree(filename, wanted)
     lines = text.split("\n")
     return {
         node.lineno: (node, "\n".join(lines[node.lineno - 1 : node.end_lineno]))
         for node in ast.walk(tree)
         if isinstance(node, ast.For)
     }
+
+
+@lru_cache(maxsize=64)
+def functions_of(filename: str, wanted: str) -> dict[int, ast.FunctionDef]:
+    """The functions of a file by line, as `loops_of`."""
+    tree, _ = _tree(filename, wanted)
+    return {node.lineno: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}

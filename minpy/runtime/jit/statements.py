@@ -25,15 +25,7 @@ class Statements(Calls):
         self.fuel = ""
         self.interrupted = "interrupted"
         self.unknown = False
-
-    def temporary(self, node: ast.AST) -> Variable:
-        key = (type(node).__name__, node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
-        variable = self.temporaries.get(key)
-        if variable is None:
-            variable = self.temporaries[key] = Variable("a value")
-        if variable.kinds and not variable.rep:
-            self.allocate(variable)
-        return variable
+        self.inner = 0  # loops around the code, inside the outermost one
 
     def block(self, body: list[ast.stmt]) -> None:
         """Code for statements. One that cannot be compiled leaves the loop, if a condition leads to it."""
@@ -41,14 +33,14 @@ class Statements(Calls):
             self.line = statement.lineno
             length, ended = len(self.w.lines), self.w.ended
             exits, reasons = dict(self.exits), len(self.reasons)
-            depth = self.conditional, list(self.loops)
+            depth = self.conditional, list(self.loops), self.inner
             try:
                 method = getattr(self, f"_{type(statement).__name__.lower()}", None)
                 if method is None:
                     raise Unsupported(f"the statement {type(statement).__name__} is left to Python")
                 method(statement)
             except Unsupported as error:
-                self.conditional, self.loops = depth
+                self.conditional, self.loops, self.inner = depth
                 if not self.conditional and not isinstance(error, NotYet):
                     raise
                 self.unknown = self.unknown or not self.conditional
@@ -167,8 +159,10 @@ class Statements(Calls):
         self.condition(node.test, body, otherwise)
         self.w.place(body)
         self.loops.append((head, end))
+        self.inner += 1
         self.poll()
         self.block(node.body)
+        self.inner -= 1
         self.loops.pop()
         if not self.w.ended:
             self.w.jump(head)
@@ -197,7 +191,9 @@ class Statements(Calls):
         self.bind(node.target, step.item(k))
         self.loops.append((next_, end))
         # The loop may not run at all, but what it is made of is what the program does most.
+        self.inner += 1
         self.block(node.body)
+        self.inner -= 1
         self.loops.pop()
         if not self.w.ended:
             self.w.jump(next_)
@@ -208,6 +204,11 @@ class Statements(Calls):
         self.w.place(otherwise)
         self._otherwise(node)
         self.w.place(end)
+
+    def note_store(self) -> None:
+        super().note_store()
+        if self.inner:
+            self.clean = False  # the next round of an inner loop may leave
 
     def poll(self) -> None:
         """Let signals through from time to time."""

@@ -68,7 +68,7 @@ def load(where: str) -> tuple[Code, bytes] | None:
     if len(data) < 4 or zlib.crc32(data[4:]) != int.from_bytes(data[:4], "little"):
         return None
     try:
-        words, scalars, arrays, written, reasons, externals, code = marshal.loads(data[4:])
+        words, scalars, arrays, written, reasons, externals, clean, code = marshal.loads(data[4:])
         variables = tuple(
             Variable(name, set(kinds), set(own), rep, slot, assigned=assigned, may_be_unbound=unbound)
             for name, kinds, own, rep, slot, assigned, unbound in scalars
@@ -79,7 +79,7 @@ def load(where: str) -> tuple[Code, bytes] | None:
         )
     except (ValueError, EOFError, TypeError):
         return None
-    return Code("", words, variables, tables, frozenset(written), reasons, externals), code
+    return Code("", words, variables, tables, frozenset(written), reasons, externals, clean), code
 
 
 def save(where: str, code: Code, compiled: bytes) -> None:
@@ -106,6 +106,7 @@ def save(where: str, code: Code, compiled: bytes) -> None:
         sorted(code.written),
         code.reasons,
         code.externals,
+        code.clean,
         compiled,
     )
     data = marshal.dumps(content)

@@ -1,6 +1,6 @@
 """Runs the measurements and prints each as a ratio, and a difference, against its peer of the same run.
 
-python -m benchmarks [calls] [startup] [gradients] [peers] [--fast] [--only name…] [-o results.json]
+python -m benchmarks [calls] [startup] [gradients] [peers] [programs] [--fast] [--only name…] [-o results.json]
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import whole
 from benchmarks.timing import duration
 
 # Sets of pairs, which pyperf measures in worker processes; and sets whose rounds are interleaved in one process.
 PAIRED = ("calls", "startup")
 INTERLEAVED = ("gradients", "peers")
-SETS = PAIRED + INTERLEAVED
+# And whole programs, in two processes each, whose rounds are interleaved.
+PROGRAMS = "programs"
+SETS = (*PAIRED, *INTERLEAVED, PROGRAMS)
 
 # One thread each: what is compared is the work, not how well a library shares it out.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -89,22 +92,43 @@ def interleaved(name: str, fast: bool, only: list[str] | None) -> Any:
     return load(worker(name, ONE_THREAD, *arguments), lambda path: json.loads(Path(path).read_text()))
 
 
+def programs(options: argparse.Namespace) -> list[dict]:
+    """Run whole programs; draw and write what was asked for."""
+    sizes = whole.SIZES if options.size in (None, "both") else (options.size,)
+    rows = whole.measure(
+        options.fast, options.only, sizes, ONE_THREAD, lambda line: print(line, file=sys.stderr, flush=True)
+    )
+    if options.table:
+        Path(options.table).write_text(whole.markdown(rows), encoding="utf-8")
+    if options.plot:
+        whole.plot(rows, options.plot)
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("sets", nargs="*", metavar="set", help=f"which: {', '.join(SETS)} (default: all)")
     parser.add_argument("--fast", action="store_true", help="fewer repetitions")
-    parser.add_argument("--only", nargs="+", help="parts of one set: programs of gradients, chains of peers")
+    parser.add_argument("--only", nargs="+", help="parts of one set: programs, chains of peers")
+    parser.add_argument("--size", choices=("small", "large", "both"), help="of programs (default: both)")
+    parser.add_argument("--plot", help="draw the ratios of programs (a picture; needs matplotlib)")
+    parser.add_argument("--table", help="write the ratios of programs as a table in Markdown")
     parser.add_argument("-o", "--output", help="write the figures as JSON")
     options = parser.parse_args()
     unknown = [name for name in options.sets if name not in SETS]
     if unknown:
         parser.error(f"no set {unknown[0]!r}: choose from {', '.join(SETS)}")
-    if options.only and (len(options.sets) != 1 or options.sets[0] not in INTERLEAVED):
-        parser.error(f"--only takes parts of one of {', '.join(INTERLEAVED)}")
+    if options.only and (len(options.sets) != 1 or options.sets[0] in PAIRED):
+        parser.error(f"--only takes parts of one of {', '.join((*INTERLEAVED, PROGRAMS))}")
+    if (options.size or options.plot or options.table) and PROGRAMS not in (options.sets or SETS):
+        parser.error(f"--size, --plot and --table are for {PROGRAMS}")
     results: dict[str, Any] = {}
     for name in options.sets or SETS:
-        module = importlib.import_module(f"benchmarks.{name}")
-        if name in PAIRED:
+        module = whole if name == PROGRAMS else importlib.import_module(f"benchmarks.{name}")
+        if name == PROGRAMS:
+            results[name] = programs(options)
+            text = whole.text(results[name])
+        elif name in PAIRED:
             results[name] = pairs(name, options.fast)
             text = text_of_pairs(results[name])
         else:

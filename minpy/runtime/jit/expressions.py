@@ -473,9 +473,14 @@ class Expressions:
     def _doubles(self, symbol: str, kinds: frozenset[str], tag: str, one: Val, other: Val) -> Val:
         stays = bool(kinds & INTS)  # an integer in a double may come out as one
         python_ints = one.rep == other.rep == "i" and "int" in one.kinds | other.kinds
-        left = self.as_double(one, exact=stays or python_ints)
-        right = self.as_double(other, exact=stays or python_ints)
-        a, b = left.x, right.x
+        single = kinds == {"float32"}
+        a, b = (self.as_double(each, exact=stays or python_ints or single).x for each in (one, other))
+        if single:
+            # NumPy 2 makes a Python number a float32 first.
+            a, b = (
+                self.w.op(f"fpext float {self.narrowed(x)} to double") if each.kinds & PYTHON else x
+                for each, x in ((one, a), (other, b))
+            )
         if symbol in ("/", "//", "%"):
             self.guard(self.w.op(f"fcmp une double {b}, {double(0.0)}"), "a division by zero")
         if symbol in ("//", "%"):
@@ -485,7 +490,7 @@ class Expressions:
         else:
             name = {"+": "fadd", "-": "fsub", "*": "fmul", "/": "fdiv"}[symbol]
             x = self.w.op(f"{name} double {a}, {b}")
-        if kinds == {"float32"}:
+        if single:
             x = self.w.op(f"fpext float {self.w.op(f'fptrunc double {x} to float')} to double")
         if kinds <= PYTHON:
             self.ordered(x)
@@ -604,6 +609,13 @@ class Expressions:
             raise Unsupported("a comparison of a string with something else")
         if one.rep == "b" and other.rep == "b":
             one, other = self.as_i64(one), self.as_i64(other)
+        for each, against in ((one, other), (other, one)):
+            if "float32" in each.kinds and against.kinds & PYTHON:
+                constant = _constant(against.x) if against.rep == "i" else None
+                if constant is None or abs(constant) > 2**24:
+                    raise Unsupported(
+                        "a comparison of float32 with a Python number"
+                    )  # it depends on NumPy's version
         if "d" in (one.rep, other.rep):
             a, b = self.as_double(one, exact=True), self.as_double(other, exact=True)
             x = self.w.op(f"fcmp {found[1]} double {a.x}, {b.x}")

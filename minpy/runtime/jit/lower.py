@@ -4,7 +4,8 @@ The function is called with the address of a block of 64-bit words: the position
 outermost loop, then two words for each scalar (value and tag), and for each array its address, shape, strides and
 number. It returns 0 when it has run them all; `BROKE` or `INTERRUPTED`; or, counted from 1, the reason for which it
 cannot run the iteration at the position that it then leaves in `STOPPED`. In that last case `Code.clean` code leaves
-everything as it was at the start of that iteration; other code has written no scalar back, but may have stored into arrays.
+everything as it was at the start of that iteration; other code has written no scalar back, but may have stored into
+arrays.
 
 The types of variables are found by making the code again until nothing is new.
 """

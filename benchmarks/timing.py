@@ -45,7 +45,7 @@ def rounds(
     """
     for run in things.values():
         run()
-    # What is loaded by now, a million objects of the frameworks', is not gone through again each time that the collector
+    # What is loaded by now, a million objects of the frameworks', is not gone through each time that the collector
     # happens to look at everything; what each thing allocates itself still is.
     gc.collect()
     gc.freeze()

@@ -24,7 +24,7 @@ def benchmarks(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_memory(tmp_path: Path) -> None:
-    """A tape holds no more than what was overwritten and computed; in √n checkpointed pieces, four times the steps take twice the memory."""
+    """A tape holds no more than was overwritten and computed; √n checkpointed pieces take the memory of √n steps."""
     place = tmp_path / "figures.json"
     done = benchmarks("gradients", "--fast", "--only", "memory", "checkpoint", "-o", str(place))
     assert done.returncode == 0, done.stderr

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.jit.expressions import Expressions
 from minpy.runtime.jit.ir import double
-from minpy.runtime.jit.kinds import BOOLS, INTS, PYTHON, Unsupported
+from minpy.runtime.jit.kinds import BOOLS, PYTHON, Unsupported
+from minpy.runtime.jit.operators import Operators
 from minpy.runtime.jit.values import Known, Ref, Val, scalar
 
 # Functions of `math` that call the C library's function of that name, and are finite wherever they do not raise.
@@ -31,7 +31,7 @@ _LIBRARY = {
 _LOGARITHMS = ("log", "log2", "log10")
 
 
-class Calls(Expressions):
+class Calls(Operators):
     """Calls; what is not here is left to Python."""
 
     def _call(self, node: ast.Call) -> Any:
@@ -264,5 +264,3 @@ def _table() -> dict[Any, Callable[[Any, list[Any]], Val]]:
 
 
 _FUNCTIONS = _table()
-
-__all__ = ["INTS", "Calls"]

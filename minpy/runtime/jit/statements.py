@@ -7,8 +7,9 @@ import builtins
 from typing import Any
 
 from minpy.runtime.jit.calls import Calls
-from minpy.runtime.jit.expressions import SYMBOLS, _constant
+from minpy.runtime.jit.expressions import constant_of
 from minpy.runtime.jit.kinds import NotYet, Unsupported
+from minpy.runtime.jit.operators import SYMBOLS
 from minpy.runtime.jit.values import Known, Ref, Several, Val, Variable, scalar
 
 # After so many rounds of the loops that hold loops, signals are looked at.
@@ -250,7 +251,7 @@ class Statements(Calls):
         if len(numbers) == 1:
             return Range(self, numbers[0], "0", "1")
         start, stop, step = (*numbers, "1")[:3]
-        constant = _constant(step)
+        constant = constant_of(step)
         if constant == 1:
             # Far bounds would overflow; such a loop is not run to its end anyway.
             return Range(self, self.exact("ssub", stop, start), start, "1")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minpy.errors import TraceError
-from minpy.runtime.geometry import covers, is_basic
+from minpy.runtime.geometry import covers, is_basic, is_plainly_basic
 from minpy.runtime.record import Line, current_tape, replace_in, tape_of
 from minpy.runtime.storage import WEAK, Storage
 
@@ -32,8 +32,8 @@ class Array:
         The buffer.
     scalar : bool or int
         NumPy would have given a scalar here: immutable, hashable. `storage.WEAK`: Python would have given a number.
-    path : index or None
-        Of a view that was taken from the whole storage: the basic index that it was taken with.
+    path : tuple or None
+        Of a view that was taken from the whole storage by basic indices: these, in order.
 
     Notes
     -----
@@ -210,15 +210,22 @@ class Array:
     # ----- indexing -------------------------------------------------------------------------------
 
     def __getitem__(self, index: Any) -> Any:
-        index = host(index)
+        plain = is_plainly_basic(index)
+        if not plain:
+            index = host(index)
         if self.scalar:
             self._plain()[index]  # raises what a scalar raises
-        if is_basic(index):
+        if plain or is_basic(index):
             window = self.window
             part = window[index]
             if type(part) is np.ndarray:
                 storage = self.storage
-                return Array(part, storage, False, index if window is storage.host else None)
+                if window is storage.host:
+                    path: Any = (index,)
+                else:
+                    path = self.path
+                    path = None if path is None else (*path, index)
+                return Array(part, storage, False, path)
             storage = self._storage
             if storage is None:
                 tape = self.tape

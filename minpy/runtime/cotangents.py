@@ -97,7 +97,7 @@ def accumulate(tape: Any, operand: Any, g: Any, touched: set[Storage]) -> None:
         type(part) is np.ndarray
         and type(g) is np.ndarray
         and storage.host.dtype is view.dtype
-        and not _may_overlap(view)
+        and (operand.path is not None or not _may_overlap(view))
     ):
         np.add(part, g, part)
     else:
@@ -163,7 +163,7 @@ def cut(target: Array, index: Any) -> Any:
         g = region.copy() if sign == 1 else -region
         region[...] = 0
         return g
-    g = sign * region[index]
+    g = region[index] if sign == 1 else -region[index]
     last = _last_writers(target.window.shape, index)
     if last is not None:
         g = g * last
@@ -171,10 +171,77 @@ def cut(target: Array, index: Any) -> Any:
     return g
 
 
+def gather(target: Array, index: Any, g: Any) -> bool:
+    """Add `g` to the cotangent of ``target[index]``, an index of arrays; False if that is not simply done in place."""
+    storage, view = target.storage, target.window
+    if storage.host.dtype.kind == "c" or (target.path is None and _may_overlap(view)):
+        return False
+    if view.size:
+        _own(storage, like=g)
+        part = _region(target)
+        if type(part) is not np.ndarray:
+            return False
+        if repeats(view.shape, index):
+            np.add.at(part, index, g)
+        else:
+            part[index] += g
+    return True
+
+
+def add_outer(target: Array, u: np.ndarray, v: np.ndarray) -> bool:
+    """Add ``u[:, None] * v`` to the cotangent of a large matrix, by parts that stay in the cache; False if not so."""
+    storage, view = target.storage, target.window
+    if (
+        view.ndim != 2
+        or view.size < _LARGE
+        or not view.dtype is u.dtype is v.dtype is storage.host.dtype
+        or (target.path is None and _may_overlap(view))
+    ):
+        return False
+    _own(storage, like=u)
+    part = _region(target)
+    if type(part) is not np.ndarray:
+        return False
+    step = max(_LARGE // 2 // view.shape[1], 1)
+    column = u[:, None]
+    for i in range(0, view.shape[0], step):
+        some = part[i : i + step]
+        np.add(some, column[i : i + step] * v, some)
+    return True
+
+
+# From this many elements on, what passes through memory decides.
+_LARGE = 1 << 15
+
+
+def repeats(shape: tuple[int, ...], index: Any) -> bool:
+    """Whether an index of arrays may name an element twice; for many elements it is not looked at, and may."""
+    parts = index if isinstance(index, tuple) else (index,)
+    arrays = [np.asarray(p) if isinstance(p, (list, np.ndarray)) else None for p in parts]
+    if all(a is None or a.dtype == bool for a in arrays):
+        return False
+    if any(a is not None and a.dtype == bool for a in arrays):
+        return True
+    taken = sum(p is not None and p is not Ellipsis for p in parts)
+    axis, places = 0, 0
+    for part, array in zip(parts, arrays, strict=True):
+        if part is None:
+            continue
+        if part is Ellipsis:
+            axis += len(shape) - taken
+            continue
+        if array is not None:
+            places = places * shape[axis] + array % max(shape[axis], 1)
+        axis += 1
+    if np.size(places) > 64:
+        return True
+    flat = np.ravel(places).tolist()
+    return len(set(flat)) < len(flat)
+
+
 def _last_writers(shape: tuple[int, ...], index: Any) -> np.ndarray | None:
     """Which elements of an indexed write survive where the index repeats: the last one of each place."""
-    parts = index if isinstance(index, tuple) else (index,)
-    if not any(isinstance(p, (list, np.ndarray)) and np.asarray(p).dtype != bool for p in parts):
+    if not repeats(shape, index):
         return None
     place = np.zeros(shape, np.intp)
     order = np.arange(place[index].size).reshape(place[index].shape)
@@ -238,7 +305,9 @@ def _region(operand: Array) -> Any:
     storage, view = operand.storage, operand.window
     cotangent = storage.cell[COTANGENT]
     if operand.path is not None and type(cotangent) is np.ndarray:
-        part = cotangent[operand.path]
+        part: Any = cotangent
+        for index in operand.path:
+            part = part[index]
         if type(part) is np.ndarray:
             return part
     buffer = cotangent.storage.host if type(cotangent) is Array else cotangent

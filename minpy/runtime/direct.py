@@ -24,6 +24,11 @@ _DIFFERENTIABLE = frozenset("efdgFDG")
 _SIMPLE = frozenset(
     (ndarray, float, int, complex, bool, str, type(None), np.float64, np.int64, type(np._NoValue), type)
 )
+# Linear functions that move or add up elements: of their first operand the rules ask for the shape only, and nothing of
+# the result (tests/runtime/test_tape.py tries them with other contents).
+SHAPE_ONLY = frozenset(
+    "sum mean diff cumsum roll concatenate stack repeat tile copy astype getitem take tril triu".split()
+)
 _new = object.__new__
 
 
@@ -32,7 +37,7 @@ def is_direct(primitive: Primitive) -> bool:
     return not (
         primitive.geometry
         or primitive.writes
-        or primitive.view
+        or primitive.view is True
         or primitive.compose
         or primitive.creates
         or primitive.vjp is None
@@ -47,6 +52,8 @@ def run(tape: Any, primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     if primitive.direct is None:
         primitive.direct = is_direct(primitive)
     if not primitive.direct or len(args) > primitive.outs:
+        return NOT_RUN
+    if primitive.view and primitive.view(*args, **kwargs):
         return NOT_RUN
     for key, value in kwargs.items():
         if type(value) not in _SIMPLE and (
@@ -124,17 +131,21 @@ def run(tape: Any, primitive: Primitive, args: tuple, kwargs: dict) -> Any:
                 return NOT_RUN
     if value.dtype.char not in _DIFFERENTIABLE:
         return NOT_RUN
+    shape_only = primitive.name in SHAPE_ONLY
+    if shape_only:
+        operands = [arg for arg in args[1:] if type(arg) is Array]
     for operand in operands:
         storage = operand._storage
         (operand.cell if storage is None else storage.cell)[NEEDED] = True
     result = _new(Array)
     result.window, result.scalar, result._storage = value, scalar, None
-    result.tape, result.cell = tape, [None, BORROWED, True, False]
+    result.tape, result.cell = tape, [None, BORROWED, not shape_only, False]
     at = sys._getframe(1)
     code = at.f_code
     if code is not record.seen:
         at, code = record.program_frame(at)
-    tape.put.append((pull.pull_any, result.cell, args, kwargs, value, values, primitive, code, at.f_lasti))
+    pulled = pull.special.get(primitive.name, pull.pull_any)
+    tape.put.append((pulled, result.cell, args, kwargs, value, values, primitive, code, at.f_lasti))
     return result
 
 
@@ -143,7 +154,8 @@ def item(tape: Any, array: Any, index: Any, value: Any) -> Any:
     window = array.window
     storage = array.storage
     places = (*index, Ellipsis) if type(index) is tuple else (index, Ellipsis)
-    source = Array(window[places], storage, False, places if window is storage.host else None)
+    path = () if window is storage.host else array.path
+    source = Array(window[places], storage, False, None if path is None else (*path, places))
     result = _new(Array)
     result.window, result.scalar, result._storage = np.asarray(value), True, None
     result.tape, result.cell = tape, [None, BORROWED, False, False]

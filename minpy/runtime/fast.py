@@ -88,6 +88,9 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
         square = primitive.name == "multiply"
         if square:
             pull_left = pull_right = pull.product
+            pull_both = pull.products
+        elif primitive.name == "divide":
+            pull_both = pull.quotient
         pull_square = pull.one(_square, 0, 1)
         boxes = isinstance(function, np.ufunc)
 
@@ -370,10 +373,20 @@ def in_place(primitive: Primitive, slow: Callable[..., Any]) -> Callable[..., An
     rules = primitive.bare
     if rules is None or rules[0] is None or rules[1] is None or primitive.flat:
         return slow
+    forward = primitive.short[0]
+
+    def in_two_steps(self: Any, other: Any) -> Any:
+        # The old or the new contents, or those of an active operand, are needed after the write.
+        if type(other) is Array or type(other) in PLAIN:
+            result = forward(self, other)
+            if type(result) is Array:
+                old, new = self.window, result.window
+                if new.dtype is old.dtype and new.shape == old.shape:
+                    writes.write(self, None, result)
+                    return self
+        return slow(self, other)
+
     ans1, x1, _ = reads(rules[0], 2)
-    # Otherwise the old or the new contents, or those of an active operand, are needed after the write.
-    if ans1 or x1:
-        return slow
     negative = primitive.name == "subtract"
     linear = negative or primitive.name == "add"
 
@@ -391,6 +404,8 @@ def in_place(primitive: Primitive, slow: Callable[..., Any]) -> Callable[..., An
         storage = self.storage
         if storage.remote is not None or (storage.tape is not None and storage.tape is not tape):
             return slow(self, other)
+        if ans1 or x1:
+            return in_two_steps(self, other)
         window, value, source = self.window, other, None
         if type(other) is Array:
             held = other._storage
@@ -398,7 +413,9 @@ def in_place(primitive: Primitive, slow: Callable[..., Any]) -> Callable[..., An
                 return slow(self, other)
             value = other.window
             source = other.tape if held is None else held.tape
-            if source is not None and (source is not tape or not linear):
+            if source is not None and not linear:
+                return in_two_steps(self, other)
+            if source is not None and source is not tape:
                 return slow(self, other)
         elif type(other) not in PLAIN:
             return slow(self, other)
@@ -473,4 +490,5 @@ def _traced(tape: Any, primitive: Primitive, args: tuple, value: Any) -> Any:
 
 
 # At the end: array.py uses this module.
+from minpy.runtime import writes  # noqa: E402
 from minpy.runtime.array import Array  # noqa: E402

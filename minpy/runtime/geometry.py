@@ -17,6 +17,22 @@ def is_basic(index: Any) -> bool:
     return True
 
 
+_PLAIN = frozenset((int, type(None), type(Ellipsis)))
+
+
+def is_plainly_basic(index: Any) -> bool:
+    """Whether an index consists of Python's integers, None, Ellipsis and slices of integers: basic, and no `Array` in it."""
+    for part in index if type(index) is tuple else (index,):
+        kind = type(part)
+        if kind is slice:
+            if type(part.start) in _PLAIN and type(part.stop) in _PLAIN and type(part.step) in _PLAIN:
+                continue
+            return False
+        if kind not in _PLAIN:
+            return False
+    return True
+
+
 def covers(view: np.ndarray, whole: np.ndarray) -> bool:
     """Whether `view` is all of the buffer `whole`, in the same layout."""
     return view is whole or (

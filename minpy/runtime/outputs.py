@@ -60,8 +60,14 @@ def into(primitive: Primitive, args: tuple, kwargs: dict, computed_by: Primitive
         )
         target.storage.wrote_host()
         return target
-    if not target.flags.writeable:
+    if not target.window.flags.writeable:
         raise ValueError("output array is read-only")
+    if where is True and not rest and computed_by is None and primitive.elementwise and _is_alike(args, target):
+        # Nothing that NumPy would refuse.
+        result = dispatch.call(primitive, args, rest)
+        if type(result) is Array and result.window.dtype is target.window.dtype:
+            writes.write(target, None, result)
+            return target
     _check_cast(primitive, args, rest, target)
     rest.pop("casting", None)
     if primitive.name in _SUMMED_AS_OUTPUT and where is True and target.storage.device is None:
@@ -77,6 +83,19 @@ def into(primitive: Primitive, args: tuple, kwargs: dict, computed_by: Primitive
         mask = np.broadcast_to(host(where), target.shape)
         writes.write(target, mask, np.broadcast_to(result, target.shape)[mask])
     return target
+
+
+def _is_alike(args: tuple, target: Array) -> bool:
+    """Whether every operand is of the target's shape and dtype, or a Python float."""
+    window = target.window
+    for arg in args:
+        if type(arg) is Array:
+            arg = arg.window
+        elif type(arg) is float:
+            continue
+        if type(arg) is not np.ndarray or arg.dtype is not window.dtype or arg.shape != window.shape:
+            return False
+    return True
 
 
 # The order in which these add up depends on the strides of the output.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Rule = Callable[..., Any]
 
-_add = np.add
+_add, _asarray = np.add, np.asarray
 
 # In the functions that `one` and `both` make, 0 and 1 are COTANGENT and HELD: they run once for each small operation.
 
@@ -84,7 +84,8 @@ def product(tape: Tape, record: Short) -> None:
     if type(g) is not ndarray:
         g = host(g)
     try:
-        d = g * (y if x is None else x)
+        factor = y if x is None else x
+        d = g * factor if type(handle) is list else _times(g, factor, handle.window)
     except Exception as error:
         raise failure(record, 0 if x is None else 1, g, error) from error
     if type(handle) is list and type(d) is ndarray and handle[0] is None:
@@ -97,6 +98,15 @@ def product(tape: Tape, record: Short) -> None:
 def both(left: Rule, right: Rule) -> Callable[[Tape, Short], None]:
     """For an operation of two operands, both active."""
 
+    def rules(g: Any, ans: Any, x: Any, y: Any) -> tuple[Any, Any]:
+        return left(g, ans, x, y), right(g, ans, x, y)
+
+    return both_at_once(rules)
+
+
+def both_at_once(rules: Rule) -> Callable[[Tape, Short], None]:
+    """As `both`, with one rule that gives the two cotangents."""
+
     def pull(tape: Tape, record: Short) -> None:
         _, cell, first, second, ans, x, y, _, _, _ = record
         g = cell[0]
@@ -105,14 +115,11 @@ def both(left: Rule, right: Rule) -> Callable[[Tape, Short], None]:
         cell[0] = None
         if type(g) is not ndarray:
             g = host(g)
-        i = 0
         try:
             # Both before either is added: the cotangent may be a part of what is added to.
-            d = left(g, ans, x, y)
-            i = 1
-            e = right(g, ans, x, y)
+            d, e = rules(g, ans, x, y)
         except Exception as error:
-            raise failure(record, i, g, error) from error
+            raise failure(record, None, g, error) from error
         held = cell[1]
         if d is g or e is g:
             if held == LENT:
@@ -131,6 +138,35 @@ def both(left: Rule, right: Rule) -> Callable[[Tape, Short], None]:
             give(tape, second, e, g, held)
 
     return pull
+
+
+def _products(g: Any, ans: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    return _times(g, y, x), _times(g, x, y)
+
+
+def _times(g: Any, factor: Any, operand: Any) -> Any:
+    """``g * factor``, summed over the axes along which `operand` was broadcast where that is a product of matrices."""
+    if type(g) is ndarray and type(factor) is ndarray and g.dtype is factor.dtype:
+        if operand.ndim == 0:
+            if g.ndim == 1 == factor.ndim:
+                return _asarray(np.dot(g, factor))
+        elif g.ndim == 2 and operand.shape != g.shape and g.size:
+            rows, columns = g.shape
+            if operand.shape == (rows, 1) and factor.shape in ((columns,), (1, columns)):
+                return np.dot(g, factor.ravel())[:, None]
+            if operand.shape in ((columns,), (1, columns)) and factor.shape == (rows, 1):
+                return np.dot(factor[:, 0], g).reshape(operand.shape)
+    return g * factor
+
+
+def _quotients(g: Any, ans: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    d = g / y
+    e = d * ans
+    return d, np.negative(e, e) if type(e) is ndarray else -e
+
+
+products = both_at_once(_products)
+quotient = both_at_once(_quotients)
 
 
 def pull_any(tape: Tape, record: Short) -> None:
@@ -156,6 +192,52 @@ def pull_any(tape: Tape, record: Short) -> None:
             cotangents.accumulate(tape, operand, rule(g, ans, *values, **kwargs), tape.touched)
         except Exception as error:
             raise Record(primitive, args, kwargs, None, code, instruction).failed(i, error) from error
+
+
+def pull_getitem(tape: Tape, record: Short) -> None:
+    """An index of arrays: its part of the cotangent is added to in place, however large the array is."""
+    cell, args, values = record[1], record[2], record[5]
+    g = cell[COTANGENT]
+    if g is None:
+        return
+    source = args[0]
+    if (
+        type(g) is not ndarray
+        or type(source) is not Array
+        or not tape.watches(source.storage)
+        or not cotangents.gather(source, values[1], g)
+    ):
+        pull_any(tape, record)
+        return
+    cell[COTANGENT] = None
+    tape.touched.add(source.storage)
+
+
+def pull_product(tape: Tape, record: Short) -> None:
+    """A product of matrices or vectors.
+
+    The cotangent of a matrix that is used again and again (the weights of a recurrent network) is a sum of products
+    with few rows. They are put together, and multiplied out once at the end of the sweep.
+    """
+    _, cell, args, kwargs, ans, values, primitive, code, instruction = record
+    g = cell[COTANGENT]
+    if g is None or type(g) is not ndarray or kwargs or len(args) != 2:
+        pull_any(tape, record)
+        return
+    x, y = values
+    for i, operand, other in ((0, args[0], y), (1, args[1], x)):
+        if type(operand) is not Array or type(other) is not ndarray or not tape.watches(operand.storage):
+            continue
+        if not tape.can_defer(operand, other, g):
+            if i == 0 and other.ndim == 1 and cotangents.add_outer(operand, g, other):
+                tape.touched.add(operand.storage)
+                args = (None, args[1])
+            continue
+        # ``x @ y``: the cotangent of x is g @ y.T, that of y is x.T @ g.
+        left, right = (g.T, other.T) if i == 0 else (other, g)
+        tape.defer(operand, np.array(left, ndmin=2), np.array(right, ndmin=2))
+        args = (None, args[1]) if i == 0 else (args[0], None)
+    pull_any(tape, (None, cell, args, kwargs, ans, values, primitive, code, instruction))
 
 
 def pull_link(tape: Tape, record: Short) -> None:
@@ -308,3 +390,6 @@ def pull_kept(tape: Tape, record: Short) -> bool:
 # At the end: they need the functions, whichever module is imported first.
 from minpy.runtime import cotangents  # noqa: E402
 from minpy.runtime.array import Array, host  # noqa: E402
+
+# By name, primitives whose records have a function of their own.
+special = {"getitem": pull_getitem, "matmul": pull_product, "dot": pull_product}

@@ -228,12 +228,13 @@ def no_rule(primitive: Any, i: int, line: Line) -> str:
     )
 
 
-def failure(record: Short, i: int, g: Any, error: Exception) -> GradientError:
-    """The error to raise when the derivative rule of argument `i` of a record in short failed."""
+def failure(record: Short, i: int | None, g: Any, error: Exception) -> GradientError:
+    """The error to raise when the derivative rule of argument `i` (of both, if None) of a record in short failed."""
     if isinstance(error, GradientError):
         return error
     primitive, code, instruction = record[-3:]
+    where = "" if i is None else f"with respect to argument {i} "
     return GradientError(
-        f"the derivative of {primitive.name} (whose result is {g.shape} {g.dtype}) with respect to argument {i} "
-        f"failed: {type(error).__name__}: {error}. The operation ran at {_line(code, instruction)}"
+        f"the derivative of {primitive.name} (whose result is {g.shape} {g.dtype}) {where}failed: "
+        f"{type(error).__name__}: {error}. The operation ran at {_line(code, instruction)}"
     )

@@ -46,7 +46,10 @@ class Tape:
         What this sweep has undone, to be done again.
     """
 
-    __slots__ = ("_token", "depth", "open", "outer", "put", "records", "redo", "short", "touched", "written")
+    __slots__ = (
+        "_deferred", "_leaves", "_token", "depth", "open", "outer", "put", "records", "redo", "short", "touched",
+        "written",
+    )  # fmt: skip
 
     def __init__(self, kept: bool = False) -> None:
         self.outer = current_tape()
@@ -59,6 +62,8 @@ class Tape:
         self.written: WeakSet[Storage] = WeakSet()
         self.touched: set[Storage] = set()
         self.redo: list[tuple[Any, Any]] = []
+        self._leaves: set[Storage] = set()
+        self._deferred: dict[tuple, tuple[Array, list, list]] = {}
 
     def __enter__(self) -> Tape:
         entry.activate(tape=True)
@@ -131,7 +136,8 @@ class Tape:
         try:
             for result, g in seeds:
                 cotangents.accumulate(self, result, g, touched)
-            touched.update(target.storage for target in targets)
+            self._leaves.update(target.storage for target in targets)
+            touched.update(self._leaves)
             if self.put is not None and not recorded:
                 while records:
                     record = records.pop()
@@ -151,6 +157,10 @@ class Tape:
                         self._unwrite(record)
                     else:
                         self._pull(Record.full(record))
+            while self._deferred:
+                operand, left, right = self._deferred.popitem()[1]
+                product = np.concatenate(left).T @ np.concatenate(right)
+                cotangents.accumulate(self, operand, product, touched)
             return [cotangents.take(target) for target in targets]
         finally:
             # What is left of the records if one of them failed; the others cleared their results as they went.
@@ -159,9 +169,39 @@ class Tape:
             for storage in touched:
                 storage.cotangent = None
             touched.clear()
+            self._leaves.clear()
+            self._deferred.clear()
             while redo:
                 target, *index, new = redo.pop()
                 cotangents.assign(target, *index or (None,), new)
+
+    def can_defer(self, operand: Array, other: Any, g: Any) -> bool:
+        """Whether the cotangent of the matrix `operand`, a factor of a product, may be added up at the end of the sweep.
+
+        So it is if nothing reads it before (`operand` is an argument, or a part of one, that was not written to), and
+        if the products that make it up have few rows: then the matrix is much larger than what they are made of.
+        """
+        window = operand.window
+        return (
+            window.ndim == 2
+            and other.ndim <= 2
+            and g.ndim <= 2
+            and window.size >= 1024
+            and 4 * (other.size + g.size) <= window.size
+            and operand.storage in self._leaves
+            and operand.storage not in self.written
+            and other.dtype is g.dtype is window.dtype
+        )
+
+    def defer(self, operand: Array, left: np.ndarray, right: np.ndarray) -> None:
+        """Add ``left.T @ right`` to the cotangent of `operand` when the sweep ends."""
+        window = operand.window
+        key = (window.__array_interface__["data"][0], window.shape, window.strides)
+        if key not in self._deferred:
+            self._deferred[key] = operand, [], []
+        _, lefts, rights = self._deferred[key]
+        lefts.append(left)
+        rights.append(right)
 
     def _pull(self, record: Record) -> None:
         result = record.result

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from minpy.runtime import entry
-from minpy.runtime.geometry import is_basic
+from minpy.runtime.geometry import is_basic, is_plainly_basic
 from minpy.runtime.record import Write, current_tape, innermost, tape_of, user_frame
 from minpy.runtime.storage import NEEDED, WEAK
 
@@ -14,24 +14,21 @@ from minpy.runtime.storage import NEEDED, WEAK
 def write(target: Array, index: Any, value: Any) -> None:
     """``target[index] = value`` (all of `target` if `index` is None), on the tape if one records."""
     if index is not None:
-        index = host(index)
-        if is_basic(index):
+        plain = is_plainly_basic(index)
+        if not plain:
+            index = host(index)
+        if plain or is_basic(index):
             # An Ellipsis keeps the result a view where the index alone would give a scalar.
-            if (
-                type(value) is Array
-                and value._storage is not None
-                and value._storage is target._storage
-                and value.path is not None
-                and target.window is target._storage.host
-                and value.path == index
-            ):
-                return  # the second half of ``a[index] += …``: the work is done
+            storage = target.storage
+            path: Any = () if target.window is storage.host else target.path
+            if path is not None:
+                if type(value) is Array and value._storage is storage and value.path == (*path, index):
+                    return  # the second half of ``a[index] += …``: the work is done
             part = index if type(index) is tuple else (index,)
             if not any(p is Ellipsis for p in part):
                 part = (*part, Ellipsis)
-            storage = target.storage
-            path = part if target.window is storage.host else None
-            target, index = Array(target.window[part], storage, False, path), None
+            target = Array(target.window[part], storage, False, None if path is None else (*path, part))
+            index = None
     storage = target.storage
     if not target.window.flags.writeable:
         raise ValueError("assignment destination is read-only")

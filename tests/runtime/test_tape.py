@@ -14,6 +14,8 @@ from minpy import grad, grad_and_loss, routed, value_and_grad
 from minpy.autodiff import stop_gradient
 from minpy.errors import GradientError, TraceError
 from minpy.runtime import entry
+from minpy.runtime import direct
+from minpy.runtime.primitives.table import by_name, load
 from minpy.runtime.array import Array
 from minpy.runtime.record import current_tape
 from minpy.runtime.tape import Tape
@@ -741,3 +743,35 @@ def test_ufunc_at_into_a_plain_array_with_a_device_or_idle_operand() -> None:
         target = np.zeros(2)
         np.add.at(target, [0, 1, 0], values)
     np.testing.assert_array_equal(target, [2.0, 1.0])
+
+
+def test_rules_that_are_said_to_ask_for_shapes_only_do() -> None:
+    load()
+    rng = np.random.default_rng(0)
+    tried = set()
+    for name in sorted(direct.SHAPE_ONLY):
+        primitive = by_name[name]
+        for args, kwargs in primitive.samples(rng, "float64"):
+            if kwargs.get("out") is not None or any(k in kwargs for k in ("where", "initial")):
+                continue
+            try:
+                ans = primitive.function(*args, **kwargs)
+            except Exception:
+                continue  # a sample of NumPy's own errors
+            if not isinstance(ans, (np.ndarray, np.generic)) or ans.dtype.kind != "f":
+                continue
+            g = rng.normal(size=np.shape(ans))
+            first = args[0]
+            if isinstance(first, (list, tuple)):
+                other: Any = type(first)(np.full(np.shape(part), np.nan) for part in first)
+            else:
+                other = np.full(np.shape(first), np.nan)
+            rule = primitive.rule(0)
+            right = rule(g, ans, *args, **kwargs)
+            blind = rule(g, np.full(np.shape(ans), np.nan), other, *args[1:], **kwargs)
+            for a, b in zip(
+                right if isinstance(right, list) else [right], blind if isinstance(blind, list) else [blind]
+            ):
+                np.testing.assert_array_equal(a, b)
+            tried.add(name)
+    assert tried == direct.SHAPE_ONLY

@@ -59,6 +59,10 @@ def divide(g: Any, d: Any) -> Any:
 
 def tied(g: Any, ans: Any, x: Any, y: Any) -> Any:
     """The share of `x` in ``ans``, the larger (or smaller) of `x` and `y`: all, none, or half at a tie."""
+    if type(g) is np.ndarray:
+        ties = x == y
+        if not np.any(ties):
+            return np.where(x == ans, g, 0)
     return np.where(x == y, 0.5 * g, np.where(x == ans, g, 0))
 
 
@@ -103,7 +107,7 @@ def in_line(x, axis):
 def spread(g: Any, x: Any) -> Any:
     """`g` broadcast to the shape of `x`."""
     shape = np.shape(x)
-    if type(g) is np.ndarray and x.size <= 4096:
+    if type(g) is np.ndarray and np.size(x) <= 4096:
         # A copy takes a fifth of the time that NumPy needs to make the view.
         whole = np.empty(shape, g.dtype)
         whole[...] = g

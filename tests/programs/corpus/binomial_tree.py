@@ -10,7 +10,7 @@ def sample(rng):
 
 
 def large(rng):
-    return sample(rng), {"steps": 3000}
+    return sample(rng), {"steps": 12_000}
 
 
 def run(inputs, steps=12, years=0.7):

@@ -8,7 +8,7 @@ def sample(rng):
 
 
 def large(rng):
-    return rng.normal(size=(250, 251)), {}
+    return rng.normal(size=(700, 701)), {}
 
 
 def run(system):

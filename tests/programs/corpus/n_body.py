@@ -8,7 +8,7 @@ def sample(rng):
 
 
 def large(rng):
-    return rng.normal(size=(1200, 3)) * 5, {"m": rng.uniform(0.1, 1.0, size=1200), "steps": 2}
+    return rng.normal(size=(5000, 3)) * 5, {"m": rng.uniform(0.1, 1.0, size=5000), "steps": 0}
 
 
 def forces(x, m, out):

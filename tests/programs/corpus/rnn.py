@@ -10,7 +10,7 @@ def sample(rng):
 
 
 def large(rng):
-    return rng.normal(size=400 * 410) * 0.03, {"n": 400, "text": TEXT * 5}
+    return rng.normal(size=1500 * 1510) * 0.03, {"n": 1500, "text": TEXT * 5}
 
 
 def run(theta, n=6, text=TEXT):

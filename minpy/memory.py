@@ -63,6 +63,19 @@ def plan(wanted: bool = True) -> tuple[Limits | None, str]:
 
 
 _applied: Limits | None = None
+_asked = False
+
+
+def keep_unless_asked() -> None:
+    """As `keep` with what the environment says, if nobody asked before: a tape frees all that it held at once."""
+    from minpy.errors import MinPyError
+    from minpy.options import from_environ
+
+    if not _asked:
+        try:
+            keep(from_environ().keep_memory)
+        except MinPyError:
+            pass  # a variable that cannot be read is an error where options are asked for
 
 
 def keep(wanted: bool = True) -> Limits | None:
@@ -70,7 +83,8 @@ def keep(wanted: bool = True) -> Limits | None:
 
     There is no way back: glibc does not tell what its limits were.
     """
-    global _applied
+    global _applied, _asked
+    _asked = True
     if _applied is None and wanted:
         limits, _ = plan()
         if limits is not None:

@@ -147,8 +147,11 @@ def activate(tape: bool = False) -> None:
     global holders, others, _doors
     if not _doors:
         # Made first: if that fails, nothing has changed.
+        from minpy import memory
         from minpy.runtime import namespace, scalars, scientific, stores
         from minpy.runtime.jit.sites import loops
+
+        memory.keep_unless_asked()
 
         modules = namespace.numpy_door(), namespace.operator_door(), scalars.math_door(), scientific.door
         _doors = modules, loops, namespace.type_of, scalars.float_of, stores

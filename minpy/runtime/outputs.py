@@ -62,7 +62,13 @@ def into(primitive: Primitive, args: tuple, kwargs: dict, computed_by: Primitive
         return target
     if not target.window.flags.writeable:
         raise ValueError("output array is read-only")
-    if where is True and not rest and computed_by is None and primitive.elementwise and _is_alike(args, target):
+    if (
+        where is True
+        and not rest
+        and computed_by is None
+        and primitive.elementwise
+        and _is_alike(args, target)
+    ):
         # Nothing that NumPy would refuse.
         result = dispatch.call(primitive, args, rest)
         if type(result) is Array and result.window.dtype is target.window.dtype:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Rule = Callable[..., Any]
 
-_add, _asarray = np.add, np.asarray
+_add, _multiply, _asarray = np.add, np.multiply, np.asarray
 
 # In the functions that `one` and `both` make, 0 and 1 are COTANGENT and HELD: they run once for each small operation.
 
@@ -85,27 +85,32 @@ def product(tape: Tape, record: Short) -> None:
         g = host(g)
     try:
         factor = y if x is None else x
-        d = g * factor if type(handle) is list else _times(g, factor, handle.window)
+        if type(handle) is not list:
+            d = _times(g, factor, handle.window)
+        elif cell[1] > 0 and type(g) is ndarray:
+            d = _multiply(g, factor, g)  # nobody else's
+        else:
+            d = g * factor
     except Exception as error:
         raise failure(record, 0 if x is None else 1, g, error) from error
     if type(handle) is list and type(d) is ndarray and handle[0] is None:
         handle[0] = d
-        handle[1] = BORROWED
+        handle[1] = OWN
     else:
-        give(tape, handle, d, g, cell[1])
+        give(tape, handle, d, g, OWN)
 
 
 def both(left: Rule, right: Rule) -> Callable[[Tape, Short], None]:
     """For an operation of two operands, both active."""
 
-    def rules(g: Any, ans: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    def rules(g: Any, ans: Any, x: Any, y: Any, record: Short) -> tuple[Any, Any]:
         return left(g, ans, x, y), right(g, ans, x, y)
 
-    return both_at_once(rules)
+    return both_at_once(rules, BORROWED)
 
 
-def both_at_once(rules: Rule) -> Callable[[Tape, Short], None]:
-    """As `both`, with one rule that gives the two cotangents."""
+def both_at_once(rules: Rule, fresh: int) -> Callable[[Tape, Short], None]:
+    """As `both`, with one rule that gives the two cotangents; `fresh` says whose these are, if they are not `g`."""
 
     def pull(tape: Tape, record: Short) -> None:
         _, cell, first, second, ans, x, y, _, _, _ = record
@@ -117,31 +122,33 @@ def both_at_once(rules: Rule) -> Callable[[Tape, Short], None]:
             g = host(g)
         try:
             # Both before either is added: the cotangent may be a part of what is added to.
-            d, e = rules(g, ans, x, y)
+            d, e = rules(g, ans, x, y, record)
         except Exception as error:
             raise failure(record, None, g, error) from error
-        held = cell[1]
-        if d is g or e is g:
-            if held == LENT:
+        held = fresh
+        if (d is g or e is g) and not fresh:
+            if cell[1] == LENT:
                 d = g.copy() if d is g else d
                 e = g.copy() if e is g else e
-            held = BORROWED  # two may get the same
         if type(first) is list and type(d) is ndarray and first[0] is None:
             first[0] = d
-            first[1] = BORROWED
+            first[1] = held
         else:
             give(tape, first, d, g, held)
         if type(second) is list and type(e) is ndarray and second[0] is None:
             second[0] = e
-            second[1] = BORROWED
+            second[1] = held
         else:
             give(tape, second, e, g, held)
 
     return pull
 
 
-def _products(g: Any, ans: Any, x: Any, y: Any) -> tuple[Any, Any]:
-    return _times(g, y, x), _times(g, x, y)
+def _products(g: Any, ans: Any, x: Any, y: Any, record: Short) -> tuple[Any, Any]:
+    d = _times(g, y, x)
+    if record[1][1] > 0 and type(record[3]) is list and type(g) is ndarray:
+        return d, _multiply(g, x, g)  # nobody else's
+    return d, _times(g, x, y)
 
 
 def _times(g: Any, factor: Any, operand: Any) -> Any:
@@ -159,14 +166,14 @@ def _times(g: Any, factor: Any, operand: Any) -> Any:
     return g * factor
 
 
-def _quotients(g: Any, ans: Any, x: Any, y: Any) -> tuple[Any, Any]:
+def _quotients(g: Any, ans: Any, x: Any, y: Any, record: Short) -> tuple[Any, Any]:
     d = g / y
     e = d * ans
     return d, np.negative(e, e) if type(e) is ndarray else -e
 
 
-products = both_at_once(_products)
-quotient = both_at_once(_quotients)
+products = both_at_once(_products, OWN)
+quotient = both_at_once(_quotients, OWN)
 
 
 def pull_any(tape: Tape, record: Short) -> None:
@@ -341,10 +348,22 @@ def pull_written(tape: Tape, record: Short) -> None:
 
 
 def _restore(tape: Tape, target: Any, old: Any) -> None:
-    if old is not None:
-        window = target.window
+    if old is None:
+        return
+    window = target.window
+    if window.nbytes < _SMALL:
         tape.redo.append((target, window.copy()))
-        window[...] = old
+    else:
+        # What a later write to the very same place left there is what the replay ends with: one copy is enough.
+        place = (window.__array_interface__["data"][0], window.shape, window.strides)
+        if place not in tape.saved:
+            tape.saved.add(place)
+            tape.redo.append((target, window.copy()))
+    window[...] = old
+
+
+# Bytes that are copied as quickly as they are looked up.
+_SMALL = 8192
 
 
 def pull_kept(tape: Tape, record: Short) -> bool:

@@ -44,11 +44,13 @@ class Tape:
         Where the sweep that is going on left cotangents, besides results.
     redo : list of (Array, numpy.ndarray)
         What this sweep has undone, to be done again.
+    saved : set of (int, tuple, tuple)
+        Address, shape and strides of what is in `redo`, if it is large.
     """
 
     __slots__ = (
-        "_deferred", "_leaves", "_token", "depth", "open", "outer", "put", "records", "redo", "short", "touched",
-        "written",
+        "_deferred", "_leaves", "_token", "depth", "open", "outer", "put", "records", "redo", "saved", "short",
+        "touched", "written",
     )  # fmt: skip
 
     def __init__(self, kept: bool = False) -> None:
@@ -62,6 +64,7 @@ class Tape:
         self.written: WeakSet[Storage] = WeakSet()
         self.touched: set[Storage] = set()
         self.redo: list[tuple[Any, Any]] = []
+        self.saved: set[tuple] = set()
         self._leaves: set[Storage] = set()
         self._deferred: dict[tuple, tuple[Array, list, list]] = {}
 
@@ -169,6 +172,7 @@ class Tape:
             for storage in touched:
                 storage.cotangent = None
             touched.clear()
+            self.saved.clear()
             self._leaves.clear()
             self._deferred.clear()
             while redo:

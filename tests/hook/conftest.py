@@ -24,9 +24,9 @@ def clean_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     monkeypatch.setenv("MINPY_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    # The test modules are user code that imports numpy: each installation would name them as too early.
+    # The test modules and benchmarks are user code that imports numpy: each installation would name them as too early.
     for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", "")).startswith(str(ROOT / "tests")):
+        if str(getattr(module, "__file__", "")).startswith((str(ROOT / "tests"), str(ROOT / "benchmarks"))):
             monkeypatch.delitem(sys.modules, name)
     modules, path = set(sys.modules), list(sys.path)
     yield

@@ -16,20 +16,22 @@ _LOOKS = "the result's shape depends on the contents"
 def _unsort(g: Any, ans: Any, x: Any, *args: Any, axis: Any = -1, **keywords: Any) -> Any:
     """Both sides sorted are one list: that pairs the elements of operand and result, ties in any way."""
     axis = args[0] if args else axis
-    return _matched(g, ans, x, axis)
+    return _matched(g, ans, x, axis, is_sorted=True)
 
 
 def _unpartition(g: Any, ans: Any, x: Any, kth: Any, axis: Any = -1, *a: Any, **k: Any) -> Any:
     return _matched(g, ans, x, axis)
 
 
-def _matched(g: Any, ans: Any, x: Any, axis: Any) -> Any:
+def _matched(g: Any, ans: Any, x: Any, axis: Any, is_sorted: bool = False) -> Any:
     shape = np.shape(x)
     operand, result = np.asarray(plain(x)), np.asarray(plain(ans))
     if axis is None:
         operand, axis = operand.reshape(-1), 0
     numbers = np.arange(operand.size).reshape(operand.shape)
     source = np.take_along_axis(numbers, np.argsort(operand, axis, kind="stable"), axis)
+    if is_sorted:
+        return apply("flat_scatter", g, source, shape)
     target = np.argsort(np.argsort(result, axis, kind="stable"), axis)
     return apply("flat_scatter", g, np.take_along_axis(source, target, axis), shape)
 
@@ -48,7 +50,7 @@ row(
     "msort",
     cost="sort",
     mxnet=_ORDER,
-    vjp=(lambda g, ans, a: _matched(g, ans, a, 0),),
+    vjp=(lambda g, ans, a: _matched(g, ans, a, 0, is_sorted=True),),
     samples=cases(lambda a: (a(5),), lambda a: (a(3, 2),)),
 )
 row("argsort", cost="sort", mxnet=_ORDER, flat=True, samples=_sortable)
@@ -72,7 +74,7 @@ row(
     "sort_complex",
     cost="sort",
     mxnet=_ORDER,
-    vjp=(lambda g, ans, a: _matched(g, ans, a, -1),),
+    vjp=(lambda g, ans, a: _matched(g, ans, a, -1, is_sorted=True),),
     samples=cases(lambda a: (a(5),), lambda a: (a(2, 3),)),
 )
 

@@ -9,8 +9,8 @@ def sample(rng):
 
 
 def large(rng):
-    a = rng.normal(size=(500, 500))
-    return a @ a.T + 500 * np.eye(500), {}
+    a = rng.normal(size=(1000, 1000))
+    return a @ a.T + 1000 * np.eye(1000), {}
 
 
 def run(a):

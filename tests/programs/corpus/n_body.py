@@ -8,7 +8,7 @@ def sample(rng):
 
 
 def large(rng):
-    return rng.normal(size=(5000, 3)) * 5, {"m": rng.uniform(0.1, 1.0, size=5000), "steps": 0}
+    return rng.normal(size=(3000, 3)) * 5, {"m": rng.uniform(0.1, 1.0, size=3000), "steps": 1}
 
 
 def forces(x, m, out):

@@ -8,7 +8,7 @@ def sample(rng):
 
 
 def large(rng):
-    return np.repeat(sample(rng)[:, None], 20_000, axis=1) + 0.1 * rng.normal(size=(6, 20_000)), {}
+    return np.repeat(sample(rng)[:, None], 100_000, axis=1) + 0.1 * rng.normal(size=(6, 100_000)), {}
 
 
 def slope(s, theta, out):

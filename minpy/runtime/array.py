@@ -353,14 +353,12 @@ class Array:
         return dispatch.apply("round", self, ndigits or 0)
 
 
-# What a traced array may be asked for off the tape: nothing of it comes back as a number.
-_HARMLESS = frozenset(
-    ("ctypes", "tofile", "dump", "dumps", "tobytes", "setflags", "byteswap", "newbyteorder")
-)
+# What a traced array may be asked for off the tape: nothing of it comes back as an array or a number.
+_HARMLESS = frozenset(("dump", "dumps", "setflags", "tobytes", "tofile"))
 
 
 def _asked(name: str) -> property:
-    """What an ndarray or a NumPy scalar has and we do not mirror (``ctypes``, ``tobytes``, …), asked of the host contents.
+    """What an ndarray or a NumPy scalar has and we do not mirror (``ctypes``, …), asked of the host contents.
 
     A property for each name: a ``__getattr__`` would keep the interpreter from its quick look-up of all others.
     """
@@ -387,7 +385,8 @@ def _ask_the_rest() -> None:
     mirrored = {name for kind in Array.__mro__ for name in vars(kind)}
     for kind in (np.ndarray, np.float64, np.complex128, np.int64, np.bool_):
         for name in dir(kind):
-            # (Of the special methods only those that are called as attributes; not what tells NumPy where the memory is.)
+            # Of the special methods only those that are called as attributes; not what tells NumPy where the
+            # memory is.
             if name not in mirrored and (not name.startswith("__") or "dlpack" in name):
                 mirrored.add(name)
                 setattr(Array, name, _asked(name))

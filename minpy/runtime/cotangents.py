@@ -141,7 +141,7 @@ def take(operand: Array) -> Any:
 
 
 def region(target: Array) -> Any:
-    """The part of the cotangent of its storage, of which there is one, that belongs to `target`; to be written in place.
+    """The part that belongs to `target` of the cotangent of its storage, of which there is one; to be written in place.
 
     (Of the imaginary parts of a complex buffer the sign is the opposite, see `_imaginary`.)
     """

@@ -1,8 +1,8 @@
 """The short way of primitives that are not element-wise, where all is on the host and one tape records.
 
 `fast` has element-wise operators, whose records hold only what the sweep reads. Here any primitive that computes a new
-array (no view, no write, no list to be joined first) is run and recorded without the questions that `dispatch.call_long`
-asks for devices, policies and tapes around tapes. Whatever is not as simple as that is left to it.
+array (no view, no write, no list to be joined first) is run and recorded without the questions that
+`dispatch.call_long` asks for devices, policies and tapes around tapes. Whatever is not as simple as that is left to it.
 """
 
 from __future__ import annotations

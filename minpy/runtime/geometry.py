@@ -21,7 +21,7 @@ _PLAIN = frozenset((int, type(None), type(Ellipsis)))
 
 
 def is_plainly_basic(index: Any) -> bool:
-    """Whether an index consists of Python's integers, None, Ellipsis and slices of integers: basic, and no `Array` in it."""
+    """Whether an index is of Python's integers, None, Ellipsis and slices of integers: basic, and no `Array` in it."""
     for part in index if type(index) is tuple else (index,):
         kind = type(part)
         if kind is slice:

@@ -180,7 +180,7 @@ class Tape:
                 cotangents.assign(target, *index or (None,), new)
 
     def can_defer(self, operand: Array, other: Any, g: Any) -> bool:
-        """Whether the cotangent of the matrix `operand`, a factor of a product, may be added up at the end of the sweep.
+        """Whether the cotangent of the matrix `operand`, a factor of a product, may be added up when the sweep ends.
 
         So it is if nothing reads it before (`operand` is an argument, or a part of one, that was not written to), and
         if the products that make it up have few rows: then the matrix is much larger than what they are made of.

@@ -150,7 +150,11 @@ class _Check:
         try:
             self.value, self.state = self.plain()
             self.again = self.plain(times=2)
-        except (ValueError, IndexError):  # an output that overlaps or is read-only
+        except (
+            ValueError,
+            IndexError,
+            AttributeError,
+        ):  # an output that overlaps or is read-only, a shape that needs a copy
             return "invalid"
         if not math.isfinite(self.value) or abs(self.value) > 1e6:
             return "invalid"

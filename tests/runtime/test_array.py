@@ -755,3 +755,19 @@ def test_masks_of_traced_values_combine(name: str, other: Any) -> None:
 
     expected = sum(np.where(mask, 1, 2 * x) for mask in masks)
     same(grad(run)(x), expected)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda x: x.byteswap(True),
+        lambda x: x.newbyteorder() if hasattr(x, "newbyteorder") else x.byteswap(),
+        lambda x: x.getfield("f8"),
+        lambda x: x.ctypes.data,
+        lambda x: x.data,
+    ],
+    ids=["byteswap", "newbyteorder", "getfield", "ctypes", "data"],
+)
+def test_ways_out_of_the_tape_are_errors(ask: Any) -> None:
+    with pytest.raises(TraceError, match=r"test_array\.py\", line \d+"):
+        grad(lambda x: np.sum(x) + (ask(x + 1.0) is None))(values())

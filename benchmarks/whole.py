@@ -3,7 +3,8 @@
     python -m benchmarks programs [--size small|large|both] [--only name…] [--plot file] [--table file]
 
 Each program runs in two processes that stay: one of plain Python, one under ``minpy run``. They are warmed up, then
-their rounds are interleaved, so that a disturbance of the machine meets both. Before that, a process with empty caches
+their rounds are interleaved, so that a disturbance of the machine meets both. That is done with three pairs of
+processes: where a process happens to place its arrays changes its times by up to a tenth. Before that, a process with empty caches
 takes the cold time: from its start to the end of the first run.
 """
 
@@ -98,7 +99,9 @@ def differences(plain: list[str], ours: list[str]) -> list[str]:
     ]
 
 
-def compare(name: str, size: str, environment: dict[str, str], seconds: float) -> dict[str, Any]:
+def compare(
+    name: str, size: str, environment: dict[str, str], seconds: float, pairs: int = 3
+) -> dict[str, Any]:
     """One program at one size: whether it gives the same, and its times."""
     with tempfile.TemporaryDirectory(prefix="minpy-bench-") as folder:
         environment = {**environment, "MINPY_CACHE_DIR": folder}
@@ -107,29 +110,39 @@ def compare(name: str, size: str, environment: dict[str, str], seconds: float) -
             from_start(plain)
         with process(name, size, environment, minpy=True) as cold:
             cold_start, first = from_start(cold)
-        with process(name, size, environment, minpy=False) as plain:
-            plain_start, expected = from_start(plain)
-            with process(name, size, environment, minpy=True) as ours:
-                warm_start, again = from_start(ours)
-                estimates = [each.ask(f"warm {seconds / 4}")["seconds"] for each in (plain, ours)]
-                times = _rounds({"python": plain, "minpy": ours}, estimates, seconds)
-                last = ours.ask("first")["seen"]
-    found = differences(expected, first) or differences(expected, again) or differences(expected, last)
-    ratios = [a / b for a, b in zip(times["python"], times["minpy"], strict=True)]
-    middle = statistics.median(ratios)
+        times: dict[str, list[float]] = {"python": [], "minpy": []}
+        starts: dict[str, list[float]] = {"python": [], "minpy": []}
+        medians, found = [], []
+        for _ in range(pairs):
+            with process(name, size, environment, minpy=False) as plain:
+                start, expected = from_start(plain)
+                starts["python"].append(start)
+                with process(name, size, environment, minpy=True) as ours:
+                    start, again = from_start(ours)
+                    starts["minpy"].append(start)
+                    estimates = [each.ask(f"warm {seconds / 4}")["seconds"] for each in (plain, ours)]
+                    both = _rounds({"python": plain, "minpy": ours}, estimates, seconds / pairs)
+                    last = ours.ask("first")["seen"]
+            found += [each for seen in (first, again, last) for each in differences(expected, seen)]
+            medians.append(statistics.median(both["python"]) / statistics.median(both["minpy"]))
+            for which, values in both.items():
+                times[which] += values
+    middle = statistics.median(medians)
+    # Of several pairs of processes their ratios scatter, of one the ratios of its rounds.
+    scatter = medians if pairs > 1 else [a / b for a, b in zip(times["python"], times["minpy"], strict=True)]
     return {
         "program": name,
         "size": size,
         "same": not found,
-        "differences": found[:5],
+        "differences": list(dict.fromkeys(found))[:5],
         "python": summary(times["python"]),
         "minpy": summary(times["minpy"]),
-        "ratio": statistics.median(times["python"]) / statistics.median(times["minpy"]),
+        "ratio": middle,
         "ratio_best": min(times["python"]) / min(times["minpy"]),
-        "ratio_spread": statistics.median(abs(each - middle) for each in ratios),
-        "start_python": plain_start,
+        "ratio_spread": statistics.median(abs(each - middle) for each in scatter),
+        "start_python": min(starts["python"]),
         "start_cold": cold_start,
-        "start_warm": warm_start,
+        "start_warm": min(starts["minpy"]),
     }
 
 
@@ -159,10 +172,11 @@ def measure(
     root = str(Path(__file__).parents[1])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     everything = {**os.environ, **(environment or {}), "PYTHONPATH": os.pathsep.join(paths)}
+    everything.pop("PYTHONDONTWRITEBYTECODE", None)  # it would keep MinPy's cache empty too
     rows = []
     for size in sizes:
         for name in only or NAMES:
-            row = compare(name, size, everything, 0.5 if fast else 2.0)
+            row = compare(name, size, everything, 0.5 if fast else 3.0, 1 if fast else 3)
             rows.append(row)
             say("  ".join(_cells(row)))
     return rows

@@ -124,8 +124,9 @@ def _options(words: list[str]):
         for name in ("include", "exclude"):
             if name in changes:
                 changes[name] = tuple(_pattern(name, entry) for entry in changes[name])
-        if "jit" in changes:
-            changes["jit"] = "auto" if changes["jit"] else "off"
+        for name in ("jit", "fuse"):
+            if name in changes:
+                changes[name] = "auto" if changes[name] else "off"
         if changes.get("threads") == 0:
             raise UsageError("--threads must be at least 1, not 0")
         options = replace(options, **changes)
@@ -184,6 +185,12 @@ def _parser():
         action=flag,
         default=None,
         help="let freed arrays stay in the process (the default, with glibc)",
+    )
+    add(
+        "--fuse",
+        action=flag,
+        default=None,
+        help="run array expressions in one piece where it pays (the default)",
     )
     add("--threads", metavar="N", type=whole, help="threads of the numerical libraries")
     add(

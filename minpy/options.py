@@ -13,6 +13,7 @@ from minpy.errors import UsageError
 POLICIES = ("auto", "prefer_mxnet", "only_numpy", "only_mxnet", "auto_blacklist")
 JIT = ("auto", "off", "force")
 NAN_CHECKS = ("off", "raise", "warn")
+FUSE = ("auto", "off", "force")
 PRECISIONS = ("program", "float32", "float64")
 
 # The variable that makes a child Python install the hook; the others only carry its options.
@@ -33,6 +34,7 @@ class Options:
     threads: int = 0
     jit: str = "auto"
     keep_memory: bool = True
+    fuse: str = "auto"
     profile: bool = False
     nan_check: str = "off"
     verbose: int = 0
@@ -47,6 +49,8 @@ class Options:
             raise UsageError(f"unknown MINPY_JIT {self.jit!r}: choose from {', '.join(JIT)}")
         if self.nan_check not in NAN_CHECKS:
             raise UsageError(f"unknown nan check {self.nan_check!r}: choose from {', '.join(NAN_CHECKS)}")
+        if self.fuse.partition(":")[0] not in FUSE:  # "force:tiled1" names an engine and its threads
+            raise UsageError(f"unknown MINPY_FUSE {self.fuse!r}: choose from {', '.join(FUSE)}")
         parse_context(self.context)
         if self.threads < 0:
             raise UsageError(f"--threads must be at least 1, not {self.threads}")
@@ -54,12 +58,20 @@ class Options:
 
     def rewrite_key(self) -> str:
         """The part of the options that changes what the rewriter emits; part of the cache key."""
-        return "op" if self.operators else "loops" if self.loops else ""
+        if self.operators:
+            return "op"
+        blocks = "blocks" if self.fuse == "auto" else self.fuse[:5]
+        return "+".join(name for name in (self.loops and "loops", self.blocks and blocks) if name)
 
     @property
     def loops(self) -> bool:
         """Whether loops get a site from which they can go on compiled."""
         return self.jit != "off" and not self.operators
+
+    @property
+    def blocks(self) -> bool:
+        """Whether array expressions get a site from which they can run as one piece."""
+        return self.fuse != "off" and not self.operators
 
     @property
     def operators(self) -> bool:
@@ -116,7 +128,7 @@ def from_environ(environ=os.environ) -> Options:
             changes[field.name] = tuple(part for part in text.split(os.pathsep) if part)
         elif field.name == "nan_check":
             changes[field.name] = {"0": "off", "1": "raise"}.get(text, text.lower())
-        elif field.name == "jit":
+        elif field.name in ("jit", "fuse"):
             changes[field.name] = {"0": "off", "1": "auto"}.get(text, text.lower())
         else:
             changes[field.name] = text

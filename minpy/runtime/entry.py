@@ -37,6 +37,7 @@ class Routed:
     __slots__ = (
         "at",
         "before",
+        "blocks",
         "exposed",
         "float",
         "held",
@@ -89,11 +90,12 @@ def _idle() -> None:
 
         import numpy
 
+        from minpy.runtime.fuse import sites as blocks
         from minpy.runtime.jit.sites import loops
 
-        _plain = numpy, operator, math, loops
+        _plain = numpy, operator, math, loops, blocks
     routed.__class__ = Routed
-    routed.np, routed.op, routed.math, routed.loops = _plain
+    routed.np, routed.op, routed.math, routed.loops, routed.blocks = _plain
     routed.scipy = sys.modules.get("scipy") or _not_yet
     routed.type, routed.float = builtins.type, builtins.float
 
@@ -149,12 +151,13 @@ def activate(tape: bool = False) -> None:
         # Made first: if that fails, nothing has changed.
         from minpy import memory
         from minpy.runtime import namespace, scalars, scientific, stores
+        from minpy.runtime.fuse import sites as blocks
         from minpy.runtime.jit.sites import loops
 
         memory.keep_unless_asked()
 
         modules = namespace.numpy_door(), namespace.operator_door(), scalars.math_door(), scientific.door
-        _doors = modules, loops, namespace.type_of, scalars.float_of, stores
+        _doors = modules, (loops, blocks), namespace.type_of, scalars.float_of, stores
     modules, loops, type_of, float_of, stores = _doors
     with _lock:
         holders += 1
@@ -163,7 +166,7 @@ def activate(tape: bool = False) -> None:
             routed.__class__ = Routed
             routed.np, routed.op, routed.math, routed.scipy = modules
             routed.type, routed.float = type_of, float_of
-            routed.loops = loops
+            routed.loops, routed.blocks = loops
             _untaped()
         if tape and holders - others == 1:
             _hook(checker or stores)

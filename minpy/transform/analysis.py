@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import libcst as cst
 
+from minpy.transform.blocks import BlockWalk
 from minpy.transform.emitted import door_import, free_name
-from minpy.transform.loops import LoopWalk
 from minpy.transform.plan import Edit, Note, Plan
 
 # What libcst does not give back as it was: form feeds in front of a statement (Python starts the indentation
@@ -45,12 +45,12 @@ class _Cleaned:
         return offset + self._dropped[bisect_right(self._places, offset)]
 
 
-def make_plan(source: str, *, operators: bool, door: str, loops: bool = False) -> Plan:
+def make_plan(source: str, *, operators: bool, door: str, loops: bool = False, blocks: str = "off") -> Plan:
     """Return the plan of a module's text; see `minpy.transform.rewriter.plan`."""
     cleaned = _Cleaned(source)
     text = cleaned.text
     module = cst.parse_module(text)
-    walk = LoopWalk(module, text, operators=operators, loops=loops, original=source)
+    walk = BlockWalk(module, text, operators=operators, loops=loops, blocks=blocks, original=source)
     if walk.spans.text != text:
         raise ValueError("libcst does not give the text back as it was")
     walk.run()

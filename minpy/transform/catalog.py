@@ -234,6 +234,34 @@ DISTRIBUTION: frozenset[str] = _names("cdf isf logcdf logpdf logpmf logsf pdf pm
 WRITTEN_ATTRIBUTES: frozenset[str] = _names("dtype flat imag real shape strides")
 """Attributes of arrays that can be assigned."""
 
+_FUSED_UNARY = """
+    abs absolute arccos arccosh arcsin arcsinh arctan arctanh cbrt ceil conj conjugate cos cosh deg2rad degrees exp exp2
+    expm1 fabs floor isfinite isinf isnan log log10 log1p log2 logical_not negative positive rad2deg radians reciprocal
+    rint sign signbit sin sinh sqrt square tan tanh trunc
+"""
+_FUSED_BINARY = """
+    add arctan2 copysign divide equal fmax fmin fmod greater greater_equal hypot less less_equal logaddexp logaddexp2
+    logical_and logical_or logical_xor maximum minimum multiply not_equal power subtract true_divide
+"""
+FUSED: dict[str, int] = {
+    **dict.fromkeys(_names(_FUSED_UNARY), 1),
+    **dict.fromkeys(_names(_FUSED_BINARY), 2),
+    "where": 3,
+}
+"""Functions that blocks may hold (each element on its own), and how many arguments they are called with."""
+
+FUSED_HEAVY: frozenset[str] = _names(
+    "arccos arccosh arcsin arcsinh arctan arctan2 arctanh cbrt cos cosh exp exp2 expm1 hypot log log10 log1p log2 "
+    "logaddexp logaddexp2 power sin sinh tan tanh"
+)
+"""Those that take long enough for one of them to be a block."""
+
+ARRAY_ATTRIBUTES: frozenset[str] = _names(
+    "T argmax argmin argsort astype copy cumsum dot fill flat flatten max mean min ndim ravel reshape shape size std sum "
+    "transpose var"
+)
+"""Attributes and methods that tell an array from a number."""
+
 
 def is_routed(path: str) -> bool:
     """Whether calling the dotted name below ``numpy`` is array work: a routed name or a ufunc's method."""

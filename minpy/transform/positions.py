@@ -7,6 +7,8 @@ there:
 * in ``__minpy__.op.add(a, b)`` the call takes the span of ``a + b``, so that a traceback marks the operator.
   What loads the function runs before the left operand, and takes the span of the first thing that operand
   evaluates: no line and no column is visited that the original does not visit at that moment;
+* in ``(__minpy__.blocks.take() if … else a + b)`` the question and what it leads to take the span of the first thing
+  that ``a + b`` evaluates;
 * in ``(__minpy__.at(a) if __minpy__.taping else a)[i] = v`` the question takes the span of the first thing that
   ``a`` evaluates, and the copy has the places of the original.
 """
@@ -119,6 +121,10 @@ def _is_added(node: ast.AST, door: str) -> bool:
             return name == door
         case ast.IfExp(test=ast.Attribute(value=ast.Name(id=name), attr="taping")):
             return name == door
+        case ast.IfExp(
+            body=ast.Call(func=ast.Attribute(value=ast.Attribute(value=ast.Name(id=name), attr="blocks")))
+        ):
+            return name == door
         case ast.BoolOp(
             values=[ast.BoolOp(values=[ast.Attribute(value=ast.Name(id=name), attr="taping"), _]), _]
         ):
@@ -130,6 +136,10 @@ def _place_added(node: ast.expr) -> None:
     match node:
         case ast.Call(func=function, args=[operand, *_]):
             _place([function], operand)
+        case ast.IfExp(test=ast.BoolOp() as test, body=body, orelse=original):
+            _place([test, body], original)
+            _place_one(node, original)
+            _place_names(test.values[1], original)
         case ast.IfExp(
             test=test, body=ast.Call(func=function, args=[*others, copy]) as call, orelse=original
         ):
@@ -151,6 +161,18 @@ def _place(nodes: list[ast.expr], operand: ast.expr) -> None:
         for node in ast.walk(top):
             if hasattr(node, "lineno"):
                 _place_one(node, operand)
+
+
+def _place_names(ask: ast.AST, original: ast.expr) -> None:
+    """Give the names that a block is asked with their own places, for a name that is not bound; no line ahead of time."""
+    places: dict[str, ast.Name] = {}
+    for node in ast.walk(original):
+        if isinstance(node, ast.Name):
+            places.setdefault(node.id, node)
+    for name in ask.args if isinstance(ask, ast.Call) else ():
+        place = places.get(name.id) if isinstance(name, ast.Name) else None
+        if place is not None and place.lineno == name.lineno:
+            ast.copy_location(name, place)
 
 
 def _place_one(node: ast.expr, operand: ast.expr) -> None:

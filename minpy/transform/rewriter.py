@@ -79,9 +79,9 @@ def _plan(source: str, options: Options, door: str, filename: str, original: byt
     from minpy.transform import analysis
 
     def analyse() -> Plan:
-        # A file that says what it runs through stays readable: only under the hook do loops get their sites.
-        loops = door == DOOR and options.loops
-        return analysis.make_plan(source, operators=options.operators, door=door, loops=loops)
+        # A file that says what it runs through stays readable: only under the hook do loops and blocks get their sites.
+        loops, blocks = door == DOOR and options.loops, options.fuse if door == DOOR else "off"
+        return analysis.make_plan(source, operators=options.operators, door=door, loops=loops, blocks=blocks)
 
     try:
         return _with_deep_stack(analyse) if len(source) > _SMALL else _retry_deeper(analyse)

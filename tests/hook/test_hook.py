@@ -266,7 +266,7 @@ def test_an_edit_of_the_same_size_in_the_same_second_is_seen(project) -> None:
 def test_touching_a_file_does_not_rewrite_it_again(project, capsys) -> None:
     folder = project({"mod.py": USER, "plain.py": "x = 1\n"})
     lines = []
-    with minpy.install(options=Options(verbose=1)):
+    with minpy.install(options=Options(verbose=1, fuse="off")):
         for _ in range(2):
             forget("mod", "plain")
             import mod  # noqa: F401

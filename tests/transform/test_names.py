@@ -21,8 +21,8 @@ def routed(text: str) -> list[str]:
     assert compile(plan.apply(), "<test>", "exec")
     found = []
     for edit in plan.edits:
-        if "taping" in edit.text or edit.text == ")":
-            continue  # stores, which are not what these programs are about
+        if "taping" in edit.text or "blocks.take" in edit.text or edit.text == ")":
+            continue  # stores and blocks, which are not what these programs are about
         end = edit.end
         while plan.source[end] in "._" or plan.source[end].isalnum():
             end += 1

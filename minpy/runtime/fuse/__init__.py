@@ -1,0 +1,1 @@
+"""Array expressions that run as one piece: what stands behind their sites in rewritten code."""

@@ -1,0 +1,262 @@
+"""Which engine computes a plan: NumPy as written, tiles, compiled code, by how many threads; found by measuring.
+
+Every evaluation is a measurement of one of the engines, and does what is asked for: nothing is computed twice but the
+few thousand elements on which an engine must show the same bits as NumPy before it is used. The answers are kept between
+runs (`minpy.runtime.fuse.memory`).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import count
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minpy.runtime.fuse import memory, native, pool
+from minpy.runtime.fuse.ir import Irregular
+from minpy.runtime.fuse.state import raising
+from minpy.runtime.fuse.tiled import Tiled
+
+if TYPE_CHECKING:
+    from minpy.runtime.fuse.plan import Plan
+
+_TRIALS, _MOST_TRIALS = 3, 25  # measurements of each engine
+_TRIAL_TIME = 2e-3  # seconds of measuring that are enough
+_HOPELESS = 2.5  # times the best: no third measurement
+_MARGIN = 0.93  # an engine must be faster than NumPy by this factor
+_SHORT = 12e-6  # seconds as written below which nothing can be gained
+_LONG = 200e-6  # seconds on one thread from which several are tried
+_STREAM = 6 << 20  # bytes of the result from which tiles pay without asking
+# What must have been spent in a block, in seconds, before it is compiled: with the loading of the compiler, without, and
+# where earlier runs have shown that it pays.
+_UNLOADED, _LOADED, _KNOWN = 0.25, 0.06, 0.02
+_NAP = 0.02  # seconds between two looks: less is one evaluation after the other
+_SAMPLE = 4096
+
+_spent_in_all = 0.0
+
+
+class Written:
+    """NumPy as the program has it, for comparison."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.code = _compiled(plan.as_written())
+
+    def run(
+        self, arrays: list[Any], numbers: list[Any], out: np.ndarray | None, flags: int, threads: int
+    ) -> Any:
+        """Compute; into `out` if that is given."""
+        with raising(flags):
+            result = self.code(*arrays, *numbers)
+        if out is None:
+            return result
+        out[...] = result
+        return out
+
+
+@lru_cache(maxsize=512)
+def _compiled(text: str) -> Any:
+    from minpy.runtime.fuse.plan import FUNCTIONS
+
+    return eval(text, dict(FUNCTIONS))
+
+
+class Choice:
+    """The engines of one plan and what is known about them."""
+
+    def __init__(self, plan: Plan, text: str, mode: str) -> None:
+        self.plan = plan
+        self.width = pool.width()
+        self.key = f"{text}|{plan.signature()}|{self.width}"
+        self.best: dict[str, float] = {}
+        self.runs: dict[str, int] = {}
+        self.verdict: str | None = None
+        self.spent = 0.0
+        self.looked, self.period = perf_counter(), 1.0
+        self.engines: dict[str, Any] = {}
+        self.refused: set[str] = set()
+        self.shown: set[str] = set()  # engines that gave NumPy's bits
+        self.turn = count() if mode == "force" else None
+        self.forced = mode[6:] if mode.startswith("force:") else ""
+        self.expected = memory.verdict(self.key)
+        self.compilable = native.fits(plan)
+
+    def pick(self) -> str | None:
+        """The engine for this evaluation, and its threads (``"tiled2"``); None: as written."""
+        if self.forced:
+            return self._usable(self.forced)
+        if self.turn is not None:
+            return self._usable(("native1", "tiled1", "native2", "tiled2")[next(self.turn) % 4])
+        if self.verdict is not None:
+            return None if self.verdict == "written" else self.verdict
+        candidates = self._candidates()
+        open_ones = [each for each in candidates if self._is_open(each)]
+        if open_ones:
+            # In turns: what the machine is otherwise busy with meets all of them.
+            return self._usable(min(open_ones, key=lambda each: self.runs.get(each, 0))) or self.pick()
+        if len(candidates) == self._hoped_for():
+            self._decide()
+        best = min(self.best, key=self.best.__getitem__)
+        if best == "written":
+            self._watch(self.best[best])
+            return None
+        return best
+
+    def _watch(self, each: float) -> None:
+        """Estimate what the block takes as written from the few evaluations that are looked at (see `sites`)."""
+        now = perf_counter()
+        gap, self.looked = now - self.looked, now
+        if gap < _NAP:
+            self.period = min(self.period, gap)
+        else:
+            self._count(min(gap, 2.0) * min(1.0, each / self.period))
+
+    def _is_open(self, engine: str) -> bool:
+        """Whether an engine is to be measured once more."""
+        runs = self.runs.get(engine, 0)
+        if runs < 2:
+            return True
+        if runs >= _MOST_TRIALS or self.best[engine] > _HOPELESS * min(self.best.values()):
+            return False
+        return runs < _TRIALS or runs * self.best[engine] < _TRIAL_TIME
+
+    def _count(self, took: float) -> None:
+        global _spent_in_all
+        self.spent += took
+        _spent_in_all += took
+
+    def _candidates(self) -> list[str]:
+        threads = [1]
+        if self.width > 1 and self.best.get("written", 1.0) > _LONG:
+            threads.append(self.width)
+        compiled = []
+        if self.compilable and (self._may_compile() or "native1" in self.engines):
+            compiled = [f"native{each}" for each in threads]
+        tiled = [f"tiled{each}" for each in threads] if len(self.plan.steps) > 1 or threads[-1] > 1 else []
+        engines = ["written"]
+        if self.expected and self.expected != "written" and self.expected in compiled + tiled:
+            engines.insert(0, self.expected)
+        elif self.plan.size * self.plan.dtype.itemsize >= _STREAM:
+            engines = [*reversed(tiled), "written"]
+        if self.best.get("written", 1.0) < _SHORT:
+            return engines
+        engines += [each for each in compiled + tiled if each not in engines]
+        return [each for each in engines if each not in self.refused]
+
+    def _hoped_for(self) -> int:
+        """How many engines there will be, once compiling pays."""
+        count = len(self._candidates())
+        if self.compilable and not any(each.startswith("native") for each in self._candidates()):
+            enough = self.best.get("written", 1.0) < _SHORT or "native1" in self.refused
+            count += not enough
+        return count
+
+    def _may_compile(self) -> bool:
+        from minpy.runtime.jit import engine, sites
+
+        if sites.mode() == "off" or not engine.is_available():
+            self.compilable = False
+            return False
+        if (self.expected or "").startswith("native"):
+            return self.spent > _KNOWN
+        if engine.is_loaded():
+            return self.spent > _LOADED
+        return _spent_in_all > _UNLOADED and self.spent > _LOADED
+
+    def _decide(self) -> None:
+        written = self.best.get("written")
+        winner = min(self.best, key=self.best.__getitem__)
+        if written is not None and self.best[winner] > _MARGIN * written:
+            winner = "written"
+        self.verdict = winner
+        memory.remember(self.key, winner)
+
+    def _usable(self, name: str) -> str | None:
+        """Make an engine; None if that is not possible."""
+        if name == "written":
+            self.engines.setdefault(name, Written(self.plan))
+            return name
+        if name in self.engines:
+            return name
+        if name in self.refused:
+            return None
+        kind, threads = name.rstrip("0123456789"), name.lstrip("nativeld")
+        other = next((engine for each, engine in self.engines.items() if each.startswith(kind)), None)
+        try:
+            engine = other or (native.Native if kind == "native" else Tiled)(self.plan)
+        except native.Unfit:
+            self.refused |= {f"native{each}" for each in (1, 2, self.width)}
+            self.compilable = False
+            return None
+        self.engines[name] = engine
+        if not threads:
+            raise ValueError(name)
+        return name
+
+    def run(
+        self, name: str, arrays: list[Any], numbers: list[Any], target: Any, flags: int, began: float
+    ) -> Any:
+        """Compute with an engine, into `target` if that is given; return the result.
+
+        `began` is the time at which the block was looked at: the way here is part of what an engine costs.
+
+        Raises
+        ------
+        Irregular
+            The engine does not give NumPy's bits on the first elements.
+        """
+        plan, engine = self.plan, self.engines[name]
+        if name == "written":
+            threads, began = 1, perf_counter()
+        else:
+            threads = int(name.lstrip("nativeld"))
+            if name not in self.shown:
+                if not self._shows_its_bits(engine, arrays, numbers, flags):
+                    self.refused.add(name)
+                    raise Irregular
+                self.shown.add(name)
+                began = perf_counter()
+        out = target
+        if out is None and name != "written":
+            out = np.empty(plan.shape, plan.dtype)
+        result = engine.run(arrays, numbers, out, flags, threads)
+        if self.verdict is None:
+            took = perf_counter() - began
+            self.runs[name] = self.runs.get(name, 0) + 1
+            self.best[name] = min(took, self.best.get(name, took))
+            self._count(took)
+        return result if out is None else out
+
+    def _shows_its_bits(self, engine: Any, arrays: list[Any], numbers: list[Any], flags: int) -> bool:
+        """Compare the engine with NumPy on the first elements."""
+        plan = self.plan
+        whole = [np.broadcast_to(each, plan.shape) for each in arrays]
+        index: list[slice] = []
+        left = _SAMPLE
+        for extent in reversed(plan.shape):
+            index.insert(0, slice(0, max(1, min(extent, left))))
+            left = max(1, left // extent)
+        few = tuple(index)
+        some = [each[few] for each in whole]
+        kept = [
+            each
+            if own.shape == plan.shape
+            else own[
+                tuple(
+                    slice(None) if extent == 1 else part
+                    for extent, part in zip(own.shape, few[len(few) - own.ndim :], strict=True)
+                )
+            ]
+            for each, own in zip(some, arrays, strict=True)
+        ]
+        expected = Written(plan).run(kept, numbers, None, flags, 1)
+        actual = np.empty(expected.shape, plan.dtype)
+        engine.run(kept, numbers, actual, flags, 1)
+        return (
+            type(expected) is np.ndarray
+            and expected.dtype == actual.dtype
+            and expected.flags.c_contiguous
+            and expected.tobytes() == actual.tobytes()
+        )

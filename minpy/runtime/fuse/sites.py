@@ -1,0 +1,191 @@
+"""The places in rewritten code where a block stands: ``__minpy__.blocks`` is this module.
+
+``__minpy__.blocks.take() if __minpy__.blocks.t<name> and __minpy__.blocks.b<name>('tanh(v0*v1)', a, b) else …``: the flag
+``t<name>`` says whether the block is worth a look; ``b<name>`` looks, and either computes the block, so that ``take()``
+gives its result, or says False, and the expression runs as written. A block of small arrays loses its flag after a few
+looks and costs two attribute look-ups from then on; a sleeping thread sets the flags again, once a second or less, as
+arrays may have grown.
+
+A module, because that is what the interpreter looks attributes up in fastest. Importing it imports no numpy.
+"""
+
+from __future__ import annotations
+
+import _thread
+import atexit
+import os
+import sys
+import threading
+from typing import Any
+
+from minpy.runtime import entry
+
+_SMALL_LOOKS = 3  # so many times in a row a block may turn out small before its flag goes
+_FIRST_NAP, _LONGEST_NAP = 0.05, 1.0
+_MANY = 4096  # elements of an array that is worth a second look
+_here = sys.modules[__name__].__dict__
+_local = threading.local()
+
+sites: list[Site] = []
+
+
+def mode() -> str:
+    """``"off"``, ``"auto"`` or ``"force"``: what ``MINPY_FUSE`` says."""
+    text = os.environ.get("MINPY_FUSE", "auto").lower()
+    return "off" if text in ("0", "off", "no", "false") else text if text.startswith("force") else "auto"
+
+
+def __getattr__(name: str) -> Any:
+    if name[0] not in "tb" or not name[1:2].isdigit():
+        raise AttributeError(f"the module {__name__!r} has no attribute {name!r}")
+    site = Site(name[1:])
+    _here[f"b{site.name}"] = site
+    _here[f"t{site.name}"] = mode() != "off" and _is_host_numpy()
+    return _here[name]
+
+
+def _is_host_numpy() -> bool:
+    return sys.implementation.name == "cpython"
+
+
+def take() -> Any:
+    """The result of the block that was computed just before, in this thread."""
+    return _local.results.pop()
+
+
+class Site:
+    """One block of the program."""
+
+    __slots__ = ("block", "dead", "fused", "looks", "name", "reason", "small", "__weakref__")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.block: Any = None  # a `block.Block`, once large arrays were seen
+        self.looks = self.small = self.fused = 0
+        self.dead = False
+        self.reason = ""
+        sites.append(self)
+
+    def __call__(self, text: str, *values: Any) -> bool:
+        """Compute the block if that is possible and pays; else False, and nothing has happened."""
+        if entry.holders or not _is_undisturbed():
+            return False
+        self.looks += 1
+        try:
+            block = self.block
+            if block is None:
+                if not _may_be_large(text, values):
+                    self._was_small()
+                    return False
+                from minpy.runtime.fuse.block import Block
+
+                block = self.block = Block(text, mode())
+            done, result = block.run(values)
+        except (Exception, RecursionError) as error:
+            if type(error).__name__ not in ("Irregular", "MemoryError", "FloatingPointError"):
+                self.reason = f"{type(error).__name__}: {error}"
+                if mode() != "auto" and type(error).__name__ not in _OF_THE_PROGRAM:
+                    raise
+            self._was_small()
+            return False
+        if not done:
+            self._was_small()
+            return False
+        self.small = 0
+        self.fused += 1
+        try:
+            _local.results.append(result)
+        except AttributeError:
+            _local.results = [result]
+        return True
+
+    def _was_small(self) -> None:
+        self.small += 1
+        if self.small >= _SMALL_LOOKS and mode() == "auto":
+            self.small = _SMALL_LOOKS - 1  # one look after each nap
+            _here[f"t{self.name}"] = False
+            _asleep.append(self)
+            _start_watch()
+
+    def give_up(self, reason: str) -> None:
+        """Let this block run as written from now on."""
+        self.dead, self.reason = True, reason
+        _here[f"t{self.name}"] = False
+
+    def __repr__(self) -> str:
+        return f"<the block {self.name}: {self.fused} of {self.looks} times as one piece, {self.reason or 'no objection'}>"
+
+
+# What evaluating a block's scalars and slices may raise because the program does.
+_OF_THE_PROGRAM = frozenset(
+    "ZeroDivisionError OverflowError IndexError ValueError TypeError KeyError AttributeError UFuncTypeError "
+    "_UFuncNoLoopError _UFuncOutputCastingError _UFuncInputCastingError _UFuncBinaryResolutionError".split()
+)
+
+
+def _is_undisturbed() -> bool:
+    if sys.gettrace() is not None or sys.getprofile() is not None:
+        return False
+    monitoring = getattr(sys, "monitoring", None)
+    return monitoring is None or not any(monitoring.get_tool(tool) for tool in range(6))
+
+
+def _may_be_large(text: str, values: tuple[Any, ...]) -> bool:
+    if mode() != "auto" or "." in text:  # attributes are looked at later
+        return True
+    numpy = sys.modules["numpy"]
+    return any(type(value) is numpy.ndarray and value.size >= _MANY for value in values)
+
+
+# The thread that wakes blocks up.
+
+_asleep: list[Site] = []
+_watching = False
+_bell = _thread.allocate_lock()
+_bell.acquire()
+
+
+def _start_watch() -> None:
+    global _watching
+    if _watching:
+        return
+    _watching = True
+    try:
+        _thread.start_new_thread(_watch, (_bell,))
+    except RuntimeError:  # no thread to be had: blocks that went to sleep stay asleep
+        pass
+
+
+def _watch(bell: Any) -> None:
+    nap = _FIRST_NAP
+    while not bell.acquire(timeout=nap):
+        nap = min(nap * 2, _LONGEST_NAP)
+        wake()
+
+
+def wake() -> None:
+    """Let every block that was small so far be looked at once more."""
+    while _asleep:
+        site = _asleep.pop()
+        if not site.dead:
+            _here[f"t{site.name}"] = True
+
+
+def _stop_watch() -> None:
+    global _watching
+    if _watching:
+        _watching = False
+        _bell.release()
+
+
+def _after_fork() -> None:
+    global _watching, _bell
+    _watching = False
+    _bell = _thread.allocate_lock()
+    _bell.acquire()
+    wake()
+
+
+atexit.register(_stop_watch)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,102 @@
+"""What the tests of blocks share: running a text plainly and with every engine, and comparing all that can be seen."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import itertools
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minpy.options import Options
+from minpy.runtime.entry import routed
+from minpy.runtime.fuse import sites
+from minpy.transform import rewriter
+
+HAS_COMPILER = importlib.util.find_spec("llvmlite") is not None
+ENGINES = ["force:tiled1", "force:tiled2", "force:written"]
+ENGINES += ["force:native1", "force:native2"] if HAS_COMPILER else []
+_numbers = itertools.count()
+
+
+def shown(value: Any) -> Any:
+    """All that can be seen of a value, bit by bit; of a NaN, that it is one."""
+    if isinstance(value, (np.ma.MaskedArray, np.matrix)):
+        return type(value).__name__, repr(value)
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind in "fc":
+            value = value.copy(order="K")
+            parts = [value.real, value.imag] if value.dtype.kind == "c" else [value]
+            for part in parts:
+                part[np.isnan(part)] = np.nan
+        if value.dtype == object:
+            return type(value), repr(value)
+        return type(value).__name__, value.dtype.str, value.shape, value.strides, value.tobytes("A")
+    if isinstance(value, np.generic):
+        return type(value), repr(value)
+    if isinstance(value, (list, tuple)):
+        return type(value), [shown(item) for item in value]
+    if isinstance(value, dict):
+        return {key: shown(item) for key, item in value.items()}
+    if hasattr(value, "__dict__") and not callable(value):
+        return type(value).__name__, shown(vars(value))
+    return type(value).__name__, repr(value) if isinstance(
+        value, (int, str, float, complex, type(None))
+    ) else ""
+
+
+def execute(code: Any, names: dict[str, Any]) -> dict[str, Any]:
+    """Run a program; what is left of it, with its error and its warnings."""
+    space = {"__name__": "program", "np": np, **copy.deepcopy(names)}
+    error = None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            exec(code, space)
+        except Exception as raised:
+            lines = [frame.lineno for frame in traceback.extract_tb(raised.__traceback__)[1:]]
+            error = type(raised), str(raised), lines
+    left = {
+        name: shown(value)
+        for name, value in space.items()
+        if not name.startswith("__") and not callable(value) and type(value).__name__ != "module"
+    }
+    said = [(each.category, str(each.message), each.lineno, each.filename) for each in caught]
+    return {**left, "error": error, "warnings": said}
+
+
+@pytest.fixture
+def run_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Callable[..., list[sites.Site]]:
+    """Run a program plainly and with every engine; all must come to the same. Gives the sites of all runs.
+
+    `fused` says whether some block must (or none may) have been computed as one piece.
+    """
+    monkeypatch.setenv("MINPY_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setitem(__import__("builtins").__dict__, "__minpy__", routed)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+
+    def run(text: str, fused: bool | None = True, **names: Any) -> list[sites.Site]:
+        text = f"import numpy as np  # {next(_numbers)} {tmp_path}\n{text}"
+        plain = execute(compile(text, "program.py", "exec", dont_inherit=True), names)
+        every: list[sites.Site] = []
+        for engine in ENGINES:
+            monkeypatch.setenv("MINPY_FUSE", engine)
+            own = f"{text}\n# {engine}"  # a site is known by its text
+            before = len(sites.sites)
+            outcome = execute(rewriter.compile_source(own, "program.py", Options(fuse="force")), names)
+            found = sites.sites[before:]
+            different = [name for name in {**plain, **outcome} if plain.get(name) != outcome.get(name)]
+            if different:
+                report = "\n".join(f"{n}: {outcome.get(n)}\ninstead of {plain.get(n)}" for n in different)
+                pytest.fail(f"{engine}\n{text}\n{report}\n{found}", pytrace=False)
+            every += found
+        if fused is not None:
+            assert any(site.fused for site in every) == fused, (text, every)
+        return every
+
+    return run

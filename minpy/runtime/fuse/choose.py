@@ -1,8 +1,8 @@
 """Which engine computes a plan: NumPy as written, tiles, compiled code, by how many threads; found by measuring.
 
 Every evaluation is a measurement of one of the engines, and does what is asked for: nothing is computed twice but the
-few thousand elements on which an engine must show the same bits as NumPy before it is used. The answers are kept between
-runs (`minpy.runtime.fuse.memory`).
+few thousand elements on which an engine must show the same bits as NumPy before it is used. The answers are kept
+between runs (`minpy.runtime.fuse.memory`).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _MARGIN = 0.93  # an engine must be faster than NumPy by this factor
 _SHORT = 12e-6  # seconds as written below which nothing can be gained
 _LONG = 200e-6  # seconds on one thread from which several are tried
 _STREAM = 6 << 20  # bytes of the result from which tiles pay without asking
-# What must have been spent in a block, in seconds, before it is compiled: with the loading of the compiler, without, and
-# where earlier runs have shown that it pays.
+# What must have been spent in a block, in seconds, before it is compiled: with the loading of the compiler, without,
+# and where earlier runs have shown that it pays.
 _UNLOADED, _LOADED, _KNOWN = 0.25, 0.06, 0.02
 _NAP = 0.02  # seconds between two looks: less is one evaluation after the other
 _SAMPLE = 4096

@@ -1,4 +1,4 @@
-"""The engine that compiles arithmetic: one loop nest over the elements, each operand read once, nothing written in between.
+"""The engine that compiles arithmetic: one loop nest, each operand read once, nothing written in between.
 
 LLVM code (extra ``jit``), without any licence to change a bit: no contraction to fused multiply-adds, no reassociation.
 NumPy's own functions for exp, tanh … are faster than what could be called here, and stay with the tiled engine; so do

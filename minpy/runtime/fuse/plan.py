@@ -14,14 +14,14 @@ from minpy.runtime.fuse.state import raising
 _KINDS = "biufc"
 _MIN_WORK = 40_000  # elements times operations; less than this is over before it could be fused
 _SYMBOLS = {
-    "add": "+", "subtract": "-", "multiply": "*", "true_divide": "/", "floor_divide": "//", "remainder": "%", "**": "**",
-    "left_shift": "<<", "right_shift": ">>", "bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^", "equal": "==",
-    "not_equal": "!=", "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "negative": "-",
-    "positive": "+", "invert": "~",
+    "add": "+", "subtract": "-", "multiply": "*", "true_divide": "/", "floor_divide": "//", "remainder": "%",
+    "**": "**", "left_shift": "<<", "right_shift": ">>", "bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^",
+    "equal": "==", "not_equal": "!=", "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=",
+    "negative": "-", "positive": "+", "invert": "~",
 }  # fmt: skip
 _HEAVY = frozenset(
-    "arccos arccosh arcsin arcsinh arctan arctan2 arctanh cbrt cos cosh exp exp2 expm1 hypot log log10 log1p log2 logaddexp "
-    "logaddexp2 power sin sinh tan tanh".split()
+    "arccos arccosh arcsin arcsinh arctan arctan2 arctanh cbrt cos cosh exp exp2 expm1 hypot log log10 log1p log2 "
+    "logaddexp logaddexp2 power sin sinh tan tanh".split()
 )
 # NumPy's own functions, as they were: a block that uses one that was replaced meanwhile runs as written.
 FUNCTIONS: dict[str, Any] = {

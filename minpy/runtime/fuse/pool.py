@@ -1,4 +1,4 @@
-"""The threads that tiles are shared by: as many as this process may use, started when first needed, gone before a fork."""
+"""The threads that tiles are shared by: as many as this process may use, started when needed, gone before a fork."""
 
 from __future__ import annotations
 

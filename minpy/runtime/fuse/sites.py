@@ -1,7 +1,7 @@
 """The places in rewritten code where a block stands: ``__minpy__.blocks`` is this module.
 
-``__minpy__.blocks.take() if __minpy__.blocks.t<name> and __minpy__.blocks.b<name>('tanh(v0*v1)', a, b) else …``: the flag
-``t<name>`` says whether the block is worth a look; ``b<name>`` looks, and either computes the block, so that ``take()``
+``__minpy__.blocks.take() if __minpy__.blocks.t<name> and __minpy__.blocks.b<name>('tanh(v0*v1)', a, b) else …``: the
+flag ``t<name>`` says whether the block is worth a look; ``b<name>`` looks, and either computes the block, so that ``take()``
 gives its result, or says False, and the expression runs as written. A block of small arrays loses its flag after a few
 looks and costs two attribute look-ups from then on; a sleeping thread sets the flags again, once a second or less, as
 arrays may have grown.
@@ -56,7 +56,7 @@ def take() -> Any:
 class Site:
     """One block of the program."""
 
-    __slots__ = ("block", "dead", "fused", "looks", "name", "reason", "small", "__weakref__")
+    __slots__ = ("block", "dead", "fused", "looks", "name", "reason", "small")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -113,7 +113,8 @@ class Site:
         _here[f"t{self.name}"] = False
 
     def __repr__(self) -> str:
-        return f"<the block {self.name}: {self.fused} of {self.looks} times as one piece, {self.reason or 'no objection'}>"
+        times = f"{self.fused} of {self.looks} times as one piece"
+        return f"<the block {self.name}: {times}, {self.reason or 'no objection'}>"
 
 
 # What evaluating a block's scalars and slices may raise because the program does.

@@ -1,7 +1,7 @@
 """The places in rewritten code where a block stands: ``__minpy__.blocks`` is this module.
 
 ``__minpy__.blocks.take() if __minpy__.blocks.t<name> and __minpy__.blocks.b<name>('tanh(v0*v1)', a, b) else …``: the
-flag ``t<name>`` says whether the block is worth a look; ``b<name>`` looks, and either computes the block, so that ``take()``
+flag ``t<name>`` says whether the block is worth a look; ``b<name>`` looks, and either computes it, so that ``take()``
 gives its result, or says False, and the expression runs as written. A block of small arrays loses its flag after a few
 looks and costs two attribute look-ups from then on; a sleeping thread sets the flags again, once a second or less, as
 arrays may have grown.

@@ -402,12 +402,8 @@ def gradient(leaf: Array, g: Any) -> Any:
             if leaf.scalar and not g.scalar:
                 return Array(g.window, g.storage, scalar=True)
             return g
-        g = host(g)
-    g = np.asarray(g)
-    if leaf.scalar:
-        return g[()]
-    # The buffer may be shared with another operand's cotangent, or be a broadcast.
-    return np.array(g)
+        g = np.array(host(g))
+    return np.asarray(g)[()] if leaf.scalar else np.asarray(g)
 
 
 def fitting(value: Any, like: Any, what: str) -> Any:

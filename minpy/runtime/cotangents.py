@@ -140,6 +140,14 @@ def take(operand: Array) -> Any:
     return -g if _imaginary(storage, operand.window) else g.copy()
 
 
+def hand_out(operand: Array) -> Any:
+    """As `take`, when the sweep is done: an array that nobody else refers to, unless it is an `Array`."""
+    g = take(operand)
+    if type(g) is np.ndarray and operand.storage.cell[HELD] <= 0:
+        return g.copy(order="K")  # perhaps another operand's as well, or a broadcast
+    return g
+
+
 def region(target: Array) -> Any:
     """The part that belongs to `target` of the cotangent of its storage, of which there is one; to be written in place.
 

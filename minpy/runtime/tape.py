@@ -164,7 +164,7 @@ class Tape:
                 operand, left, right = self._deferred.popitem()[1]
                 product = np.concatenate(left).T @ np.concatenate(right)
                 cotangents.accumulate(self, operand, product, touched)
-            return [cotangents.take(target) for target in targets]
+            return [cotangents.hand_out(target) for target in targets]
         finally:
             # What is left of the records if one of them failed; the others cleared their results as they went.
             while records:

@@ -10,7 +10,7 @@ def sample(rng):
 
 
 def large(rng):
-    return sample(rng), {"steps": 12_000}
+    return sample(rng), {"steps": 6000}
 
 
 def run(inputs, steps=12, years=0.7):

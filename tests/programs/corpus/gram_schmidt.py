@@ -8,7 +8,7 @@ def sample(rng):
 
 
 def large(rng):
-    return rng.normal(size=(20000, 12)), {}
+    return np.asfortranarray(rng.normal(size=(20_000, 12))), {}
 
 
 def run(q):

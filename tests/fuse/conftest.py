@@ -80,7 +80,7 @@ def run_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Callable[..., lis
     monkeypatch.setitem(__import__("builtins").__dict__, "__minpy__", routed)
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
 
-    def run(text: str, fused: bool | None = True, **names: Any) -> list[sites.Site]:
+    def run(text: str, fused: bool | None = True, compiled: bool = False, **names: Any) -> list[sites.Site]:
         text = f"import numpy as np  # {next(_numbers)} {tmp_path}\n{text}"
         plain = execute(compile(text, "program.py", "exec", dont_inherit=True), names)
         every: list[sites.Site] = []
@@ -95,6 +95,15 @@ def run_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Callable[..., lis
                 report = "\n".join(f"{n}: {outcome.get(n)}\ninstead of {plain.get(n)}" for n in different)
                 pytest.fail(f"{engine}\n{text}\n{report}\n{found}", pytrace=False)
             every += found
+            assert not any(site.reason and "jit" in site.reason for site in found), found
+        if compiled:
+            assert HAS_COMPILER is False or any(
+                name[0] == "n"
+                for site in every
+                if site.block
+                for choice in site.block._choices.values()
+                for name in choice.shown
+            ), every
         if fused is not None:
             assert any(site.fused for site in every) == fused, (text, every)
         return every

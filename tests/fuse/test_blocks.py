@@ -41,6 +41,12 @@ FUSED = [
     "v[:] = v * 2 + w",
     "v[::2] = w[::2] * 2 + w[1::2]",
     "x = v[::2] * w[1::2] + v[1::2]",
+    "v[::2] = w[:500] * 2 + w[500:]",
+    "a[:, ::2] = b[:, :27] * 2 + b[:, 26:]",
+    "a[::3] = b[:13] * 2 + b[13:26]",
+    "v[::2] = i[0, 0] * w[:500] + w[500:]",
+    "x = c[:, None] * 2 + c[:, None]",
+    "x = np.broadcast_to(s * row, b.shape); y = x * 2 + b",
     "x = v[:-1:3] * 2 + w[:333]",
     "x = f * 0.1 + g",
     "x = f * s + g * d - e",
@@ -104,6 +110,21 @@ FUSED = [
 @pytest.mark.parametrize("text", FUSED)
 def test_blocks(text: str, run_all) -> None:
     run_all(text, **NAMES)
+
+
+COMPILED = [
+    "x = a * b + a",
+    "b[1:-1, 1:-1] = 0.2 * (a[1:-1, 1:-1] + a[:-2, 1:-1] + a[2:, 1:-1] + a[1:-1, :-2] + a[1:-1, 2:])",
+    "x = f * 0.1 + abs(g)",
+    "x = np.where((a > 0) & ~(b < 1), -a, np.sqrt(b)) / b",
+    "x = a * row + c[:, None] * d",
+    "x = t[1:-1, :, 2:, 1:] ** 2 * t[2:, :, :-2, :-1] + 1.5 / k",
+]
+
+
+@pytest.mark.parametrize("text", COMPILED)
+def test_what_must_be_compiled(text: str, run_all) -> None:
+    run_all(text, compiled=True, **NAMES)
 
 
 AS_WRITTEN = [

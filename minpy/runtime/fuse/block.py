@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from minpy.runtime.fuse.choose import Choice
 from minpy.runtime.fuse.ir import NUMBERS, Irregular, Program
 from minpy.runtime.fuse.plan import Plan
 from minpy.runtime.fuse.state import checked_flags
 
-_KEPT = 128  # geometries, and plans
+_KEPT = 128  # geometries
+_MISSES = 16
+_WORTH = 400_000  # elements
 
 
 class Block:
@@ -25,6 +28,8 @@ class Block:
         self.text, self.mode = text, mode
         self.program = Program(text)
         self._plans: dict[Any, Plan | None] = {}
+        self._choices: dict[str, Choice] = {}
+        self._hits = self._misses = 0
 
     def run(self, names: tuple[Any, ...]) -> tuple[bool, Any]:
         """Compute the block: whether that was done, and the result.
@@ -40,7 +45,13 @@ class Block:
         key = tuple([_key(leaf) for leaf in leaves])
         try:
             plan = self._plans[key]
+            self._hits += 1
         except KeyError:
+            self._misses += 1
+            if self._misses > _MISSES + self._hits and self.mode == "auto":
+                # Ever new extents: a plan serves once, and must be worth it.
+                if max(leaf.size for leaf in leaves if type(leaf) is np.ndarray) < _WORTH:
+                    return False, None
             plan = self._make(key, leaves)
         if plan is None:
             return False, None
@@ -58,7 +69,7 @@ class Block:
         if len(self._plans) >= _KEPT:
             self._plans.clear()
         try:
-            plan: Plan | None = Plan(self.program, leaves, self.text, self.mode)
+            plan: Plan | None = Plan(self.program, leaves, self.mode, self._choices)
         except Irregular:
             plan = None
         self._plans[key] = plan

@@ -64,12 +64,12 @@ def _compiled(text: str) -> Any:
 
 
 class Choice:
-    """The engines of one plan and what is known about them."""
+    """The engines for plans that differ in their extents only, and what is known about them."""
 
-    def __init__(self, plan: Plan, text: str, mode: str) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, key: str, mode: str) -> None:
+        self.plan = plan  # the first one of its kind
         self.width = pool.width()
-        self.key = f"{text}|{plan.signature()}|{self.width}"
+        self.key = f"{key}|{self.width}"
         self.best: dict[str, float] = {}
         self.runs: dict[str, int] = {}
         self.verdict: str | None = None
@@ -196,7 +196,14 @@ class Choice:
         return name
 
     def run(
-        self, name: str, arrays: list[Any], numbers: list[Any], target: Any, flags: int, began: float
+        self,
+        plan: Plan,
+        name: str,
+        arrays: list[Any],
+        numbers: list[Any],
+        target: Any,
+        flags: int,
+        began: float,
     ) -> Any:
         """Compute with an engine, into `target` if that is given; return the result.
 
@@ -207,17 +214,19 @@ class Choice:
         Irregular
             The engine does not give NumPy's bits on the first elements.
         """
-        plan, engine = self.plan, self.engines[name]
+        engine = self.engines[name]
         if name == "written":
             threads, began = 1, perf_counter()
         else:
             threads = int(name.lstrip("nativeld"))
             if name not in self.shown:
-                if not self._shows_its_bits(engine, arrays, numbers, flags):
+                if not self._shows_its_bits(plan, engine, arrays, numbers, flags):
                     self.refused.add(name)
                     raise Irregular
                 self.shown.add(name)
                 began = perf_counter()
+        if target is not None and name[0] == "n" and target.strides[-1] != plan.dtype.itemsize:
+            target = None  # compiled code stores into runs of memory; NumPy moves the result
         out = target
         if out is None and name != "written":
             out = np.empty(plan.shape, plan.dtype)
@@ -229,9 +238,10 @@ class Choice:
             self._count(took)
         return result if out is None else out
 
-    def _shows_its_bits(self, engine: Any, arrays: list[Any], numbers: list[Any], flags: int) -> bool:
+    def _shows_its_bits(
+        self, plan: Plan, engine: Any, arrays: list[Any], numbers: list[Any], flags: int
+    ) -> bool:
         """Compare the engine with NumPy on the first elements."""
-        plan = self.plan
         whole = [np.broadcast_to(each, plan.shape) for each in arrays]
         index: list[slice] = []
         left = _SAMPLE

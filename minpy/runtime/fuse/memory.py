@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import json
 import os
 import sys
+import zlib
 from typing import Any
 
 _MOST = 5000
+_CHECK = 4  # bytes of a checksum in front of compiled code
 _known: dict[str, str] | None = None
 _news: dict[str, str] = {}
 
@@ -29,7 +32,12 @@ def _machine() -> str:
 
 
 def _is_off() -> bool:
-    return os.environ.get("MINPY_CACHE", "1").lower() in ("0", "false", "no", "off")
+    return sys.dont_write_bytecode or os.environ.get("MINPY_CACHE", "1").lower() in (
+        "0",
+        "false",
+        "no",
+        "off",
+    )
 
 
 def _load() -> dict[str, str]:
@@ -65,7 +73,7 @@ def remember(key: str, engine: str) -> None:
 
 
 def _store() -> None:
-    if not _news or _is_off() or sys.dont_write_bytecode:
+    if not _news or _is_off():
         return
     where = _file()
     if not where:
@@ -73,11 +81,43 @@ def _store() -> None:
     verdicts = _load() | _news  # another process may have written meanwhile
     if len(verdicts) > _MOST:
         verdicts = dict(list(verdicts.items())[-_MOST:])
+    _write(where, json.dumps({"machine": _machine(), "verdicts": verdicts}).encode())
+
+
+def _code_file(text: str, stamp: str) -> str:
+    from minpy.transform import cache
+
+    root = "" if _is_off() else cache.cache_dir()
+    name = hashlib.blake2b(f"{stamp}\0{text}".encode(), digest_size=16).hexdigest()
+    return os.path.join(root, "loops", f"{name}.block") if root else ""
+
+
+def load_code(text: str, stamp: str) -> bytes | None:
+    """The compiled code of a text, if an earlier run left it here."""
+    where = _code_file(text, stamp)
+    try:
+        with open(where, "rb") as file:
+            data = file.read()
+    except OSError:
+        return None
+    if len(data) < _CHECK or zlib.crc32(data[_CHECK:]) != int.from_bytes(data[:_CHECK], "little"):
+        return None
+    return data[_CHECK:]
+
+
+def save_code(text: str, stamp: str, code: bytes) -> None:
+    """Keep compiled code."""
+    where = _code_file(text, stamp)
+    if where:
+        _write(where, zlib.crc32(code).to_bytes(_CHECK, "little") + code)
+
+
+def _write(where: str, data: bytes) -> None:
     temporary = f"{where}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
     try:
         os.makedirs(os.path.dirname(where), mode=0o700, exist_ok=True)
-        with open(temporary, "x", encoding="utf-8") as file:
-            json.dump({"machine": _machine(), "verdicts": verdicts}, file)
+        with open(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(data)
         os.replace(temporary, where)
     except OSError:
         try:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minpy.runtime.fuse import pool
+from minpy.runtime.fuse import memory, pool
 from minpy.runtime.fuse.state import DIVIDE, INVALID, OVER
 
 if TYPE_CHECKING:
@@ -55,14 +55,12 @@ class Native:
 
         if _BITS is None or not engine.is_available() or not _layout_is_known():
             raise Unfit
-        _add_symbols(engine)
         try:
-            function = engine.compile_text(text, {})
+            address = _address_of(text)
         except engine.CompileError as error:
             raise Unfit(str(error)) from error
-        address = ctypes.cast(function, ctypes.c_void_p).value
         # Unlike the loops' functions, these let other threads run meanwhile.
-        self._function = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_char_p)(address)
+        self._function: Any = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_char_p)(address)
         self._operands = 1 + len(plan.operand_shapes)
         self._pack = struct.Struct(f"={1 + self._operands}q{plan.numbers}d").pack
         # Geometry by the strides of what is written, number of threads.
@@ -180,17 +178,16 @@ class _Text:
                 raise Unfit
             if step.name == "where" and any(map(self._is_bool, step.operands[1:])):
                 raise Unfit
-        inner = []
-        for k, (dtype, strides, shape) in enumerate(
-            zip(plan.operand_dtypes, plan.operand_strides, plan.operand_shapes, strict=True)
+        self.inner = plan.runs()
+        # With one element along the last axis strides say nothing about what comes next.
+        if len(plan.shape) > _OUTER + 1 or plan.shape[-1] == 1:
+            raise Unfit
+        if any(
+            runs and strides[-1] != dtype.itemsize
+            for runs, strides, dtype in zip(
+                self.inner, plan.operand_strides, plan.operand_dtypes, strict=True
+            )
         ):
-            del k
-            stride = strides[-1] if shape and shape[-1] == plan.shape[-1] else 0
-            if stride not in (0, dtype.itemsize) and plan.shape[-1] > 1:
-                raise Unfit
-            inner.append(stride != 0)
-        self.inner = inner
-        if len(plan.shape) > _OUTER + 1:
             raise Unfit
 
     def _is_bool(self, operand: tuple[str, int]) -> bool:
@@ -330,22 +327,38 @@ def _layout_is_known() -> bool:
     return ctypes.c_void_p.from_address(id(array) + _DATA).value == array.ctypes.data
 
 
-_known: list[Any] = []
+_kept: list[Any] = []  # what compiled functions live in
 
 
-def _add_symbols(engine: Any) -> None:
-    if _known:
-        return
-    llvm = engine._machine()[0]
-    library = ctypes.CDLL(None)
-    for name in ("feclearexcept", "fetestexcept"):
+@lru_cache(maxsize=1)
+def _flag_functions() -> dict[str, int]:
+    """The addresses of the C library's functions for floating-point flags."""
+    for name in (None, "libm.so.6"):
         try:
-            function = getattr(library, name)
-        except AttributeError:
-            try:
-                library = ctypes.CDLL("libm.so.6")
-                function = getattr(library, name)
-            except (OSError, AttributeError):
-                raise Unfit("the C library has no <fenv.h>") from None
-        llvm.add_symbol(f"minpy_{name}", ctypes.cast(function, ctypes.c_void_p).value)
-        _known.append(function)
+            library = ctypes.CDLL(name)
+            functions = library.feclearexcept, library.fetestexcept
+        except (OSError, AttributeError, TypeError):
+            continue
+        return {f"minpy_{each.__name__}": ctypes.cast(each, ctypes.c_void_p).value or 0 for each in functions}
+    raise Unfit("the C library has no <fenv.h>")
+
+
+@lru_cache(maxsize=256)
+def _address_of(text: str) -> int:
+    """Compile a module, or take its code from the cache, and place it in memory."""
+    from minpy.runtime.jit import engine, loader
+
+    outside = _flag_functions()
+    code = memory.load_code(text, engine.stamp())
+    if code is None:
+        code = engine.object_code(text)
+        memory.save_code(text, engine.stamp(), code)
+    address = loader.place(code, "kernel", outside)
+    if not address:
+        llvm = engine._machine()[0]
+        for name, where in outside.items():
+            llvm.add_symbol(name, where)
+        function = engine.function(code, {})
+        _kept.append(function)
+        address = ctypes.cast(function, ctypes.c_void_p).value
+    return address

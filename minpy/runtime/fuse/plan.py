@@ -12,6 +12,7 @@ from minpy.runtime.fuse.ir import Irregular, Operation, Program
 from minpy.runtime.fuse.state import raising
 
 _KINDS = "biufc"
+_KEPT = 64  # choices of one block
 _MIN_WORK = 40_000  # elements times operations; less than this is over before it could be fused
 _SYMBOLS = {
     "add": "+", "subtract": "-", "multiply": "*", "true_divide": "/", "floor_divide": "//", "remainder": "%",
@@ -57,7 +58,9 @@ class Plan:
         The leaf that the result may be written into.
     """
 
-    def __init__(self, program: Program, leaves: tuple[Any, ...], text: str, mode: str) -> None:
+    def __init__(
+        self, program: Program, leaves: tuple[Any, ...], mode: str, choices: dict[str, Choice]
+    ) -> None:
         self.program, self.mode = program, mode
         used = {each for step in program.operations for each in step.operands if each >= 0}
         self.arrays = [i for i in sorted(used) if type(leaves[i]) is np.ndarray]
@@ -89,7 +92,13 @@ class Plan:
             ):
                 self.target = program.target
         self.work = work
-        self.choice = Choice(self, text, mode)
+        key = self.signature()
+        choice = choices.get(key)
+        if choice is None:
+            if len(choices) >= _KEPT:
+                choices.clear()
+            choice = choices[key] = Choice(self, key, mode)
+        self.choice = choice
 
     def _divide(self, program: Program, leaves: tuple[Any, ...]) -> None:
         """Tell operations on arrays of the full shape from the small ones that come before them."""
@@ -221,18 +230,29 @@ class Plan:
                 arrays, numbers = self.prepare(*leaves)
         else:
             arrays, numbers = self.prepare(*leaves)
-        return True, self.choice.run(engine, arrays, numbers, target, flags, began)
+        return True, self.choice.run(self, engine, arrays, numbers, target, flags, began)
 
     def signature(self) -> str:
-        """What the choice of an engine depends on, in words."""
-        dtypes = " ".join(each.char for each in [self.dtype, *self.operand_dtypes])
+        """All that engines know of a plan, and what choosing among them depends on, in words."""
+        dtypes = " ".join(
+            each.char for each in [self.dtype, *self.operand_dtypes, *(s.dtype for s in self.steps)]
+        )
+        runs = "".join("1" if each else "0" for each in self.runs())
         packed = all(
             strides == _packed(shape, dtype)
             for shape, strides, dtype in zip(
                 self.operand_shapes, self.operand_strides, self.operand_dtypes, strict=True
             )
         )
-        return f"{dtypes} {len(self.shape)} {'packed' if packed else 'strided'} {self.size.bit_length()}"
+        layout = f"{len(self.shape)} {'packed' if packed else 'strided'} {runs}"
+        return f"{self.as_written()}|{dtypes}|{layout}|{self.size.bit_length()}"
+
+    def runs(self) -> list[bool]:
+        """Of each operand, whether it changes along the last axis."""
+        return [
+            bool(shape[-1] == self.shape[-1] and strides[-1])
+            for shape, strides in zip(self.operand_shapes, self.operand_strides, strict=True)
+        ]
 
     def as_written(self) -> str:
         """The text of a function that computes the block as NumPy would: the same operators, nothing named."""

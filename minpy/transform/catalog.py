@@ -240,7 +240,7 @@ _FUSED_UNARY = """
     rint sign signbit sin sinh sqrt square tan tanh trunc
 """
 _FUSED_BINARY = """
-    add arctan2 copysign divide equal fmax fmin fmod greater greater_equal hypot less less_equal logaddexp logaddexp2
+    add arctan2 copysign divide equal fmod greater greater_equal hypot less less_equal logaddexp logaddexp2
     logical_and logical_or logical_xor maximum minimum multiply not_equal power subtract true_divide
 """
 FUSED: dict[str, int] = {
@@ -248,7 +248,10 @@ FUSED: dict[str, int] = {
     **dict.fromkeys(_names(_FUSED_BINARY), 2),
     "where": 3,
 }
-"""Functions that blocks may hold (each element on its own), and how many arguments they are called with."""
+"""Functions that blocks may hold, and how many arguments they are called with.
+
+Each element on its own: not fmax, whose choice between two zeros depends on their place in the array.
+"""
 
 FUSED_HEAVY: frozenset[str] = _names(
     "arccos arccosh arcsin arcsinh arctan arctan2 arctanh cbrt cos cosh exp exp2 expm1 hypot log log10 log1p log2 "
@@ -257,8 +260,8 @@ FUSED_HEAVY: frozenset[str] = _names(
 """Those that take long enough for one of them to be a block."""
 
 ARRAY_ATTRIBUTES: frozenset[str] = _names(
-    "T argmax argmin argsort astype copy cumsum dot fill flat flatten max mean min ndim ravel reshape shape size std sum "
-    "transpose var"
+    "T argmax argmin argsort astype copy cumsum dot fill flat flatten max mean min ndim ravel reshape shape size std "
+    "sum transpose var"
 )
 """Attributes and methods that tell an array from a number."""
 

@@ -51,10 +51,10 @@ class Block:
             if self._misses > _MISSES + self._hits and self.mode == "auto":
                 # Ever new extents: a plan serves once, and must be worth it.
                 if max(leaf.size for leaf in leaves if type(leaf) is np.ndarray) < _WORTH:
-                    return False, None
+                    return False, False
             plan = self._make(key, leaves)
         if plan is None:
-            return False, None
+            return False, False
         flags = checked_flags()
         target = None
         if plan.target is not None:

@@ -28,6 +28,7 @@ _HEAVY = frozenset(
 FUNCTIONS: dict[str, Any] = {
     name: getattr(np, name) for name in dir(np) if isinstance(getattr(np, name), np.ufunc)
 } | {"where": np.where}
+_OF_TWO_ZEROS = frozenset({"maximum", "minimum"})
 _POWERS = {2: "square", 0.5: "sqrt", 1: "positive", -1: "reciprocal"}
 
 
@@ -139,6 +140,8 @@ class Plan:
                 step = Step(name, places_of, result.dtype, symbol, exponent)
                 if step.dtype.kind not in _KINDS:
                     raise Irregular
+                if step.name in _OF_TWO_ZEROS and not _is_even(step.name, step.dtype.char):
+                    raise Irregular
                 places[mine] = "t", len(self.steps)
                 self.steps.append(step)
         if program.result not in places:
@@ -218,13 +221,16 @@ class Plan:
             raise Irregular
 
     def run(self, leaves: tuple[Any, ...], target: Any, flags: int, began: float) -> tuple[bool, Any]:
-        """Compute; whether that was done, and the result (the target itself, if that was written into)."""
+        """Compute: whether that was done, and the result (the target itself, if that was written into).
+
+        If it was not, the second value says whether that may change soon.
+        """
         for step in self.program.operations:
             if not step.symbol and getattr(np, step.name) is not FUNCTIONS[step.name]:
                 raise Irregular
         engine = self.choice.pick()
         if engine is None:
-            return False, None
+            return False, self.choice.verdict is None
         if self.small:
             with raising(flags):
                 arrays, numbers = self.prepare(*leaves)
@@ -309,6 +315,23 @@ def _written(operation: Operation, operands: list[str]) -> str:
         return f"{operation.name}({', '.join(operands)})"
     symbol = _SYMBOLS[operation.name]
     return f"{symbol}{operands[0]}" if len(operands) == 1 else f"{operands[0]} {symbol} {operands[1]}"
+
+
+@lru_cache(maxsize=64)
+def _is_even(name: str, kind: str) -> bool:
+    """Whether the choice between 0.0 and -0.0 is the same at all places of an array: where vector loops end, too."""
+    if np.dtype(kind).kind not in "fc":
+        return True
+    zeros, minus = np.zeros(1003, kind), -np.zeros(1003, kind)
+    function = FUNCTIONS[name]
+    for step in (1, 2):
+        for a, b in ((zeros[::step], minus[::step]), (minus[::step], zeros[::step])):
+            for count in (a.size, 1, 2, 3, 7, 13, 31, 61):
+                for second in (b[:count], b[0]):
+                    found = function(a[:count], second)
+                    if found.tobytes() != function(a[:1], b[:1]).tobytes() * count:
+                        return False
+    return True
 
 
 @lru_cache(maxsize=512)

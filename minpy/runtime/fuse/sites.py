@@ -22,6 +22,8 @@ from minpy.runtime import entry
 
 _SMALL_LOOKS = 3  # so many times in a row a block may turn out small before its flag goes
 _FIRST_NAP, _LONGEST_NAP = 0.05, 1.0
+_SHORT_NAPS = 6  # of each block, before all of them sleep long
+_OPEN_NAPS = 40  # the same, of one that is still to be compiled
 _MANY = 4096  # elements of an array that is worth a second look
 _here = sys.modules[__name__].__dict__
 _local = threading.local()
@@ -56,12 +58,12 @@ def take() -> Any:
 class Site:
     """One block of the program."""
 
-    __slots__ = ("block", "dead", "fused", "looks", "name", "reason", "small")
+    __slots__ = ("block", "dead", "fused", "looks", "name", "naps", "reason", "small")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.block: Any = None  # a `block.Block`, once large arrays were seen
-        self.looks = self.small = self.fused = 0
+        self.looks = self.small = self.fused = self.naps = 0
         self.dead = False
         self.reason = ""
         sites.append(self)
@@ -89,7 +91,7 @@ class Site:
             self._was_small()
             return False
         if not done:
-            self._was_small()
+            self._was_small(_OPEN_NAPS if result else _SHORT_NAPS)
             return False
         self.small = 0
         self.fused += 1
@@ -99,13 +101,14 @@ class Site:
             _local.results = [result]
         return True
 
-    def _was_small(self) -> None:
+    def _was_small(self, short_naps: int = _SHORT_NAPS) -> None:
         self.small += 1
         if self.small >= _SMALL_LOOKS and mode() == "auto":
             self.small = _SMALL_LOOKS - 1  # one look after each nap
             _here[f"t{self.name}"] = False
             _asleep.append(self)
-            _start_watch()
+            self.naps += 1
+            _start_watch(self.naps < short_naps)
 
     def give_up(self, reason: str) -> None:
         """Let this block run as written from now on."""
@@ -142,14 +145,21 @@ def _may_be_large(text: str, values: tuple[Any, ...]) -> bool:
 
 _asleep: list[Site] = []
 _watching = False
+_nap = _FIRST_NAP
 _bell = _thread.allocate_lock()
 _bell.acquire()
 
 
-def _start_watch() -> None:
-    global _watching
+def _start_watch(soon: bool) -> None:
+    """See to it that blocks are woken, soon again if one has not slept often."""
+    global _watching, _nap
     if _watching:
+        if soon and _nap > 4 * _FIRST_NAP:
+            _nap = _FIRST_NAP
+            if _bell.locked():
+                _bell.release()
         return
+    _nap = _FIRST_NAP
     _watching = True
     try:
         _thread.start_new_thread(_watch, (_bell,))
@@ -158,10 +168,11 @@ def _start_watch() -> None:
 
 
 def _watch(bell: Any) -> None:
-    nap = _FIRST_NAP
-    while not bell.acquire(timeout=nap):
-        nap = min(nap * 2, _LONGEST_NAP)
-        wake()
+    global _nap
+    while _watching and bell is _bell:
+        if not bell.acquire(timeout=_nap):
+            _nap = min(_nap * 2, _LONGEST_NAP)
+            wake()
 
 
 def wake() -> None:
@@ -176,7 +187,8 @@ def _stop_watch() -> None:
     global _watching
     if _watching:
         _watching = False
-        _bell.release()
+        if _bell.locked():
+            _bell.release()
 
 
 def _after_fork() -> None:

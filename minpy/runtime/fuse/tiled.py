@@ -140,7 +140,7 @@ def _program(plan: Plan) -> tuple[str, list[np.dtype]]:
         else:
             free += sorted(dying)
             out = _free(step, free, dtypes, temporaries, final == number)
-            lines.append(f"{step.name}({', '.join(operands)}, {out})")
+            lines.append(f"{step.name}({', '.join(operands)}, out={out})")
         names[number] = out
     arguments = [
         "o",

@@ -99,6 +99,8 @@ def log(array: Any, index: Any = None) -> None:
     view = array.view(np.ndarray)
     if not view.flags.writeable or view.dtype.hasobject:
         return
+    if type(array.base) is np.nditer:
+        view = _outlasting(view, array.base)
     if index is not None:
         try:
             view, index = _region(view, host(index))
@@ -108,6 +110,25 @@ def log(array: Any, index: Any = None) -> None:
     else:
         old = view.copy()
     tape.append(Write(Array(view, storage_of(view)), index, None, old))
+
+
+class _Window:
+    """What an array made of it keeps alive: the memory that it looks at."""
+
+    def __init__(self, view: np.ndarray, memory: np.ndarray) -> None:
+        self.__array_interface__, self.memory = view.__array_interface__, memory
+
+
+def _outlasting(view: np.ndarray, iterator: Any) -> np.ndarray:
+    """The same elements as `view`, which ``numpy.nditer`` gave out and which does not keep its memory alive."""
+    for operand in iterator.operands:
+        if np.may_share_memory(operand, view):
+            return np.asarray(_Window(view, operand))
+    raise TraceError(
+        f"numpy.nditer with a buffer is written to while something is being differentiated, at {Line()}: the tape "
+        "cannot know which elements of the array change. Leave out the flag 'buffered' and op_dtypes, or write into "
+        "the array by index"
+    )
 
 
 # The storages of plain memory, by the array that owns it: writes that overlap are writes to one storage. An

@@ -389,3 +389,17 @@ def test_random_programs(text: str) -> None:
 
     scale = max(1.0, abs(value))
     np.testing.assert_allclose(gradient / scale, differences(run, POINT, 1e-6) / scale, rtol=2e-5, atol=2e-6)
+
+
+def test_an_iterator_with_a_buffer_is_an_error() -> None:
+    names = module(
+        HEAD + "def f(x):\n"
+        "    b = row * 1\n"
+        "    t = np.sum(b * x)\n"
+        "    with np.nditer(b, ['buffered'], ['readwrite'], ['f4'], casting='same_kind') as it:\n"
+        "        for e in it:\n"
+        "            e[...] = 2 * e\n"
+        "    return t\n"
+    )
+    with pytest.raises(TraceError, match=r"buffered.*program\.py|program\.py.*buffered"):
+        grad(names["f"])(POINT.copy())

@@ -164,7 +164,7 @@ def _place(nodes: list[ast.expr], operand: ast.expr) -> None:
 
 
 def _place_names(ask: ast.AST, original: ast.expr) -> None:
-    """Give the names that a block is asked with their own places, for a name that is not bound; no line ahead of time."""
+    """Give the names that a block is asked with their own places, for a name that is not bound."""
     places: dict[str, ast.Name] = {}
     for node in ast.walk(original):
         if isinstance(node, ast.Name):

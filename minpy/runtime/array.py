@@ -14,7 +14,7 @@ import numpy as np
 from minpy.errors import TraceError
 from minpy.runtime.geometry import covers, is_basic, is_plainly_basic
 from minpy.runtime.record import Line, current_tape, replace_in, tape_of
-from minpy.runtime.storage import WEAK, Storage
+from minpy.runtime.storage import NEEDED, WEAK, Storage
 
 
 class Array:
@@ -531,6 +531,9 @@ def host(value: Any) -> Any:
     """
     kind = type(value)
     if kind is Array:
+        # A record may keep what is handed out here (an index, a mask, an option): it must come back in the sweep.
+        storage = value._storage
+        (value.cell if storage is None else storage.cell)[NEEDED] = True
         if value.scalar:
             return value.contents.item() if value.scalar is WEAK else value.contents[()]
         return value.contents

@@ -418,7 +418,7 @@ def in_place(primitive: Primitive, slow: Callable[..., Any]) -> Callable[..., An
         elif type(other) not in PLAIN:
             return slow(self, other)
         cell = storage.cell
-        old = window.copy() if cell[NEEDED] else None
+        old = window.copy() if cell[NEEDED] or tape.replays else None
         try:
             function(window, value, window)
         except FloatingPointError:  # raised after the work was done

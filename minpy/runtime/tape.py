@@ -40,6 +40,9 @@ class Tape:
         Where records in short go that hold what the sweep needs: `records`, or None where records must be whole.
     short : callable or None
         Appends a record in short that holds all operands; None where an outer tape must see it too.
+    replays : bool
+        A record's rule is the program's own code (a checkpoint, a custom rule, a right-hand side): it may read anything,
+        so every write from now on is logged.
     touched : set of Storage
         Where the sweep that is going on left cotangents, besides results.
     redo : list of (Array, numpy.ndarray)
@@ -49,8 +52,8 @@ class Tape:
     """
 
     __slots__ = (
-        "_deferred", "_leaves", "_token", "depth", "open", "outer", "put", "records", "redo", "saved", "short",
-        "touched", "written",
+        "_deferred", "_leaves", "_token", "depth", "open", "outer", "put", "records", "redo", "replays", "saved",
+        "short", "touched", "written",
     )  # fmt: skip
 
     def __init__(self, kept: bool = False) -> None:
@@ -61,6 +64,7 @@ class Tape:
         alone = self.outer is None
         self.put = self.records if alone and not kept else None
         self.short = self.records.append if alone and kept else None
+        self.replays = False
         self.written: WeakSet[Storage] = WeakSet()
         self.touched: set[Storage] = set()
         self.redo: list[tuple[Any, Any]] = []
@@ -92,6 +96,8 @@ class Tape:
             if type(record) is Write:
                 self.note_write(record.target.storage)
             elif self.put is not None:
+                if not record.primitive.family:
+                    self.replays = True
                 for array in parts_of(record):
                     if type(array) is Array:
                         array.storage.cell[NEEDED] = True

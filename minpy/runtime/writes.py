@@ -78,7 +78,7 @@ def _write_lean(tape: Any, target: Array, value: Any) -> bool:
                     handle = value
     elif type(value) not in fast.PLAIN:
         plain = host(value)
-    needed = storage.cell[NEEDED]
+    needed = storage.cell[NEEDED] or tape.replays
     old = window.copy() if needed else None
     window[...] = plain  # NumPy's own errors come before anything is recorded
     if handle is not None:

@@ -13,6 +13,7 @@ import pytest
 
 import minpy
 from minpy import (
+    accelerate,
     check_grads,
     checkpoint,
     custom_jvp,
@@ -633,3 +634,48 @@ def test_exceptions_go_through_a_checkpoint() -> None:
     with pytest.raises(KeyError, match="own"):
         grad(lambda x: checkpoint(step)(x))(X)
     assert current_tape() is None and not entry.is_active()
+
+
+def overwritten_constants(x: Any, again: Any) -> Any:
+    """A constant array of the function is read by a piece that runs again, and overwritten afterwards."""
+    b = np.zeros(4)
+    b[:] = 2.0
+
+    def piece(z: Any) -> Any:
+        c = b * 3.0
+        return np.sum(z * c) ** 2
+
+    y = again(piece)(x)
+    b[:] = 5.0
+    b *= 2.0
+    b[1:] += b[:-1]
+    return y * np.sum(b)
+
+
+def test_what_a_checkpoint_reads_is_as_it_was() -> None:
+    x = np.arange(1.0, 5.0)
+    program = accelerate(overwritten_constants)
+    np.testing.assert_array_equal(
+        grad(lambda x: program(x, checkpoint))(x), grad(lambda x: program(x, same))(x)
+    )
+
+
+def custom_rule_with_a_constant(x: Any) -> Any:
+    """The rule of the derivative reads an array of the function, which is overwritten afterwards."""
+    b = np.zeros(4)
+    b[:] = 2.0
+
+    @custom_vjp
+    def scaled(z: Any) -> Any:
+        return z * 2.0
+
+    scaled.def_vjp(lambda z: (z * 2.0, None), lambda residual, g: (g * np.sum(b),))
+    y = np.sum(scaled(x))
+    b[:] = 7.0
+    b -= 1.0
+    return y
+
+
+def test_what_a_custom_rule_reads_is_as_it_was() -> None:
+    gradient = grad(accelerate(custom_rule_with_a_constant))(np.arange(4.0))
+    np.testing.assert_array_equal(gradient, np.full(4, 8.0))

@@ -181,6 +181,51 @@ def fancy(a: Author) -> None:
 
 
 @statement
+def reused(a: Author) -> None:
+    """Indices, masks and constants that are made here, used, and overwritten afterwards."""
+    name, shape = a.some()
+    n, rest = shape[0], shape[1:]
+    made = a.fresh()
+    kind = a.rng.randrange(4)
+    if kind == 0:
+        a.say("places = np.zeros(2, int)")
+        a.say(f"places[:] = [{a.rng.randrange(n)}, {a.rng.randrange(n)}]")
+        a.say(f"{made} = {name}[places] * 1.2")
+        a.say(
+            a.pick(
+                [f"places[:] = {a.rng.randrange(n)}", "places[0] = places[1]", "places *= 0", "places.sort()"]
+            )
+        )
+        a.arrays[made] = (2, *rest)
+    elif kind == 1:
+        a.say(f"chosen = np.zeros({n}, bool)")
+        a.say(f"chosen[{a.rng.randrange(n)}] = True")
+        a.say(f"{made} = np.tanh({name}[chosen])")
+        a.say(f"{name}[chosen] = {a.scalar(0)}")
+        a.say(a.pick(["chosen[:] = True", "chosen[...] = ~chosen", "chosen |= True"]))
+        a.arrays[made] = (1, *rest)
+    else:
+        a.say(f"fixed = np.full({shape}, {a.scalar(0) if kind == 2 else '0.7'})")
+        a.say(
+            f"{made} = fixed * {name}"
+            if a.chance(50)
+            else f"{made} = np.where(fixed > 0.2, {name} ** 2, fixed)"
+        )
+        a.say(
+            a.pick(
+                [
+                    "fixed[...] = 0.1",
+                    "fixed += 1.0",
+                    "fixed *= -2.0",
+                    f"fixed[0] = {a.scalar(0)}",
+                    "fixed.fill(3.0)",
+                ]
+            )
+        )
+        a.arrays[made] = shape
+
+
+@statement
 def put(a: Author) -> None:
     name, shape = a.some()
     size = math.prod(shape)

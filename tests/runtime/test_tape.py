@@ -10,7 +10,7 @@ import weakref
 import numpy as np
 import pytest
 
-from minpy import grad, grad_and_loss, routed, value_and_grad
+from minpy import accelerate, grad, grad_and_loss, routed, value_and_grad
 from minpy.autodiff import stop_gradient
 from minpy.errors import GradientError, TraceError
 from minpy.runtime import direct, entry
@@ -771,3 +771,22 @@ def test_rules_that_are_said_to_ask_for_shapes_only_do() -> None:
             np.testing.assert_equal(blind, right)
             tried.add(name)
     assert tried == direct.SHAPE_ONLY
+
+
+@accelerate
+def indices_overwritten(x):
+    i = np.zeros(3, int)
+    i[:] = [0, 1, 2]
+    m = np.zeros(4, bool)
+    m[1] = True
+    y = np.sum(x[i] * np.arange(1.0, 4.0)) + 10 * np.sum(x[m])
+    z = np.zeros(4)
+    z[i] = x[1:] * 2
+    z[m] *= 3.0
+    i[:] = 3
+    m[:] = True
+    return y + np.sum(z * np.arange(4.0))
+
+
+def test_indices_and_masks_may_be_overwritten() -> None:
+    np.testing.assert_array_equal(grad(indices_overwritten)(np.arange(1.0, 5.0)), [1.0, 12.0, 9.0, 4.0])

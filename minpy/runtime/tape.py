@@ -41,8 +41,8 @@ class Tape:
     short : callable or None
         Appends a record in short that holds all operands; None where an outer tape must see it too.
     replays : bool
-        A record's rule is the program's own code (a checkpoint, a custom rule, a right-hand side): it may read anything,
-        so every write from now on is logged.
+        A record's rule is the program's own code (a checkpoint, a custom rule, a right-hand side): it may read
+        anything, so every write from now on is logged.
     touched : set of Storage
         Where the sweep that is going on left cotangents, besides results.
     redo : list of (Array, numpy.ndarray)

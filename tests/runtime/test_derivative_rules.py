@@ -347,3 +347,8 @@ def test_a_primitive_without_a_rule_is_right_or_an_error_with_the_line(name: str
 def test_where_without_out_is_refused() -> None:
     with pytest.raises(TraceError, match=r"np\.where"):
         grad(lambda x: np.sum(np.exp(x, where=x > 0)))(np.ones(3))
+
+
+def test_the_deviation_of_equal_numbers_does_not_move_with_them() -> None:
+    for value in np.linspace(0.1, 0.9, 30):
+        assert abs(grad(lambda t: np.std(np.full(7, 1.0) * np.tanh(0.4 * t)))(value)) < 1e-12

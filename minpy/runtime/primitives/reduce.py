@@ -49,18 +49,25 @@ def _spread_options(options):
     return options.get("correction", NO_VALUE)
 
 
-def _var(g, ans, x, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=True, **options):
+def _var(
+    g, ans, x, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=True, twice=False, **options
+):
     correction = _spread_options(options)
     ddof = ddof if correction is NO_VALUE else correction
     n = count(x, axis, where)
     selection = {} if where is True or where is NO_VALUE else {"where": where}
-    centred = np.conj(x - np.mean(x, axis=axis, keepdims=True, **selection))
+    centred = x - np.mean(x, axis=axis, keepdims=True, **selection)
+    if twice:
+        centred = centred - np.mean(centred, axis=axis, keepdims=True, **selection)
     factor = expand(g, x, axis, keepdims) * (2.0 / (n - ddof))
-    return chosen(factor * centred, where)
+    return chosen(factor * np.conj(centred), where)
 
 
 def _std(g, ans, x, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, where=True, **options):
-    return _var(divide(0.5 * g, ans), ans, x, axis, dtype, out, ddof, keepdims, where=where, **options)
+    # Of equal numbers the deviations and their root are rounding errors of the mean, and their quotient is anything: a
+    # second mean takes out what all have in common.
+    half = divide(0.5 * g, ans)
+    return _var(half, ans, x, axis, dtype, out, ddof, keepdims, where=where, twice=True, **options)
 
 
 def _extreme(g, ans, x, axis=None, out=None, keepdims=False, initial=NO_VALUE, where=True):

@@ -8,7 +8,7 @@ def sample(rng):
 
 
 def large(rng):
-    bands = rng.normal(size=(4, 20, 100_000))
+    bands = rng.normal(size=(4, 12, 200_000))
     bands[1] += 6
     return bands, {}
 

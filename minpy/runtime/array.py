@@ -525,24 +525,26 @@ _ask_the_rest()
 # ----- contents and elements ----------------------------------------------------------------------
 
 
-def host(value: Any) -> Any:
+def host(value: Any, kept: bool = True) -> Any:
     """`value` with every `Array` in it (also inside lists, tuples, dicts and slices) replaced by its
     contents on the host.
+
+    With `kept` they may become part of a record (an index, a mask, an option), and so must come back in the sweep.
     """
     kind = type(value)
     if kind is Array:
-        # A record may keep what is handed out here (an index, a mask, an option): it must come back in the sweep.
-        storage = value._storage
-        (value.cell if storage is None else storage.cell)[NEEDED] = True
+        if kept:
+            storage = value._storage
+            (value.cell if storage is None else storage.cell)[NEEDED] = True
         if value.scalar:
             return value.contents.item() if value.scalar is WEAK else value.contents[()]
         return value.contents
     if kind is tuple or kind is list:
-        return kind([host(v) for v in value])
+        return kind([host(v, kept) for v in value])
     if kind is slice:
-        return slice(host(value.start), host(value.stop), host(value.step))
+        return slice(host(value.start, kept), host(value.stop, kept), host(value.step, kept))
     if kind is dict:
-        return {key: host(v) for key, v in value.items()}
+        return {key: host(v, kept) for key, v in value.items()}
     return value
 
 

@@ -130,7 +130,8 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
         elif primitive.geometry:
             plain = primitive.function(*outline(args), **outline(kwargs))
         else:
-            plain = primitive.function(*host(args), **host(kwargs))
+            # What a record keeps of it is marked when it is appended.
+            plain = primitive.function(*host(args, False), **host(kwargs, False))
         if precision.forced is not None and primitive.creates:
             plain = precision.narrow(plain)
         alias = _alias(plain, operands) if operands else None

@@ -16,6 +16,18 @@ import numpy as np
 Gradient = Callable[..., Any]
 
 
+def _summed(np_: Any, width: int) -> Callable[..., Any]:
+    """A sum over slices, in the namespace of a framework."""
+
+    def function(x: Any) -> Any:
+        total = 0.0
+        for j in range(0, len(x), width):
+            total = total + np_.sum(np_.sin(x[j : j + width]))
+        return total
+
+    return function
+
+
 class PyTorch:
     """PyTorch, eager, on one thread."""
 
@@ -64,15 +76,7 @@ class PyTorch:
 
     def reads(self, width: int) -> Gradient | None:
         """A sum over slices."""
-        torch = self.torch
-
-        def function(x: Any) -> Any:
-            total = 0.0
-            for j in range(0, len(x), width):
-                total = total + torch.sum(torch.sin(x[j : j + width]))
-            return total
-
-        return self._gradient(function)
+        return self._gradient(_summed(self.torch, width))
 
 
 class Autograd:
@@ -102,15 +106,7 @@ class Autograd:
 
     def reads(self, width: int) -> Gradient | None:
         """A sum over slices."""
-        np_ = self.np
-
-        def function(x: Any) -> Any:
-            total = 0.0
-            for j in range(0, len(x), width):
-                total = total + np_.sum(np_.sin(x[j : j + width]))
-            return total
-
-        return self.gradient(function)
+        return self.gradient(_summed(self.np, width))
 
 
 class Jax:
@@ -154,14 +150,7 @@ class Jax:
 
     def reads(self, width: int) -> Gradient | None:
         """A sum over slices."""
-
-        def function(x: Any) -> Any:
-            total = 0.0
-            for j in range(0, len(x), width):
-                total = total + self.np.sum(self.np.sin(x[j : j + width]))
-            return total
-
-        return self._gradient(function)
+        return self._gradient(_summed(self.np, width))
 
 
 ALL = (PyTorch, Autograd, Jax)

@@ -132,29 +132,11 @@ class Operation:
 
     def _backwards(self, push: Callable[[list], list], g: Any, leaves: list) -> list[Any]:
         """Cotangents from a rule for tangents, which is linear in them: its transpose."""
-        tape = Tape()
-        inputs = [_zero(tape, leaf) for leaf in leaves]
-        with tape, np.errstate(all="ignore"):
-            outs = push(inputs)
-        seeds = [
-            (out, d)
-            for out, d in zip(outs, g, strict=True)
-            if type(out) is Array and tape.watches(out.storage) and d is not None
-        ]
-        return tape.sweep(seeds, inputs)
+        return _transposed(push, leaves, g)
 
     def _forwards(self, pull: Callable[[list], list], tangents: list, ans: Any) -> list[Any]:
         """Tangents from a rule for cotangents, which is linear in them: its transpose."""
-        tape = Tape()
-        inputs = [_zero(tape, out) for out in ans]
-        with tape, np.errstate(all="ignore"):
-            ds = pull(inputs)
-        seeds = [
-            (d, t)
-            for d, t in zip(ds, tangents, strict=True)
-            if type(d) is Array and tape.watches(d.storage) and t is not None
-        ]
-        return tape.sweep(seeds, inputs)
+        return _transposed(pull, ans, tangents)
 
     def _fitted(self, d: Any, leaf: Any, what: str, call: Call) -> Any:
         """What a rule returned, checked against the array it belongs to."""
@@ -198,6 +180,20 @@ def _read_only(leaf: Array) -> Any:
     view = leaf.contents.view()
     view.flags.writeable = False
     return view
+
+
+def _transposed(rule: Callable[[list], list], likes: Any, given: Any) -> list[Any]:
+    """The transpose of a linear `rule` of arrays like `likes`, applied to `given`; None in `given` is zero."""
+    tape = Tape()
+    inputs = [_zero(tape, like) for like in likes]
+    with tape, np.errstate(all="ignore"):
+        found = rule(inputs)
+    seeds = [
+        (part, d)
+        for part, d in zip(found, given, strict=True)
+        if type(part) is Array and tape.watches(part.storage) and d is not None
+    ]
+    return tape.sweep(seeds, inputs)
 
 
 def _zero(tape: Tape, like: Any) -> Array:

@@ -15,11 +15,10 @@ from numpy import ndarray
 
 from minpy.runtime import record
 from minpy.runtime.primitives.table import Primitive
-from minpy.runtime.storage import BORROWED, NEEDED, WEAK
+from minpy.runtime.storage import BORROWED, DIFFERENTIABLE, NEEDED, WEAK
 
 NOT_RUN = object()
 
-_DIFFERENTIABLE = frozenset("efdgFDG")
 # Operands that hold no Array, and that NumPy takes as they are.
 _SIMPLE = frozenset(
     (ndarray, float, int, complex, bool, str, type(None), np.float64, np.int64, type(np._NoValue), type)
@@ -129,7 +128,7 @@ def run(tape: Any, primitive: Primitive, args: tuple, kwargs: dict) -> Any:
         for v in given:
             if type(v) is ndarray and np.may_share_memory(value, v):
                 return NOT_RUN
-    if value.dtype.char not in _DIFFERENTIABLE:
+    if value.dtype.char not in DIFFERENTIABLE:
         return NOT_RUN
     shape_only = primitive.name in SHAPE_ONLY
     if shape_only:

@@ -22,13 +22,10 @@ from numpy import ndarray
 from minpy.runtime import entry, pull, record
 from minpy.runtime.primitives.table import Primitive
 from minpy.runtime.record import Record, current_tape, open_tape
-from minpy.runtime.storage import BORROWED, NEEDED, SHARED, WEAK, Storage
+from minpy.runtime.storage import BORROWED, DIFFERENTIABLE, NEEDED, SHARED, WEAK, Storage
 
-_DIFFERENTIABLE = frozenset("efdgFDG")
 # Operands that NumPy takes as they are, and that hold no Array.
 PLAIN = frozenset((np.ndarray, float, int, np.float64, np.float32, complex))
-# Those of them with which a floating-point array keeps its shape and dtype.
-_NUMBERS = frozenset((float, int))
 _DOUBLE = np.dtype(float)
 _new = object.__new__
 _frame = sys._getframe
@@ -95,7 +92,7 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
         boxes = isinstance(function, np.ufunc)
 
     def general(self: Any, other: Any, reflect: bool) -> Any:
-        # As before, with every kind of tape.
+        # With every kind of tape.
         if entry.others or self.scalar in other_than:
             return slow(other, self) if reflect else slow(self, other)
         storage = self.storage
@@ -185,7 +182,7 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
                 fits = whole
             else:
                 same = value.dtype is a.dtype
-                if not same and value.dtype.char not in _DIFFERENTIABLE:  # with an array of objects
+                if not same and value.dtype.char not in DIFFERENTIABLE:  # with an array of objects
                     return _untraced(value)
                 fits = whole and same and (kind is float or kind is int or value.shape == a.shape)
             if passes_left and fits:
@@ -285,7 +282,7 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
         result._storage = None
         result.tape = tape
         same = value.dtype is b.dtype
-        if not same and value.dtype.char not in _DIFFERENTIABLE:  # with an array of objects
+        if not same and value.dtype.char not in DIFFERENTIABLE:  # with an array of objects
             return _untraced(value)
         fits = whole and same and (kind is float or kind is int or value.shape == b.shape)
         if passes_right and fits:
@@ -396,7 +393,7 @@ def in_place(primitive: Primitive, slow: Callable[..., Any]) -> Callable[..., An
             or tape.put is None
             or entry.others
             or self.scalar
-            or self.window.dtype.char not in _DIFFERENTIABLE
+            or self.window.dtype.char not in DIFFERENTIABLE
         ):
             return slow(self, other)
         storage = self.storage
@@ -476,7 +473,7 @@ def _traced(tape: Any, primitive: Primitive, args: tuple, value: Any) -> Any:
         storage = Storage(value)
         result = Array(value, storage, True)
     storage.cell[NEEDED] = False
-    if value.dtype.char in _DIFFERENTIABLE:
+    if value.dtype.char in DIFFERENTIABLE:
         storage.tape = tape
         frame = record.user_frame(_frame(2))
         short = tape.short

@@ -125,21 +125,19 @@ def both_at_once(rules: Rule, fresh: int) -> Callable[[Tape, Short], None]:
             d, e = rules(g, ans, x, y, record)
         except Exception as error:
             raise failure(record, None, g, error) from error
-        held = fresh
-        if (d is g or e is g) and not fresh:
-            if cell[1] == LENT:
-                d = g.copy() if d is g else d
-                e = g.copy() if e is g else e
+        if not fresh and cell[1] == LENT:
+            d = g.copy() if d is g else d
+            e = g.copy() if e is g else e
         if type(first) is list and type(d) is ndarray and first[0] is None:
             first[0] = d
-            first[1] = held
+            first[1] = fresh
         else:
-            give(tape, first, d, g, held)
+            give(tape, first, d, g, fresh)
         if type(second) is list and type(e) is ndarray and second[0] is None:
             second[0] = e
-            second[1] = held
+            second[1] = fresh
         else:
-            give(tape, second, e, g, held)
+            give(tape, second, e, g, fresh)
 
     return pull
 
@@ -302,11 +300,8 @@ def pull_added(tape: Tape, record: Short) -> None:
         whole = target.window is target.storage.host
         if not whole:
             g = cotangents.region(target)
-        if type(g) is not np.ndarray:
+        if negative or type(g) is not np.ndarray:
             d = -host(g) if negative else host(g).copy()
-            give(tape, handle, d, d, OWN)
-        elif negative:
-            d = -g
             give(tape, handle, d, d, OWN)
         elif type(handle) is not list or handle[COTANGENT] is not None:
             # A copy: the operand may be another part of the same buffer.
@@ -351,14 +346,12 @@ def _restore(tape: Tape, target: Any, old: Any) -> None:
     if old is None:
         return
     window = target.window
-    if window.nbytes < _SMALL:
-        tape.redo.append((target, window.copy()))
-    else:
-        # What a later write to the very same place left there is what the replay ends with: one copy is enough.
-        place = (window.__array_interface__["data"][0], window.shape, window.strides)
-        if place not in tape.saved:
+    # What a later write to the very same place left there is what the replay ends with: one copy is enough.
+    place = window.nbytes >= _SMALL and (window.__array_interface__["data"][0], window.shape, window.strides)
+    if place not in tape.saved:
+        tape.redo.append((target, None, window.copy()))
+        if place:
             tape.saved.add(place)
-            tape.redo.append((target, window.copy()))
     window[...] = old
 
 

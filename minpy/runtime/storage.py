@@ -20,6 +20,9 @@ WEAK = 2
 PYTHON_SCALAR: int = True if np.lib.NumpyVersion(np.__version__) < "2.0.0b1" else WEAK
 
 
+# The characters of the dtypes whose values have derivatives.
+DIFFERENTIABLE = frozenset("efdgFDG")
+
 # The cell of a storage: what a tape needs of it during and after the sweep, apart from its memory, so that a record
 # can refer to a cotangent without keeping the memory alive.
 #   cell[COTANGENT]  the gradient with respect to the buffer, during a sweep: None (zero), numpy.ndarray or Array

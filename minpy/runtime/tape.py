@@ -45,7 +45,7 @@ class Tape:
         anything, so every write from now on is logged.
     touched : set of Storage
         Where the sweep that is going on left cotangents, besides results.
-    redo : list of (Array, numpy.ndarray)
+    redo : list of (Array, index, numpy.ndarray)
         What this sweep has undone, to be done again.
     saved : set of (int, tuple, tuple)
         Address, shape and strides of what is in `redo`, if it is large.
@@ -67,7 +67,7 @@ class Tape:
         self.replays = False
         self.written: WeakSet[Storage] = WeakSet()
         self.touched: set[Storage] = set()
-        self.redo: list[tuple[Any, Any]] = []
+        self.redo: list[tuple[Any, Any, Any]] = []
         self.saved: set[tuple] = set()
         self._leaves: set[Storage] = set()
         self._deferred: dict[tuple, tuple[Array, list, list]] = {}
@@ -182,8 +182,7 @@ class Tape:
             self._leaves.clear()
             self._deferred.clear()
             while redo:
-                target, *index, new = redo.pop()
-                cotangents.assign(target, *index or (None,), new)
+                cotangents.assign(*redo.pop())
 
     def can_defer(self, operand: Array, other: Any, g: Any) -> bool:
         """Whether the cotangent of the matrix `operand`, a factor of a product, may be added up when the sweep ends.

@@ -177,14 +177,15 @@ def store(source: bytes, path: str, options: Options, entry: Entry) -> str:
         )
     )
     try:
-        os.makedirs(os.path.dirname(where), mode=0o700, exist_ok=True)
-        _write_atomically(where, data + source_hash(data))
+        write_atomically(where, data + source_hash(data))
     except OSError as error:
         return f"{error.strerror or error}: {error.filename or where}"
     return ""
 
 
-def _write_atomically(where: str, data: bytes) -> None:
+def write_atomically(where: str, data: bytes) -> None:
+    """Write a file, and the folder above it, so that no other process sees a part of it."""
+    os.makedirs(os.path.dirname(where), mode=0o700, exist_ok=True)
     temporary = f"{where}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
     try:
         with open(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:

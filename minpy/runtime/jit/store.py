@@ -9,29 +9,17 @@ from __future__ import annotations
 import hashlib
 import marshal
 import os
-import sys
-import zlib
 from typing import Any
 
+from minpy.runtime import kept
 from minpy.runtime.jit import engine
 from minpy.runtime.jit.lower import Code
 from minpy.runtime.jit.values import ArrayType, ArrayVariable, Variable
 
 
-def folder() -> str:
-    """Where compiled loops are kept; empty if nowhere."""
-    if sys.dont_write_bytecode or os.environ.get("MINPY_CACHE", "1").lower() in ("0", "false", "no", "off"):
-        return ""
-    from minpy.transform import cache
-
-    root = cache.cache_dir()
-    return os.path.join(root, "loops") if root else ""
-
-
 def known_file(name: str) -> str:
     """The file whose existence says that a site was worth compiling in an earlier run."""
-    where = folder()
-    return os.path.join(where, f"{name}.known") if where else ""
+    return kept.folder("loops", f"{name}.known")
 
 
 def is_known(name: str) -> bool:
@@ -44,31 +32,26 @@ def remember(name: str) -> None:
     """Note that a site is worth compiling."""
     where = known_file(name)
     if where and not os.path.exists(where):
-        _write(where, b"")
+        kept.write(where, b"")
 
 
 def file_for(text: str, key: str) -> str:
     """The file of a loop's text at an entry; empty if nothing is kept."""
-    where = folder()
-    if not where:
+    if not kept.folder():
         return ""
     identity = "\0".join((engine.stamp(), text, key))
-    return os.path.join(where, f"{hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()}.loop")
+    return kept.folder("loops", f"{hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()}.loop")
 
 
 def load(where: str) -> tuple[Code, bytes] | None:
     """What is kept in a file, or None."""
     if not where:
         return None
-    try:
-        with open(where, "rb") as file:
-            data = file.read()
-    except OSError:
-        return None
-    if len(data) < 4 or zlib.crc32(data[4:]) != int.from_bytes(data[:4], "little"):
+    data = kept.read_checked(where)
+    if data is None:
         return None
     try:
-        words, scalars, arrays, written, reasons, externals, clean, code = marshal.loads(data[4:])
+        words, scalars, arrays, written, reasons, externals, clean, code = marshal.loads(data)
         variables = tuple(
             Variable(name, set(kinds), set(own), rep, slot, assigned=assigned, may_be_unbound=unbound)
             for name, kinds, own, rep, slot, assigned, unbound in scalars
@@ -109,22 +92,7 @@ def save(where: str, code: Code, compiled: bytes) -> None:
         code.clean,
         compiled,
     )
-    data = marshal.dumps(content)
-    _write(where, zlib.crc32(data).to_bytes(4, "little") + data)
+    kept.write_checked(where, marshal.dumps(content))
 
 
-def _write(where: str, data: bytes) -> None:
-    temporary = f"{where}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
-    try:
-        os.makedirs(os.path.dirname(where), mode=0o700, exist_ok=True)
-        with open(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-            file.write(data)
-        os.replace(temporary, where)
-    except OSError:
-        try:
-            os.unlink(temporary)
-        except OSError:
-            pass
-
-
-__all__ = ["file_for", "folder", "is_known", "load", "remember", "save"]
+__all__ = ["file_for", "is_known", "load", "remember", "save"]

@@ -192,6 +192,12 @@ def _parser():
         default=None,
         help="run array expressions in one piece where it pays (the default)",
     )
+    add(
+        "--fast-math",
+        action=flag,
+        default=None,
+        help="let results differ from NumPy's in rounding where that is faster",
+    )
     add("--threads", metavar="N", type=whole, help="threads of the numerical libraries")
     add(
         "--nan-check",

@@ -35,6 +35,7 @@ class Options:
     jit: str = "auto"
     keep_memory: bool = True
     fuse: str = "auto"
+    fast_math: bool = False
     profile: bool = False
     nan_check: str = "off"
     verbose: int = 0
@@ -51,6 +52,8 @@ class Options:
             raise UsageError(f"unknown nan check {self.nan_check!r}: choose from {', '.join(NAN_CHECKS)}")
         if self.fuse.partition(":")[0] not in FUSE:  # "force:tiled1" names an engine and its threads
             raise UsageError(f"unknown MINPY_FUSE {self.fuse!r}: choose from {', '.join(FUSE)}")
+        if self.fast_math and self.strict:
+            raise UsageError("--fast-math gives up the last bits that --strict keeps: choose one of them")
         parse_context(self.context)
         if self.threads < 0:
             raise UsageError(f"--threads must be at least 1, not {self.threads}")
@@ -61,7 +64,8 @@ class Options:
         if self.operators:
             return "op"
         blocks = "blocks" if self.fuse == "auto" else self.fuse[:5]
-        return "+".join(name for name in (self.loops and "loops", self.blocks and blocks) if name)
+        parts = (self.loops and "loops", self.blocks and blocks, self.patterns and "fast")
+        return "+".join(name for name in parts if name)
 
     @property
     def loops(self) -> bool:
@@ -72,6 +76,11 @@ class Options:
     def blocks(self) -> bool:
         """Whether array expressions get a site from which they can run as one piece."""
         return self.fuse != "off" and not self.operators
+
+    @property
+    def patterns(self) -> bool:
+        """Whether code that may be computed another way, equal but for rounding, gets a site for it."""
+        return self.fast_math and self.blocks
 
     @property
     def operators(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from minpy import cli
 from minpy.errors import MinPyError, UsageError
+from minpy.options import Options
 
 SHOW = """
 import json, os, sys
@@ -97,6 +99,7 @@ BAD = {
     "no threads": ["run", "--threads", "0", "program.py"],
     "negative threads": ["run", "--threads", "-2", "program.py"],
     "half a thread": ["run", "--threads", "1.5", "program.py"],
+    "rounding and strict": ["run", "--strict", "--fast-math", "program.py"],
     "an empty package": ["run", "--include", "", "program.py"],
     "two paths at once": ["run", "--exclude", f"a/b{os.pathsep}c/d", "program.py"],
     "no module": ["run", "-m"],
@@ -252,6 +255,25 @@ def test_run_within_a_run_with_other_options(bench):
     }
     args, variables = shown(bench.minpy(*outer, inner.format("'--policy=auto', '--strict', ")))
     assert args == ["x"] and variables == {"MINPY_ACTIVE": "1", "MINPY_STRICT": "1", "MINPY_THREADS": "2"}
+
+
+def test_fast_math_is_asked_for(bench):
+    text = "from minpy.runtime.fuse.free import fast_math; print(fast_math())"
+    inner = f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', {text!r}]))"
+    assert bench.minpy("run", "-c", text).text == "False\n"
+    assert bench.minpy("run", "--fast-math", "-c", text).text == "True\n"
+    assert bench.minpy("run", "--fast-math", "-c", inner).text == "True\n"
+    assert bench.minpy("run", "-c", text, MINPY_FAST_MATH="1").text == "True\n"
+    assert bench.minpy("run", "--no-fast-math", "-c", text, MINPY_FAST_MATH="1").text == "False\n"
+
+
+def test_fast_math_is_rewritten_apart():
+    plain = Options()
+    assert not plain.patterns and not plain.fast_math
+    assert replace(plain, fast_math=True).rewrite_key() != plain.rewrite_key()
+    # What nothing is rewritten for shares the cache.
+    off = Options(fuse="off")
+    assert replace(off, fast_math=True).rewrite_key() == off.rewrite_key()
 
 
 def test_threads(bench):

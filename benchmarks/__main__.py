@@ -1,6 +1,6 @@
 """Runs the measurements and prints each as a ratio, and a difference, against its peer of the same run.
 
-python -m benchmarks [calls] [startup] [gradients] [peers] [programs] [--fast] [--only name…] [-o results.json]
+python -m benchmarks [calls] [startup] [gradients] [peers] [programs] [cold] [--fast] [--only name…] [-o results.json]
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ PAIRED = ("calls", "startup")
 INTERLEAVED = ("gradients", "peers")
 # And whole programs, in two processes each, whose rounds are interleaved.
 PROGRAMS = "programs"
-SETS = (*PAIRED, *INTERLEAVED, PROGRAMS)
+# The same, each in processes that end, with empty caches.
+COLD = "cold"
+SETS = (*PAIRED, *INTERLEAVED, PROGRAMS, COLD)
 
 # One thread each: what is compared is the work, not how well a library shares it out.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -94,15 +96,20 @@ def interleaved(name: str, fast: bool, only: list[str] | None) -> Any:
 
 def programs(options: argparse.Namespace) -> list[dict]:
     """Run whole programs; draw and write what was asked for."""
-    sizes = whole.SIZES if options.size in (None, "both") else (options.size,)
-    rows = whole.measure(
-        options.fast, options.only, sizes, ONE_THREAD, lambda line: print(line, file=sys.stderr, flush=True)
-    )
+    rows = whole.measure(options.fast, options.only, _sizes(options), ONE_THREAD, _say)
     if options.table:
         Path(options.table).write_text(whole.markdown(rows), encoding="utf-8")
     if options.plot:
         whole.plot(rows, options.plot)
     return rows
+
+
+def _sizes(options: argparse.Namespace) -> tuple[str, ...]:
+    return whole.SIZES if options.size in (None, "both") else (options.size,)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -119,15 +126,21 @@ def main() -> None:
     if unknown:
         parser.error(f"no set {unknown[0]!r}: choose from {', '.join(SETS)}")
     if options.only and (len(options.sets) != 1 or options.sets[0] in PAIRED):
-        parser.error(f"--only takes parts of one of {', '.join((*INTERLEAVED, PROGRAMS))}")
-    if (options.size or options.plot or options.table) and PROGRAMS not in (options.sets or SETS):
-        parser.error(f"--size, --plot and --table are for {PROGRAMS}")
+        parser.error(f"--only takes parts of one of {', '.join((*INTERLEAVED, PROGRAMS, COLD))}")
+    sets = options.sets or SETS
+    if (options.plot or options.table) and PROGRAMS not in sets:
+        parser.error(f"--plot and --table are for {PROGRAMS}")
+    if options.size and not {PROGRAMS, COLD} & set(sets):
+        parser.error(f"--size is for {PROGRAMS} and {COLD}")
     results: dict[str, Any] = {}
     for name in options.sets or SETS:
         module = whole if name == PROGRAMS else importlib.import_module(f"benchmarks.{name}")
         if name == PROGRAMS:
             results[name] = programs(options)
             text = whole.text(results[name])
+        elif name == COLD:
+            results[name] = module.measure(options.fast, options.only, _sizes(options), ONE_THREAD, _say)
+            text = module.text(results[name])
         elif name in PAIRED:
             results[name] = pairs(name, options.fast)
             text = text_of_pairs(results[name])

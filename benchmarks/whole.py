@@ -71,8 +71,15 @@ class Process:
         return json.loads(answer)
 
     def close(self) -> None:
-        """Let the process end."""
-        self._process.communicate()
+        """Let the process end; `lasted` and `processor` are its seconds on the clock, and of the processors."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.read()
+        _, status, usage = os.wait4(self._process.pid, 0)
+        self.lasted = time.time() - self.started
+        self.processor = usage.ru_utime + usage.ru_stime
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        self._process.stdout.close()
 
 
 @contextmanager
@@ -162,6 +169,18 @@ def _rounds(things: dict[str, Process], estimates: list[float], seconds: float) 
     return times
 
 
+def environment_for(only: list[str] | None, environment: dict[str, str] | None) -> dict[str, str]:
+    """The environment of the processes; it is an error if there is no program of one of the names."""
+    unknown = sorted(set(only or ()) - set(NAMES))
+    if unknown:
+        raise SystemExit(f"no program {unknown[0]!r}: there is {', '.join(NAMES)}")
+    root = str(Path(__file__).parents[1])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    everything = {**os.environ, **(environment or {}), "PYTHONPATH": os.pathsep.join(paths)}
+    everything.pop("PYTHONDONTWRITEBYTECODE", None)  # it would keep MinPy's cache empty too
+    return everything
+
+
 def measure(
     fast: bool,
     only: list[str] | None,
@@ -170,13 +189,7 @@ def measure(
     say: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
     """All programs, or those of `only`, at the given sizes; a line to `say` for each."""
-    unknown = sorted(set(only or ()) - set(NAMES))
-    if unknown:
-        raise SystemExit(f"no program {unknown[0]!r}: there is {', '.join(NAMES)}")
-    root = str(Path(__file__).parents[1])
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    everything = {**os.environ, **(environment or {}), "PYTHONPATH": os.pathsep.join(paths)}
-    everything.pop("PYTHONDONTWRITEBYTECODE", None)  # it would keep MinPy's cache empty too
+    everything = environment_for(only, environment)
     rows = []
     for size in sizes:
         for name in only or NAMES:

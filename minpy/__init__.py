@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from minpy import mxnet_import as _mxnet_import
 from minpy.version import VERSION as __version__
 
 _WHERE = {
@@ -54,6 +55,8 @@ _WHERE = {
 }
 
 __all__ = ["__version__", *_WHERE]
+
+_mxnet_import.install()  # so that programs may say `import mxnet`
 
 
 def __getattr__(name: str) -> Any:

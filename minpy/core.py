@@ -1,5 +1,6 @@
-"""Gradients, under the original's name; see `minpy.autodiff`."""
+"""Gradients and MXNet symbols as functions, under the original's names; see `minpy.autodiff` and `minpy.symbols`."""
 
 from minpy.autodiff import grad, grad_and_loss
+from minpy.symbols import Function, MXNetSymbolError
 
-__all__ = ["grad", "grad_and_loss"]
+__all__ = ["Function", "MXNetSymbolError", "grad", "grad_and_loss"]

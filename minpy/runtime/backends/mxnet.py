@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
 import threading
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from minpy import mxnet_import
 from minpy.errors import DeviceError
 from minpy.runtime.primitives.table import DEVICE_DTYPES, Kernel, Scalar
 
@@ -57,24 +56,24 @@ def load() -> Any:
 
 
 def _import() -> Any:
-    # MXNet uses half the cores unless told otherwise before it loads.
-    os.environ.setdefault(
-        "OMP_NUM_THREADS",
-        str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        # mxnet 1.9.1 reads numpy.bool while it is imported; NumPy 1.24 removed that name. It is taken back so
-        # that the program sees its NumPy.
-        added = "bool" not in vars(np)
-        if added:
-            np.bool = bool
-        try:
-            import mxnet
-        finally:
-            if added:
-                del np.bool
+    mxnet_import.install()
+    import mxnet
+
     return mxnet
+
+
+def copy_in(handle: Any, host: np.ndarray) -> None:
+    """Copy a C-contiguous array into an ``NDArray`` of the same dtype; done when this returns."""
+    base = load().base
+    pointer = host.ctypes.data_as(ctypes.c_void_p)
+    base.check_call(base._LIB.MXNDArraySyncCopyFromCPU(handle.handle, pointer, ctypes.c_size_t(host.size)))
+
+
+def copy_out(handle: Any, host: np.ndarray) -> None:
+    """Copy an ``NDArray``, once it is computed, into a C-contiguous array of the same dtype."""
+    base = load().base
+    pointer = host.ctypes.data_as(ctypes.c_void_p)
+    base.check_call(base._LIB.MXNDArraySyncCopyToCPU(handle.handle, pointer, ctypes.c_size_t(host.size)))
 
 
 class MXNetDevice:
@@ -95,8 +94,6 @@ class MXNetDevice:
         self.name = f"{device_type}({device_id})"
         self.F = mx.nd
         self.context = mx.Context(device_type, device_id)
-        self._check = mx.base.check_call
-        self._library = mx.base._LIB
         self._places = functools.lru_cache(maxsize=256)(self._make_places)
 
     def __repr__(self) -> str:
@@ -106,20 +103,13 @@ class MXNetDevice:
         """See `Device.upload`."""
         data = np.ascontiguousarray(host)
         handle = self.F.empty(data.shape or (1,), ctx=self.context, dtype=data.dtype)
-        pointer = data.ctypes.data_as(ctypes.c_void_p)
-        # Synchronous: `data` may be reused as soon as this returns.
-        self._check(
-            self._library.MXNDArraySyncCopyFromCPU(handle.handle, pointer, ctypes.c_size_t(data.size))
-        )
+        copy_in(handle, data)
         return handle
 
     def download(self, handle: Any, host: np.ndarray) -> None:
         """See `Device.download`."""
         target = host if host.flags.c_contiguous else np.empty(host.shape, host.dtype)
-        pointer = target.ctypes.data_as(ctypes.c_void_p)
-        self._check(
-            self._library.MXNDArraySyncCopyToCPU(handle.handle, pointer, ctypes.c_size_t(target.size))
-        )
+        copy_out(handle, target)
         if target is not host:
             host[...] = target
 
@@ -267,4 +257,4 @@ def _arrays(values: Any) -> Any:
             yield from _arrays(value)
 
 
-__all__ = ["MXNetDevice", "Scalar", "load", "promoted"]
+__all__ = ["MXNetDevice", "Scalar", "copy_in", "copy_out", "load", "promoted"]

@@ -1,0 +1,5 @@
+"""MXNet symbols as differentiable functions of arrays."""
+
+from minpy.symbols.function import Function, MXNetSymbolError
+
+__all__ = ["Function", "MXNetSymbolError"]

@@ -1,0 +1,93 @@
+"""Executors of a symbol: bound once for shapes, dtype and context, lent to one call at a time.
+
+A call that is recorded keeps its executor until its record is gone, because MXNet's backward run reads what the forward
+run left in it. So one symbol may be applied any number of times before a backward run.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from minpy.runtime.backends.mxnet import load
+
+# Idle executors of one geometry that are kept; each holds the memory of a forward and a backward run.
+_IDLE = 4
+
+Key = tuple[tuple[tuple[str, tuple[int, ...]], ...], str, Any, bool]
+
+
+class Executors:
+    """The executors of one symbol."""
+
+    def __init__(self, symbol: Any) -> None:
+        self.symbol = symbol
+        self._idle: dict[Key, list[Any]] = {}
+        # Held here too: an executor that were garbage together with its lease would be destroyed by Python's collector
+        # (its finalizer runs as well) just when the lease gives it back.
+        self._lent: dict[int, Any] = {}
+        # Reentrant: the collector may run a lease's finalizer while its own thread holds the lock.
+        self._lock = threading.RLock()
+
+    def lend(
+        self, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype, context: Any, derivable: bool
+    ) -> Lease:
+        """An executor for these arguments that nobody else uses.
+
+        Parameters
+        ----------
+        shapes : mapping of str to tuple of int
+            Of all arguments and auxiliary states.
+        dtype : numpy.dtype
+            Of all of them.
+        context : mxnet.Context
+        derivable : bool
+            Whether a backward run is wanted: it costs memory for the derivatives.
+        """
+        key = (tuple(sorted(shapes.items())), dtype.str, context, derivable)
+        with self._lock:
+            idle = self._idle.get(key)
+            executor = idle.pop() if idle else None
+        if executor is None:
+            executor = self._bind(shapes, dtype, context, derivable)
+        self._lent[id(executor)] = executor
+        return Lease(self, key, executor)
+
+    def _bind(
+        self, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype, context: Any, derivable: bool
+    ) -> Any:
+        F = load().nd
+
+        def make(names: list[str]) -> dict[str, Any]:
+            return {name: F.zeros(shapes[name], ctx=context, dtype=dtype) for name in names}
+
+        arguments = self.symbol.list_arguments()
+        return self.symbol.bind(
+            context,
+            make(arguments),
+            args_grad=make(arguments) if derivable else None,
+            grad_req="write" if derivable else "null",
+            aux_states=make(self.symbol.list_auxiliary_states()),
+        )
+
+    def take_back(self, key: Key, executor: Any) -> None:
+        """Keep an executor for the next call of the same kind."""
+        with self._lock:
+            idle = self._idle.setdefault(key, [])
+            if len(idle) < _IDLE:
+                idle.append(executor)
+            del self._lent[id(executor)]
+
+
+class Lease:
+    """An executor that goes back when the lease is dropped."""
+
+    def __init__(self, owner: Executors, key: Key, executor: Any) -> None:
+        self.executor = executor
+        self._owner, self._key = owner, key
+
+    def __del__(self) -> None:
+        self._owner.take_back(self._key, self.executor)

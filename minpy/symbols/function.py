@@ -1,0 +1,329 @@
+"""`Function`: an MXNet symbol as a differentiable function of arrays."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from minpy.autodiff.operation import Call, Operation
+from minpy.errors import GradientError, MinPyError, UsageError
+from minpy.runtime.array import Array, host
+from minpy.runtime.backends.mxnet import copy_in, copy_out, load
+from minpy.runtime.context import current_context
+from minpy.symbols.executors import Executors, Lease
+
+# Operators that draw random numbers while they run: a forward run cannot be repeated.
+_RANDOM = ("Dropout", "_random_", "_sample_", "sample_", "random_", "_shuffle")
+
+
+class MXNetSymbolError(MinPyError, ValueError):
+    """A symbol was applied to arguments that it does not take; see docs/errors.md."""
+
+    code = "MP040"
+
+
+class _Run:
+    """A forward run: its executor, and what a second backward run needs to repeat it."""
+
+    __slots__ = ("aux", "contents", "lease", "swept")
+
+    def __init__(self, lease: Lease, contents: dict[str, np.ndarray], aux: dict[str, Any]) -> None:
+        self.lease, self.contents, self.aux = lease, contents, aux
+        self.swept = False
+
+
+class Function(Operation):
+    """An MXNet symbol as a function of arrays, differentiable like any other.
+
+    It computes in the widest floating-point type among its arguments (float32 if there is none), in the current
+    context, and gives NumPy arrays; on a tape it is one operation, whose derivative is MXNet's own. The same function
+    may be applied any number of times, to any shapes, before derivatives are taken. Output layers such as
+    ``SoftmaxOutput`` ignore the derivative that comes from above, as they do in MXNet.
+
+    Parameters
+    ----------
+    symbol : mxnet.symbol.Symbol
+        One output or a group of several.
+    input_shapes : mapping of str to tuple of int, optional
+        Shapes of the inputs. Those of all other arguments follow from them; see `get_params`. Without it they are taken
+        from each call.
+    name : str
+        What messages and profiles call the function.
+    dtype : str or numpy.dtype, optional
+        The type to compute in, whatever the arguments are.
+
+    Attributes
+    ----------
+    is_train : bool
+        Whether the symbol runs in training mode (dropout, batch normalisation); True at first.
+    aux_states : dict of str to numpy.ndarray
+        Auxiliary states that calls do not give: moving averages, made at the first call.
+
+    Raises
+    ------
+    MXNetSymbolError
+        If the shapes do not fit the symbol.
+
+    Examples
+    --------
+    >>> net = mxnet.sym.FullyConnected(mxnet.sym.Variable("x"), name="fc", num_hidden=10)
+    >>> f = Function(net, input_shapes={"x": (8, 5)})
+    >>> f.get_params()
+    {'fc_weight': {'shape': (10, 5)}, 'fc_bias': {'shape': (10,)}}
+    >>> y = f(x=x, fc_weight=w, fc_bias=b)
+    """
+
+    def __init__(
+        self,
+        symbol: Any,
+        input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+        name: str = "mxnet_symbol",
+        dtype: Any = None,
+    ) -> None:
+        if not hasattr(symbol, "list_auxiliary_states"):
+            raise UsageError(f"Function takes an MXNet symbol, not {type(symbol).__name__}")
+
+        def run(**kwargs: Any) -> Any:
+            return self._results(self._forward(kwargs, derivable=False))
+
+        run.__name__ = run.__qualname__ = name
+        super().__init__(run)
+        self._symbol, self._executors = symbol, Executors(symbol)
+        self._arguments = symbol.list_arguments()
+        self._aux_names = symbol.list_auxiliary_states()
+        self._outputs = symbol.list_outputs()
+        self._dtype = None if dtype is None else np.dtype(dtype)
+        self._input_shapes = None if input_shapes is None else self._checked(input_shapes)
+        self.is_train = True
+        self.aux_states: dict[str, np.ndarray] = {}
+        self._shapes_of = functools.lru_cache(maxsize=64)(self._infer)
+
+    def __repr__(self) -> str:
+        return f"<Function {self._row.name}({', '.join(self._arguments)})>"
+
+    def _checked(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        if not isinstance(shapes, Mapping):
+            raise UsageError(
+                f"input_shapes is a mapping of names to shapes, such as {{'x': (8, 3)}}, not {shapes!r}"
+            )
+        for name in shapes:
+            if name not in self._arguments:
+                raise MXNetSymbolError(
+                    f"{self._row.name} has no argument {name!r}: it takes {', '.join(self._arguments)}"
+                )
+        return {name: tuple(shape) for name, shape in shapes.items()}
+
+    # ----- shapes
+
+    def _infer(self, given: tuple[tuple[str, tuple[int, ...]], ...]) -> tuple[dict, dict, list]:
+        """Shapes of arguments, of auxiliary states and of outputs."""
+        try:
+            # `infer_shape` prints what it was given before it raises.
+            arguments, outputs, aux = self._symbol._infer_shape_impl(False, **dict(given))
+        except load().base.MXNetError as error:
+            what = str(error).strip().split("\n")
+            line = next((each for each in reversed(what) if "Error in operator" in each), what[-1])
+            raise MXNetSymbolError(
+                f"{self._row.name} cannot be applied to "
+                f"{', '.join(f'{name} {shape}' for name, shape in given)}: {line.strip()}"
+            ) from None
+        if arguments is None:
+            raise MXNetSymbolError(
+                f"the shapes of all arguments of {self._row.name} do not follow from "
+                f"{', '.join(f'{name} {shape}' for name, shape in given) or 'nothing'}: "
+                f"it takes {', '.join(self._arguments)}"
+            )
+        return (
+            dict(zip(self._arguments, arguments, strict=True)),
+            dict(zip(self._aux_names, aux, strict=True)),
+            outputs,
+        )
+
+    def _from_inputs(self) -> tuple[dict, dict, list]:
+        if self._input_shapes is None:
+            raise UsageError(
+                f"the shapes of {self._row.name} are not known before it is called: "
+                "give Function the shapes of its inputs (input_shapes={'x': (8, 3), …})"
+            )
+        return self._shapes_of(tuple(sorted(self._input_shapes.items())))
+
+    def get_params(self) -> dict[str, dict[str, tuple[int, ...]]]:
+        """The arguments that are not inputs, each as ``{"shape": …}``: the parameters of the symbol."""
+        shapes = self._from_inputs()[0]
+        assert self._input_shapes is not None
+        return {name: {"shape": shapes[name]} for name in self._arguments if name not in self._input_shapes}
+
+    def get_aux_params(self) -> dict[str, dict[str, tuple[int, ...]]]:
+        """The auxiliary states, each as ``{"shape": …}``."""
+        return {name: {"shape": shape} for name, shape in self._from_inputs()[1].items()}
+
+    def get_output_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each output, by name."""
+        return dict(zip(self._outputs, self._from_inputs()[2], strict=True))
+
+    def get_one_output_shape(self) -> tuple[int, ...]:
+        """The shape of the only output.
+
+        Raises
+        ------
+        UsageError
+            If there are several.
+        """
+        if len(self._outputs) != 1:
+            raise UsageError(f"{self._row.name} has {len(self._outputs)} outputs: {', '.join(self._outputs)}")
+        return self._from_inputs()[2][0]
+
+    # ----- forward
+
+    def __call__(self, **kwargs: Any) -> Any:
+        """Apply the symbol.
+
+        Parameters
+        ----------
+        **kwargs : array_like
+            Arguments and auxiliary states by name; names that the symbol does not know are left out, so that all
+            parameters of a model can be given. Auxiliary states are updated in place when derivatives are taken. A
+            label (``…_label``) may be missing: it is then zero.
+
+        Returns
+        -------
+        numpy.ndarray or tuple of numpy.ndarray
+            One for each output.
+
+        Raises
+        ------
+        MXNetSymbolError
+            If an argument is missing or has the wrong shape.
+        """
+        known = {name: kwargs[name] for name in (*self._arguments, *self._aux_names) if name in kwargs}
+        return super().__call__(**known)
+
+    def _forward(self, kwargs: dict[str, Any], derivable: bool) -> _Run:
+        given = {
+            name: value if isinstance(value, np.ndarray) else np.asarray(value)
+            for name, value in kwargs.items()
+        }
+        missing = [name for name in self._arguments if name not in given and not name.endswith("_label")]
+        shapes = tuple((name, given[name].shape) for name in self._arguments if name in given)
+        if missing:
+            raise MXNetSymbolError(f"{self._row.name} lacks {', '.join(missing)}")
+        for name, shape in shapes:
+            if not shape or 0 in shape:
+                raise MXNetSymbolError(
+                    f"{name} of {self._row.name} has the shape {shape}: MXNet has no arrays without elements or axes"
+                )
+        arguments, aux_shapes, _ = self._shapes_of(shapes)
+        dtype = self._dtype or _widest(given.values())
+        context = current_context().as_mxnet_context()
+        lease = self._executors.lend({**arguments, **aux_shapes}, dtype, context, derivable)
+        executor = lease.executor
+        contents = {name: _plain(value) for name, value in given.items() if name in arguments}
+        for name in self._arguments:
+            if name in contents:
+                copy_in(executor.arg_dict[name], np.ascontiguousarray(contents[name], dtype))
+            else:
+                executor.arg_dict[name][:] = 0
+        aux = {}
+        for name, shape in aux_shapes.items():
+            state = given.get(name)
+            if state is None:
+                state = self.aux_states.get(name)
+                if state is None or state.shape != shape:
+                    state = np.full(shape, float(name.endswith("var")), dtype)
+                    self.aux_states[name] = state
+            elif state.shape != shape:
+                raise MXNetSymbolError(
+                    f"{name} of {self._row.name} must have the shape {shape}, not {state.shape}"
+                )
+            aux[name] = state
+            copy_in(executor.aux_dict[name], np.ascontiguousarray(_plain(state), dtype))
+        executor.forward(is_train=self.is_train)
+        return _Run(lease, contents, aux)
+
+    def _results(self, run: _Run) -> Any:
+        values = tuple([_host(output) for output in run.lease.executor.outputs])
+        return values[0] if len(values) == 1 else values
+
+    # ----- what the tape asks for
+
+    def _check_rules(self) -> None:
+        pass
+
+    def _value(self, call: Call, args: tuple, kwargs: dict) -> Any:
+        run = call.residuals = self._forward(kwargs, derivable=True)
+        return self._results(run)
+
+    def _cotangents(self, g: Any, ans: Any, leaves: list, call: Call) -> list[Any]:
+        if any(type(leaf) is Array for leaf in leaves):
+            raise GradientError(
+                f"{self._row.name} is an MXNet symbol, which has first derivatives only. The call was at {call.line}"
+            )
+        run: _Run = call.residuals
+        executor = run.lease.executor
+        if run.swept:
+            self._repeat(run, call)
+        heads = []
+        for output, d in zip(executor.outputs, g, strict=True):
+            head = _nd().empty(output.shape, ctx=output.context, dtype=output.dtype)
+            value = np.zeros(output.shape) if d is None else np.reshape(d, output.shape)
+            copy_in(head, np.ascontiguousarray(value, output.dtype))
+            heads.append(head)
+        executor.backward(heads)
+        run.swept = True
+        self._store_aux(run)
+        found = {
+            name: executor.grad_dict[name].asnumpy()
+            for name in call.arguments[1]
+            if name in executor.grad_dict
+        }
+        return self._by_argument(found, call, leaves)
+
+    def _tangents(self, tangents: tuple, ans: Any, leaves: list, call: Call) -> list[Any]:
+        raise GradientError(
+            f"{self._row.name} is an MXNet symbol, which has no forward mode: use grad, vjp or jacobian. "
+            f"The call was at {call.line}"
+        )
+
+    def _repeat(self, run: _Run, call: Call) -> None:
+        """Run forward again: a backward run may have overwritten what it read."""
+        for node in json.loads(self._symbol.tojson())["nodes"]:
+            if node["op"].startswith(_RANDOM) and self.is_train:
+                raise GradientError(
+                    f"{self._row.name} draws random numbers ({node['op']}), so a second derivative of the same call "
+                    f"would be another function's. The call was at {call.line}"
+                )
+        executor = run.lease.executor
+        executor.forward(is_train=self.is_train)
+
+    def _store_aux(self, run: _Run) -> None:
+        # MXNet updates moving averages in its backward run. They are the program's arrays.
+        if run.aux:
+            _nd().waitall()  # MXNet does not order what an operator writes there with what is read
+        for name, state in run.aux.items():
+            new = _host(run.lease.executor.aux_dict[name])
+            if type(state) is np.ndarray and not state.flags.writeable:
+                continue
+            state[...] = new
+
+
+def _nd() -> Any:
+    return load().nd
+
+
+def _host(handle: Any) -> np.ndarray:
+    value = np.empty(handle.shape, handle.dtype)
+    copy_out(handle, value)
+    return value
+
+
+def _plain(value: Any) -> np.ndarray:
+    return value if type(value) is np.ndarray else np.asarray(host(value))
+
+
+def _widest(values: Any) -> np.dtype:
+    kinds = {value.dtype for value in values if value.dtype.kind == "f"}
+    return np.result_type(*kinds) if kinds else np.dtype(np.float32)

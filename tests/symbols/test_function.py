@@ -1,0 +1,281 @@
+"""`Function`: values and derivatives of MXNet symbols against NumPy and against differences."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import threading
+
+import numpy as np
+import pytest
+
+import minpy
+from minpy.core import Function, MXNetSymbolError
+from minpy.errors import DeviceError, GradientError, UsageError
+from minpy.runtime.backends.mxnet import load
+
+try:
+    mx = load()
+except DeviceError as error:  # a Python or NumPy too new for it
+    pytest.skip(str(error), allow_module_level=True)
+
+
+def random(*shape, seed=0):
+    return np.random.RandomState(seed + sum(shape)).standard_normal(shape)
+
+
+def dense(hidden=10, **settings):
+    net = mx.sym.FullyConnected(mx.sym.Variable("x"), name="fc", num_hidden=hidden)
+    return Function(mx.sym.Activation(net, act_type="tanh"), **settings)
+
+
+def slope(function, argument, direction, step=1e-6):
+    return (function(argument + step * direction) - function(argument - step * direction)) / (2 * step)
+
+
+def agrees(function, argument, tolerance=1e-6):
+    gradient = minpy.grad(function)(argument)
+    assert gradient.shape == argument.shape
+    direction = random(*argument.shape, seed=99)
+    expected = slope(function, argument, direction)
+    assert np.sum(gradient * direction) == pytest.approx(expected, rel=tolerance, abs=tolerance)
+
+
+X, W, B = random(8, 5), random(10, 5), random(10)
+
+
+def test_value_and_type():
+    f = dense()
+    result = f(x=X, fc_weight=W, fc_bias=B)
+    assert type(result) is np.ndarray
+    assert result.dtype == np.float64
+    np.testing.assert_allclose(result, np.tanh(X @ W.T + B), rtol=1e-12)
+    single = f(x=X.astype("f"), fc_weight=W.astype("f"), fc_bias=B.astype("f"))
+    assert single.dtype == np.float32
+    assert dense(dtype="float32")(x=X, fc_weight=W, fc_bias=B).dtype == np.float32
+
+
+def test_arguments_of_any_layout_and_kind():
+    f = dense()
+    expected = f(x=X, fc_weight=W, fc_bias=B)
+    for x in (np.asfortranarray(X), X[::-1][::-1], X.T.copy().T, X.tolist()):
+        np.testing.assert_array_equal(f(x=x, fc_weight=W, fc_bias=B), expected)
+    whole = f(x=np.arange(40).reshape(8, 5), fc_weight=np.ones((10, 5), int), fc_bias=np.zeros(10, int))
+    assert whole.dtype == np.float32
+    read_only = X.copy()
+    read_only.flags.writeable = False
+    np.testing.assert_array_equal(f(x=read_only, fc_weight=W, fc_bias=B), expected)
+
+
+def test_parameters_and_shapes():
+    f = dense(input_shapes={"x": (8, 5)})
+    assert f.get_params() == {"fc_weight": {"shape": (10, 5)}, "fc_bias": {"shape": (10,)}}
+    assert f.get_one_output_shape() == (8, 10)
+    assert list(f.get_output_shapes().values()) == [(8, 10)]
+    # The shapes of a call count, not those that were given.
+    assert f(x=X[:3], fc_weight=W, fc_bias=B).shape == (3, 10)
+
+
+@pytest.mark.parametrize("name", ["x", "fc_weight", "fc_bias"])
+def test_gradient_of_each_argument(name):
+    f = dense()
+    arguments = {"x": X, "fc_weight": W, "fc_bias": B}
+    agrees(lambda value: np.sum(f(**{**arguments, name: value}) ** 3), arguments[name])
+
+
+def test_one_symbol_applied_many_times_before_the_sweep():
+    f = dense(hidden=5)
+    w, b = random(5, 5), random(5)
+
+    def deep(w):
+        h = X
+        for _ in range(7):
+            h = f(x=h, fc_weight=w, fc_bias=b)
+        return np.sum(h**2)
+
+    agrees(deep, w)
+
+
+def test_convolution_network():
+    net = mx.sym.Convolution(mx.sym.Variable("x"), name="conv", kernel=(3, 3), num_filter=4)
+    net = mx.sym.Activation(net, act_type="softrelu")
+    net = mx.sym.Pooling(net, pool_type="max", kernel=(2, 2), stride=(2, 2))
+    f = Function(mx.sym.Flatten(net), input_shapes={"x": (2, 3, 8, 8)}, name="conv")
+    assert f.get_one_output_shape() == (2, 36)
+    x = random(2, 3, 8, 8)
+    parameters = {name: random(*each["shape"]) for name, each in f.get_params().items()}
+    agrees(lambda w: np.sum(np.sin(f(x=x, **{**parameters, "conv_weight": w}))), parameters["conv_weight"])
+    agrees(lambda v: np.sum(f(x=v, **parameters) ** 2), x)
+
+
+def test_several_outputs():
+    x = mx.sym.Variable("x")
+    f = Function(mx.sym.Group([mx.sym.sin(x), mx.sym.exp(x)]))
+    sine, _ = f(x=X)
+    np.testing.assert_allclose(sine, np.sin(X), rtol=1e-12)
+    agrees(lambda v: np.sum(f(x=v)[0] * f(x=v)[1]), X)
+    agrees(lambda v: np.sum(f(x=v)[1]), X)  # nothing comes from the other output
+    with pytest.raises(UsageError, match="2 outputs"):
+        Function(mx.sym.Group([x, x]), input_shapes={"x": (2,)}).get_one_output_shape()
+
+
+def test_softmax_output_and_its_label():
+    net = mx.sym.SoftmaxOutput(mx.sym.Variable("x"), name="softmax", normalization="batch")
+    f = Function(net, input_shapes={"x": (8, 5), "softmax_label": (8,)})
+    assert f.get_params() == {}
+    label = np.arange(8) % 5
+    probabilities = f(x=X, softmax_label=label)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    # For predictions there is no label.
+    np.testing.assert_array_equal(f(x=X), probabilities)
+
+    def loss(x):
+        p = f(x=x, softmax_label=label)
+        return -np.sum(np.log(p[np.arange(8), label])) / 8
+
+    gradient = minpy.grad(loss)(X)
+    one_hot = np.eye(5)[label]
+    np.testing.assert_allclose(gradient, (probabilities - one_hot) / 8, rtol=1e-10, atol=1e-12)
+
+
+def batch_norm():
+    net = mx.sym.BatchNorm(mx.sym.Variable("x"), name="bn", fix_gamma=False, eps=1e-5, momentum=0.9)
+    return Function(net, input_shapes={"x": (8, 5)})
+
+
+def test_auxiliary_states_given_by_the_program():
+    f = batch_norm()
+    assert f.get_aux_params() == {"bn_moving_mean": {"shape": (5,)}, "bn_moving_var": {"shape": (5,)}}
+    gamma, beta = random(5), random(5, seed=1)
+    mean, variance = np.zeros(5), np.ones(5)
+
+    def loss(x):
+        y = f(x=x, bn_gamma=gamma, bn_beta=beta, bn_moving_mean=mean, bn_moving_var=variance)
+        return np.sum(y**3)
+
+    gradient = minpy.grad(loss)(X)
+    np.testing.assert_allclose(mean, 0.1 * X.mean(axis=0), rtol=1e-6)  # the momentum is float32
+    np.testing.assert_allclose(variance, 0.9 + 0.1 * X.var(axis=0), rtol=1e-6)
+    direction = random(8, 5, seed=5)
+    assert np.sum(gradient * direction) == pytest.approx(slope(loss, X, direction), rel=1e-5)
+
+
+def test_auxiliary_states_of_its_own_and_inference():
+    f = batch_norm()
+    gamma, beta = np.ones(5), np.zeros(5)
+    for _ in range(3):
+        minpy.grad(lambda x: np.sum(f(x=x, bn_gamma=gamma, bn_beta=beta) ** 2))(X)
+    mean = f.aux_states["bn_moving_mean"]
+    np.testing.assert_allclose(mean, X.mean(axis=0) * (1 - 0.9**3), rtol=1e-6)
+    f.is_train = False
+    variance = f.aux_states["bn_moving_var"]
+    expected = (X - mean) / np.sqrt(variance + 1e-5)
+    np.testing.assert_allclose(f(x=X, bn_gamma=gamma, bn_beta=beta), expected, rtol=1e-9)
+
+
+def test_dropout_follows_is_train():
+    f = Function(mx.sym.Dropout(mx.sym.Variable("x"), p=0.5))
+    ones = np.ones((50, 50))
+    assert set(np.unique(f(x=ones))) == {0.0, 2.0}
+    gradient = minpy.grad(lambda x: np.sum(f(x=x)))(ones)
+    assert set(np.unique(gradient)) == {0.0, 2.0}
+    f.is_train = False
+    np.testing.assert_array_equal(f(x=ones), ones)
+
+
+def test_jacobian_sweeps_one_run_several_times():
+    f = dense()
+    jacobian = minpy.jacobian(lambda x: f(x=x, fc_weight=W, fc_bias=B)[0])(X)
+    y = np.tanh(X[0] @ W.T + B)
+    np.testing.assert_allclose(jacobian[:, 0], (1 - y**2)[:, None] * W, rtol=1e-8)
+    assert not jacobian[:, 1:].any()
+
+
+def test_random_numbers_are_not_drawn_again_for_a_second_sweep():
+    f = Function(mx.sym.Dropout(mx.sym.Variable("x"), p=0.5))
+    with pytest.raises(GradientError, match="Dropout"):
+        minpy.jacobian(lambda x: f(x=x))(np.ones(3))
+
+
+def test_what_symbols_have_no_derivatives_for_is_said():
+    f = dense()
+    first = minpy.grad(lambda x: np.sum(f(x=x, fc_weight=W, fc_bias=B)))
+    with pytest.raises(GradientError, match="first derivatives only"):
+        minpy.grad(lambda x: np.sum(first(x) ** 2))(X)
+    with pytest.raises(GradientError, match="no forward mode"):
+        minpy.jvp(lambda x: f(x=x, fc_weight=W, fc_bias=B), (X,), (X,))
+
+
+def test_unknown_names_are_left_out_and_missing_ones_named(capfd):
+    f = dense(name="layer")
+    f(x=X, fc_weight=W, fc_bias=B, of_another_layer=np.zeros(3))
+    with pytest.raises(MXNetSymbolError, match=r"layer lacks fc_weight, fc_bias"):
+        f(x=X)
+    with pytest.raises(MXNetSymbolError, match=r"layer cannot be applied to x \(8, 5\), fc_weight \(10, 4\)"):
+        f(x=X, fc_weight=W[:, :4], fc_bias=B)
+    with pytest.raises(MXNetSymbolError, match="without elements"):
+        f(x=X[:0], fc_weight=W, fc_bias=B)
+    f(x=X, fc_weight=W, fc_bias=B)  # nothing was spoilt
+    assert capfd.readouterr() == ("", "")
+
+
+def test_wrong_descriptions():
+    with pytest.raises(UsageError, match="takes an MXNet symbol, not int"):
+        Function(3)
+    with pytest.raises(MXNetSymbolError, match="no argument 'X'"):
+        dense(input_shapes={"X": (8, 5)})
+    with pytest.raises(UsageError, match="mapping"):
+        dense(input_shapes={"x", (8, 5)})
+    with pytest.raises(UsageError, match="not known before"):
+        dense().get_params()
+    with pytest.raises(MXNetSymbolError, match="do not follow"):
+        dense(input_shapes={"fc_bias": (10,)}).get_params()
+
+
+def test_executors_are_used_again():
+    f = dense()
+    for _ in range(20):
+        minpy.grad(lambda w: np.sum(f(x=X, fc_weight=w, fc_bias=B) * f(x=X, fc_weight=w, fc_bias=B)))(W)
+    gc.collect()
+    (idle,) = f._executors._idle.values()
+    assert len(idle) == 2
+
+
+def test_a_tape_that_fails_gives_its_executors_back():
+    f = dense()
+
+    def fails(w):
+        f(x=X, fc_weight=w, fc_bias=B)
+        raise KeyError("after the symbol ran")
+
+    for _ in range(3):
+        with contextlib.suppress(KeyError):
+            minpy.grad(fails)(W)
+        gc.collect()
+    assert sum(map(len, f._executors._idle.values())) == 1
+
+
+def test_threads_do_not_share_a_run():
+    f = dense()
+    expected = [minpy.grad(lambda w, k=k: np.sum(f(x=k * X, fc_weight=w, fc_bias=B)))(W) for k in range(4)]
+    found = [None] * 4
+
+    def work(k):
+        for _ in range(20):
+            found[k] = minpy.grad(lambda w: np.sum(f(x=k * X, fc_weight=w, fc_bias=B)))(W)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for k in range(4):
+        np.testing.assert_array_equal(found[k], expected[k])
+
+
+@pytest.mark.parametrize("policy", ["only_numpy", "prefer_mxnet", "auto"])
+def test_under_every_policy(policy):
+    f = dense()
+    run = minpy.wrap_policy(policy)(minpy.grad(lambda w: np.sum(np.exp(f(x=X, fc_weight=w, fc_bias=B)))))
+    y = np.tanh(X @ W.T + B)
+    np.testing.assert_allclose(run(W), (np.exp(y) * (1 - y**2)).T @ X, rtol=1e-6)

@@ -1,6 +1,6 @@
 """Runs the measurements and prints each as a ratio, and a difference, against its peer of the same run.
 
-python -m benchmarks [calls] [startup] [gradients] [peers] [programs] [cold] [--fast] [--only name…] [-o results.json]
+python -m benchmarks [set…] [--fast] [--only name…] [-o results.json]
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ from benchmarks.timing import duration
 
 # Sets of pairs, which pyperf measures in worker processes; and sets whose rounds are interleaved in one process.
 PAIRED = ("calls", "startup")
-INTERLEAVED = ("gradients", "peers")
+INTERLEAVED = ("gradients", "peers", "workloads")
 # And whole programs, in two processes each, whose rounds are interleaved.
 PROGRAMS = "programs"
 # The same, each in processes that end, with empty caches.
 COLD = "cold"
 SETS = (*PAIRED, *INTERLEAVED, PROGRAMS, COLD)
+
+# Whose processes have as many threads as the measurement says.
+OWN_THREADS = ("workloads",)
 
 # One thread each: what is compared is the work, not how well a library shares it out.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -91,7 +94,8 @@ def text_of_pairs(rows: list[dict]) -> str:
 def interleaved(name: str, fast: bool, only: list[str] | None) -> Any:
     """Run one set whose rounds are interleaved."""
     arguments = [*(["--fast"] if fast else []), *(["--only", *only] if only else [])]
-    return load(worker(name, ONE_THREAD, *arguments), lambda path: json.loads(Path(path).read_text()))
+    limits = {} if name in OWN_THREADS else ONE_THREAD
+    return load(worker(name, limits, *arguments), lambda path: json.loads(Path(path).read_text()))
 
 
 def programs(options: argparse.Namespace) -> list[dict]:

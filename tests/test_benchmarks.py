@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -65,3 +66,35 @@ def test_cold(tmp_path: Path) -> None:
     (row,) = json.loads(place.read_text(encoding="utf-8"))["results"]["cold"]
     assert row["program"] == "otsu" and row["runs"] > 1
     assert row["python"] > 0.5 and row["ratio"] == pytest.approx(row["minpy"] / row["python"])
+
+
+def test_workloads() -> None:
+    """A workload's process gives NumPy's value, bit for bit, and a gradient along which the value falls."""
+    from benchmarks.workload_ports import data, plain
+    from benchmarks.workloads import Process
+
+    parameters, constants = data.make("small", "float64")
+    shown = {}
+    for framework in ("NumPy (forward)", "MinPy"):
+        process = Process(framework, "small", "float64", 1)
+        try:
+            shown[framework] = process.ask("first")
+            assert process.ask("3")["seconds"] > 0
+        finally:
+            process.close()
+    value = plain.small(**parameters, **constants)
+    assert value == shown["NumPy (forward)"]["value"] == shown["MinPy"]["value"]
+    size, length, mixed = shown["MinPy"]["gradients"][0]
+    steps = 1e-6 * np.eye(10)
+    x = parameters.pop("x")
+    by_difference = [
+        (plain.small(x + step, **constants) - plain.small(x - step, **constants)) / 2e-6 for step in steps
+    ]
+    assert size == 10
+    assert np.isclose(length, np.linalg.norm(by_difference), rtol=1e-4)
+    assert np.isclose(mixed, np.dot(by_difference, [(7 * k) % 13 - 6 for k in range(10)]), rtol=1e-4)
+
+
+def test_unknown_workload() -> None:
+    done = benchmarks("workloads", "--only", "lsmt")
+    assert done.returncode != 0 and "not measured here: lsmt" in done.stderr

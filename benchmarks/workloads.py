@@ -1,0 +1,185 @@
+"""Value and gradients of networks, chains and stencils: MinPy under `minpy run`, NumPy forward, and the peers.
+
+    python -m benchmarks workloads [--only name…] [--fast]
+
+Each framework has a process of its own, so that no thread pool disturbs another; their rounds are interleaved. Once
+with one processor for each process, once with two, in both precisions.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.one_workload import FRAMEWORKS
+from benchmarks.timing import duration, ratio, summary, table
+from benchmarks.whole import Failed
+from benchmarks.workload_ports import data
+
+SCRIPT = Path(__file__).with_name("one_workload.py")
+PACKAGES = {"PyTorch": "torch", "JAX": "jax", "autograd": "autograd"}
+DTYPES = ("float64", "float32")
+OURS, PLAIN = "MinPy", "NumPy (forward)"
+# A round of less than this is several calls.
+SHORTEST = 0.03
+# Seconds of warming up: MinPy tries its engines and compiles, JAX and PyTorch compile in their first call.
+WARM = 3.0
+_RELATIVE = {"float64": 1e-9, "float32": 3e-3}
+
+
+class Process:
+    """One framework's process."""
+
+    def __init__(self, framework: str, name: str, dtype: str, threads: int) -> None:
+        self.framework = framework
+        ours = framework == OURS
+        words = ["-m", "minpy", "run"] if ours else []
+        count = str(threads)
+        limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), count)
+        self._process = subprocess.Popen(
+            [sys.executable, *words, str(SCRIPT), framework, name, dtype, count],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **limits},
+        )
+
+    def ask(self, words: str) -> dict[str, Any]:
+        """What the process answers to a line."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            self._process.stdin.write(words + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it may have said why
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise Failed(f"{self.framework} ended with status {self._process.wait()}")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        """Let the process end."""
+        self._process.communicate()
+
+
+def present() -> list[str]:
+    """The frameworks that are installed."""
+    return [
+        name
+        for name in FRAMEWORKS
+        if name.split()[0] not in PACKAGES or importlib.util.find_spec(PACKAGES[name.split()[0]])
+    ]
+
+
+def measure(fast: bool, only: list[str] | None = None) -> dict[str, Any]:
+    """Times of each workload, of all frameworks in the same rounds; `only` names workloads, dtypes, frameworks."""
+    known = {*data.WORKLOADS, *DTYPES, *FRAMEWORKS, "1", "2"}
+    unknown = [each for each in only or () if each not in known]
+    if unknown:
+        raise SystemExit(f"not measured here: {', '.join(unknown)}. There is: {', '.join(sorted(known))}")
+
+    def chosen(every: Any) -> list[Any]:
+        return [each for each in every if str(each) in (only or ())] or list(every)
+
+    frameworks = chosen(present())
+    counts = [each for each in chosen((1, 2)) if each <= len(os.sched_getaffinity(0))]
+    rows = [
+        measure_one(name, dtype, threads, frameworks, 3.0 if fast else 12.0)
+        for name in chosen(data.WORKLOADS)
+        for threads in counts
+        for dtype in chosen(DTYPES)
+    ]
+    absent = [name for name in FRAMEWORKS if name not in present()]
+    return {"rows": rows, "absent": [f"  {name} skipped: not installed" for name in absent]}
+
+
+def measure_one(name: str, dtype: str, threads: int, frameworks: list[str], seconds: float) -> dict[str, Any]:
+    """One workload in one precision, with so many processors for each process."""
+    row: dict[str, Any] = {"workload": name, "dtype": dtype, "threads": threads, "failed": {}}
+    processes: dict[str, Process] = {}
+    shown: dict[str, Any] = {}
+    try:
+        for framework in frameworks:
+            process = Process(framework, name, dtype, threads)
+            try:
+                answer = process.ask("first")
+            except Failed as error:
+                row["failed"][framework] = str(error)
+                process.close()
+                continue
+            if "absent" in answer:
+                process.close()
+                continue
+            processes[framework], shown[framework] = process, answer
+        _agree(name, shown, _RELATIVE[dtype])
+        calls, warm = {}, {}
+        for framework, process in processes.items():
+            end, least = time.perf_counter() + WARM, float("inf")
+            while time.perf_counter() < end:
+                least = min(least, process.ask("1")["seconds"])
+            warm[framework] = least
+            calls[framework] = max(1, round(SHORTEST / least))
+        times: dict[str, list[float]] = {framework: [] for framework in processes}
+        end, done = time.perf_counter() + seconds, 0
+        while done < 5 or time.perf_counter() < end:
+            for framework in list(processes) if done % 2 else reversed(list(processes)):
+                times[framework].append(processes[framework].ask(str(calls[framework]))["seconds"])
+            done += 1
+    finally:
+        for process in processes.values():
+            process.close()
+    row["times"] = {framework: summary(values) for framework, values in times.items()}
+    if OURS in times:
+        row["minpy_to"] = {
+            framework: ratio(times[OURS], values) for framework, values in times.items() if framework != OURS
+        }
+    return row
+
+
+def _agree(name: str, shown: dict[str, Any], relative: float) -> None:
+    """All frameworks must come to the same value and gradients."""
+    if OURS not in shown:
+        return
+    expected = shown[OURS]
+    for framework, found in shown.items():
+        pairs = [([expected["value"]], [found["value"]])]
+        if framework != PLAIN:
+            pairs += zip(expected["gradients"], found["gradients"], strict=True)
+        for a, b in pairs:
+            scale = max(abs(a[-2]), abs(a[-1])) if len(a) > 1 else abs(a[0])
+            if len(a) != len(b) or any(abs(p - q) > relative * scale for p, q in zip(a, b, strict=True)):
+                raise AssertionError(f"{name}: {framework} and MinPy do not agree: {found} {expected}")
+
+
+def text(found: dict[str, Any]) -> str:
+    """The figures as a table for each workload."""
+    parts = []
+    for name in dict.fromkeys(row["workload"] for row in found["rows"]):
+        rows = [row for row in found["rows"] if row["workload"] == name]
+        names = list(dict.fromkeys(framework for row in rows for framework in row["times"]))
+        lines = []
+        for framework in names:
+            line = [framework]
+            for row in rows:
+                took, to = row["times"].get(framework), row.get("minpy_to", {}).get(framework)
+                line.append(duration(took["best"]) if took else "")
+                line.append(f"{to['value']:.2f} ± {to['spread']:.2f}" if to else "")
+            lines.append(line)
+        heads = [""]
+        for row in rows:
+            heads += [f"{row['dtype']}, {row['threads']} thread{'s' * (row['threads'] > 1)}", "MinPy's is"]
+        failures = [f"  {each}: {why}" for row in rows for each, why in row["failed"].items()]
+        parts.append("\n".join([f"  {name}: {data.WHAT[name]}", table(heads, lines), *failures]))
+    return "\n\n".join([*parts, *found["absent"]])
+
+
+if __name__ == "__main__":
+    from benchmarks.timing import main
+
+    main(measure)

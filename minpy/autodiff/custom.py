@@ -96,12 +96,17 @@ class primitive(Operation):
         args, kwargs = call.filled(leaves)
         result, g = call.like_result(ans), call.like_result(g)
         found: dict[Any, Any] = {}
+        shared: dict[Any, Any] = {}
         for key, value in [*enumerate(call.arguments[0]), *call.arguments[1].items()]:
             # Arrays that merely live on a tape, but are not differentiated, need no rule.
             if trees.arrays_in(value) and any(a.storage.tape is not None for a in trees.arrays_in(value)):
                 maker = self._argument_rule(self._vjps, key, call)
-                found[key] = None if maker is None else maker(result, *args, **kwargs)(g)
+                found[key] = None if maker is None else self._apply(maker, g, result, args, kwargs, shared)
         return self._by_argument(found, call, leaves)
+
+    def _apply(self, maker: Any, g: Any, result: Any, args: tuple, kwargs: dict, shared: dict) -> Any:
+        """The cotangent from one rule; what several arguments of a call have in common is kept in `shared`."""
+        return maker(result, *args, **kwargs)(g)
 
     def _tangents(self, tangents: tuple, ans: Any, leaves: list, call: Call) -> list[Any]:
         if not self._jvps:

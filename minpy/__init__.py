@@ -28,7 +28,7 @@ _WHERE = {
     "jacobian": "minpy.autodiff",
     "jvp": "minpy.autodiff",
     "nograd": "minpy.autodiff",
-    "primitive": "minpy.autodiff",
+    "primitive": "minpy.primitive",
     "stop_gradient": "minpy.autodiff",
     "value_and_grad": "minpy.autodiff",
     "vjp": "minpy.autodiff",
@@ -62,7 +62,9 @@ _mxnet_import.install()  # so that programs may say `import mxnet`
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'minpy' has no attribute {name!r}")
-    value = getattr(import_module(_WHERE[name]), name)
+    module = import_module(_WHERE[name])
+    # The original has a module of this name; it can be called like the function in it.
+    value = module if module.__name__ == f"minpy.{name}" else getattr(module, name)
     globals()[name] = value
     return value
 

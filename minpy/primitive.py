@@ -1,8 +1,13 @@
-"""Operators of one's own, under the original's names: `customop` and the `Primitive` that it makes."""
+"""Operators of one's own, under the original's names: `customop` and the `Primitive` that it makes.
+
+``minpy.primitive`` is also the decorator `minpy.autodiff.primitive`: the module can be called.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -203,3 +208,11 @@ def _maker_on_ndarrays(func: Maker) -> Maker:
         return lambda g: _from_ndarrays(pull(_to_ndarrays(g, name)))
 
     return maker
+
+
+class _Decorator(ModuleType):
+    def __call__(self, fun: Callable[..., Any]) -> custom.primitive:
+        return custom.primitive(fun)
+
+
+sys.modules[__name__].__class__ = _Decorator

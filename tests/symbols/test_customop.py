@@ -178,3 +178,13 @@ def test_under_policies(policy):
     expected = grad(f)(X, Y)
     with {"prefer_mxnet": minpy.PreferMXNetPolicy, "only_numpy": minpy.OnlyNumPyPolicy}[policy]():
         np.testing.assert_allclose(grad(f)(X, Y), expected, rtol=1e-6)
+
+
+def test_the_module_is_the_decorator_too():
+    @minpy.primitive
+    def double(x):
+        return 2 * x
+
+    minpy.def_vjp(double, lambda ans, x: lambda g: 2 * g)
+    assert grad(lambda x: double(x))(3.0) == 2.0
+    assert minpy.primitive.customop is customop

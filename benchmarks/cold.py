@@ -11,42 +11,81 @@ process to its end, without the time in which the program's arguments are copied
 from __future__ import annotations
 
 import math
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from benchmarks.timing import duration, table
-from benchmarks.whole import NAMES, environment_for, process
+from benchmarks.whole import FOLDER, NAMES, environment_for
 
 TARGET = 1.0  # seconds under plain Python
 BOUND = 1.1  # times that, cold
 ROUNDS, FEW_ROUNDS = 5, 2
 
 
-def run_once(
-    name: str, size: str, environment: dict[str, str], count: int, *, minpy: bool
-) -> dict[str, float]:
+# What is put behind a program's text, so that it is one file, as a user's would be.
+MAIN = """
+
+if __name__ == "__main__":
+    import copy
+    import sys
+    import time
+
+    inputs = setup(sys.argv[1])
+    copying = 0.0
+    for _ in range(int(sys.argv[2])):
+        start = time.perf_counter()
+        arguments = copy.deepcopy(inputs)
+        copying += time.perf_counter() - start
+        run(*arguments)
+    print(copying)
+"""
+
+
+def run_once(script: Path, words: list[str], environment: dict[str, str], *, minpy: bool) -> dict[str, float]:
     """A process from its start to its end: seconds on the clock, and of the processors."""
-    with process(name, size, environment, minpy=minpy) as running:
-        copying = running.ask(f"repeat {count}")["copying"]
-    return {"seconds": running.lasted - copying, "processor": running.processor - copying}
+    command = [sys.executable, *(["-m", "minpy", "run"] if minpy else []), str(script), *words]
+    began = time.perf_counter()
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+    assert running.stdout is not None
+    printed = running.stdout.read()
+    _, status, usage = os.wait4(running.pid, 0)
+    seconds = time.perf_counter() - began
+    running.stdout.close()
+    running.returncode = os.waitstatus_to_exitcode(status)
+    if running.returncode:
+        raise SystemExit(f"{script.name} ended with status {running.returncode}")
+    copying = float(printed)
+    return {"seconds": seconds - copying, "processor": usage.ru_utime + usage.ru_stime - copying}
 
 
 def compare(name: str, size: str, environment: dict[str, str], rounds: int) -> dict[str, Any]:
     """One program at one size."""
-    with process(name, size, environment, minpy=False) as plain:
-        plain.ask("first")
-        each = plain.ask("warm 0.3")["seconds"]
-    start = run_once(name, size, environment, 0, minpy=False)["seconds"]
-    count = max(1, math.ceil((TARGET - start) / each))
-    times: dict[str, list[dict[str, float]]] = {"python": [], "minpy": []}
-    for number in range(rounds):
-        order = ("python", "minpy") if number % 2 else ("minpy", "python")
-        for which in order:
-            with tempfile.TemporaryDirectory(prefix="minpy-bench-") as folder:
-                own = {**environment, "MINPY_CACHE_DIR": folder}
-                times[which].append(run_once(name, size, own, count, minpy=which == "minpy"))
+    with tempfile.TemporaryDirectory(prefix="minpy-bench-") as folder:
+        script = Path(folder, f"{name}.py")
+        script.write_text((FOLDER / f"{name}.py").read_text(encoding="utf-8") + MAIN, encoding="utf-8")
+
+        def once(count: int, minpy: bool) -> dict[str, float]:
+            with tempfile.TemporaryDirectory(prefix="minpy-bench-") as empty:
+                own = {**environment, "MINPY_CACHE_DIR": empty}
+                return run_once(script, [size, str(count)], own, minpy=minpy)
+
+        # How often: the first runs of a process are slower than the others.
+        once(0, False)
+        start, count = once(0, False)["seconds"], 1
+        while (took := once(count, False)["seconds"] - start) < (TARGET - start) / 3:
+            count = min(math.ceil(count * (TARGET - start) / max(took, 1e-3)), 8 * count)
+        count = max(1, round(count * (TARGET - start) / took))
+        times: dict[str, list[dict[str, float]]] = {"python": [], "minpy": []}
+        for number in range(rounds):
+            for which in ("python", "minpy") if number % 2 else ("minpy", "python"):
+                times[which].append(once(count, which == "minpy"))
     best = {which: min(each["seconds"] for each in found) for which, found in times.items()}
     processor = {which: min(each["processor"] for each in found) for which, found in times.items()}
     ratios = [m["seconds"] / p["seconds"] for p, m in zip(times["python"], times["minpy"], strict=True)]

@@ -3,8 +3,7 @@
     python one_program.py name size
 
 It reads words from standard input. ``first`` runs the program once; ``warm N`` for N seconds; ``round N`` N times, on
-copies of its arguments that are made before the clock runs; ``repeat N`` N times, making a copy each time. Each answer
-is a line of JSON.
+copies of its arguments that are made before the clock runs. Each answer is a line of JSON.
 """
 
 import copy
@@ -65,14 +64,6 @@ def main():
                 least = min(least, time.perf_counter() - start)
                 calls += 1
             answer = {"seconds": least, "calls": calls}
-        elif word == "repeat":
-            copying = 0.0
-            for _ in range(int(number)):
-                start = time.perf_counter()
-                args = copy.deepcopy(inputs)
-                copying += time.perf_counter() - start
-                program.run(*args)
-            answer = {"copying": copying}
         else:
             copies = [copy.deepcopy(inputs) for _ in range(int(number))]
             start = time.perf_counter()

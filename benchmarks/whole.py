@@ -71,15 +71,8 @@ class Process:
         return json.loads(answer)
 
     def close(self) -> None:
-        """Let the process end; `lasted` and `processor` are its seconds on the clock, and of the processors."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.stdout.read()
-        _, status, usage = os.wait4(self._process.pid, 0)
-        self.lasted = time.time() - self.started
-        self.processor = usage.ru_utime + usage.ru_stime
-        self._process.returncode = os.waitstatus_to_exitcode(status)
-        self._process.stdout.close()
+        """Let the process end."""
+        self._process.communicate()
 
 
 @contextmanager

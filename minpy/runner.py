@@ -250,7 +250,7 @@ def _main_code(source: bytes, filename: str, options: Options, cached: bool) -> 
     if Filter(options.include, options.exclude).why_not("__main__", filename):
         return compile(source, filename, "exec", dont_inherit=True)
     try:
-        return code_for(source, filename, options, "__main__")
+        return code_for(source, filename, options, "__main__", first=cached)
     except RewriteError as error:  # --strict
         raise CannotRun(str(error)) from None
 

@@ -54,7 +54,7 @@ def with_operators(options: Options, wanted: bool) -> Options:
     return replace(options, policy="auto", context="cpu", profile=False)
 
 
-def code_for(source: bytes, path: str, options: Options, name: str) -> CodeType:
+def code_for(source: bytes, path: str, options: Options, name: str, *, first: bool = False) -> CodeType:
     """The code of the module `name`: rewritten, or as it stands if it cannot be.
 
     Parameters
@@ -67,6 +67,8 @@ def code_for(source: bytes, path: str, options: Options, name: str) -> CodeType:
         The options of the run.
     name : str
         The module's name, for messages.
+    first : bool
+        Nothing of the program has run yet: another process may do the work (see `ahead`).
 
     Raises
     ------
@@ -80,13 +82,13 @@ def code_for(source: bytes, path: str, options: Options, name: str) -> CodeType:
     RewriteWarning
         If the module cannot be rewritten; it carries the module's file and line.
     """
-    return entry_for(source, path, options, name).code
+    return entry_for(source, path, options, name, first=first).code
 
 
-def entry_for(source: bytes, path: str, options: Options, name: str) -> cache.Entry:
+def entry_for(source: bytes, path: str, options: Options, name: str, *, first: bool = False) -> cache.Entry:
     """`code_for`, with what is known about the rewriting."""
     started = time.perf_counter()
-    entry, note = find_or_build(source, path, options)
+    entry, note = find_or_build(source, path, options, first=first)
     if entry.failed:
         if options.strict:
             raise RewriteError(f"{path}:{entry.line}: {entry.reason}")
@@ -99,7 +101,7 @@ def entry_for(source: bytes, path: str, options: Options, name: str) -> cache.En
 
 
 def find_or_build(
-    source: bytes | str, path: str, options: Options, flags: int = 0
+    source: bytes | str, path: str, options: Options, flags: int = 0, first: bool = False
 ) -> tuple[cache.Entry, str]:
     """The entry of a module, from the cache if it may be there, and a remark on the cache.
 
@@ -111,6 +113,13 @@ def find_or_build(
     entry = cache.load(source, path, options)
     if entry is not None:
         return entry, "from cache"
+    if first and cache.may_keep(path, options):
+        from minpy.transform import ahead
+
+        if ahead.rewrite(source, path, options):
+            entry = cache.load(source, path, options)
+            if entry is not None:
+                return entry, ""
     entry, lasting = _build(source, path, options, flags)
     trouble = cache.store(source, path, options, entry) if lasting else ""
     return entry, f"not cached: {trouble}" if trouble else ""

@@ -183,6 +183,18 @@ def store(source: bytes, path: str, options: Options, entry: Entry) -> str:
     return ""
 
 
+def may_keep(path: str, options: Options) -> bool:
+    """Whether `store` is likely to keep the entry of the source file `path`."""
+    where = entry_path(path, options) if options.cache and not sys.dont_write_bytecode else ""
+    if not where:
+        return False
+    try:
+        os.makedirs(os.path.dirname(where), mode=0o700, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(os.path.dirname(where), os.W_OK | os.X_OK)
+
+
 def write_atomically(where: str, data: bytes) -> None:
     """Write a file, and the folder above it, so that no other process sees a part of it."""
     os.makedirs(os.path.dirname(where), mode=0o700, exist_ok=True)

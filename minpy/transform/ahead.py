@@ -1,0 +1,191 @@
+"""The rewriting of a program that is not in the cache, in a process of its own while this one imports NumPy.
+
+libcst takes a tenth of a second to import, and as long as the program lives its objects would lie in the program's
+memory and in the collector's way. So before the program begins, a fork rewrites its main module, and the modules
+beside it that this one imports, into the cache, and ends. Wherever that cannot be done, the rewriting happens here,
+as for any module that is imported later.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from minpy.options import Options
+
+_MOST = 40  # modules
+_NO_SHADOWS = frozenset({"test", "this"})  # names that NumPy does not import
+
+
+def rewrite(source: bytes, path: str, options: Options) -> bool:
+    """Rewrite the main module into the cache, in another process; return whether that was tried.
+
+    The other process is gone when this returns: the program never sees it.
+    """
+    if b"numpy" not in source or not _may_fork():
+        return False  # without NumPy nothing is done, or little
+    try:
+        pid = os.fork()
+    except OSError:
+        return False
+    if not pid:
+        status = 1
+        try:
+            _fill(source, path, options)
+            status = 0
+        finally:
+            os._exit(status)
+    try:
+        _import_numpy(source)
+    except BaseException:
+        import signal
+
+        os.kill(pid, signal.SIGKILL)
+        raise
+    finally:
+        try:
+            os.waitpid(pid, 0)
+        except ChildProcessError:
+            pass  # SIGCHLD is ignored: the system has seen to it
+    return True
+
+
+def _may_fork() -> bool:
+    import _thread
+
+    return (
+        sys.platform.startswith("linux")
+        and not _thread._count()  # another thread may hold any lock
+        and "libcst" not in sys.modules
+        and "numpy" not in sys.modules
+        and sys.gettrace() is None
+        and sys.getprofile() is None
+    )
+
+
+# --- In the other process
+
+
+def _fill(source: bytes, path: str, options: Options) -> None:
+    import gc
+
+    gc.disable()  # it would go through libcst's objects again and again, and nothing here lives long
+    _delay_methods()
+    from minpy.transform import build
+    from minpy.transform.filters import Filter
+
+    build.find_or_build(source, path, options)
+    chosen = Filter(options.include, options.exclude)
+    done = {path}
+    waiting = [source]
+    while waiting and len(done) < _MOST:
+        for name, file in _beside(waiting.pop()):
+            if file in done or chosen.why_not(name, file):
+                continue
+            done.add(file)
+            with open(file, "rb") as opened:
+                text = opened.read()
+            waiting.append(text)
+            build.find_or_build(text, file, options)
+
+
+def _delay_methods() -> None:
+    """Let methods of dataclasses be made when they are called: of libcst's thousand, a few dozen are.
+
+    They are most of what importing libcst takes. No code but the rewriter's runs in this process.
+    """
+    import dataclasses
+
+    make: Any = getattr(dataclasses, "_create_fn", None)
+    if make is None:  # Python 3.13 makes those of a class at once
+        return
+
+    def delayed(name: str, *args: Any, **keywords: Any) -> Any:
+        method = None
+
+        def call(*operands: Any, **named: Any) -> Any:
+            nonlocal method
+            if method is None:
+                method = make(name, *args, **keywords)
+            return method(*operands, **named)
+
+        call.__name__ = name
+        return call
+
+    dataclasses._create_fn = delayed  # type: ignore[attr-defined]
+
+
+def _beside(source: bytes) -> Iterator[tuple[str, str]]:
+    """The modules in the program's folder that a text imports when it is run, and their files as the importer says."""
+    folder = sys.path[0]
+    for name in _imported(source):
+        parts = name.split(".")
+        for count in range(1, len(parts) + 1):
+            place = os.path.join(folder, *parts[:count])
+            for file in (os.path.join(place, "__init__.py"), f"{place}.py"):
+                if os.path.isfile(file):
+                    yield ".".join(parts[:count]), file
+                    break
+
+
+def _imported(source: bytes) -> list[str]:
+    names: list[str] = []
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names
+
+
+# --- In this one, meanwhile
+
+
+def _import_numpy(source: bytes) -> None:
+    """Import NumPy if that is what the program begins with, so that nothing of the program can tell."""
+    if not _begins_with_numpy(source) or _may_be_shadowed():
+        return
+    before = set(sys.modules)
+    try:
+        import numpy  # noqa: F401
+    except Exception:
+        # The program is to meet it itself.
+        for name in set(sys.modules) - before:
+            if name.partition(".")[0] == "numpy":
+                del sys.modules[name]
+
+
+def _begins_with_numpy(source: bytes) -> bool:
+    """Whether the program imports NumPy before it does anything but import modules of the standard library."""
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    for node in body:
+        match node:
+            case ast.Expr(value=ast.Constant()):
+                continue
+            case ast.Import(names=aliases):
+                tops = [alias.name.partition(".")[0] for alias in aliases]
+            case ast.ImportFrom(module=str(module), level=0):
+                tops = [module.partition(".")[0]]
+            case _:
+                return False
+        for top in tops:
+            if top == "numpy":
+                return True
+            if top not in sys.stdlib_module_names:
+                return False
+    return False
+
+
+def _may_be_shadowed() -> bool:
+    """Whether the program's folder holds a module by the name of NumPy or of one that NumPy may import."""
+    try:
+        names = {name.partition(".")[0] for name in os.listdir(sys.path[0] or ".")}
+    except OSError:
+        return False
+    return bool(names & ({"numpy"} | sys.stdlib_module_names - _NO_SHADOWS))

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 import libcst as cst
 
+from minpy.transform import library
 from minpy.transform.catalog import ARRAY_ATTRIBUTES, FUSED, FUSED_HEAVY
 from minpy.transform.loops import LoopWalk
 from minpy.transform.names import Point, Scope, is_builtin, is_no_array, normalized, resolve
@@ -26,6 +27,7 @@ from minpy.transform.routing import BINARY, COMPARE, UNARY
 
 _REASON = "an array expression may run as one piece"
 _MAX_OPERATIONS, _MAX_NAMES = 60, 24
+_MAX_TEXT = 1500  # characters of a call
 _NOT_BLOCKS = (cst.MatrixMultiply,)
 
 
@@ -60,6 +62,9 @@ class Block:
         str
     ]  # names, or ".attribute", of which one must stand for an array; empty: it is one anyway
     last: int = 0
+    base: _Called | None = None  # of a library call: must turn out to be
+    function: str = ""  # this function of NumPy's,
+    method: Block | None = None  # or else no library at all: then it is a method
 
 
 class _End:
@@ -128,6 +133,14 @@ class BlockWalk(LoopWalk):
 
     def _comparison(self, node: cst.Comparison) -> None:
         self._expression(node, LoopWalk.methods[cst.Comparison])
+
+    def _condition(self, node: cst.CSTNode) -> None:
+        # What decides a jump itself gets no site: the jumps of a conditional would have the place of the statement.
+        method = LoopWalk.methods.get(type(node))
+        if isinstance(node, (cst.Call, cst.BinaryOperation)) and method is not None:
+            method(self, node)
+        else:
+            super()._condition(node)
 
     def _decorator(self, node: cst.Decorator) -> None:
         # Python calls its value at the place of the whole expression, which a conditional has not.
@@ -253,7 +266,41 @@ class BlockWalk(LoopWalk):
 
     # From an expression to a block.
 
+    def _library(self, node: cst.Call) -> Block | None:
+        """A call of a library function, or of a method, as which it stands behind it if both are possible."""
+        start, end = self.spans.start(node), self.spans.end(node)
+        line, _ = self._lines.line_col(start)
+
+        called = self._callee(node)
+
+        def block(make: Callable[..., library.Reading], *arguments: Any, name: str = "") -> Block | None:
+            try:
+                reading = make(*arguments, node, lambda: _Reader(self))
+            except (library.NotOne, _No, RecursionError):
+                return None
+            if not 0 < len(reading.names) <= _MAX_NAMES or len(reading.text) > _MAX_TEXT:
+                return None
+            return Block(
+                self.scope, Point(self.block, start), start, end, line, reading.text, reading.names,
+                1, True, reading.called, reading.evidence, base=called, function=name,
+            )  # fmt: skip
+
+        found = None
+        if called is not None:
+            path = (called.name, *called.attributes)
+            for name in (".".join(path[-2:]), path[-1]):
+                found = found or block(library.function, name, name=name)
+        method = block(library.method) if isinstance(node.func, cst.Attribute) else None
+        if found is None:
+            return method
+        found.method = method
+        return found
+
     def _block(self, node: cst.BaseExpression) -> Block | None:
+        if isinstance(node, cst.Call):
+            call = self._library(node)
+            if call is not None:
+                return call
         reader = _Reader(self)
         try:
             text = reader.read(node)
@@ -290,6 +337,17 @@ class BlockWalk(LoopWalk):
         super()._finish(resolved, door)
 
     def _holds(self, item: Block) -> bool:
+        if item.base is not None:
+            base = resolve(item.scope, item.base.name, Point(item.point.block, item.base.offset))
+            if base is not None:
+                if ".".join(part for part in (base, *item.base.attributes) if part) != (item.function or " "):
+                    return False
+                item.evidence.add("")
+            elif item.function:
+                if item.method is None:
+                    return False
+                item.text, item.names = item.method.text, item.method.names
+                item.called, item.evidence = item.method.called, item.method.evidence
         sure = self._everything or "" in item.evidence
         for call in item.called:
             base = resolve(item.scope, call.name, Point(item.point.block, call.offset))

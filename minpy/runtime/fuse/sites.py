@@ -79,9 +79,7 @@ class Site:
                 if not _may_be_large(text, values):
                     self._was_small()
                     return False
-                from minpy.runtime.fuse.block import Block
-
-                block = self.block = Block(text, mode())
+                block = self.block = _made(text)
             done, result = block.run(values)
         except (Exception, RecursionError) as error:
             if type(error).__name__ not in ("Irregular", "MemoryError", "FloatingPointError"):
@@ -120,6 +118,16 @@ class Site:
         return f"<the block {self.name}: {times}, {self.reason or 'no objection'}>"
 
 
+def _made(text: str) -> Any:
+    if text[0] == "_":
+        from minpy.runtime.fuse.call import Call
+
+        return Call(text, mode())
+    from minpy.runtime.fuse.block import Block
+
+    return Block(text, mode())
+
+
 # What evaluating a block's scalars and slices may raise because the program does.
 _OF_THE_PROGRAM = frozenset(
     "ZeroDivisionError OverflowError IndexError ValueError TypeError KeyError AttributeError UFuncTypeError "
@@ -135,7 +143,7 @@ def _is_undisturbed() -> bool:
 
 
 def _may_be_large(text: str, values: tuple[Any, ...]) -> bool:
-    if mode() != "auto" or "." in text:  # attributes are looked at later
+    if mode() != "auto" or "." in text or text.startswith("__random"):  # looked at later
         return True
     numpy = sys.modules["numpy"]
     return any(type(value) is numpy.ndarray and value.size >= _MANY for value in values)

@@ -174,6 +174,10 @@ products = both_at_once(_products, OWN)
 quotient = both_at_once(_quotients, OWN)
 
 
+# Primitives whose rules never hand on the cotangent, nor a part of it or of an operand.
+_MAKES_NEW = frozenset({"matmul", "dot"})
+
+
 def pull_any(tape: Tape, record: Short) -> None:
     """An operation of any primitive, with all its operands."""
     _, cell, args, kwargs, ans, values, primitive, code, instruction = record
@@ -194,7 +198,9 @@ def pull_any(tape: Tape, record: Short) -> None:
                 no_rule(primitive, i, Record(primitive, args, kwargs, None, code, instruction).line)
             )
         try:
-            cotangents.accumulate(tape, operand, rule(g, ans, *values, **kwargs), tape.touched)
+            d = rule(g, ans, *values, **kwargs)
+            held = OWN if primitive.name in _MAKES_NEW and type(d) is ndarray and d.base is None else BORROWED
+            cotangents.accumulate(tape, operand, d, tape.touched, held)
         except Exception as error:
             raise Record(primitive, args, kwargs, None, code, instruction).failed(i, error) from error
 
@@ -222,7 +228,7 @@ def pull_product(tape: Tape, record: Short) -> None:
     """A product of matrices or vectors.
 
     The cotangent of a matrix that is used again and again (the weights of a recurrent network) is a sum of products
-    with few rows. They are put together, and multiplied out once at the end of the sweep.
+    with few rows. They are put together, and multiplied out when they are many (`minpy.runtime.deferred`).
     """
     _, cell, args, kwargs, ans, values, primitive, code, instruction = record
     g = cell[COTANGENT]
@@ -230,19 +236,23 @@ def pull_product(tape: Tape, record: Short) -> None:
         pull_any(tape, record)
         return
     x, y = values
-    for i, operand, other in ((0, args[0], y), (1, args[1], x)):
+    first, second = args
+    for i, operand, other in ((0, first, y), (1, second, x)):
         if type(operand) is not Array or type(other) is not ndarray or not tape.watches(operand.storage):
             continue
-        if not tape.can_defer(operand, other, g):
+        if not tape.can_defer(i, operand, other, g):
             if i == 0 and other.ndim == 1 and cotangents.add_outer(operand, g, other):
                 tape.touched.add(operand.storage)
-                args = (None, args[1])
+                first = None
             continue
         # ``x @ y``: the cotangent of x is g @ y.T, that of y is x.T @ g.
-        left, right = (g.T, other.T) if i == 0 else (other, g)
-        tape.defer(operand, np.array(left, ndmin=2), np.array(right, ndmin=2))
-        args = (None, args[1]) if i == 0 else (args[0], None)
-    pull_any(tape, (None, cell, args, kwargs, ans, values, primitive, code, instruction))
+        if i == 0:
+            tape.defer(operand, g.T, other.T)
+            first = None
+        else:
+            tape.defer(operand, other, g)
+            second = None
+    pull_any(tape, (None, cell, (first, second), kwargs, ans, values, primitive, code, instruction))
 
 
 def pull_link(tape: Tape, record: Short) -> None:

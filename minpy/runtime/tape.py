@@ -18,11 +18,11 @@ from weakref import WeakSet
 import numpy as np
 
 from minpy.errors import GradientError
-from minpy.runtime import cotangents, entry
+from minpy.runtime import cotangents, deferred, entry
 from minpy.runtime.array import Array
 from minpy.runtime.pull import pull_kept, pull_link
 from minpy.runtime.record import Record, Short, Write, current_tape, no_rule, open_tape, parts_of
-from minpy.runtime.storage import BORROWED, NEEDED, SHARED, Storage
+from minpy.runtime.storage import BORROWED, NEEDED, OWN, SHARED, Storage
 
 
 class Tape:
@@ -70,7 +70,7 @@ class Tape:
         self.redo: list[tuple[Any, Any, Any]] = []
         self.saved: set[tuple] = set()
         self._leaves: set[Storage] = set()
-        self._deferred: dict[tuple, tuple[Array, list, list]] = {}
+        self._deferred: dict[tuple, deferred.Sum] = {}
 
     def __enter__(self) -> Tape:
         entry.activate(tape=True)
@@ -167,9 +167,8 @@ class Tape:
                     else:
                         self._pull(Record.full(record))
             while self._deferred:
-                operand, left, right = self._deferred.popitem()[1]
-                product = np.concatenate(left).T @ np.concatenate(right)
-                cotangents.accumulate(self, operand, product, touched)
+                put_off = self._deferred.popitem()[1]
+                cotangents.accumulate(self, put_off.operand, put_off.take(), touched, OWN)
             return [cotangents.hand_out(target) for target in targets]
         finally:
             # What is left of the records if one of them failed; the others cleared their results as they went.
@@ -184,33 +183,34 @@ class Tape:
             while redo:
                 cotangents.assign(*redo.pop())
 
-    def can_defer(self, operand: Array, other: Any, g: Any) -> bool:
-        """Whether the cotangent of the matrix `operand`, a factor of a product, may be added up when the sweep ends.
+    def can_defer(self, i: int, operand: Array, other: Any, g: Any) -> bool:
+        """Whether the cotangent of the matrix `operand`, factor number `i` of a product, may be added up later.
 
-        So it is if nothing reads it before (`operand` is an argument, or a part of one, that was not written to), and
-        if the products that make it up have few rows: then the matrix is much larger than what they are made of.
+        So it is if nothing reads it before the end (`operand` is an argument, or a part of one, that was not written
+        to), and if the product has few rows.
         """
         window = operand.window
         return (
             window.ndim == 2
             and other.ndim <= 2
             and g.ndim <= 2
-            and window.size >= 1024
-            and 4 * (other.size + g.size) <= window.size
             and operand.storage in self._leaves
             and operand.storage not in self.written
             and other.dtype is g.dtype is window.dtype
+            and window.size
+            and deferred.pays(other.size // window.shape[1 - i], window)
         )
 
     def defer(self, operand: Array, left: np.ndarray, right: np.ndarray) -> None:
-        """Add ``left.T @ right`` to the cotangent of `operand` when the sweep ends."""
+        """Add ``left.T @ right`` to the cotangent of `operand` when enough of them have come together."""
         window = operand.window
         key = (window.__array_interface__["data"][0], window.shape, window.strides)
-        if key not in self._deferred:
-            self._deferred[key] = operand, [], []
-        _, lefts, rights = self._deferred[key]
-        lefts.append(left)
-        rights.append(right)
+        found = self._deferred.get(key)
+        if found is None:
+            found = self._deferred[key] = deferred.Sum(operand)
+        due = found.add(left, right)
+        if due is not None:
+            cotangents.accumulate(self, operand, due, self.touched, OWN)
 
     def _pull(self, record: Record) -> None:
         result = record.result

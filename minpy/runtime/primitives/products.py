@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.primitives.matrices import transposed
+from minpy.runtime.primitives.matrices import crossed, transposed
 from minpy.runtime.primitives.moves import apply, cases, rows
 from minpy.runtime.primitives.rules import as_array
 from minpy.runtime.primitives.table import Kernel, Scalar, row
@@ -41,7 +41,7 @@ def _dot_right(g: Any, ans: Any, x: Any, y: Any, *a: Any, **k: Any) -> Any:
     if nx == 1 and ny == 2:
         return np.expand_dims(x, -1) * g
     if nx == ny == 2:
-        return np.dot(np.transpose(x), g)
+        return crossed(x, g)
     lead = list(range(nx - 1))
     d = np.tensordot(x, g, axes=(lead, lead))
     return d if ny == 1 else np.moveaxis(d, 0, -2)
@@ -114,6 +114,8 @@ def _matmul_right(g: Any, ans: Any, x: Any, y: Any, *a: Any, **k: Any) -> Any:
         return np.matmul(np.expand_dims(g, -2), x)[..., 0, :]
     if nx == 1:
         return np.expand_dims(x, -1) * np.expand_dims(g, -2)
+    if nx == ny == 2:
+        return crossed(x, g)
     return np.matmul(transposed(x), g)
 
 

@@ -1,0 +1,96 @@
+"""Cotangents of matrices: put off and multiplied out together, by parts that fit the cache, summed by products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minpy
+from minpy.runtime import deferred
+
+
+@minpy.accelerate
+def unrolled(w: Any, x: Any, steps: int, left: bool) -> Any:
+    total = 0.0
+    for t in range(steps):
+        h = np.tanh(w @ x[t].T).T if left else np.tanh(x[t] @ w)
+        total = total + np.sum(h * h)
+        x[t] *= 0.5  # what was multiplied is overwritten
+    return total
+
+
+@pytest.mark.parametrize("left", [False, True])
+@pytest.mark.parametrize(
+    ("rows", "shape", "steps"), [(32, (64, 96), 100), (3, (40, 41), 7), (100, (33, 40), 3)]
+)
+def test_many_products(left: bool, rows: int, shape: tuple[int, int], steps: int) -> None:
+    """More steps than wait for a matrix at a time, and fewer; the factors are overwritten meanwhile."""
+    rng = np.random.default_rng(2)
+    w = rng.normal(size=shape) / 10
+    x = rng.normal(size=(steps, rows, shape[1] if left else shape[0]))
+    each = [np.tanh(s @ (w.T if left else w)) for s in x]
+    expected = sum(s.T @ (2 * h * (1 - h * h)) for s, h in zip(x, each, strict=True))
+    before = x.copy()
+    value, found = minpy.value_and_grad(unrolled)(w, x, steps, left)
+    assert np.isclose(value, sum(np.sum(h * h) for h in each), rtol=1e-13)
+    assert np.allclose(found, expected.T if left else expected, rtol=1e-11, atol=1e-11)
+    assert np.array_equal(x, before * 0.5)
+
+
+def test_waiting_is_bounded() -> None:
+    """However many products there are, what waits for a matrix is a few times its size."""
+    w = minpy.runtime.array.Array(np.zeros((64, 96)), None)  # type: ignore[arg-type]
+    waiting = deferred.Sum(w)
+    assert waiting._left.size + waiting._right.size <= 1 << 18
+    x, g = np.ones((32, 64)), np.ones((32, 96))
+    total = np.zeros((64, 96))
+    for _ in range(1000):
+        due = waiting.add(x, g)
+        total += 0 if due is None else due
+    assert np.array_equal(total + waiting.take(), np.full((64, 96), 32_000.0))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("columns", [1, 2, 5, 32, 33])
+@pytest.mark.parametrize("rows", [127, 1000, 4001])
+def test_narrow_products(dtype: str, columns: int, rows: int) -> None:
+    rng = np.random.default_rng(rows + columns)
+    x = rng.normal(size=(rows, 300)).astype(dtype)
+    w, b = rng.normal(size=(300, columns)).astype(dtype), rng.normal(size=columns).astype(dtype)
+
+    @minpy.accelerate
+    def loss(w: Any, b: Any) -> Any:
+        return np.sum(np.tanh(0.05 * (x @ w + b)))
+
+    h = np.tanh(0.05 * (x @ w + b))
+    g = 0.05 * (1 - h * h)
+    tolerance = 1e-11 if dtype == "float64" else 1e-3
+    dw, db = minpy.grad(loss, (0, 1))(w, b)
+    assert dw.dtype == db.dtype == np.dtype(dtype) and dw.flags.c_contiguous
+    assert np.allclose(dw, x.T @ g, rtol=tolerance, atol=tolerance)
+    assert np.allclose(db, g.sum(0), rtol=tolerance, atol=tolerance)
+
+
+def test_gradients_are_nobody_elses() -> None:
+    """What one call handed out does not change with the next, nor when it is written to."""
+    rng = np.random.default_rng(5)
+    x, w = rng.normal(size=(20, 30)), rng.normal(size=(30, 40))
+    gradient = minpy.grad(minpy.accelerate(lambda w: np.sum(x @ w)))
+    first = gradient(w)
+    kept = first.copy()
+    first[:] = 0
+    assert np.array_equal(gradient(w), kept) and first.flags.owndata
+
+
+@pytest.mark.parametrize("keep", [(slice(None), None), (None, slice(None))])
+def test_sums_along_an_axis(keep: tuple) -> None:
+    """A row or a column that was broadcast over a matrix, ones of not-finite numbers too."""
+    rng = np.random.default_rng(6)
+    g = rng.normal(size=(40, 50))
+    g[3, 4] = np.inf
+    v = rng.normal(size=40 if keep[1] is None else 50)
+    found = minpy.grad(minpy.accelerate(lambda v: np.sum(v[keep] * g)))(v)
+    expected = g.sum(1 if keep[1] is None else 0)
+    assert np.allclose(found, expected, rtol=1e-12, atol=1e-12)

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minpy.runtime import ledger
 from minpy.runtime.fuse import memory, native, pool
 from minpy.runtime.fuse.ir import Irregular
 from minpy.runtime.fuse.state import raising
 from minpy.runtime.fuse.tiled import Tiled
+from minpy.runtime.jit import background
 
 if TYPE_CHECKING:
     from minpy.runtime.fuse.plan import Plan
@@ -29,9 +31,9 @@ _MARGIN = 0.93  # an engine must be faster than NumPy by this factor
 _SHORT = 12e-6  # seconds as written below which nothing can be gained
 _LONG = 200e-6  # seconds on one thread from which several are tried
 _STREAM = 6 << 20  # bytes of the result from which tiles pay without asking
-# What must have been spent in a block, in seconds, before it is compiled: with the loading of the compiler, without,
-# and where earlier runs have shown that it pays.
-_UNLOADED, _LOADED, _KNOWN = 0.25, 0.06, 0.02
+# What must have been spent in a block before it is compiled: so many times what compiling takes from the program; in
+# seconds, where earlier runs have shown that it pays.
+_HOPE, _KNOWN = 4, 0.02
 _NAP = 0.02  # seconds between two looks: less is one evaluation after the other
 _SAMPLE = 4096
 
@@ -81,6 +83,7 @@ class Choice:
         self.turn = count() if mode == "force" else None
         self.forced = mode[6:] if mode.startswith("force:") else ""
         self.expected = memory.verdict(self.key)
+        self.waiting: Any = None  # a `background.Job`, while the block is being compiled
         self.compilable = native.fits(plan)
 
     def pick(self) -> str | None:
@@ -132,7 +135,7 @@ class Choice:
         if self.width > 1 and self.best.get("written", 1.0) > _LONG:
             threads.append(self.width)
         compiled = []
-        if self.compilable and (self._may_compile() or "native1" in self.engines):
+        if self.compilable and ("native1" in self.engines or self._may_compile()):
             compiled = [f"native{each}" for each in threads]
         tiled = [f"tiled{each}" for each in threads] if len(self.plan.steps) > 1 or threads[-1] > 1 else []
         engines = ["written"]
@@ -159,11 +162,12 @@ class Choice:
         if sites.mode() == "off" or not engine.is_available():
             self.compilable = False
             return False
+        if self.waiting is not None:
+            return self.waiting.done
         if (self.expected or "").startswith("native"):
             return self.spent > _KNOWN
-        if engine.is_loaded():
-            return self.spent > _LOADED
-        return _spent_in_all > _UNLOADED and self.spent > _LOADED
+        takes, _ = background.expected()
+        return _spent_in_all > _HOPE * takes and self.spent > takes and ledger.allows(takes)
 
     def _decide(self) -> None:
         written = self.best.get("written")
@@ -185,7 +189,10 @@ class Choice:
         kind, threads = name.rstrip("0123456789"), name.lstrip("nativeld")
         other = next((engine for each, engine in self.engines.items() if each.startswith(kind)), None)
         try:
-            engine = other or (native.Native if kind == "native" else Tiled)(self.plan)
+            engine = other or self._made(kind)
+        except background.Pending as pending:
+            self.waiting = pending.job
+            return None
         except native.Unfit:
             self.refused |= {f"native{each}" for each in (1, 2, self.width)}
             self.compilable = False
@@ -194,6 +201,11 @@ class Choice:
         if not threads:
             raise ValueError(name)
         return name
+
+    def _made(self, kind: str) -> Any:
+        if kind == "tiled":
+            return Tiled(self.plan)
+        return native.Native(self.plan, wait=self.turn is not None or bool(self.forced))
 
     def run(
         self,

@@ -47,16 +47,24 @@ class Unfit(Exception):
 
 
 class Native:
-    """The compiled code of one plan."""
+    """The compiled code of one plan.
 
-    def __init__(self, plan: Plan) -> None:
+    Raises
+    ------
+    Unfit
+        There is none.
+    Pending
+        It is being compiled (only without `wait`).
+    """
+
+    def __init__(self, plan: Plan, wait: bool = True) -> None:
         text = _Text(plan).text()
         from minpy.runtime.jit import engine
 
         if _BITS is None or not engine.is_available() or not _layout_is_known():
             raise Unfit
         try:
-            address = _address_of(text)
+            address = _address_of(text, wait)
         except engine.CompileError as error:
             raise Unfit(str(error)) from error
         # Unlike the loops' functions, these let other threads run meanwhile.
@@ -344,14 +352,14 @@ def _flag_functions() -> dict[str, int]:
 
 
 @lru_cache(maxsize=256)
-def _address_of(text: str) -> int:
+def _address_of(text: str, wait: bool) -> int:
     """Compile a module, or take its code from the cache, and place it in memory."""
-    from minpy.runtime.jit import engine, loader
+    from minpy.runtime.jit import background, engine, loader
 
     outside = _flag_functions()
     code = memory.load_code(text, engine.stamp())
     if code is None:
-        code = engine.object_code(text)
+        code = (engine if wait else background).object_code(text)
         memory.save_code(text, engine.stamp(), code)
     address = loader.place(code, "kernel", outside)
     if not address:

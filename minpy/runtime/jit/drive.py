@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.jit import engine, source, store
+from minpy.runtime import ledger
+from minpy.runtime.jit import background, engine, source, store
 from minpy.runtime.jit.bind import Frame, Names, Snapshot
 from minpy.runtime.jit.kernel import Kernel
 from minpy.runtime.jit.kinds import Unsupported
@@ -29,8 +30,11 @@ _KEYS = 6  # compiled versions of one loop
 _LEAVES = 4  # so often a loop may leave compiled code early, and then once every so many iterations:
 _DISTANCE = 50
 _COPY_RATE = 4e9  # bytes a second
-# What compiling is expected to take, in seconds: with the loading of the compiler, and without.
-_FIRST_COMPILE, _COMPILE = 0.12, 0.03
+_SURE = 2  # times what compiling takes: a rest that is longer than this pays for it
+_HOPE = 4  # times the same: what was spent in a loop that may come again, so often, is spent again
+
+
+_pending: dict[Site, background.Job] = {}  # loops whose code is being compiled
 
 
 def iterator_at(over: Any, position: int) -> Iterator[Any]:
@@ -90,14 +94,21 @@ def pieces(site: Site, over: Any, code: CodeType) -> Iterator[Iterable[Any]]:
 def _pays(site: Site, left: int) -> bool:
     if site.force:
         return True
+    if site in _pending:
+        if not _pending[site].done or left * site.per_round < _WORTH:
+            return False
+        del _pending[site]
+        return True
     if not site.per_round:
         # Not yet run in this process; it may have been worth it in an earlier one.
         return store.is_known(site.name)
     rest = left * site.per_round
     if site.kernels:
         return rest > _WORTH
-    cost = _COMPILE if engine.is_loaded() else _FIRST_COMPILE
-    return rest > 2 * cost or (rest > _WORTH and site.spent > 5 * cost)
+    takes, lasts = background.expected()
+    if rest > _SURE * takes + lasts:
+        return True
+    return rest > _WORTH and site.spent > _HOPE * takes and ledger.allows(takes)
 
 
 def _run(
@@ -140,6 +151,9 @@ def _run(
             rate = took / max(done, 1)
             if not is_undisturbed():
                 return position, False
+    except background.Pending as pending:
+        _pending[site] = pending.job
+        return (position, False) if chunk else None
     except Unsupported as error:
         if not chunk:
             site.give_up(str(error))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.jit import engine, store
+from minpy.runtime.jit import background, engine, store
 from minpy.runtime.jit.bind import Frame, Snapshot
 from minpy.runtime.jit.kinds import value_of
 from minpy.runtime.jit.lower import BROKE, FIRST, INTERRUPTED, LAST, START, STEP, STOPPED, lower, word_of
@@ -35,7 +35,7 @@ class Kernel:
         found = store.load(where)
         if found is None:
             code = lower(node, snapshot.entry())
-            compiled = engine.object_code(code.text)
+            compiled = background.object_code(code.text)
             store.save(where, code, compiled)
         else:
             code, compiled = found

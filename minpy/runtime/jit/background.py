@@ -1,0 +1,184 @@
+"""Compiling in a thread of its own: the program goes on as written meanwhile.
+
+LLVM lets other threads run while it works. Loading it does not, takes 30 ms, and would take ten times as long in a
+thread that has to wait for its turn at each file that it reads: that is done here. With one processor, and where every
+loop is to be compiled, the program waits for the code.
+"""
+
+from __future__ import annotations
+
+import _thread
+import atexit
+import os
+from queue import Empty, SimpleQueue
+from time import perf_counter
+from typing import Any
+
+from minpy.runtime import ledger
+from minpy.runtime.jit import engine, sites
+
+# What compiling takes from the program, in seconds, and how long it is until the code is there: with the loading of
+# the compiler, and without.
+_TAKES, _LASTS = (0.03, 0.006), (0.15, 0.1)
+_ALONE = (0.12, 0.03)  # both, where the program waits
+
+
+class Job:
+    """A text that is being compiled."""
+
+    __slots__ = ("code", "done", "failure", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.done = False
+        self.code = b""
+        self.failure: Exception | None = None
+
+    def work(self) -> None:
+        """Compile."""
+        began = perf_counter()
+        try:
+            self.code = engine.object_code(self.text)
+        except Exception as error:
+            self.failure = error
+        ledger.note("compiling meanwhile", perf_counter() - began, taken=_TAKES[True])
+        self.done = True
+
+
+class Pending(Exception):
+    """The code is not there yet; `job` says when it is."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__("is being compiled")
+        self.job = job
+
+
+def is_used() -> bool:
+    """Whether there is a processor for it."""
+    return sites.mode() != "force" and _processors() > 1
+
+
+def _processors() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def expected() -> tuple[float, float]:
+    """What compiling another text will take from the program, and how long it will be until it is there, in seconds."""
+    known = engine.is_loaded()
+    if not is_used():
+        return _ALONE[known], 0.0
+    return _TAKES[known], _LASTS[known]
+
+
+_jobs: dict[str, Job] = {}
+_lock = _thread.allocate_lock()
+_queue: SimpleQueue[Job | None] | None = None
+_over: Any = None  # is released by the thread as the last thing it does
+
+
+def object_code(text: str) -> bytes:
+    """The compiled code of a text.
+
+    Raises
+    ------
+    Pending
+        It is not there yet: ask again later.
+    CompileError
+        There will be none.
+    """
+    job = _jobs.get(text)
+    if job is None:
+        if not is_used() or not _is_loaded() or not _begin(text):
+            began = perf_counter()
+            try:
+                return engine.object_code(text)
+            finally:
+                ledger.note("compiling", perf_counter() - began)
+        job = _jobs[text]
+    if not job.done:
+        raise Pending(job)
+    _jobs.pop(text, None)
+    if job.failure is not None:
+        raise job.failure
+    return job.code
+
+
+def _is_loaded() -> bool:
+    """Load the compiler; False if it says no, which `engine.object_code` will put into words."""
+    if engine.is_loaded():
+        return True
+    began = perf_counter()
+    try:
+        engine._machine()
+    except (RuntimeError, OSError, ImportError, AttributeError):
+        return False
+    ledger.note("loading the compiler", perf_counter() - began)
+    return True
+
+
+def _begin(text: str) -> bool:
+    """Hand a text to the thread; False if there is none to be had."""
+    global _queue, _over
+    if not _lock.acquire(blocking=False):
+        return False  # a signal's handler, while the thread is waited for
+    try:
+        if _queue is None:
+            queue: SimpleQueue[Job | None] = SimpleQueue()
+            over = _thread.allocate_lock()
+            over.acquire()
+            try:
+                _thread.start_new_thread(_serve, (queue, over))
+            except RuntimeError:
+                return False
+            _queue, _over = queue, over
+        job = _jobs[text] = Job(text)
+        _queue.put(job)
+    finally:
+        _lock.release()
+    return True
+
+
+def _serve(queue: SimpleQueue[Job | None], over: Any) -> None:
+    while (job := queue.get()) is not None:
+        job.work()
+    over.release()
+
+
+def stop() -> None:
+    """Let the thread finish what it is at, and end; what it has not begun is forgotten."""
+    with _lock:
+        _stop()
+
+
+def _stop() -> None:
+    global _queue, _over
+    queue, over, _queue, _over = _queue, _over, None, None
+    if queue is None:
+        return
+    try:
+        while True:
+            waiting = queue.get_nowait()
+            if waiting is not None:
+                _jobs.pop(waiting.text, None)
+                waiting.done = True  # whoever asks again begins anew
+    except Empty:
+        pass
+    queue.put(None)
+    over.acquire()
+
+
+def _before_fork() -> None:
+    _lock.acquire()
+    _stop()
+
+
+def _after_fork() -> None:
+    _lock.release()
+
+
+atexit.register(stop)  # LLVM must not be at work while the process is taken down
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork, after_in_parent=_after_fork)

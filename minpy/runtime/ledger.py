@@ -1,0 +1,38 @@
+"""What MinPy itself takes of a run's time, and how much it may.
+
+Whatever is spent in the hope that it pays later (compiling, most of all) asks first: all of it together stays below
+a share of the time that the process has run, so that a program which gains nothing loses little. Importing this module
+imports nothing.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+SHARE = 0.04  # of the time since the beginning
+FREE = 0.02  # seconds that may be spent in any case
+_HEAD_START = 0.1  # seconds that a process has run when this is imported: Python's start and NumPy's
+
+_began = perf_counter() - _HEAD_START
+# Seconds by what they were spent for; those of another thread, during which the program went on, are not in `taken`.
+seconds: dict[str, float] = {}
+counts: dict[str, int] = {}
+_taken = 0.0
+
+
+def note(what: str, spent: float, *, taken: float | None = None) -> None:
+    """Enter `spent` seconds of work; of these the program had to wait for `taken` (if not given, for all)."""
+    global _taken
+    seconds[what] = seconds.get(what, 0.0) + spent
+    counts[what] = counts.get(what, 0) + 1
+    _taken += spent if taken is None else taken
+
+
+def taken() -> float:
+    """The seconds that the program waited for, or is reckoned to have."""
+    return _taken
+
+
+def allows(expected: float) -> bool:
+    """Whether `expected` more seconds may be spent on something that will perhaps not pay."""
+    return _taken + expected < FREE + SHARE * (perf_counter() - _began)

@@ -1,0 +1,174 @@
+"""Compiling in a thread of its own, and what of it a program may have to wait for."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import pytest
+
+pytest.importorskip("llvmlite", reason="the extra jit is not installed")
+
+from minpy.runtime import ledger
+from minpy.runtime.jit import background, engine
+
+TEXT = "define i64 @kernel(ptr %w) {{\n  ret i64 {}\n}}\n"
+
+
+@pytest.fixture
+def processors(monkeypatch):
+    monkeypatch.setenv("MINPY_JIT", "auto")
+    monkeypatch.setattr(background, "_processors", lambda: 2)
+    monkeypatch.setattr(background, "_jobs", {})
+    yield
+    background.stop()
+
+
+def wait_for(text):
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            return background.object_code(text)
+        except background.Pending as pending:
+            while not pending.job.done and time.monotonic() < deadline:
+                time.sleep(0.001)
+    raise AssertionError("never compiled")
+
+
+def run(code):
+    return engine.function(code, {})(0)
+
+
+def test_code_comes_later(processors):
+    text = TEXT.format(7)
+    with pytest.raises(background.Pending) as pending:
+        background.object_code(text)
+    assert pending.value.job.text == text
+    assert run(wait_for(text)) == 7
+    with pytest.raises(background.Pending):  # it was handed over, and not kept
+        background.object_code(text)
+
+
+def test_many_texts(processors):
+    texts = [TEXT.format(k) for k in range(20)]
+    for text in texts:
+        with pytest.raises(background.Pending):
+            background.object_code(text)
+    assert [run(wait_for(text)) for text in texts] == list(range(20))
+
+
+def test_a_text_that_is_refused(processors):
+    with pytest.raises(engine.CompileError):
+        wait_for("define i64 @kernel(ptr %w) {\n  ret i64 %nothing\n}\n")
+    assert run(wait_for(TEXT.format(1))) == 1
+
+
+@pytest.mark.parametrize("why", ["one processor", "forced", "no thread"])
+def test_where_the_program_waits(processors, monkeypatch, why):
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    background.stop()
+    if why == "one processor":
+        monkeypatch.setattr(background, "_processors", lambda: 1)
+    elif why == "forced":
+        monkeypatch.setenv("MINPY_JIT", "force")
+    else:
+        monkeypatch.setattr(background._thread, "start_new_thread", refuse)
+    assert run(background.object_code(TEXT.format(11))) == 11
+
+
+def test_stopping_forgets_what_was_not_begun(processors):
+    texts = [TEXT.format(100 + k) for k in range(8)]
+    jobs = []
+    for text in texts:
+        with pytest.raises(background.Pending) as pending:
+            background.object_code(text)
+        jobs.append(pending.value.job)
+    background.stop()
+    assert all(job.done for job in jobs) and background._queue is None
+    assert [run(wait_for(text)) for text in texts] == list(range(100, 108))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_fork_meets_no_thread(processors):
+    """The thread ends before a fork; parent and child compile on."""
+    with pytest.raises(background.Pending):
+        background.object_code(TEXT.format(5))
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            status = run(wait_for(TEXT.format(21)))
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 21
+    assert run(wait_for(TEXT.format(5))) == 5
+
+
+LOOP = """
+import threading
+import numpy as np
+def walk(n):
+    a = np.arange(float(n))
+    total = 0.0
+    for i in range(n):
+        for j in range(1, 40):
+            total += a[i] / j
+            a[i] = total % 7.0
+    return total, a
+first = [walk(400) for _ in range(60)]
+t, a = first[0]
+assert all(u == t and np.array_equal(a, b) for u, b in first)
+print(t.hex(), threading.active_count())
+"""
+
+
+def test_a_loop_goes_over_to_code_that_comes_later(tmp_path):
+    import subprocess
+
+    (tmp_path / "program.py").write_text(LOOP)
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MINPY_")}
+    environment |= {"PYTHONPATH": root, "MINPY_CACHE_DIR": str(tmp_path / "cache")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+
+    def outcome(*words):
+        command = [sys.executable, *words, "program.py"]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    plain = outcome()
+    for _ in range(2):
+        ours = outcome("-m", "minpy", "run", "-v")
+        assert ours.stdout == plain.stdout
+    assert "program.py:7: " in ours.stderr and "iterations compiled" in ours.stderr
+
+
+# --- What may be spent
+
+
+@pytest.fixture
+def young(monkeypatch):
+    """A process that has run for one second, and spent nothing."""
+    now = [1.0]
+    monkeypatch.setattr(ledger, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(ledger, "_began", 0.0)
+    monkeypatch.setattr(ledger, "_taken", 0.0)
+    monkeypatch.setattr(ledger, "seconds", {})
+    monkeypatch.setattr(ledger, "counts", {})
+    return now
+
+
+def test_a_share_of_the_time_may_be_spent(young):
+    assert ledger.allows(0.05) and not ledger.allows(0.07)
+    ledger.note("compiling", 0.05)
+    assert not ledger.allows(0.02) and ledger.taken() == 0.05
+    young[0] = 10.0
+    assert ledger.allows(0.3) and not ledger.allows(0.4)
+    ledger.note("compiling meanwhile", 5.0, taken=0.1)  # what another thread did costs the program little
+    assert ledger.allows(0.2) and not ledger.allows(0.3)
+    assert ledger.seconds == {"compiling": 0.05, "compiling meanwhile": 5.0}
+    assert ledger.counts == {"compiling": 1, "compiling meanwhile": 1}

@@ -55,6 +55,24 @@ class NanError(MinPyError, ArithmeticError):
     code = "MP032"
 
 
+class ArgumentError(MinPyError, ValueError):
+    """An argument of `minpy.nn` has the wrong shape or value, or a name is not known; the text names it."""
+
+    code = "MP050"
+
+
+class DivergenceError(MinPyError, ArithmeticError):
+    """Training came to a loss that is not finite; the text names the iteration."""
+
+    code = "MP051"
+
+
+class CheckpointError(MinPyError, ValueError):
+    """A file of parameters or a checkpoint is damaged, or belongs to another model."""
+
+    code = "MP052"
+
+
 class MinPyWarning(UserWarning):
     """Base of the warnings."""
 

@@ -1,0 +1,118 @@
+"""Convolution with its derivatives.
+
+It is linear in the images and in the weights, and so are its two transposes; the derivative of each of the three is
+made of the others, which gives derivatives of any order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+import minpy.numpy as np
+from minpy.autodiff import custom_vjp, primitive
+from minpy.nn.kernels.engine import Kept, mxnet_for
+from minpy.nn.kernels.windows import Windows
+
+
+def _forward_numpy(x: numpy.ndarray, w: numpy.ndarray, windows: Windows) -> numpy.ndarray:
+    n, filters = x.shape[0], w.shape[0]
+    y = numpy.matmul(w.reshape(filters, -1), windows.columns(x))
+    return y.reshape(n, filters, *windows.out)
+
+
+def _to_images_numpy(g: numpy.ndarray, w: numpy.ndarray, windows: Windows) -> numpy.ndarray:
+    n, filters = g.shape[:2]
+    kh, kw = windows.kernel
+    parts = numpy.matmul(w.reshape(filters, -1).T, g.reshape(n, filters, -1))
+    return windows.spread(parts.reshape(n, w.shape[1], kh * kw, *windows.out))
+
+
+def _to_weights_numpy(x: numpy.ndarray, g: numpy.ndarray, windows: Windows) -> numpy.ndarray:
+    n, filters = g.shape[:2]
+    columns = windows.columns(x)
+    dw = numpy.matmul(g.reshape(n, filters, -1), columns.transpose(0, 2, 1)).sum(axis=0)
+    return dw.reshape(filters, x.shape[1], *windows.kernel)
+
+
+def _operator(mx: Any, w: numpy.ndarray, windows: Windows, bias: bool) -> Any:
+    options = {
+        "kernel": windows.kernel,
+        "stride": windows.stride,
+        "pad": windows.pad,
+        "num_filter": w.shape[0],
+        "no_bias": not bias,
+    }
+    return lambda *handles: mx.nd.Convolution(*handles, **options)
+
+
+def _run(x: Any, w: Any, b: Any, windows: Windows, derivable: bool) -> tuple[Any, Kept | None]:
+    x, w, b = (numpy.asarray(each) for each in (x, w, b))
+    mx = mxnet_for(x, w, b)
+    if mx is None:
+        y = _forward_numpy(x, w, windows)
+        y += b.reshape(1, -1, 1, 1)
+        return y, None
+    kept = Kept(mx, _operator(mx, w, windows, True), [x, w, b], derivable)
+    return kept.result(), kept
+
+
+def _plain(*arrays: Any) -> bool:
+    return all(type(each) is numpy.ndarray for each in arrays)
+
+
+_with_bias = custom_vjp(
+    lambda x, w, b, windows: _run(x, w, b, windows, derivable=False)[0], nondiff_argnums=(3,)
+)
+
+
+def _with_bias_forward(x: Any, w: Any, b: Any, windows: Windows) -> tuple[Any, Any]:
+    if not _plain(x, w, b):  # a derivative of higher order
+        return _with_bias(x, w, b, windows), (x, w, None)
+    y, kept = _run(x, w, b, windows, derivable=True)
+    return y, (x, w, kept)
+
+
+def _with_bias_backward(windows: Windows, residuals: tuple, g: Any) -> tuple[Any, Any, Any]:
+    x, w, kept = residuals
+    if kept is not None and _plain(g):
+        return tuple(kept.cotangents(g))  # type: ignore[return-value]
+    return _to_images(g, w, windows), _to_weights(x, g, windows), np.sum(g, axis=(0, 2, 3))
+
+
+_with_bias.defvjp(_with_bias_forward, _with_bias_backward)
+
+
+@primitive
+def _convolve(x: Any, w: Any, windows: Windows) -> Any:
+    return _forward_numpy(numpy.asarray(x), numpy.asarray(w), windows)
+
+
+@primitive
+def _to_images(g: Any, w: Any, windows: Windows) -> Any:
+    return _to_images_numpy(numpy.asarray(g), numpy.asarray(w), windows)
+
+
+@primitive
+def _to_weights(x: Any, g: Any, windows: Windows) -> Any:
+    return _to_weights_numpy(numpy.asarray(x), numpy.asarray(g), windows)
+
+
+_convolve.def_vjp(
+    lambda ans, x, w, windows: lambda g: _to_images(g, w, windows),
+    lambda ans, x, w, windows: lambda g: _to_weights(x, g, windows),
+)
+_to_images.def_vjp(
+    lambda ans, g, w, windows: lambda dx: _convolve(dx, w, windows),
+    lambda ans, g, w, windows: lambda dx: _to_weights(dx, g, windows),
+)
+_to_weights.def_vjp(
+    lambda ans, x, g, windows: lambda dw: _to_images(g, dw, windows),
+    lambda ans, x, g, windows: lambda dw: _convolve(x, dw, windows),
+)
+
+
+def convolve(x: Any, w: Any, b: Any, windows: Windows) -> Any:
+    """The correlation of images (N, C, H, W) with filters (F, C, kh, kw), plus a bias for each filter."""
+    return _with_bias(x, w, b, windows)

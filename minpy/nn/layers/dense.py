@@ -1,0 +1,94 @@
+"""The affine layer, activations and dropout."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy
+
+import minpy.numpy as np
+from minpy.autodiff import custom_vjp
+from minpy.nn import checks
+
+
+def affine(x: Any, w: Any, b: Any) -> Any:
+    """``x · w + b``, where each sample is flattened.
+
+    Parameters
+    ----------
+    x : array
+        Shape (N, d1, …, dk).
+    w : array
+        Shape (D, M) with D = d1 · … · dk.
+    b : array
+        Shape (M,).
+
+    Returns
+    -------
+    array
+        Shape (N, M).
+    """
+    shape = numpy.shape(x)
+    inputs, outputs = checks.shape_of("affine", "w", w, ("D", "M"))
+    checks.shape_of("affine", "b", b, ("M",), M=outputs)
+    if len(shape) < 2 or math.prod(shape[1:]) != inputs:
+        raise checks.fail(
+            "affine",
+            f"x must have the shape (N, d1, …) with {inputs} elements in each sample, the rows of w, not {shape}",
+        )
+    rows = x if len(shape) == 2 else np.reshape(x, (shape[0], inputs))
+    return np.dot(rows, w) + b
+
+
+def relu(x: Any) -> Any:
+    """The positive part of `x`; its derivative at 0 is one half, as that of ``np.maximum``."""
+    return np.maximum(x, 0)
+
+
+def tanh(x: Any) -> Any:
+    """The hyperbolic tangent."""
+    return np.tanh(x)
+
+
+@custom_vjp
+def sigmoid(x: Any) -> Any:
+    """``1 / (1 + exp(-x))``, without overflow and exact for large negative `x` too."""
+    e = np.exp(-np.abs(x))
+    return np.where(np.greater_equal(x, 0), 1, e) / (1 + e)
+
+
+def _sigmoid_forward(x: Any) -> tuple[Any, Any]:
+    s = sigmoid(x)  # as an operation, so that derivatives of higher order do not see the kink of abs
+    return s, s
+
+
+sigmoid.defvjp(_sigmoid_forward, lambda s, g: (g * s * (1 - s),))
+
+
+def dropout(x: Any, prob: float, mode: str = "train", seed: int | None = None) -> Any:
+    """Each element is dropped with the probability `prob` while training, and what is left is scaled to make up for it.
+
+    In test mode nothing happens ("inverted" dropout).
+
+    Parameters
+    ----------
+    x : array
+        Any shape.
+    prob : float
+        The probability that an element becomes 0.
+    mode : {'train', 'test'}
+    seed : int, optional
+        For the same choice every time. Without it, NumPy's global generator draws (``np.random.seed``).
+    """
+    checks.choice("dropout", "mode", mode, ("train", "test"))
+    prob = checks.fraction("dropout", "prob", prob)
+    if mode == "test" or prob == 0:
+        return x
+    generator = numpy.random if seed is None else numpy.random.RandomState(seed)
+    dtype = getattr(x, "dtype", numpy.float64)
+    kept = generator.random_sample(numpy.shape(x)) >= prob
+    mask = kept.astype(dtype if numpy.dtype(dtype).kind in "fc" else numpy.float64)
+    if prob < 1:
+        mask *= 1 / (1 - prob)
+    return x * mask

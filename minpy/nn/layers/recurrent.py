@@ -1,0 +1,335 @@
+"""Recurrent layers: one step, and whole sequences.
+
+A sequence is one operation with a rule of its own: products with the inputs are taken for all steps at once, and the
+backward run keeps the gates instead of a record for each of their operations.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+import minpy.numpy as np
+from minpy.autodiff import custom_vjp
+from minpy.nn import checks
+from minpy.nn.layers.dense import sigmoid
+
+# ----- steps
+
+
+def rnn_step(x: Any, prev_h: Any, Wx: Any, Wh: Any, b: Any) -> Any:
+    """One step of a simple recurrent network: ``tanh(x · Wx + prev_h · Wh + b)``.
+
+    Parameters
+    ----------
+    x : array
+        Shape (N, D).
+    prev_h : array
+        Shape (N, H).
+    Wx, Wh, b : array
+        Shapes (D, H), (H, H), (H,).
+
+    Returns
+    -------
+    array
+        The next state, shape (N, H).
+    """
+    _check("rnn_step", x, {"prev_h": prev_h}, {"Wx": (Wx, 1), "Wh": (Wh, 1), "b": (b, 1)})
+    return np.tanh(np.dot(x, Wx) + np.dot(prev_h, Wh) + b)
+
+
+def gru_step(x: Any, prev_h: Any, Wx: Any, Wh: Any, b: Any, Wxh: Any, Whh: Any, bh: Any) -> Any:
+    """One step of a gated recurrent unit, in the form of Jozefowicz et al. (2015).
+
+    With ``z, r = sigmoid(x · Wx + prev_h · Wh + b)``, in this order, and
+    ``c = tanh(x · Wxh + (r * prev_h) · Whh + bh)``, the next state is ``z * prev_h + (1 - z) * c``.
+
+    Parameters
+    ----------
+    x : array
+        Shape (N, D).
+    prev_h : array
+        Shape (N, H).
+    Wx, Wh, b : array
+        Of the gates; shapes (D, 2H), (H, 2H), (2H,).
+    Wxh, Whh, bh : array
+        Of the candidate; shapes (D, H), (H, H), (H,).
+
+    Returns
+    -------
+    array
+        The next state, shape (N, H).
+    """
+    weights = {"Wx": (Wx, 2), "Wh": (Wh, 2), "b": (b, 2), "Wxh": (Wxh, 1), "Whh": (Whh, 1), "bh": (bh, 1)}
+    _, h = _check("gru_step", x, {"prev_h": prev_h}, weights)
+    gates = sigmoid(np.dot(x, Wx) + np.dot(prev_h, Wh) + b)
+    z, r = gates[:, :h], gates[:, h:]
+    candidate = np.tanh(np.dot(x, Wxh) + np.dot(r * prev_h, Whh) + bh)
+    return z * prev_h + (1 - z) * candidate
+
+
+def lstm_step(x: Any, prev_h: Any, prev_c: Any, Wx: Any, Wh: Any, b: Any) -> tuple[Any, Any]:
+    """One step of a long short-term memory; the gates are input, forget, output, candidate, in this order.
+
+    Parameters
+    ----------
+    x : array
+        Shape (N, D).
+    prev_h, prev_c : array
+        State and cell, shape (N, H).
+    Wx, Wh, b : array
+        Shapes (D, 4H), (H, 4H), (4H,).
+
+    Returns
+    -------
+    next_h, next_c : array
+        State and cell, shape (N, H).
+    """
+    _, h = _check(
+        "lstm_step", x, {"prev_h": prev_h, "prev_c": prev_c}, {"Wx": (Wx, 4), "Wh": (Wh, 4), "b": (b, 4)}
+    )
+    a = np.dot(x, Wx) + np.dot(prev_h, Wh) + b
+    gates = sigmoid(a[:, : 3 * h])
+    next_c = gates[:, h : 2 * h] * prev_c + gates[:, :h] * np.tanh(a[:, 3 * h :])
+    return gates[:, 2 * h :] * np.tanh(next_c), next_c
+
+
+# ----- sequences. Inside, time comes first: a step is then one piece of memory.
+
+
+def _by_time(x: Any) -> Any:
+    return np.ascontiguousarray(np.swapaxes(x, 0, 1))
+
+
+def _inputs(x: Any, Wx: Any, b: Any) -> tuple[Any, Any]:
+    """The rows of `x` by time, (T · N, D), and what they add to each step's gates, (T, N, G)."""
+    n, t, d = numpy.shape(x)
+    rows = np.reshape(_by_time(x), (t * n, d))
+    return rows, np.reshape(np.dot(rows, Wx) + b, (t, n, numpy.shape(Wx)[1]))
+
+
+def _of_inputs(rows: Any, da: Any, Wx: Any) -> tuple[Any, Any, Any]:
+    """Cotangents of `x`, `Wx` and `b` for those of the gates, (T, N, G)."""
+    t, n, g = da.shape
+    flat = np.reshape(da, (t * n, g))
+    dx = np.reshape(np.dot(flat, np.transpose(Wx)), (t, n, numpy.shape(rows)[1]))
+    return np.swapaxes(dx, 0, 1), np.dot(np.transpose(rows), flat), np.sum(flat, axis=0)
+
+
+def _product(states: Any, da: Any) -> Any:
+    """The sum of ``states[t].T · da[t]`` over the steps."""
+    t, n, h = states.shape
+    return np.dot(np.transpose(np.reshape(states, (t * n, h))), np.reshape(da, (t * n, da.shape[2])))
+
+
+def _rnn_forward(x: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> tuple[Any, Any]:
+    rows, a = _inputs(x, Wx, b)
+    steps, n, h = a.shape
+    hs = np.empty((steps + 1, n, h), a.dtype)
+    hs[0] = h0
+    for t in range(steps):
+        hs[t + 1] = np.tanh(a[t] + np.dot(hs[t], Wh))
+    return _by_time(hs[1:]), (rows, hs, Wx, Wh)
+
+
+def _rnn_backward(kept: tuple, g: Any) -> tuple:
+    rows, hs, Wx, Wh = kept
+    steps = len(hs) - 1
+    back = np.transpose(Wh)
+    da = np.empty(hs[1:].shape, hs.dtype)
+    dh = np.zeros(hs[0].shape, hs.dtype)
+    for t in reversed(range(steps)):
+        da[t] = (g[:, t] + dh) * (1 - np.square(hs[t + 1]))
+        dh = np.dot(da[t], back)
+    dx, dWx, db = _of_inputs(rows, da, Wx)
+    return dx, dh, dWx, _product(hs[:-1], da), db
+
+
+def _lstm_forward(x: Any, h0: Any, c0: Any, Wx: Any, Wh: Any, b: Any) -> tuple[Any, Any]:
+    rows, a = _inputs(x, Wx, b)
+    steps, n, width = a.shape
+    h = width // 4
+    hs = np.empty((steps + 1, n, h), a.dtype)
+    cs = np.empty((steps + 1, n, h), a.dtype)
+    tanhs = np.empty((steps, n, h), a.dtype)
+    gates = np.empty((steps, n, width), a.dtype)
+    hs[0] = h0
+    cs[0] = c0
+    for t in range(steps):
+        now = a[t] + np.dot(hs[t], Wh)
+        gates[t, :, : 3 * h] = sigmoid(now[:, : 3 * h])
+        gates[t, :, 3 * h :] = np.tanh(now[:, 3 * h :])
+        cs[t + 1] = gates[t, :, h : 2 * h] * cs[t] + gates[t, :, :h] * gates[t, :, 3 * h :]
+        tanhs[t] = np.tanh(cs[t + 1])
+        hs[t + 1] = gates[t, :, 2 * h : 3 * h] * tanhs[t]
+    return _by_time(hs[1:]), (rows, hs, cs, tanhs, gates, Wx, Wh)
+
+
+def _lstm_backward(kept: tuple, g: Any) -> tuple:
+    rows, hs, cs, tanhs, gates, Wx, Wh = kept
+    h = hs.shape[2]
+    i, f, o, c = (gates[:, :, k * h : (k + 1) * h] for k in range(4))
+    back = np.transpose(Wh)
+    # What each gate's cotangent is multiplied by, for all steps at once.
+    slope = np.empty(gates.shape, gates.dtype)
+    slope[:, :, :h] = c * i * (1 - i)
+    slope[:, :, h : 2 * h] = cs[:-1] * f * (1 - f)
+    slope[:, :, 2 * h : 3 * h] = tanhs * o * (1 - o)
+    slope[:, :, 3 * h :] = i * (1 - np.square(c))
+    of_cell = o * (1 - np.square(tanhs))
+    da = np.empty(gates.shape, gates.dtype)
+    dh = np.zeros(hs[0].shape, hs.dtype)
+    dc = np.zeros(hs[0].shape, hs.dtype)
+    for t in reversed(range(len(tanhs))):
+        dh = dh + g[:, t]
+        dc = dc + dh * of_cell[t]
+        da[t, :, :h] = dc * slope[t, :, :h]
+        da[t, :, h : 2 * h] = dc * slope[t, :, h : 2 * h]
+        da[t, :, 2 * h : 3 * h] = dh * slope[t, :, 2 * h : 3 * h]
+        da[t, :, 3 * h :] = dc * slope[t, :, 3 * h :]
+        dh = np.dot(da[t], back)
+        dc = dc * f[t]
+    dx, dWx, db = _of_inputs(rows, da, Wx)
+    return dx, dh, dc, dWx, _product(hs[:-1], da), db
+
+
+def _gru_forward(x: Any, h0: Any, Wx: Any, Wh: Any, b: Any, Wxh: Any, Whh: Any, bh: Any) -> tuple[Any, Any]:
+    rows, a = _inputs(x, Wx, b)
+    steps, n, width = a.shape
+    h = width // 2
+    ah = np.reshape(np.dot(rows, Wxh) + bh, (steps, n, h))
+    hs = np.empty((steps + 1, n, h), a.dtype)
+    gates = np.empty(a.shape, a.dtype)
+    candidates = np.empty(ah.shape, a.dtype)
+    hs[0] = h0
+    for t in range(steps):
+        gates[t] = sigmoid(a[t] + np.dot(hs[t], Wh))
+        z, r = gates[t, :, :h], gates[t, :, h:]
+        candidates[t] = np.tanh(ah[t] + np.dot(r * hs[t], Whh))
+        hs[t + 1] = z * hs[t] + (1 - z) * candidates[t]
+    return _by_time(hs[1:]), (rows, hs, gates, candidates, Wx, Wh, Wxh, Whh)
+
+
+def _gru_backward(kept: tuple, g: Any) -> tuple:
+    rows, hs, gates, candidates, Wx, Wh, Wxh, Whh = kept
+    h = hs.shape[2]
+    back, back_candidate = np.transpose(Wh), np.transpose(Whh)
+    z, r = gates[:, :, :h], gates[:, :, h:]
+    of_candidate = (1 - z) * (1 - np.square(candidates))
+    of_z = (hs[:-1] - candidates) * z * (1 - z)
+    of_r = hs[:-1] * r * (1 - r)
+    da = np.empty(gates.shape, gates.dtype)
+    dah = np.empty(candidates.shape, gates.dtype)
+    dh = np.zeros(hs[0].shape, hs.dtype)
+    for t in reversed(range(len(gates))):
+        dh = dh + g[:, t]
+        dah[t] = dh * of_candidate[t]
+        reset = np.dot(dah[t], back_candidate)
+        da[t, :, :h] = dh * of_z[t]
+        da[t, :, h:] = reset * of_r[t]
+        dh = dh * z[t] + reset * r[t] + np.dot(da[t], back)
+    dx, dWx, db = _of_inputs(rows, da, Wx)
+    dx_candidate, dWxh, dbh = _of_inputs(rows, dah, Wxh)
+    dWhh = _product(r * hs[:-1], dah)
+    return dx + dx_candidate, dh, dWx, _product(hs[:-1], da), db, dWxh, dWhh, dbh
+
+
+def _operation(name: str, forward: Any, backward: Any) -> custom_vjp:
+    def run(*args: Any) -> Any:
+        return forward(*args)[0]
+
+    run.__name__ = run.__qualname__ = name
+    operation = custom_vjp(run)
+    operation.defvjp(forward, backward)
+    return operation
+
+
+_rnn = _operation("rnn_temporal", _rnn_forward, _rnn_backward)
+_lstm = _operation("lstm_temporal", _lstm_forward, _lstm_backward)
+_gru = _operation("gru_temporal", _gru_forward, _gru_backward)
+
+
+def rnn_temporal(x: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> Any:
+    """A simple recurrent network over whole sequences.
+
+    Parameters
+    ----------
+    x : array
+        Shape (N, T, D).
+    h0 : array
+        The state before the first step, shape (N, H).
+    Wx, Wh, b : array
+        As for `rnn_step`.
+
+    Returns
+    -------
+    array
+        The states after each step, shape (N, T, H).
+    """
+    _check("rnn_temporal", x, {"h0": h0}, {"Wx": (Wx, 1), "Wh": (Wh, 1), "b": (b, 1)}, steps=True)
+    return _rnn(x, h0, Wx, Wh, b)
+
+
+def gru_temporal(x: Any, h0: Any, Wx: Any, Wh: Any, b: Any, Wxh: Any, Whh: Any, bh: Any) -> Any:
+    """A gated recurrent unit over whole sequences.
+
+    Parameters
+    ----------
+    x : array
+        Shape (N, T, D).
+    h0 : array
+        The state before the first step, shape (N, H).
+    Wx, Wh, b, Wxh, Whh, bh : array
+        As for `gru_step`.
+
+    Returns
+    -------
+    array
+        The states after each step, shape (N, T, H).
+    """
+    weights = {"Wx": (Wx, 2), "Wh": (Wh, 2), "b": (b, 2), "Wxh": (Wxh, 1), "Whh": (Whh, 1), "bh": (bh, 1)}
+    _check("gru_temporal", x, {"h0": h0}, weights, steps=True)
+    return _gru(x, h0, Wx, Wh, b, Wxh, Whh, bh)
+
+
+def lstm_temporal(x: Any, h0: Any, Wx: Any, Wh: Any, b: Any, c0: Any = None) -> Any:
+    """A long short-term memory over whole sequences.
+
+    Parameters
+    ----------
+    x : array
+        Shape (N, T, D).
+    h0 : array
+        The state before the first step, shape (N, H).
+    Wx, Wh, b : array
+        As for `lstm_step`.
+    c0 : array, optional
+        The cell before the first step, shape (N, H); at first 0.
+
+    Returns
+    -------
+    array
+        The states after each step, shape (N, T, H).
+    """
+    states = {"h0": h0} if c0 is None else {"h0": h0, "c0": c0}
+    n, h = _check("lstm_temporal", x, states, {"Wx": (Wx, 4), "Wh": (Wh, 4), "b": (b, 4)}, steps=True)
+    if c0 is None:
+        c0 = numpy.zeros((n, h), h0.dtype)
+    return _lstm(x, h0, c0, Wx, Wh, b)
+
+
+def _check(
+    function: str, x: Any, states: dict[str, Any], weights: dict[str, tuple[Any, int]], steps: bool = False
+) -> tuple[int, int]:
+    """Check all shapes; N and H."""
+    n, *_, d = checks.shape_of(function, "x", x, ("N", "T", "D") if steps else ("N", "D"))
+    h = 0
+    for name, state in states.items():
+        h = checks.shape_of(function, name, state, ("N", "H"), **({"N": n, "H": h} if h else {"N": n}))[1]
+    for name, (w, gates) in weights.items():
+        letter = "H" if gates == 1 else f"{gates}H"
+        sizes = {"D": d, "H": h, letter: gates * h}
+        wanted = (letter,) if name.startswith("b") else ("D" if name.startswith("Wx") else "H", letter)
+        checks.shape_of(function, name, w, wanted, **sizes)
+    return n, h

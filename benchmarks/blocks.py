@@ -18,7 +18,7 @@ import numpy as np
 from minpy.options import Options
 from minpy.runtime.entry import routed
 from minpy.runtime.fuse import pool
-from minpy.transform import rewriter
+from minpy.transform import hook, rewriter
 
 TEXT = """
 import numpy as np
@@ -86,7 +86,7 @@ def main() -> None:
     plain: dict[str, Any] = {}
     mine: dict[str, Any] = {}
     exec(compile(TEXT, "blocks", "exec"), plain)
-    exec(rewriter.compile_source(TEXT, "blocks", Options()), mine)
+    exec(hook.announce(rewriter.compile_source(TEXT, "blocks", Options())), mine)
     print(f"threads: {pool.width()}")
     print(f"{'block':12} {'shape':14} {'NumPy':>10} {'MinPy':>10} {'ratio':>7} {'all':>7}")
     for name in arguments.names or SIZES:

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import minpy
 from minpy.options import Options
-from minpy.transform import rewriter
+from minpy.transform import hook, rewriter
 
 FOLDER = Path(__file__).parents[1] / "tests" / "programs" / "corpus"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
@@ -20,7 +20,7 @@ def load(name: str, rewritten: bool) -> ModuleType:
     source = path.read_bytes()
     if rewritten:
         builtins.__minpy__ = minpy.routed  # type: ignore[attr-defined]
-        code = rewriter.compile_source(source, str(path), Options())
+        code = hook.announce(rewriter.compile_source(source, str(path), Options()))
     else:
         code = compile(source, str(path), "exec")
     module = ModuleType(name)

@@ -21,7 +21,7 @@ from benchmarks import whole
 from benchmarks.one_program import parts, seen
 from minpy.options import Options
 from minpy.runtime.jit import engine
-from minpy.transform import rewriter
+from minpy.transform import hook, rewriter
 
 ROOT = Path(__file__).parents[1]
 
@@ -53,7 +53,7 @@ def test_same(name: str, door: None) -> None:
     """Rewritten, a program gives the same bits and leaves the same in its arguments."""
     expected = outcome(load(name))
     assert outcome(load(name)) == expected, "not deterministic"
-    code = rewriter.compile_source(path_of(name).read_bytes(), str(path_of(name)), Options())
+    code = hook.announce(rewriter.compile_source(path_of(name).read_bytes(), str(path_of(name)), Options()))
     assert outcome(load(name, code)) == expected
 
 
@@ -74,7 +74,7 @@ def test_same_with_compiled_loops(
     # A text of its own: loops are known by line and text.
     path = tmp_path / f"{name}.py"
     path.write_text(path_of(name).read_text() + f"# {tmp_path}\n")
-    code = rewriter.compile_source(path.read_bytes(), str(path), Options())
+    code = hook.announce(rewriter.compile_source(path.read_bytes(), str(path), Options()))
     assert outcome(load(name, code)) == outcome(load(name))
 
 

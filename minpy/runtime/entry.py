@@ -6,9 +6,10 @@ the built-ins: a routed call costs one attribute look-up, monkey-patches of nump
 hold no frame of ours. While anything is active (a tape, a device, a policy that may choose a device, a
 profile, a forced precision) they are namespaces that dispatch.
 
-Stores ask ``__minpy__.taping`` first, ``(__minpy__.at(a) if __minpy__.taping else a)[i] = v``, and pass
+Stores ask ``__minpy_taping__`` first, ``(__minpy__.at(a) if __minpy_taping__ else a)[i] = v``, and pass
 ``at``, ``within``, ``held``, ``before`` or ``exposed`` (see `minpy.runtime.stores`) only while a tape is open
-in some thread.
+in some thread. That is a built-in name of its own, since the interpreter finds these fastest, and there are many
+stores; files that say what they run through ask ``routed.taping``.
 
 Importing this module imports neither numpy nor the rest of the runtime.
 """
@@ -19,6 +20,8 @@ import builtins
 import sys
 import threading
 from typing import Any
+
+from minpy.places import FLAGS, TAPING
 
 _lock = threading.Lock()
 # How many things are active at present, in any thread; and how many of them are not tapes.
@@ -49,6 +52,7 @@ class Routed:
         "taping",
         "type",
         "within",
+        *FLAGS,
     )
 
     def __reduce__(self) -> str:
@@ -68,13 +72,16 @@ class _Unfilled(Routed):
 
     def __getattr__(self, name: str) -> Any:
         if name not in Routed.__slots__:
-            raise AttributeError(f"the routed namespace has {', '.join(Routed.__slots__)}, but no {name!r}")
+            known = [each for each in Routed.__slots__ if each not in FLAGS]
+            raise AttributeError(f"the routed namespace has {', '.join(known)}, but no {name!r}")
         _idle()
         _untaped()
         return getattr(self, name)
 
 
 routed: Routed = _Unfilled()
+for _flag in FLAGS:
+    setattr(routed, _flag, True)
 
 
 # What the attributes are while idle and while active, from the first use on.
@@ -124,10 +131,19 @@ def _nothing_before(target: Any, *value: Any) -> Any:
     return value[0] if value else False
 
 
+def _set_taping(value: bool) -> None:
+    routed.taping = value
+    setattr(builtins, TAPING, value)
+
+
+# Whoever has the door, in whatever way it got there, has this name too.
+setattr(builtins, TAPING, False)
+
+
 def _hook(hooks: Any) -> None:
     routed.at, routed.within, routed.held = hooks.at, hooks.within, hooks.held
     routed.before, routed.exposed = hooks.before, hooks.exposed
-    routed.taping = True
+    _set_taping(True)
 
 
 def _untaped() -> None:
@@ -136,7 +152,7 @@ def _untaped() -> None:
         return
     # Also reached through these while idle: a base that cannot be written twice, or a tape of another thread that was
     # closed after `taping` was asked.
-    routed.taping = False
+    _set_taping(False)
     routed.at = routed.within = routed.held = routed.exposed = _itself
     routed.before = _nothing_before
 

@@ -2,11 +2,11 @@
 
 ::
 
-    c = np.tanh(a * b + a)      c = (__minpy__.blocks.take() if __minpy__.blocks.t7_1_1a2b3c4d and
+    c = np.tanh(a * b + a)      c = (__minpy__.blocks.take() if __minpy__.w1b and __minpy__.blocks.t7_1_1a2b3c4d and
                                      __minpy__.blocks.b7_1_1a2b3c4d('tanh(v0*v1+v0)', a, b) else np.tanh(a * b + a))
 
-(on one line, of course). The name says the line, a number in the module, and a digest of its text. The string is the
-block: what it computes, of the names that follow. What is handed over are names only, so whoever stands behind the site
+(on one line, of course). ``w1b`` is a flag (see `minpy.places`). The name says the line, a number in the module, and a
+digest of its text. The string is the block: what it computes, of the names that follow. What is handed over are names only, so whoever stands behind the site
 may say no at any point, and the expression runs as written. Decided by syntax alone; arrays are seen when it runs.
 """
 
@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 import libcst as cst
 
+from minpy.places import BLOCKS, flag_of
 from minpy.transform import library
 from minpy.transform.catalog import ARRAY_ATTRIBUTES, FUSED, FUSED_HEAVY
 from minpy.transform.loops import LoopWalk
@@ -327,11 +328,12 @@ class BlockWalk(LoopWalk):
     def _finish(self, resolved: list[list[Edit]], door: str) -> None:
         if self._fusing and self.imports_numpy:
             self._settle_arrays()
-            number = 0
+            number, digest = 0, self._digest()
             for i, item in enumerate(self.items):
                 if isinstance(item, Block) and self._holds(item):
                     number += 1
-                    opening, closing = self._pieces_of(item, f"{item.line}_{number}_{self._digest()}", door)
+                    flag, name = flag_of(BLOCKS, number, digest), f"{item.line}_{number}_{digest}"
+                    opening, closing = self._pieces_of(item, name, flag, door)
                     resolved[i] = [Edit(item.start, item.start, opening, _REASON)]
                     resolved[item.last] = [Edit(item.end, item.end, closing, _REASON)]
         super()._finish(resolved, door)
@@ -363,10 +365,11 @@ class BlockWalk(LoopWalk):
         return sure or any(self._is_array(item.scope, item.point, name) for name in item.evidence if name)
 
     @staticmethod
-    def _pieces_of(item: Block, name: str, door: str) -> tuple[str, str]:
+    def _pieces_of(item: Block, name: str, flag: str, door: str) -> tuple[str, str]:
         arguments = ", ".join([repr(item.text), *item.names])
         blocks = f"{door}.blocks"
-        return f"({blocks}.take() if {blocks}.t{name} and {blocks}.b{name}({arguments}) else ", ")"
+        asked = f"{door}.{flag} and {blocks}.t{name} and {blocks}.b{name}({arguments})"
+        return f"({blocks}.take() if {asked} else ", ")"
 
 
 class _Reader:

@@ -293,6 +293,7 @@ def _both(source: bytes | str, filename: str, flags: int, options: Options) -> t
         ):
             flags = 0  # the text says so itself: the cache may have it
         entry, _ = build.find_or_build(source, filename, options, flags)
+        hook.announce(entry.code)
         if entry.failed:
             raise _CannotError(entry.reason)
         found = plain, entry.code

@@ -17,6 +17,7 @@ from typing import Any
 from minpy import memory
 from minpy.errors import RewriteWarning
 from minpy.options import Options, from_environ
+from minpy.places import flags_in
 from minpy.transform import build, children
 from minpy.transform.build import DOOR
 from minpy.transform.filters import Filter, anchored
@@ -30,6 +31,14 @@ def put_door() -> None:
     from minpy.runtime.entry import routed
 
     setattr(builtins, DOOR, routed)
+
+
+def announce(code: CodeType) -> CodeType:
+    """Let the places in a module's code, which is about to run, be asked for; gives the code back."""
+    from minpy.runtime import flags
+
+    flags.expect(flags_in(code))
+    return code
 
 
 def _as_importlib(function: Any) -> Any:
@@ -71,7 +80,7 @@ class MinPyLoader(SourceFileLoader):
 
     def _rewritten(self, source: bytes, path: str) -> CodeType | None:
         try:
-            return build.code_for(source, path, self._options, self.name)
+            return announce(build.code_for(source, path, self._options, self.name))
         except (SyntaxError, ValueError):  # of null bytes, older Pythons raise a ValueError
             return None
 
@@ -253,7 +262,7 @@ def code_of_script(path: str, source: bytes) -> CodeType | None:
     if session is None or session.filter.why_not("__main__", path):
         return None
     try:
-        return build.code_for(source, path, session.options, "__main__")
+        return announce(build.code_for(source, path, session.options, "__main__"))
     except (SyntaxError, ValueError):
         return None  # Python says it in its own words
 

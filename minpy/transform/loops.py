@@ -2,8 +2,10 @@
 
 ::
 
-    for i in range(n):          for i in __minpy__.loops.nest_range_12_1a2b3c4d(n):
-    for b in data:              for b in __minpy__.loops.loop_iter_30_1a2b3c4d(data):
+    for i in range(n):      for i in (__minpy__.loops.nest_range_12_1a2b3c4d if __minpy__.l20 else range)(n):
+    for b in data:          for b in (__minpy__.loops.loop_iter_30_1a2b3c4d(data) if __minpy__.l32 else data):
+
+``__minpy__.l20`` is a flag (see `minpy.places`).
 
 Decided by syntax alone; whether such a loop can be compiled, and whether it pays, is seen when it runs.
 """
@@ -17,6 +19,7 @@ from typing import Any, ClassVar
 
 import libcst as cst
 
+from minpy.places import LOOPS, flag_of
 from minpy.transform.names import Point, Scope, is_builtin
 from minpy.transform.plan import Edit, Lines
 from minpy.transform.stores import StoreWalk, _contains
@@ -118,13 +121,15 @@ class LoopWalk(StoreWalk):
                 continue
             digest = digest or self._digest()
             name = f"{door}.loops.{item.shape}_{item.what}_{item.line}_{digest}"
+            flag = f"{door}.{flag_of(LOOPS, item.line, digest)}"
+            written = self.text[item.start : item.end]
             if item.what == "iter":
                 resolved[i] = [
-                    Edit(item.start, item.start, f"{name}(", _REASON),
+                    Edit(item.start, item.start, f"({name}({written}) if {flag} else ", _REASON),
                     Edit(item.end, item.end, ")", _REASON),
                 ]
             else:
-                resolved[i] = [Edit(item.start, item.end, name, _REASON)]
+                resolved[i] = [Edit(item.start, item.end, f"({name} if {flag} else {written})", _REASON)]
 
     def _digest(self) -> str:
         # As `minpy.runtime.jit.source.digest` makes it of the file.

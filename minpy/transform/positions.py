@@ -9,7 +9,7 @@ there:
   evaluates: no line and no column is visited that the original does not visit at that moment;
 * in ``(__minpy__.blocks.take() if … else a + b)`` the question and what it leads to take the span of the first thing
   that ``a + b`` evaluates;
-* in ``(__minpy__.at(a) if __minpy__.taping else a)[i] = v`` the question takes the span of the first thing that
+* in ``(__minpy__.at(a) if __minpy_taping__ else a)[i] = v`` the question takes the span of the first thing that
   ``a`` evaluates, and the copy has the places of the original.
 """
 
@@ -19,6 +19,7 @@ import ast
 import sys
 from bisect import bisect_right
 
+from minpy.places import FLAGS, taping_of
 from minpy.transform.plan import Plan, map_column
 
 _Spans = list[tuple[int, int, int, int]]
@@ -113,23 +114,25 @@ def _is_added(node: ast.AST, door: str) -> bool:
     match node:
         case ast.Call(func=ast.Attribute(value=ast.Attribute(value=ast.Name(id=name), attr="op"))):
             return name == door
-        case ast.Call(
-            func=ast.Attribute(value=ast.Attribute(value=ast.Name(id=name), attr="loops"), attr=site)
-        ):
-            return name == door and "_iter_" in site
         case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="at" | "within" | "held" | "exposed")):
             return name == door
-        case ast.IfExp(test=ast.Attribute(value=ast.Name(id=name), attr="taping")):
+        case ast.IfExp(test=ast.Attribute(value=ast.Name(id=name), attr=flag), body=ast.Call()) if (
+            flag in FLAGS
+        ):
             return name == door
+        case ast.IfExp(test=ast.Name() | ast.Attribute() as test):
+            return _is_taping(test, door)
         case ast.IfExp(
             body=ast.Call(func=ast.Attribute(value=ast.Attribute(value=ast.Name(id=name), attr="blocks")))
         ):
             return name == door
-        case ast.BoolOp(
-            values=[ast.BoolOp(values=[ast.Attribute(value=ast.Name(id=name), attr="taping"), _]), _]
-        ):
-            return name == door
+        case ast.BoolOp(values=[ast.BoolOp(values=[test, _]), _]):
+            return _is_taping(test, door)
     return False
+
+
+def _is_taping(node: ast.expr, door: str) -> bool:
+    return isinstance(node, (ast.Name, ast.Attribute)) and ast.unparse(node) == taping_of(door)
 
 
 def _place_added(node: ast.expr) -> None:
@@ -139,7 +142,7 @@ def _place_added(node: ast.expr) -> None:
         case ast.IfExp(test=ast.BoolOp() as test, body=body, orelse=original):
             _place([test, body], original)
             _place_one(node, original)
-            _place_names(test.values[1], original)
+            _place_names(test.values[-1], original)
         case ast.IfExp(
             test=test, body=ast.Call(func=function, args=[*others, copy]) as call, orelse=original
         ):

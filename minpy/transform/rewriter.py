@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from minpy.errors import RewriteError
 from minpy.options import Options
+from minpy.places import TAPING
 from minpy.transform.plan import Plan
 
 DOOR = "__minpy__"
@@ -68,8 +69,9 @@ def _plan(source: str, options: Options, door: str, filename: str, original: byt
     """Plan the edits of `source`, the text of `original`; Python's own errors are about the latter."""
     if "numpy" not in source and not _OTHERS.search(source):
         return Plan(source, door=door, reason=_NO_NUMPY)
-    if door == DOOR and re.search(rf"\b{DOOR}\b", source):
-        return Plan(source, door=door, reason=f"the module uses the name {DOOR} itself")
+    used = re.search(rf"\b(?:{DOOR}|{TAPING})\b", source) if door == DOOR else None
+    if used:
+        return Plan(source, door=door, reason=f"the module uses the name {used[0]} itself")
     if "minpy:" in source or _DOCSTRING_MARKER in source:
         reason = _opted_out(source)
         if reason:

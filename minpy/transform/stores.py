@@ -2,12 +2,12 @@
 
 ::
 
-    a[i] = v            (__minpy__.at(a) if __minpy__.taping else a)[i] = v
-    a.sort()            (__minpy__.at(a) if __minpy__.taping else a).sort()
-    a[i] += v           (__minpy__.within(a) if __minpy__.taping else a)[i] += v
-    o.a += v            (__minpy__.held(o) if __minpy__.taping else o).a += v
-    a += v              a += __minpy__.taping and __minpy__.before(a) or v
-    f(out=a)            f(out=(__minpy__.exposed(a) if __minpy__.taping else a))
+    a[i] = v            (__minpy__.at(a) if __minpy_taping__ else a)[i] = v
+    a.sort()            (__minpy__.at(a) if __minpy_taping__ else a).sort()
+    a[i] += v           (__minpy__.within(a) if __minpy_taping__ else a)[i] += v
+    o.a += v            (__minpy__.held(o) if __minpy_taping__ else o).a += v
+    a += v              a += __minpy_taping__ and __minpy__.before(a) or v
+    f(out=a)            f(out=(__minpy__.exposed(a) if __minpy_taping__ else a))
 
 Only one of the two copies runs, so everything is evaluated once, where it was. What must not be written twice
 (it spans lines, or holds code of its own) is handed over in any case, ``__minpy__.at(…)``, which gives it
@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 import libcst as cst
 
+from minpy.places import taping_of
 from minpy.transform.catalog import COMPUTING, DISTRIBUTION, IN_PLACE, READING, WRITTEN_ATTRIBUTES
 from minpy.transform.emitted import ANYWHERE, ROUTED
 from minpy.transform.names import Binding, Point, Scope, is_builtin, is_no_array
@@ -321,14 +322,14 @@ class StoreWalk(Walk):
                 return f"{door}.before({item.target}, {inside}", f"{around})"
             if long:
                 left, right = ("", "") if whole or isinstance(node, _TIGHT) else ("(", ")")
-                return f"{door}.taping and {door}.before({item.target}) or {left}", right
+                return f"{taping_of(door)} and {door}.before({item.target}) or {left}", right
             call = f"{door}.before({item.target}, {inside}{copy}{around})"
         elif copy is None:
             return f"{door}.{item.function}({inside}", f"{around})"
         else:
             call = f"{door}.{item.function}({inside}{copy}{around})"
         left, right = ("", "") if enclosed or item.function == "exposed" else ("(", ")")
-        return f"{left}{call} if {door}.taping else {inside}", f"{around}{right}"
+        return f"{left}{call} if {taping_of(door)} else {inside}", f"{around}{right}"
 
     def _copy(self, item: Store, inner: list[Edit]) -> str | None:
         """The text of an expression with the edits in it; None if it must not be written twice."""

@@ -16,7 +16,7 @@ import pytest
 from minpy.options import Options
 from minpy.runtime.entry import routed
 from minpy.runtime.fuse import sites
-from minpy.transform import rewriter
+from minpy.transform import hook, rewriter
 
 HAS_COMPILER = importlib.util.find_spec("llvmlite") is not None
 ENGINES = ["force:tiled1", "force:tiled2", "force:written"]
@@ -88,7 +88,8 @@ def run_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Callable[..., lis
             monkeypatch.setenv("MINPY_FUSE", engine)
             own = f"{text}\n# {engine}"  # a site is known by its text
             before = len(sites.sites)
-            outcome = execute(rewriter.compile_source(own, "program.py", Options(fuse="force")), names)
+            code = hook.announce(rewriter.compile_source(own, "program.py", Options(fuse="force")))
+            outcome = execute(code, names)
             found = sites.sites[before:]
             different = [name for name in {**plain, **outcome} if plain.get(name) != outcome.get(name)]
             if different:

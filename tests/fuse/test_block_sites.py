@@ -18,7 +18,7 @@ from minpy.options import Options, from_environ
 from minpy.runtime import entry
 from minpy.runtime.entry import routed
 from minpy.runtime.fuse import memory, pool, sites
-from minpy.transform import rewriter
+from minpy.transform import hook, rewriter
 
 TEXT = "import numpy as np\ndef f(a, b):\n    return np.tanh(a[:] * b + a) - np.exp(-b)\n"
 LARGE = np.linspace(0, 1, 300_000)
@@ -35,7 +35,7 @@ def block(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Any:
         before = len(sites.sites)
         space: dict[str, Any] = {}
         text = f"{text}# {tmp_path} {mode} {before}"
-        exec(rewriter.compile_source(text, "program.py", Options(fuse=mode)), space)
+        exec(hook.announce(rewriter.compile_source(text, "program.py", Options(fuse=mode))), space)
         space["f"](np.ones(3), np.ones(3))
         return space["f"], sites.sites[-1]
 

@@ -16,7 +16,7 @@ import pytest
 from minpy.options import Options
 from minpy.runtime.entry import routed
 from minpy.runtime.jit import sites
-from minpy.transform import rewriter
+from minpy.transform import hook, rewriter
 
 _numbers = itertools.count()
 
@@ -99,7 +99,7 @@ def run_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., l
             return {name: _copy(value) for name, value in names.items()}
 
         plain = _execute(compile(text, str(path), "exec", dont_inherit=True), copies())
-        code = rewriter.compile_source(text, str(path), Options())
+        code = hook.announce(rewriter.compile_source(text, str(path), Options()))
         outcome = _execute(code, copies())
         if outcome != plain:
             pytest.fail(f"{text}\n{outcome.difference(plain)}\n{sites.sites[before:]}", pytrace=False)

@@ -19,7 +19,7 @@ from statements import STATEMENTS
 import minpy
 from minpy.errors import TraceError
 from minpy.options import Options
-from minpy.transform import rewriter
+from minpy.transform import hook, rewriter
 
 OPTIONS = Options()
 SECOND = 3  # second derivatives of one program in so many
@@ -45,7 +45,7 @@ def compiled(text: str, name: str) -> types.CodeType:
     """The code that the hook makes of a module's text."""
     builtins.__minpy__ = minpy.routed
     linecache.cache[name] = (len(text), None, text.splitlines(True), name)
-    return rewriter.compile_source(text, name, OPTIONS)
+    return hook.announce(rewriter.compile_source(text, name, OPTIONS))
 
 
 def executed(code: types.CodeType) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import dis
 import operator
-import re
 import sys
 import unicodedata
 from types import CodeType
 
 from minpy.options import Options
+from minpy.places import BLOCKS, FLAGS, LOOPS, TAPING, flag_of
 
 DEFAULT = Options()
 OPERATORS = Options(profile=True)
@@ -53,7 +53,7 @@ class _Undo(ast.NodeTransformer):
     def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
         match node:
             case ast.IfExp(
-                test=ast.Attribute(value=ast.Name(id="__minpy__"), attr="taping"),
+                test=ast.Name(id="__minpy_taping__"),
                 body=ast.Call(
                     func=ast.Attribute(value=ast.Name(id="__minpy__"), attr=name), args=[*others, copy]
                 ),
@@ -65,21 +65,37 @@ class _Undo(ast.NodeTransformer):
                 assert len(others) == (name == "before")
                 return self.visit(value)
             case ast.IfExp(
-                test=ast.BoolOp(op=ast.And(), values=[flag, ask]), body=ast.Call(func=take), orelse=value
+                test=ast.BoolOp(op=ast.And(), values=[shared, flag, ask]),
+                body=ast.Call(func=take),
+                orelse=value,
             ) if ast.unparse(take) == f"{DOOR}.blocks.take":
                 name = flag.attr[1:]
+                _, number, digest = name.split("_")
+                assert ast.unparse(shared) == f"{DOOR}.{flag_of(BLOCKS, int(number), digest)}"
                 assert ast.unparse(flag) == f"{DOOR}.blocks.t{name}"
                 assert ast.unparse(ask.func) == f"{DOOR}.blocks.b{name}"
                 assert all(isinstance(each, (ast.Name, ast.Constant)) for each in ask.args)
                 return self.visit(value)
+            case ast.IfExp(
+                test=ast.Attribute(value=ast.Name(id="__minpy__"), attr=flag),
+                body=site,
+                orelse=ast.Name() as value,
+            ):
+                called = isinstance(site, ast.Call)
+                name = ast.unparse(site.func if called else site).removeprefix(f"{DOOR}.loops.")
+                shape, what, line, digest = name.split("_")
+                assert shape in ("nest", "loop", "inner") and flag == flag_of(LOOPS, int(line), digest)
+                assert called == (what == "iter")
+                if called:
+                    (copy,) = site.args
+                    assert ast.dump(copy, include_attributes=True) == ast.dump(value, include_attributes=True)
+                return value
         return self.generic_visit(node)
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
         match node.values:
             case [
-                ast.BoolOp(
-                    op=ast.And(), values=[ast.Attribute(value=ast.Name(id="__minpy__"), attr="taping"), log]
-                ),
+                ast.BoolOp(op=ast.And(), values=[ast.Name(id="__minpy_taping__"), log]),
                 value,
             ]:
                 assert isinstance(log, ast.Call) and log.func.attr == "before"
@@ -151,12 +167,11 @@ if sys.version_info >= (3, 13):
     _SILENT |= {"LOAD_CONST", "LOAD_FAST", "LOAD_FAST_LOAD_FAST", "LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF"}
 
 
-_BLOCK = re.compile(r"t\d+_\d+_[0-9a-f]{8}")
-
-
-def _asks(name: object) -> bool:
-    """Whether an attribute of the door decides which of two copies runs."""
-    return name == "taping" or (isinstance(name, str) and _BLOCK.fullmatch(name) is not None)
+def _asks(instruction: dis.Instruction) -> bool:
+    """Whether what is loaded decides which of two copies runs."""
+    if instruction.opname == "LOAD_ATTR":
+        return instruction.argval in FLAGS
+    return instruction.argval == TAPING
 
 
 def _idle(code: CodeType) -> list[dis.Instruction]:
@@ -166,7 +181,7 @@ def _idle(code: CodeType) -> list[dis.Instruction]:
     for i, instruction in enumerate(instructions):
         if instruction.offset < until:
             continue
-        if instruction.opname == "LOAD_ATTR" and _asks(instruction.argval):
+        if _asks(instruction):
             jump = next(each for each in instructions[i:] if "JUMP" in each.opname)
             assert "IF_FALSE" in jump.opname, jump
             if sys.version_info < (3, 13):  # else what loads the name at this place is not compared either

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from oracle import DEFAULT, OPERATORS, assert_same_positions, assert_same_tree
 
+from minpy.places import TAPING
 from minpy.runtime import entry
 from minpy.runtime.array import Array
 from minpy.runtime.tape import Tape
@@ -336,7 +337,7 @@ def test_what_is_certainly_no_array_stays(text: str) -> None:
     ],
 )
 def test_what_may_be_an_array_is_handed_over(text: str) -> None:
-    assert "taping" in rewriter.plan(f"import numpy as np\n{text}\n", DEFAULT).apply()
+    assert TAPING in rewriter.plan(f"import numpy as np\n{text}\n", DEFAULT).apply()
 
 
 def test_what_writes_is_said_with_its_reason() -> None:

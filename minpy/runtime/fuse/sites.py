@@ -1,12 +1,13 @@
 """The places in rewritten code where a block stands: ``__minpy__.blocks`` is this module.
 
-``__minpy__.blocks.take() if __minpy__.blocks.t<name> and __minpy__.blocks.b<name>('tanh(v0*v1)', a, b) else …``: the
-flag ``t<name>`` says whether the block is worth a look; ``b<name>`` looks, and either computes it, so that ``take()``
-gives its result, or says False, and the expression runs as written. A block of small arrays loses its flag after a few
-looks and costs two attribute look-ups from then on; a sleeping thread sets the flags again, once a second or less, as
-arrays may have grown.
+``__minpy__.blocks.take() if __minpy__.w1b and __minpy__.blocks.t<name> and __minpy__.blocks.b<name>('v0*v1+v0', a, b)
+else …``: ``w1b`` says whether some block with this flag is worth a look, ``t<name>`` whether this one is (its own flag,
+found much more slowly because the module has a ``__getattr__``); ``b<name>`` looks, and either computes it, so that
+``take()`` gives its result, or says False, and the expression runs as written. A block of small arrays loses its flag
+after a few looks and costs one attribute look-up from then on; a sleeping thread sets the flags again, once a second or
+less, as arrays may have grown.
 
-A module, because that is what the interpreter looks attributes up in fastest. Importing it imports no numpy.
+Importing this module imports no numpy.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import sys
 import threading
 from typing import Any
 
-from minpy.runtime import entry
+from minpy.places import BLOCKS, flag_of
+from minpy.runtime import entry, flags
 
 _SMALL_LOOKS = 3  # so many times in a row a block may turn out small before its flag goes
 _FIRST_NAP, _LONGEST_NAP = 0.05, 1.0
@@ -42,7 +44,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"the module {__name__!r} has no attribute {name!r}")
     site = Site(name[1:])
     _here[f"b{site.name}"] = site
-    _here[f"t{site.name}"] = mode() != "off" and _is_host_numpy()
+    site.set_flag(mode() != "off" and _is_host_numpy())
     return _here[name]
 
 
@@ -103,7 +105,7 @@ class Site:
         self.small += 1
         if self.small >= _SMALL_LOOKS and mode() == "auto":
             self.small = _SMALL_LOOKS - 1  # one look after each nap
-            _here[f"t{self.name}"] = False
+            self.set_flag(False)
             _asleep.append(self)
             self.naps += 1
             _start_watch(self.naps < short_naps)
@@ -111,7 +113,13 @@ class Site:
     def give_up(self, reason: str) -> None:
         """Let this block run as written from now on."""
         self.dead, self.reason = True, reason
-        _here[f"t{self.name}"] = False
+        self.set_flag(False)
+
+    def set_flag(self, awake: bool) -> None:
+        """Let the block be asked, or be passed by."""
+        _here[f"t{self.name}"] = awake
+        _, number, digest = self.name.split("_")
+        (flags.wake if awake else flags.sleep)(flag_of(BLOCKS, int(number), digest), self.name)
 
     def __repr__(self) -> str:
         times = f"{self.fused} of {self.looks} times as one piece"
@@ -188,7 +196,7 @@ def wake() -> None:
     while _asleep:
         site = _asleep.pop()
         if not site.dead:
-            _here[f"t{site.name}"] = True
+            site.set_flag(True)
 
 
 def _stop_watch() -> None:

@@ -1,9 +1,12 @@
-"""The places in rewritten code where a loop begins: ``for i in __minpy__.loops.nest_range_12_1a2b3c4d(n)``.
+"""The places in rewritten code where a loop begins.
+
+    for i in (__minpy__.loops.nest_range_12_1a2b3c4d if __minpy__.l20 else range)(n)
 
 A name says whether the loop holds other loops (``nest``), holds none (``loop``) or is itself inside another one
 (``inner``); which built-in function stands there in the program (``iter``: none); the line; and a digest of the
-module's text. Behind the name is a `Site`, or, where nothing is to be compiled, the built-in function itself, so that
-such a loop costs nothing. Importing this module imports neither numpy nor the compiler.
+module's text. Behind the name is a `Site`, or, where nothing is to be compiled, the built-in function itself; the flag
+that is asked first (`minpy.runtime.flags`) then spares the loop the name. Importing this module imports neither numpy
+nor the compiler.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
 
-from minpy.runtime import entry
+from minpy.places import LOOPS, flag_of
+from minpy.runtime import entry, flags
 
 # A loop that takes less than this, in seconds, is not worth looking at, and after so many of them the site goes.
 _SHORT = 20e-6
@@ -44,16 +48,20 @@ class Loops:
         if name.startswith("__"):
             raise AttributeError(name)
         shape, what, line, digest = name.split("_")
-        plain = getattr(builtins, what)
-        found: Any = plain
+        flag = flag_of(LOOPS, int(line), digest)
         if shape != "inner" and _may_compile():
-            found = Site(name, what, shape == "nest", int(line), digest)
+            found: Any = Site(name, what, shape == "nest", int(line), digest)
+            flags.wake(flag, name)
+        else:
+            found = getattr(builtins, what)
+            flags.sleep(flag, name)
         setattr(self, name, found)
         return found
 
     def wake(self, name: str, what: str, nest: bool, line: int, digest: str) -> None:
         """Make a loop inside another one, which will not be compiled, a site of its own."""
         setattr(self, name, Site(name, what, nest, line, digest))
+        flags.wake(flag_of(LOOPS, line, digest), name)
 
 
 def _may_compile() -> bool:
@@ -138,6 +146,7 @@ class Site:
             return
         self.reason = reason
         setattr(loops, self.name, self.plain)
+        flags.sleep(flag_of(LOOPS, self.line, self.digest), self.name)
         if self.names is not None:
             self.names.wake_inner(self)
 

@@ -1,0 +1,40 @@
+"""What rewritten code and the runtime call the places at which the runtime may take over, and the flags that ask.
+
+A place asks its flag first, ``__minpy__.w3a``; only if that is set it says its name. There is a fixed number of flags,
+shared by all places, because the interpreter finds an attribute fastest in an object that has always had it; the
+places of one module get different ones until all are used.
+"""
+
+from __future__ import annotations
+
+from types import CodeType
+
+# Whether some array expression, or some loop, of those that share the flag wants to be looked at.
+BLOCKS, LOOPS = "w", "l"
+_COUNT = 256
+# A built-in name of its own: whether what writes into arrays must be told.
+TAPING = "__minpy_taping__"
+
+FLAGS = tuple(f"{kind}{number:02x}" for kind in (BLOCKS, LOOPS) for number in range(_COUNT))
+_FLAGS = frozenset(FLAGS)
+
+
+def flag_of(kind: str, number: int, digest: str) -> str:
+    """The flag of a place: its number in the module, or its line, and a digest of the module's text."""
+    return f"{kind}{(int(digest[:4], 16) + number) % _COUNT:02x}"
+
+
+def taping_of(door: str) -> str:
+    """What asks whether a tape is open, in code that goes through `door`."""
+    return TAPING if door == "__minpy__" else f"{door}.taping"
+
+
+def flags_in(code: CodeType) -> set[str]:
+    """The flags that code, and all code in it, may ask."""
+    found: set[str] = set()
+    waiting = [code]
+    while waiting:
+        each = waiting.pop()
+        found |= _FLAGS.intersection(each.co_names)
+        waiting += [constant for constant in each.co_consts if isinstance(constant, CodeType)]
+    return found

@@ -1,0 +1,140 @@
+"""The flags that rewritten code asks before it names a place: set while a place that asks them is awake."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minpy
+from minpy import places
+from minpy.runtime import entry, flags
+from minpy.runtime.tape import Tape
+from minpy.transform import hook, rewriter
+from minpy.transform.rewriter import Options
+
+TEXT = """\
+import numpy as np
+def f(a, data):
+    for i in range(len(a)):
+        a[i] = 2.0 * a[i] + 1.0
+    for each in data:
+        a[0] += each
+    return np.exp(a) - a
+"""
+
+
+@pytest.fixture
+def flag() -> Any:
+    name = places.flag_of(places.LOOPS, 7, "fedc0000")
+    before = getattr(entry.routed, name), flags._awake.pop(name, set())
+    yield name
+    setattr(entry.routed, name, before[0])
+    flags._awake[name] = before[1]
+
+
+def test_a_flag_is_set_until_the_last_place_sleeps(flag) -> None:
+    flags.wake(flag, "one")
+    flags.wake(flag, "two")
+    flags.sleep(flag, "one")
+    flags.sleep(flag, "one")
+    assert getattr(entry.routed, flag) is True
+    flags.sleep(flag, "two")
+    assert getattr(entry.routed, flag) is False
+    flags.wake(flag, "one")
+    assert getattr(entry.routed, flag) is True
+    flags.sleep(flag, "never seen")
+    assert getattr(entry.routed, flag) is True
+
+
+def test_a_place_woken_by_another_thread_while_one_falls_asleep_is_asked(flag, monkeypatch) -> None:
+    class Waking(set):
+        """Lets the other thread in between the look at the places and the flag."""
+
+        def __bool__(self) -> bool:
+            empty = len(self) == 0
+            if empty:
+                flags.wake(flag, "two")
+            return not empty
+
+    flags._awake[flag] = Waking({"one"})
+    flags.sleep(flag, "one")
+    assert getattr(entry.routed, flag) is True
+
+
+def test_a_new_module_is_asked_though_its_flags_were_off(flag) -> None:
+    flags.wake(flag, "one")
+    flags.sleep(flag, "one")
+    code = compile(f"def f():\n    return lambda: __minpy__.{flag}\n", "program.py", "exec")
+    assert places.flags_in(code) == {flag}
+    assert hook.announce(code) is code
+    assert getattr(entry.routed, flag) is True
+
+
+def test_rewritten_code_asks_flags_that_there_are() -> None:
+    code = rewriter.compile_source(TEXT, "program.py", Options())
+    found = places.flags_in(code)
+    assert {each[0] for each in found} == {places.BLOCKS, places.LOOPS}
+    assert len(found) == 3  # two loops and a block: each with one of its own
+    assert all(hasattr(entry.routed, each) for each in found)
+
+
+def test_the_door_says_what_it_has_without_its_flags() -> None:
+    with pytest.raises(AttributeError, match="taping") as caught:
+        _ = entry._Unfilled().nothing_of_the_kind
+    assert "w00" not in str(caught.value)
+
+
+@pytest.mark.skipif(
+    sys.implementation.name != "cpython" or sys.version_info < (3, 12), reason="get_instructions(adaptive)"
+)
+def test_the_interpreter_finds_what_idle_code_asks_in_its_fast_ways() -> None:
+    import dis
+
+    hook.put_door()
+    names: dict[str, Any] = {"__name__": "program"}
+    exec(rewriter.compile_source(TEXT, "program.py", Options(jit="off", fuse="off")), names)
+    a = np.zeros(64)
+    for _ in range(30):
+        names["f"](a.copy(), [1.0] * 64)
+    loads = [
+        each.opname
+        for each in dis.get_instructions(names["f"], adaptive=True)
+        if each.argval == places.TAPING and each.opname.startswith("LOAD")
+    ]
+    assert loads and set(loads) == {"LOAD_GLOBAL_BUILTIN"}
+
+
+def test_the_built_in_name_says_what_the_door_says() -> None:
+    assert entry.routed.taping is False and getattr(builtins, places.TAPING) is False
+    with Tape():
+        assert entry.routed.taping is True and getattr(builtins, places.TAPING) is True
+    assert entry.routed.taping is False and getattr(builtins, places.TAPING) is False
+    seen: list[bool] = []
+
+    def f(x: Any) -> Any:
+        seen.append(getattr(builtins, places.TAPING))
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        minpy.grad(f)(np.ones(3))
+    assert seen == [True] and getattr(builtins, places.TAPING) is False
+
+
+@pytest.mark.parametrize("name", [places.TAPING, "__minpy__"])
+def test_a_module_with_such_a_name_of_its_own_is_left_alone(name) -> None:
+    plan = rewriter.plan(f"import numpy as np\n{name} = 1\nnp.exp(1)\n", Options())
+    assert plan.is_empty and name in plan.reason
+    emitted = rewriter.plan(
+        f"import numpy as np\n{name} = 1\na = np.ones(1)\na[0] = 2\n", Options(), "routed"
+    )
+    assert "routed.taping" in emitted.apply()
+
+
+def test_files_that_say_what_they_run_through_ask_their_door() -> None:
+    plan = rewriter.plan(TEXT, Options(), "routed")
+    assert "routed.taping" in plan.apply() and places.TAPING not in plan.apply()
+    assert not any(f"routed.{flag}" in plan.apply() for flag in places.FLAGS)

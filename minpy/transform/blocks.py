@@ -6,8 +6,9 @@
                                      __minpy__.blocks.b7_1_1a2b3c4d('tanh(v0*v1+v0)', a, b) else np.tanh(a * b + a))
 
 (on one line, of course). ``w1b`` is a flag (see `minpy.places`). The name says the line, a number in the module, and a
-digest of its text. The string is the block: what it computes, of the names that follow. What is handed over are names only, so whoever stands behind the site
-may say no at any point, and the expression runs as written. Decided by syntax alone; arrays are seen when it runs.
+digest of its text. The string is the block: what it computes, of the names that follow. What is handed over are names
+only, so whoever stands behind the site may say no at any point, and the expression runs as written. Decided by syntax
+alone; arrays are seen when it runs.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 ::
 
-    s = np.sum((a - b)**2, axis=1)      s = (__minpy__.blocks.take() if __minpy__.w1b and __minpy__.blocks.t3_1_1a2b3c4d and
+    s = np.sum((a - b)**2, axis=1)      s = (__minpy__.blocks.take() if __minpy__.w1b and
+                                             __minpy__.blocks.t3_1_1a2b3c4d and
                                              __minpy__.blocks.b3_1_1a2b3c4d('_sum(((v0-v1)**2),axis=1)', a, b) else
                                              np.sum((a - b)**2, axis=1))
     x.sort()                            (… '__sort(v0)', x) else x.sort())

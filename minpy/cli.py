@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import NoReturn
 
 from minpy.errors import MinPyError, UsageError
+
+BEGAN = time.perf_counter()  # of MinPy's own time, which `-v` and `--profile` show
 
 USAGE = """\
 usage: minpy run [options] script.py [args…]     run a program: a file, a folder or zip, - for stdin
@@ -207,7 +210,15 @@ def _parser():
         help="stop at the first operation that makes a NaN or an infinity out of finite numbers, forward or backward "
         "(=warn: once a line, and go on)",
     )
-    add("--profile", action=flag, default=None, help="print where each operation ran, and why, at the end")
+    add(
+        "--profile",
+        metavar="run|operations",
+        nargs="?",
+        const="run",
+        help="at the end, say which lines ran as blocks or compiled loops, on what, and what that saved; "
+        "=operations: where each operation ran, and why, with blocks and loops off",
+    )
+    add("--no-profile", dest="profile", action="store_const", const="off", help=argparse.SUPPRESS)
     add(
         "-v",
         "--verbose",

@@ -14,6 +14,7 @@ POLICIES = ("auto", "prefer_mxnet", "only_numpy", "only_mxnet", "auto_blacklist"
 JIT = ("auto", "off", "force")
 NAN_CHECKS = ("off", "raise", "warn")
 FUSE = ("auto", "off", "force")
+PROFILES = ("off", "run", "operations")
 PRECISIONS = ("program", "float32", "float64")
 
 # The variable that makes a child Python install the hook; the others only carry its options.
@@ -36,7 +37,7 @@ class Options:
     keep_memory: bool = True
     fuse: str = "auto"
     fast_math: bool = False
-    profile: bool = False
+    profile: str = "off"
     nan_check: str = "off"
     verbose: int = 0
 
@@ -50,6 +51,8 @@ class Options:
             raise UsageError(f"unknown MINPY_JIT {self.jit!r}: choose from {', '.join(JIT)}")
         if self.nan_check not in NAN_CHECKS:
             raise UsageError(f"unknown nan check {self.nan_check!r}: choose from {', '.join(NAN_CHECKS)}")
+        if self.profile not in PROFILES:
+            raise UsageError(f"unknown profile {self.profile!r}: choose from {', '.join(PROFILES)}")
         if self.fuse.partition(":")[0] not in FUSE:  # "force:tiled1" names an engine and its threads
             raise UsageError(f"unknown MINPY_FUSE {self.fuse!r}: choose from {', '.join(FUSE)}")
         if self.fast_math and self.strict:
@@ -86,7 +89,7 @@ class Options:
     def operators(self) -> bool:
         """Whether operators on plain arrays are routed too: only where something looks at them."""
         return (
-            self.profile
+            self.profile == "operations"
             or self.nan_check != "off"
             or self.policy not in ("auto", "only_numpy")
             or self.context != "cpu"
@@ -95,12 +98,12 @@ class Options:
 
     @property
     def plain(self) -> bool:
-        """Whether the runtime has nothing to set up: the default policy, context and precision, no profile."""
+        """Whether the runtime has nothing to set up: the default policy, context, precision, no look at operations."""
         return (
             self.policy == "auto"
             and self.context == "cpu"
             and self.precision == "program"
-            and not self.profile
+            and self.profile != "operations"
             and self.nan_check == "off"
         )
 
@@ -137,6 +140,10 @@ def from_environ(environ=os.environ) -> Options:
             changes[field.name] = tuple(part for part in text.split(os.pathsep) if part)
         elif field.name == "nan_check":
             changes[field.name] = {"0": "off", "1": "raise"}.get(text, text.lower())
+        elif field.name == "profile":
+            yes, no = ("1", "true", "yes", "on"), ("0", "false", "no")
+            word = text.lower()
+            changes[field.name] = "run" if word in yes else "off" if word in no else word
         elif field.name in ("jit", "fuse"):
             changes[field.name] = {"0": "off", "1": "auto"}.get(text, text.lower())
         else:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import builtins
 import os
 import sys
+import time
 from dataclasses import replace
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
@@ -167,12 +168,14 @@ def prepare(options: Options) -> None:
         from minpy.runtime import setup
 
         setup.apply(options)
-    if options.profile:
+    if options.profile != "off" or options.verbose:
         import atexit
 
-        from minpy.runtime import profile
+        from minpy.runtime import told
 
-        atexit.register(profile.report)
+        if options.profile != "off":
+            told.start()
+        atexit.register(told.report, options)
     if options.nan_check != "off":
         import atexit
 
@@ -313,6 +316,7 @@ def _run_as_main(name: str, alter_argv: bool, options: Options) -> int:
     _fresh_main(_builtin_importer(), None)
     runpy._get_module_details = details  # type: ignore[attr-defined]
     try:
+        _note_start()
         _deepen(0)
         runpy._run_module_as_main(name, alter_argv)  # type: ignore[attr-defined]
         return 0
@@ -326,6 +330,16 @@ def _run_as_main(name: str, alter_argv: bool, options: Options) -> int:
         return uncaught.report(failure)
     finally:
         del failure  # see _run
+
+
+start_seconds = 0.0  # from the first line of ours to the program's, the rewriting of its main module included
+
+
+def _note_start() -> None:
+    global start_seconds
+    cli = sys.modules.get("minpy.cli")
+    if cli is not None:
+        start_seconds = time.perf_counter() - cli.BEGAN
 
 
 def _ran_code(traceback: TracebackType | None) -> bool:
@@ -363,6 +377,7 @@ def _run(get_code: Any, main: ModuleType, flush: bool) -> int:
         except (SyntaxError, ValueError, RuntimeError) as error:
             # The program never began: Python shows such an error without any frame.
             raise error.with_traceback(None) from None
+        _note_start()
         _deepen(_BELOW_DEPTH + 1)
         try:
             _below(code, main.__dict__, _BELOW_DEPTH)

@@ -59,7 +59,9 @@ def test_same(name: str, door: None) -> None:
 
 @pytest.mark.parametrize("name", whole.NAMES)
 def test_same_with_operators_routed(name: str, door: None) -> None:
-    code = rewriter.compile_source(path_of(name).read_bytes(), str(path_of(name)), Options(profile=True))
+    code = rewriter.compile_source(
+        path_of(name).read_bytes(), str(path_of(name)), Options(profile="operations")
+    )
     assert outcome(load(name, code)) == outcome(load(name))
 
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from minpy.runtime.profile import MXNET, NUMPY, Recorder
+from minpy.runtime.told import Row
 
 
 def duration(seconds: float) -> str:
@@ -32,16 +33,70 @@ def _three(x: float) -> str:
     return f"{x:.0f}" if x >= 99.95 else f"{x:.1f}" if x >= 9.995 else f"{x:.2f}"
 
 
-def print_profile(recorder: Recorder, stream: TextIO) -> None:
-    """Print one table of operations, most time first, then the copies and the fallbacks."""
+def _console(stream: TextIO) -> Console:
     terminal = stream.isatty()
-    console = Console(
+    return Console(
         file=stream,
         width=None if terminal else 110,
         highlight=False,
         no_color=not terminal,
         legacy_windows=False,
     )
+
+
+def print_run(stream: TextIO, blocks: list[Row], loops: list[Row], own_time: list[tuple[str, float]]) -> None:
+    """Print what blocks and loops a run had, what computed them, what that saved, and MinPy's own time."""
+    console = _console(stream)
+    done = [row for row in blocks if row.engine]
+    if done:
+        console.print(_places("Blocks: expressions and calls that ran as one piece", "times", done))
+    compiled = [row for row in loops if row.runs]
+    if compiled:
+        console.print(_places("Compiled loops", "iterations", compiled))
+    if not done and not compiled:
+        console.print("MinPy profile: no block and no loop ran in another way than as written.")
+    rest = [(row, "block") for row in blocks if not row.engine] + [
+        (row, "loop") for row in loops if row.reason
+    ]
+    if rest:
+        console.print("\nAs written, by NumPy and Python:")
+        table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 2))
+        for row, kind in rest:
+            then = "then " if row.runs else ""
+            table.add_row(Text(row.place), kind, Text(f"{then}{row.reason}"))
+        console.print(table)
+    saved = [row.saved for row in (*done, *compiled) if row.saved is not None]
+    if saved:
+        console.print(f"\nSaved, by estimate: {_signed(sum(saved))}")
+    (_, total), *parts = own_time
+    console.print(f"MinPy's own time: {duration(total)}")
+    for what, seconds in parts:
+        console.print(f"  {what}: {duration(seconds)}")
+
+
+def _places(title: str, unit: str, rows: list[Row]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("Place", no_wrap=True)
+    table.add_column("Line of the program", no_wrap=True)
+    table.add_column(unit.capitalize(), justify="right")
+    table.add_column("Time", justify="right")
+    table.add_column("By")
+    table.add_column("Saved", justify="right")
+    for row in sorted(rows, key=lambda row: -row.seconds):
+        saved = "?" if row.saved is None else _signed(row.saved)
+        table.add_row(
+            Text(row.place), Text(row.text), f"{row.runs:,}", duration(row.seconds), row.engine, saved
+        )
+    return table
+
+
+def _signed(seconds: float) -> str:
+    return duration(seconds) if seconds >= 0 else f"-{duration(-seconds)}"
+
+
+def print_profile(recorder: Recorder, stream: TextIO) -> None:
+    """Print one table of operations, most time first, then the copies and the fallbacks."""
+    console = _console(stream)
     if not recorder.calls:
         console.print("MinPy profile: no array operation was routed.")
         return

@@ -25,7 +25,7 @@ def apply(options: Options) -> None:
         from minpy.runtime import precision
 
         precision.force(options.precision)
-    if options.profile:
+    if options.profile != "off" and options.operators:
         from minpy.runtime import profile
 
         profile.start(profile.run)

@@ -12,6 +12,7 @@ import ast
 import os
 import sys
 from collections.abc import Iterator
+from time import perf_counter
 from typing import Any
 
 from minpy.options import Options
@@ -20,17 +21,19 @@ _MOST = 40  # modules
 _NO_SHADOWS = frozenset({"test", "this"})  # names that NumPy does not import
 
 
-def rewrite(source: bytes, path: str, options: Options) -> bool:
-    """Rewrite the main module into the cache, in another process; return whether that was tried.
+def rewrite(source: bytes, path: str, options: Options) -> float | None:
+    """Rewrite the main module into the cache, in another process.
+
+    Return the seconds in which NumPy was imported here meanwhile; None if it was not tried.
 
     The other process is gone when this returns: the program never sees it.
     """
     if b"numpy" not in source or not _may_fork():
-        return False  # without NumPy nothing is done, or little
+        return None  # without NumPy nothing is done, or little
     try:
         pid = os.fork()
     except OSError:
-        return False
+        return None
     if not pid:
         status = 1
         try:
@@ -38,8 +41,10 @@ def rewrite(source: bytes, path: str, options: Options) -> bool:
             status = 0
         finally:
             os._exit(status)
+    began = perf_counter()
     try:
         _import_numpy(source)
+        meanwhile = perf_counter() - began
     except BaseException:
         import signal
 
@@ -50,7 +55,7 @@ def rewrite(source: bytes, path: str, options: Options) -> bool:
             os.waitpid(pid, 0)
         except ChildProcessError:
             pass  # SIGCHLD is ignored: the system has seen to it
-    return True
+    return meanwhile
 
 
 def _may_fork() -> bool:

@@ -16,6 +16,31 @@ from minpy.transform import cache
 DOOR = "__minpy__"  # the name, in the built-ins, that rewritten code goes through
 
 
+class Work:
+    """What preparing modules took in this process so far.
+
+    Attributes
+    ----------
+    seconds : float
+        That the program waited for, the import of NumPy that went on meanwhile (see `ahead`) not counted.
+    rewritten, cached : int
+        How many modules were analysed, and how many came from the cache.
+    elsewhere : bool
+        Whether another process did some of it.
+    meanwhile : float
+        The seconds in which NumPy was imported here while that process worked.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.rewritten = self.cached = 0
+        self.elsewhere = False
+        self.meanwhile = 0.0
+
+
+work = Work()
+
+
 class _Thread(threading.local):
     rewriting = 0
 
@@ -51,7 +76,7 @@ def with_operators(options: Options, wanted: bool) -> Options:
     """The same options, with operators on plain arrays routed, or not."""
     if wanted:
         return replace(options, policy="prefer_mxnet")
-    return replace(options, policy="auto", context="cpu", profile=False)
+    return replace(options, policy="auto", context="cpu", profile="off")
 
 
 def code_for(source: bytes, path: str, options: Options, name: str, *, first: bool = False) -> CodeType:
@@ -95,8 +120,14 @@ def entry_for(source: bytes, path: str, options: Options, name: str, *, first: b
         # On a cache hit too: a warning given only once per edit of the file would be missed.
         message = f"{name} runs unmodified: {entry.reason}"
         warnings.warn_explicit(message, RewriteWarning, path, entry.line, name)
+    seconds = time.perf_counter() - started
+    work.seconds += seconds
+    if note == "from cache":
+        work.cached += 1
+    else:
+        work.rewritten += 1
     if options.verbose:
-        _report(entry, name, note, time.perf_counter() - started)
+        _report(entry, name, note, seconds)
     return entry
 
 
@@ -116,7 +147,11 @@ def find_or_build(
     if first and cache.may_keep(path, options):
         from minpy.transform import ahead
 
-        if ahead.rewrite(source, path, options):
+        meanwhile = ahead.rewrite(source, path, options)
+        if meanwhile is not None:
+            work.elsewhere = True
+            work.meanwhile += meanwhile
+            work.seconds -= meanwhile
             entry = cache.load(source, path, options)
             if entry is not None:
                 return entry, ""

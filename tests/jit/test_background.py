@@ -13,6 +13,7 @@ pytest.importorskip("llvmlite", reason="the extra jit is not installed")
 from minpy.runtime import ledger
 from minpy.runtime.jit import background, engine
 
+KEPT: list[bytes] = []
 TEXT = "define i64 @kernel(ptr %w) {{\n  ret i64 {}\n}}\n"
 
 
@@ -29,7 +30,7 @@ def wait_for(text):
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
-            return background.object_code(text)
+            return background.object_code(text, KEPT.append)
         except background.Pending as pending:
             while not pending.job.done and time.monotonic() < deadline:
                 time.sleep(0.001)
@@ -43,19 +44,29 @@ def run(code):
 def test_code_comes_later(processors):
     text = TEXT.format(7)
     with pytest.raises(background.Pending) as pending:
-        background.object_code(text)
+        background.object_code(text, KEPT.append)
     assert pending.value.job.text == text
-    assert run(wait_for(text)) == 7
+    code = wait_for(text)
+    assert run(code) == 7 and KEPT[-1] == code
     with pytest.raises(background.Pending):  # it was handed over, and not kept
-        background.object_code(text)
+        background.object_code(text, KEPT.append)
 
 
 def test_many_texts(processors):
     texts = [TEXT.format(k) for k in range(20)]
     for text in texts:
         with pytest.raises(background.Pending):
-            background.object_code(text)
+            background.object_code(text, KEPT.append)
     assert [run(wait_for(text)) for text in texts] == list(range(20))
+
+
+def test_code_is_kept_though_nobody_asks_again(processors):
+    kept = []
+    with pytest.raises(background.Pending) as pending:
+        background.object_code(TEXT.format(9), kept.append)
+    while not pending.value.job.done:
+        time.sleep(0.001)
+    assert run(kept[0]) == 9
 
 
 def test_a_text_that_is_refused(processors):
@@ -76,7 +87,7 @@ def test_where_the_program_waits(processors, monkeypatch, why):
         monkeypatch.setenv("MINPY_JIT", "force")
     else:
         monkeypatch.setattr(background._thread, "start_new_thread", refuse)
-    assert run(background.object_code(TEXT.format(11))) == 11
+    assert run(background.object_code(TEXT.format(11), KEPT.append)) == 11
 
 
 def test_stopping_forgets_what_was_not_begun(processors):
@@ -84,7 +95,7 @@ def test_stopping_forgets_what_was_not_begun(processors):
     jobs = []
     for text in texts:
         with pytest.raises(background.Pending) as pending:
-            background.object_code(text)
+            background.object_code(text, KEPT.append)
         jobs.append(pending.value.job)
     background.stop()
     assert all(job.done for job in jobs) and background._queue is None
@@ -95,7 +106,7 @@ def test_stopping_forgets_what_was_not_begun(processors):
 def test_a_fork_meets_no_thread(processors):
     """The thread ends before a fork; parent and child compile on."""
     with pytest.raises(background.Pending):
-        background.object_code(TEXT.format(5))
+        background.object_code(TEXT.format(5), KEPT.append)
     pid = os.fork()
     if not pid:
         status = 1

@@ -13,7 +13,7 @@ from minpy.options import Options
 from minpy.places import BLOCKS, FLAGS, LOOPS, TAPING, flag_of
 
 DEFAULT = Options()
-OPERATORS = Options(profile=True)
+OPERATORS = Options(profile="operations")
 DOOR = "__minpy__"
 
 _BINARY = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import platform
 import struct
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -359,8 +359,12 @@ def _address_of(text: str, wait: bool) -> int:
     outside = _flag_functions()
     code = memory.load_code(text, engine.stamp())
     if code is None:
-        code = (engine if wait else background).object_code(text)
-        memory.save_code(text, engine.stamp(), code)
+        keep = partial(memory.save_code, text, engine.stamp())
+        if wait:
+            code = engine.object_code(text)
+            keep(code)
+        else:
+            code = background.object_code(text, keep)
     address = loader.place(code, "kernel", outside)
     if not address:
         llvm = engine._machine()[0]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import _thread
 import atexit
 import os
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from time import perf_counter
 from typing import Any
@@ -26,10 +27,10 @@ _ALONE = (0.12, 0.03)  # both, where the program waits
 class Job:
     """A text that is being compiled."""
 
-    __slots__ = ("code", "done", "failure", "text")
+    __slots__ = ("code", "done", "failure", "keep", "text")
 
-    def __init__(self, text: str) -> None:
-        self.text = text
+    def __init__(self, text: str, keep: Callable[[bytes], None]) -> None:
+        self.text, self.keep = text, keep
         self.done = False
         self.code = b""
         self.failure: Exception | None = None
@@ -39,6 +40,7 @@ class Job:
         began = perf_counter()
         try:
             self.code = engine.object_code(self.text)
+            self.keep(self.code)
         except Exception as error:
             self.failure = error
         ledger.note("compiling meanwhile", perf_counter() - began, taken=_TAKES[True])
@@ -79,8 +81,8 @@ _queue: SimpleQueue[Job | None] | None = None
 _over: Any = None  # is released by the thread as the last thing it does
 
 
-def object_code(text: str) -> bytes:
-    """The compiled code of a text.
+def object_code(text: str, keep: Callable[[bytes], None]) -> bytes:
+    """The compiled code of a text; `keep` is called with it, once, even if the program ends before it asks again.
 
     Raises
     ------
@@ -91,12 +93,14 @@ def object_code(text: str) -> bytes:
     """
     job = _jobs.get(text)
     if job is None:
-        if not is_used() or not _is_loaded() or not _begin(text):
+        if not is_used() or not _is_loaded() or not _begin(text, keep):
             began = perf_counter()
             try:
-                return engine.object_code(text)
+                code = engine.object_code(text)
             finally:
                 ledger.note("compiling", perf_counter() - began)
+            keep(code)
+            return code
         job = _jobs[text]
     if not job.done:
         raise Pending(job)
@@ -119,7 +123,7 @@ def _is_loaded() -> bool:
     return True
 
 
-def _begin(text: str) -> bool:
+def _begin(text: str, keep: Callable[[bytes], None]) -> bool:
     """Hand a text to the thread; False if there is none to be had."""
     global _queue, _over
     if not _lock.acquire(blocking=False):
@@ -134,7 +138,7 @@ def _begin(text: str) -> bool:
             except RuntimeError:
                 return False
             _queue, _over = queue, over
-        job = _jobs[text] = Job(text)
+        job = _jobs[text] = Job(text, keep)
         _queue.put(job)
     finally:
         _lock.release()

@@ -34,6 +34,7 @@ _SURE = 2  # times what compiling takes: a rest that is longer than this pays fo
 _HOPE = 4  # times the same: what was spent in a loop that may come again, so often, is spent again
 
 
+seconds: dict[Site, float] = {}  # that each loop has run compiled
 _pending: dict[Site, background.Job] = {}  # loops whose code is being compiled
 
 
@@ -141,6 +142,7 @@ def _run(
             outcome = kernel.run(variables, snapshot, position, min(position + chunk, count))
             took = perf_counter() - started
             done = outcome.position - position
+            seconds[site] = seconds.get(site, 0.0) + took
             site.compiled += done
             position = outcome.position
             if outcome.broke:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,7 @@ class Kernel:
         found = store.load(where)
         if found is None:
             code = lower(node, snapshot.entry())
-            compiled = background.object_code(code.text)
-            store.save(where, code, compiled)
+            compiled = background.object_code(code.text, partial(store.save, where, code))
         else:
             code, compiled = found
         self.code = code

@@ -1,0 +1,92 @@
+"""Files of named arrays: NumPy's zip format, without pickles, written as a whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from minpy.errors import CheckpointError
+from minpy.runtime.array import host
+
+# The name under which a file keeps what is no array.
+_NOTES = "__notes__"
+
+
+def save(path: str | os.PathLike, arrays: Mapping[str, Any], notes: Any = None) -> None:
+    """Write named arrays, and notes that JSON can hold.
+
+    The file appears when all of it is on disk; a file that was there before stays until then.
+    """
+    where = os.path.abspath(os.fspath(path))
+    os.makedirs(os.path.dirname(where), exist_ok=True)
+    temporary = f"{where}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
+    contents = {name: _plain(name, value) for name, value in arrays.items()}
+    contents[_NOTES] = np.frombuffer(json.dumps(notes).encode(), np.uint8)
+    try:
+        with open(temporary, "xb") as file:
+            np.savez(file, **contents)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, where)
+    except BaseException:
+        try:
+            os.unlink(temporary)
+        except OSError:
+            pass
+        raise
+    _sync_folder(os.path.dirname(where))
+
+
+def load(path: str | os.PathLike, what: str = "a file of parameters") -> tuple[dict[str, np.ndarray], Any]:
+    """The arrays and the notes of a file.
+
+    Raises
+    ------
+    CheckpointError
+        If it is damaged, or no such file.
+    FileNotFoundError
+        If it is not there.
+    """
+    try:
+        with open(path, "rb") as file:
+            start = file.read(4)
+            if not start.startswith(b"PK"):
+                kind = "an HDF5 file" if start == b"\x89HDF" else "no such file, or it is damaged"
+                raise CheckpointError(f"{os.fspath(path)} is not {what}: it is {kind}")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+        return arrays, json.loads(arrays.pop(_NOTES).tobytes())
+    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, NotImplementedError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(
+            f"{os.fspath(path)} is not {what}, or it is damaged: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _plain(name: str, value: Any) -> np.ndarray:
+    array = np.asarray(host(value))
+    if array.dtype.hasobject:
+        raise TypeError(f"{name} holds Python objects, not numbers")
+    return array
+
+
+def _sync_folder(folder: str) -> None:
+    # So that the new name survives a loss of power; not every system lets a folder be opened.
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)

@@ -1,0 +1,157 @@
+"""Rules by which a parameter follows its gradient.
+
+A rule takes a parameter `w`, its gradient `dw` and a dict `config` of options and state, and returns the next value of
+the parameter and the dict. The state of a parameter (velocity, averages) is kept in its dict, which must be its own;
+`w` and `dw` are not written to.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+
+import minpy.numpy as np
+from minpy.nn import checks
+
+Config = dict[str, Any]
+Rule = Callable[..., tuple[Any, Config]]
+
+RULES: dict[str, Rule] = {}
+
+
+def _rule(state: tuple[str, ...] = (), **options: float) -> Callable[[Callable[..., Any]], Rule]:
+    known = {*options, *state}
+
+    def decorate(function: Callable[..., Any]) -> Rule:
+        name = function.__name__
+
+        @functools.wraps(function)
+        def rule(w: Any, dw: Any, config: Config | None = None) -> tuple[Any, Config]:
+            config = {} if config is None else config
+            if config.keys() != known:
+                check_options(name, config)
+                for option, value in options.items():
+                    config.setdefault(option, value)
+            if numpy.shape(w) != numpy.shape(dw):
+                raise checks.fail(
+                    f"optim.{name}", f"dw must have the shape of w, {numpy.shape(w)}, not {numpy.shape(dw)}"
+                )
+            return function(w, dw, config), config
+
+        rule.options, rule.state = tuple(options), state  # type: ignore[attr-defined]
+        RULES[name] = rule
+        return rule
+
+    return decorate
+
+
+def get(rule: str | Rule) -> Rule:
+    """The rule of this name; a function is its own rule.
+
+    Raises
+    ------
+    ArgumentError
+        If there is none.
+    """
+    if callable(rule):
+        return rule
+    checks.choice("optim", "update_rule", rule, RULES)
+    return RULES[rule]
+
+
+def check_options(rule: str | Rule, config: Config) -> None:
+    """Fail if `config` holds an option that the rule does not have.
+
+    Raises
+    ------
+    ArgumentError
+        Names the option and those that there are.
+    """
+    function: Any = get(rule)
+    if not hasattr(function, "options"):
+        return  # a function of the program's own
+    unknown = sorted(set(config) - {*function.options, *function.state})
+    if unknown:
+        raise checks.fail(
+            f"optim.{function.__name__}",
+            f"config has no option {unknown[0]!r}: it takes {', '.join(function.options)}",
+        )
+
+
+def _state(config: Config, name: str, w: Any) -> Any:
+    """A state that starts at zero; it may be written to."""
+    if config.get(name) is None:
+        config[name] = np.zeros_like(w)
+    return config[name]
+
+
+@_rule(learning_rate=1e-2)
+def sgd(w: Any, dw: Any, config: Config) -> Any:
+    """Against the gradient."""
+    return w - config["learning_rate"] * dw
+
+
+@_rule(("velocity",), learning_rate=1e-2, momentum=0.9)
+def sgd_momentum(w: Any, dw: Any, config: Config) -> Any:
+    """With a velocity ``v = momentum * v - learning_rate * dw``."""
+    v = _state(config, "velocity", w)
+    v *= config["momentum"]
+    v -= config["learning_rate"] * dw
+    return w + v
+
+
+@_rule(("velocity",), learning_rate=1e-2, momentum=0.9)
+def nesterov(w: Any, dw: Any, config: Config) -> Any:
+    """As `sgd_momentum`, where the velocity looks one step ahead."""
+    step = config["learning_rate"] * dw
+    v = _state(config, "velocity", w)
+    v *= config["momentum"]
+    v -= step
+    return w + (config["momentum"] * v - step)
+
+
+@_rule(("cache",), learning_rate=1e-2, decay_rate=0.99, epsilon=1e-8)
+def rmsprop(w: Any, dw: Any, config: Config) -> Any:
+    """Steps relative to a running average of the gradient's magnitude."""
+    cache = _state(config, "cache", w)
+    cache *= config["decay_rate"]
+    cache += (1 - config["decay_rate"]) * np.square(dw)
+    return w - config["learning_rate"] * dw / (np.sqrt(cache) + config["epsilon"])
+
+
+@_rule(("cache",), learning_rate=1e-2, epsilon=1e-8)
+def adagrad(w: Any, dw: Any, config: Config) -> Any:
+    """Steps relative to the gradients so far."""
+    cache = _state(config, "cache", w)
+    cache += np.square(dw)
+    return w - config["learning_rate"] * dw / (np.sqrt(cache) + config["epsilon"])
+
+
+def _adam_step(w: Any, dw: Any, config: Config) -> Any:
+    config["t"] = t = (config.get("t") or 0) + 1
+    beta1, beta2 = config["beta1"], config["beta2"]
+    m, v = _state(config, "m", w), _state(config, "v", w)
+    m *= beta1
+    m += (1 - beta1) * dw
+    v *= beta2
+    v += (1 - beta2) * np.square(dw)
+    size = np.sqrt(v)
+    size *= 1 / math.sqrt(1 - beta2**t)
+    size += config["epsilon"]
+    return (config["learning_rate"] / (1 - beta1**t)) * m / size
+
+
+@_rule(("m", "v", "t"), learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8)
+def adam(w: Any, dw: Any, config: Config) -> Any:
+    """Running averages of the gradient and of its square, both corrected for their start at zero."""
+    return w - _adam_step(w, dw, config)
+
+
+@_rule(("m", "v", "t"), learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8, weight_decay=1e-2)
+def adamw(w: Any, dw: Any, config: Config) -> Any:
+    """As `adam`, and the parameter itself shrinks by ``learning_rate * weight_decay`` at each step."""
+    return w * (1 - config["learning_rate"] * config["weight_decay"]) - _adam_step(w, dw, config)

@@ -1,0 +1,172 @@
+"""Initial values and update rules against their formulas."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from minpy.errors import ArgumentError
+from minpy.nn import init, optim
+
+# ----- initial values
+
+
+def test_random_rules_have_their_moments():
+    np.random.seed(0)
+    shape = (300, 200)
+    for rule, config, mean, std in [
+        (init.xavier, None, 0, math.sqrt(6 / 500)),
+        (init.gaussian, None, 0, 0.001),
+        (init.gaussian, {"mu": 2.0, "stdvar": 0.5}, 2, 0.5),
+        (init.he, None, 0, math.sqrt(2 / 300)),
+        (init.he, {"gain": 1.0}, 0, math.sqrt(1 / 300)),
+        (init.uniform, {"low": -1, "high": 3}, 1, 4 / math.sqrt(12)),
+    ]:
+        value = rule(shape, config)
+        assert value.shape == shape and value.dtype == np.float64
+        assert abs(value.mean() - mean) < 4 * std / math.sqrt(value.size)
+        assert abs(value.std() / std - 1) < 0.02
+
+
+def test_filters_count_what_they_see():
+    np.random.seed(0)
+    assert abs(init.he((500, 8, 3, 3)).std() / math.sqrt(2 / 72) - 1) < 0.02
+    assert abs(init.xavier((500, 8, 3, 3)).std() / math.sqrt(6 / 572) - 1) < 0.02
+
+
+def test_constant_and_custom():
+    assert (init.constant((2, 3)) == 0).all()
+    assert (init.constant((2, 2), {"value": np.eye(2)}) == np.eye(2)).all()
+    value = init.constant((2, 3), {"value": 1.5, "dtype": "float32"})
+    value[0] = 7  # its own memory
+    assert value.dtype == np.float32 and (value[1] == 1.5).all()
+    assert (init.custom((2, 3), {"function": np.ones}) == 1).all() and (init.custom((2,)) == 0).all()
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (4, 4), (6, 2, 3)])
+def test_orthogonal(shape):
+    m = init.orthogonal(shape, {"gain": 2.0}).reshape(shape[0], -1)
+    product = m @ m.T if m.shape[0] <= m.shape[1] else m.T @ m
+    np.testing.assert_allclose(product, 4 * np.eye(len(product)), atol=1e-12)
+
+
+def test_seed_repeats_every_rule():
+    for name, rule in init.RULES.items():
+        np.random.seed(3)
+        first = rule((4, 3))
+        np.random.seed(3)
+        assert (rule((4, 3)) == first).all(), name
+        assert init.get(name) is rule and rule((0, 3)).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    "call, text",
+    [
+        (lambda: init.get("xaver"), "init_rule must be one of 'xavier', .* not 'xaver'"),
+        (lambda: init.gaussian((2,), {"std": 1}), "init.gaussian: config has no option 'std': it takes dtype"),
+        (lambda: init.constant((2,), {"value": np.ones(3)}), r"value has the shape \(3,\), which does not fit \(2,\)"),
+        (lambda: init.custom((2,), {"function": lambda s: np.ones(5)}), r"returned an array of shape \(5,\)"),
+        (lambda: init.custom((2,), {"function": 3}), "function must be callable"),
+        (lambda: init.orthogonal((2,)), "init.orthogonal: shape must have two axes"),
+    ],
+)  # fmt: skip
+def test_bad_rules_are_named(call, text):
+    with pytest.raises(ArgumentError, match=text):
+        call()
+
+
+# ----- update rules
+
+
+def follow(rule, gradients, w, config):
+    for g in gradients:
+        w, config = rule(w, g, config)
+    return w
+
+
+def by_hand(name, gradients, w, c):
+    """The rules as they are written in papers."""
+    v = m = np.zeros_like(w)
+    lr = c["learning_rate"]
+    for t, g in enumerate(gradients, 1):
+        if name == "sgd":
+            w = w - lr * g
+        elif name == "sgd_momentum":
+            v = c["momentum"] * v - lr * g
+            w = w + v
+        elif name == "nesterov":
+            before, v = v, c["momentum"] * v - lr * g
+            w = w - c["momentum"] * before + (1 + c["momentum"]) * v
+        elif name == "rmsprop":
+            v = c["decay_rate"] * v + (1 - c["decay_rate"]) * g**2
+            w = w - lr * g / (np.sqrt(v) + c["epsilon"])
+        elif name == "adagrad":
+            v = v + g**2
+            w = w - lr * g / (np.sqrt(v) + c["epsilon"])
+        else:
+            m = c["beta1"] * m + (1 - c["beta1"]) * g
+            v = c["beta2"] * v + (1 - c["beta2"]) * g**2
+            step = lr * (m / (1 - c["beta1"] ** t)) / (np.sqrt(v / (1 - c["beta2"] ** t)) + c["epsilon"])
+            w = w - step - lr * c.get("weight_decay", 0.0) * w
+    return w
+
+
+DEFAULTS = {
+    "sgd": {"learning_rate": 1e-2},
+    "sgd_momentum": {"learning_rate": 1e-2, "momentum": 0.9},
+    "nesterov": {"learning_rate": 1e-2, "momentum": 0.9},
+    "rmsprop": {"learning_rate": 1e-2, "decay_rate": 0.99, "epsilon": 1e-8},
+    "adagrad": {"learning_rate": 1e-2, "epsilon": 1e-8},
+    "adam": {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
+    "adamw": {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 1e-2},
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_rules_follow_their_formulas(name):
+    rng = np.random.RandomState(0)
+    w, gradients = rng.randn(3, 2), list(rng.randn(6, 3, 2))
+    before = w.copy(), [g.copy() for g in gradients]
+    rule = optim.get(name)
+    np.testing.assert_allclose(
+        follow(rule, gradients, w, None), by_hand(name, gradients, w, DEFAULTS[name]), rtol=1e-12
+    )
+    other = {option: value * 0.7 for option, value in DEFAULTS[name].items()}
+    np.testing.assert_allclose(
+        follow(rule, gradients, w, dict(other)), by_hand(name, gradients, w, other), rtol=1e-12
+    )
+    assert (w == before[0]).all() and all((a == b).all() for a, b in zip(gradients, before[1], strict=True))
+    low, config = rule(w.astype("f4"), gradients[0].astype("f4"), None)
+    assert low.dtype == np.float32
+    assert all(v.dtype == np.float32 for v in config.values() if isinstance(v, np.ndarray))
+
+
+def test_all_rules_are_tested():
+    assert set(optim.RULES) == set(DEFAULTS)
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_state_is_kept_in_the_config(name):
+    rng = np.random.RandomState(1)
+    gradients, rule, config = rng.randn(4, 3), optim.get(name), {}
+    w = rule(np.ones(3), gradients[0], config)[0]
+    copied = {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in config.items()}
+    assert (follow(rule, gradients[1:], w, config) == follow(rule, gradients[1:], w, copied)).all()
+
+
+@pytest.mark.parametrize(
+    "call, text",
+    [
+        (lambda: optim.get("sdg"), "update_rule must be one of 'sgd', .* not 'sdg'"),
+        (lambda: optim.sgd_momentum(X, X, {"momentem": 0.9}), "config has no option 'momentem': it takes"),
+        (lambda: optim.adam(X, np.ones(3)), r"optim.adam: dw must have the shape of w, \(2,\), not \(3,\)"),
+    ],
+)  # fmt: skip
+def test_bad_options_are_named(call, text):
+    with pytest.raises(ArgumentError, match=text):
+        call()
+
+
+X = np.ones(2)

@@ -103,7 +103,8 @@ class BlockWalk(LoopWalk):
         self._fusing = blocks != "off" and not operators
         self._everything = self._fusing and blocks != "auto"
         self._in_block = False
-        self._stores: dict[int, cst.Subscript] = {}  # the target, by the value's id
+        # By the value's id: what it is assigned to, and how.
+        self._stores: dict[int, tuple[cst.BaseExpression, str]] = {}
         self._bound: list[_Bound] = []
         self._arrays: set[tuple[Scope | None, str]] = set()
 
@@ -154,10 +155,17 @@ class BlockWalk(LoopWalk):
         if self._fusing and len(node.targets) == 1:
             target = node.targets[0].target
             if isinstance(target, cst.Subscript):
-                self._stores[id(node.value)] = target
+                self._stores[id(node.value)] = target, "="
             else:
                 self._note_bound(target, node.value)
         super()._assign(node)
+
+    def _augmented_assign(self, node: cst.AugAssign) -> None:
+        if self._fusing and isinstance(node.target, (cst.Name, cst.Subscript)):
+            symbol = self.text[self.spans.start(node.operator) : self.spans.end(node.operator)].strip()
+            if symbol != "@=":
+                self._stores[id(node.value)] = node.target, symbol
+        super()._augmented_assign(node)
 
     def _subscript(self, node: cst.Subscript) -> None:
         if self._fusing and any(isinstance(each.slice, cst.Slice) for each in node.slice):
@@ -306,10 +314,10 @@ class BlockWalk(LoopWalk):
         reader = _Reader(self)
         try:
             text = reader.read(node)
-            target = self._stores.get(id(node))
+            target, symbol = self._stores.get(id(node), (None, ""))
             if target is not None:
                 try:
-                    text = f"{reader.target(target)}={text}"
+                    text = f"{reader.target(target)}{symbol}{text}"
                     reader.operations += 1
                 except _No:
                     pass
@@ -445,9 +453,14 @@ class _Reader:
             return self._subscript(node)
         raise _No
 
-    def target(self, node: cst.Subscript) -> str:
-        """What is stored into."""
-        return self._subscript(node)
+    def target(self, node: cst.BaseExpression) -> str:
+        """What is stored into, or changed."""
+        if isinstance(node, cst.Name):
+            self.evidence.add(normalized(node.value))
+            return self._name(node)
+        if isinstance(node, cst.Subscript):
+            return self._subscript(node)
+        raise _No
 
     def _number(self, node: cst.BaseExpression) -> str:
         text = self.walk.text[self.walk.spans.start(node) : self.walk.spans.end(node)]
@@ -512,6 +525,7 @@ BlockWalk.methods |= {
     cst.Call: BlockWalk._call,
     cst.Comparison: BlockWalk._comparison,
     cst.Assign: BlockWalk._assign,
+    cst.AugAssign: BlockWalk._augmented_assign,
     cst.Decorator: BlockWalk._decorator,
     cst.Subscript: BlockWalk._subscript,
     cst.Attribute: BlockWalk._attribute,

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from minpy.runtime.fuse.choose import Choice
-from minpy.runtime.fuse.ir import NUMBERS, Irregular, Program
-from minpy.runtime.fuse.plan import Plan
+from minpy.runtime.fuse.ir import Irregular, Program
+from minpy.runtime.fuse.plan import Plan, key_of
 from minpy.runtime.fuse.state import checked_flags
 
 _KEPT = 128  # geometries
@@ -30,9 +30,12 @@ class Block:
         self._plans: dict[Any, Plan | None] = {}
         self._choices: dict[str, Choice] = {}
         self._hits = self._misses = 0
+        # Of `a += value` where the whole is not for us: the value alone.
+        value = self.program.value
+        self._value = Block(value, mode) if value else None
 
     def run(self, names: tuple[Any, ...]) -> tuple[bool, Any]:
-        """Compute the block: whether that was done, and the result.
+        """Compute the block: whether that was done, and the results, in order.
 
         Raises
         ------
@@ -42,7 +45,7 @@ class Block:
         began = perf_counter()
         program = self.program
         leaves = program.values(names)
-        key = tuple([_key(leaf) for leaf in leaves])
+        key = tuple([key_of(leaf) for leaf in leaves])
         try:
             plan = self._plans[key]
             self._hits += 1
@@ -54,16 +57,10 @@ class Block:
                     return False, False
             plan = self._make(key, leaves)
         if plan is None:
+            if self._value is not None:
+                return self._value.run(names[: self._value.program.names])
             return False, False
-        flags = checked_flags()
-        target = None
-        if plan.target is not None:
-            target = leaves[plan.target]
-            if not target.flags.writeable or any(
-                np.may_share_memory(target, leaves[each]) for each in plan.arrays
-            ):
-                target = None
-        return plan.run(leaves, target, flags, began)
+        return plan.run(leaves, checked_flags(), began)
 
     def _make(self, key: Any, leaves: tuple[Any, ...]) -> Plan | None:
         if len(self._plans) >= _KEPT:
@@ -74,29 +71,3 @@ class Block:
             plan = None
         self._plans[key] = plan
         return plan
-
-
-def _key(leaf: Any) -> Any:
-    kind = type(leaf)
-    if kind is np.ndarray:
-        return leaf.dtype, leaf.shape, leaf.strides
-    if kind not in NUMBERS and not isinstance(leaf, np.generic):
-        raise Irregular
-    # As NumPy 1 does, which looks at the values of numbers to choose a dtype.
-    if isinstance(leaf, (float, np.floating)):
-        return kind, _reach(float(leaf))
-    if isinstance(leaf, (bool, complex, np.bool_, np.complexfloating)):
-        return kind, None if isinstance(leaf, (bool, np.bool_)) else repr(leaf)
-    if isinstance(leaf, (int, np.integer)):
-        value = int(leaf)
-        return kind, value if value.bit_length() > 52 else value.bit_length(), value < 0
-    raise Irregular
-
-
-def _reach(value: float) -> Any:
-    size = abs(value)
-    if size <= 65500 or size != size:
-        return 0
-    if 65600 < size <= 3.4e38:
-        return 1
-    return 2 if size > 3.5e38 and size != float("inf") else value

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from minpy.runtime.fuse import choose, draws, forms
-from minpy.runtime.fuse.block import _key
 from minpy.runtime.fuse.ir import Irregular, Program
+from minpy.runtime.fuse.plan import key_of
 from minpy.runtime.fuse.state import checked_flags
 
 _KEPT = 128  # geometries
@@ -71,7 +71,7 @@ class Call:
                 raise Irregular
             program, number = operand
             leaves.append(program.values(names[:number]))
-        key = (repr(parameters), *[tuple([_key(leaf) for leaf in each]) for each in leaves])
+        key = (repr(parameters), *[tuple([key_of(leaf) for leaf in each]) for each in leaves])
         try:
             case = self._cases[key]
             self._hits += 1
@@ -90,7 +90,7 @@ class Call:
         if engine is None:
             return False, choice.verdict is None
         try:
-            return True, choice.call(case, engine, leaves, flags, began)
+            return True, [choice.call(case, engine, leaves, flags, began)]
         except np.linalg.LinAlgError as error:
             raise Irregular from error
 
@@ -100,7 +100,7 @@ class Call:
         engine = case.choice.pick()
         if engine is None:
             return False, case.choice.verdict is None
-        return True, case.choice.call(case, engine, [], 0, began)
+        return True, [case.choice.call(case, engine, [], 0, began)]
 
     def _make(self, key: Any, leaves: list[tuple[Any, ...]], parameters: dict[str, Any]) -> Any:
         if len(self._cases) >= _KEPT:

@@ -45,24 +45,24 @@ class Written:
 
     def __init__(self, plan: Plan) -> None:
         self.code = _compiled(plan.as_written())
+        self.took = 0.0
 
-    def run(
-        self, arrays: list[Any], numbers: list[Any], out: np.ndarray | None, flags: int, threads: int
-    ) -> Any:
-        """Compute; into `out` if that is given."""
+    def run(self, arrays: list[Any], numbers: list[Any], flags: int) -> tuple[np.ndarray, ...]:
+        """Compute the results; `took` is the time that takes."""
         with raising(flags):
-            result = self.code(*arrays, *numbers)
-        if out is None:
-            return result
-        out[...] = result
-        return out
+            began = perf_counter()
+            results = self.code(*arrays, *numbers)
+            self.took = perf_counter() - began
+        return results
 
 
 @lru_cache(maxsize=512)
 def _compiled(text: str) -> Any:
     from minpy.runtime.fuse.plan import FUNCTIONS
 
-    return eval(text, dict(FUNCTIONS))
+    space = dict(FUNCTIONS)
+    exec(compile(text, "<minpy block>", "exec"), space)
+    return space["written"]
 
 
 class Choice:
@@ -141,7 +141,7 @@ class Choice:
         engines = ["written"]
         if self.expected and self.expected != "written" and self.expected in compiled + tiled:
             engines.insert(0, self.expected)
-        elif self.plan.size * self.plan.dtype.itemsize >= _STREAM:
+        elif self.plan.size * sum(out.dtype.itemsize for out in self.plan.outputs) >= _STREAM:
             engines = [*reversed(tiled), "written"]
         if self.best.get("written", 1.0) < _SHORT:
             return engines
@@ -213,11 +213,11 @@ class Choice:
         name: str,
         arrays: list[Any],
         numbers: list[Any],
-        target: Any,
+        targets: list[Any],
         flags: int,
         began: float,
-    ) -> Any:
-        """Compute with an engine, into `target` if that is given; return the result.
+    ) -> list[np.ndarray]:
+        """Compute with an engine, into `targets` where they are given; return the results.
 
         `began` is the time at which the block was looked at: the way here is part of what an engine costs.
 
@@ -228,27 +228,44 @@ class Choice:
         """
         engine = self.engines[name]
         if name == "written":
-            threads, began = 1, perf_counter()
-        else:
-            threads = int(name.lstrip("nativeld"))
-            if name not in self.shown:
-                if not self._shows_its_bits(plan, engine, arrays, numbers, flags):
-                    self.refused.add(name)
-                    raise Irregular
-                self.shown.add(name)
-                began = perf_counter()
-        if target is not None and name[0] == "n" and target.strides[-1] != plan.dtype.itemsize:
-            target = None  # compiled code stores into runs of memory; NumPy moves the result
-        out = target
-        if out is None and name != "written":
-            out = np.empty(plan.shape, plan.dtype)
-        result = engine.run(arrays, numbers, out, flags, threads)
+            results = list(engine.run(arrays, numbers, flags))
+            began = perf_counter()
+            for k, target in enumerate(targets):
+                if target is not None:
+                    np.copyto(target, results[k])
+                    results[k] = target
+            self._measured(name, engine.took + perf_counter() - began)
+            return results
+        threads = int(name.lstrip("nativeld"))
+        if name not in self.shown:
+            if not self._shows_its_bits(plan, engine, arrays, numbers, flags):
+                self.refused.add(name)
+                raise Irregular
+            self.shown.add(name)
+            began = perf_counter()
+        outs = []
+        over = []
+        for k, (target, out) in enumerate(zip(targets, plan.outputs, strict=True)):
+            if target is not None and name[0] == "n":
+                if out.operand >= 0:
+                    over.append((k, out.operand))
+            elif target is not None and out.operand >= 0:
+                target = None  # tiles are written before it is known that nothing is to be reported
+            outs.append(np.empty(plan.shape, out.dtype) if target is None else target)
+        if over:
+            engine = engine.over(tuple(over))
+        engine.run(arrays, numbers, outs, flags, threads)
+        for k, target in enumerate(targets):
+            if target is not None and outs[k] is not target:
+                np.copyto(target, outs[k])
+        self._measured(name, perf_counter() - began)
+        return outs
+
+    def _measured(self, name: str, took: float) -> None:
         if self.verdict is None:
-            took = perf_counter() - began
             self.runs[name] = self.runs.get(name, 0) + 1
             self.best[name] = min(took, self.best.get(name, took))
             self._count(took)
-        return result if out is None else out
 
     def _shows_its_bits(
         self, plan: Plan, engine: Any, arrays: list[Any], numbers: list[Any], flags: int
@@ -273,12 +290,13 @@ class Choice:
             ]
             for each, own in zip(some, arrays, strict=True)
         ]
-        expected = Written(plan).run(kept, numbers, None, flags, 1)
-        actual = np.empty(expected.shape, plan.dtype)
+        expected = Written(plan).run(kept, numbers, flags)
+        actual = [np.empty(each.shape, out.dtype) for each, out in zip(expected, plan.outputs, strict=True)]
         engine.run(kept, numbers, actual, flags, 1)
-        return (
-            type(expected) is np.ndarray
-            and expected.dtype == actual.dtype
-            and expected.flags.c_contiguous
-            and expected.tobytes() == actual.tobytes()
+        return all(
+            type(wanted) is np.ndarray
+            and wanted.dtype == found.dtype
+            and wanted.flags.c_contiguous
+            and wanted.tobytes() == found.tobytes()
+            for wanted, found in zip(expected, actual, strict=True)
         )

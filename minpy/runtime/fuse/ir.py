@@ -7,6 +7,7 @@ may be evaluated as written afterwards: exact types only, attributes only where 
 from __future__ import annotations
 
 import ast
+import re
 import types
 from dataclasses import dataclass
 from typing import Any
@@ -55,43 +56,114 @@ class Operation:
     symbol: str  # the operator as written, or "" for a function
 
 
+@dataclass(frozen=True)
+class Result:
+    """What a statement of a block leaves behind.
+
+    Attributes
+    ----------
+    kind : str
+        ``"value"``: a new array. ``"store"``: elements that are assigned to. ``"augment"``: elements that are changed
+        in place; the operation says how, and reads them.
+    value : int
+        The operation.
+    leaf : int
+        What is written into; -1 for a value.
+    before, after : tuple of int
+        The leaves that are read up to this statement (itself included), and after it.
+    """
+
+    kind: str
+    value: int
+    leaf: int = -1
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+
+
 class Program:
-    """What a block computes.
+    """What a block computes: an expression, or statements one after the other.
 
     Attributes
     ----------
     operations : list of Operation
-        In the order of evaluation; the last one is the result.
+        In the order of evaluation.
     leaves : list of str
         What each leaf is in terms of ``v0`` …, and of ``w0`` … for attributes.
     chains : list of tuple
         Of each ``w``: the number of the name that it starts from, and the attributes.
-    target : int or None
-        The leaf that is stored into; None where the block is a value.
+    names : int
+        How many names there are.
+    value : str
+        Of a single augmented assignment, the text of its value if that is an operation; else "".
+    results : list of Result
+        In the order of the statements. Names that nobody reads afterwards (``d0``, ``d1`` …) have none.
     """
 
     def __init__(self, text: str) -> None:
-        (statement,) = ast.parse(text).body
+        self.text = text
         self.operations: list[Operation] = []
         self.leaves: list[str] = []
         self.chains: list[tuple[int, tuple[str, ...]]] = []
+        self.results: list[Result] = []
         self._nodes: list[ast.expr] = []
-        self.target: int | None = None
-        match statement:
-            case ast.Assign(targets=[target], value=value):
-                pass
-            case ast.Expr(value=value):
-                target = None
-            case _:
-                raise Irregular(text)
-        self.result = self._read(value)
-        if target is not None:
-            self.target = self._leaf(target)
+        self._held: dict[str, int] = {}  # what names and leaves stand for after they were assigned to
+        self._read_so_far: list[int] = []
+        read_when: list[int] = []
+        statements = ast.parse(text).body
+        self.value = ""
+        match statements:
+            case [ast.AugAssign(value=ast.BinOp() | ast.Call() | ast.Compare() as value)]:
+                self.value = ast.unparse(value)
+        for statement in statements:
+            self._statement(statement)
+            read_when += [len(self._read_so_far)] * (len(self.results) - len(read_when))
+        self.results = [
+            Result(
+                each.kind,
+                each.value,
+                each.leaf,
+                tuple(self._read_so_far[:count]),
+                tuple(self._read_so_far[count:]),
+            )
+            for each, count in zip(self.results, read_when, strict=True)
+        ]
+        self.names = _count_names(text)
         names = ", ".join(
-            [*(f"v{i}" for i in range(_count_names(text))), *(f"w{i}" for i in range(len(self.chains)))]
+            [*(f"v{i}" for i in range(self.names)), *(f"w{i}" for i in range(len(self.chains)))]
         )
         self.code = eval(f"lambda {names}: ({', '.join(self.leaves)},)", {"__builtins__": {}})
         self._allowed: dict[tuple[type, ...], bool] = {}
+
+    @property
+    def result(self) -> int:
+        """What the only result is: an operation, or a leaf."""
+        (result,) = self.results
+        return result.value
+
+    def _statement(self, statement: ast.stmt) -> None:
+        match statement:
+            case ast.Expr(value=value):
+                self.results.append(Result("value", self._read(value)))
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name[0] in "dr":
+                self._held[name] = found = self._read(value)
+                if name[0] == "r":
+                    self.results.append(Result("value", found))
+            case ast.Assign(targets=[target], value=value):
+                found = self._read(value)
+                leaf = self._leaf(target)
+                self.results.append(Result("store", found, leaf))
+                self._held[self.leaves[leaf]] = found
+            case ast.AugAssign(target=target, op=op, value=value):
+                leaf = self._leaf(target)
+                old = self._held.get(self.leaves[leaf], leaf)
+                self._read_so_far.append(leaf)
+                operation = Operation(BINARY[type(op)], (old, self._read(value)), "binary")
+                self.operations.append(operation)
+                found = -len(self.operations)
+                self.results.append(Result("augment", found, leaf))
+                self._held[self.leaves[leaf]] = found
+            case _:
+                raise Irregular(self.text)
 
     def _read(self, node: ast.expr) -> int:
         match node:
@@ -105,7 +177,14 @@ class Program:
                 return self._add(COMPARE[type(op)], [left, right], "compare")
             case ast.Call(func=ast.Name(id=name), args=operands):
                 return self._add(_SAME.get(name, name), operands, "")
-        return self._leaf(node)
+            case ast.Name(id=name) if name[0] in "dr":
+                return self._held[name]
+        leaf = self._leaf(node)
+        held = self._held.get(self.leaves[leaf])
+        if held is not None:
+            return held
+        self._read_so_far.append(leaf)
+        return leaf
 
     def _add(self, name: str, operands: list[ast.expr], symbol: str) -> int:
         operation = Operation(name, tuple([self._read(each) for each in operands]), symbol)
@@ -114,7 +193,7 @@ class Program:
 
     def _leaf(self, node: ast.expr) -> int:
         node = _Chains(self.chains).visit(node)
-        text = ast.unparse(node)
+        text = re.sub(r"\s", "", ast.unparse(_loaded(node)))
         if text not in self.leaves:
             self.leaves.append(text)
             self._nodes.append(node)
@@ -181,6 +260,14 @@ def _count_names(text: str) -> int:
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Name) and node.id[0] == "v" and node.id[1:].isdigit()
     )
+
+
+def _loaded(node: ast.expr) -> ast.expr:
+    """A target as what is read there."""
+    for each in ast.walk(node):
+        if isinstance(each, (ast.Name, ast.Attribute, ast.Subscript)):
+            each.ctx = ast.Load()
+    return node
 
 
 class _Chains(ast.NodeTransformer):

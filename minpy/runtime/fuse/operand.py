@@ -136,7 +136,7 @@ class Opened:
             ]
             engine.code(out, *parts, *self.numbers, *temporaries)
         else:
-            engine.run(parts, self.numbers, out, self.flags, 1)
+            engine.run(parts, self.numbers, [out], self.flags, 1)
         return out
 
 

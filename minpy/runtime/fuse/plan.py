@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from minpy.runtime.fuse.choose import Choice
-from minpy.runtime.fuse.ir import Irregular, Operation, Program
+from minpy.runtime.fuse.ir import NUMBERS, Irregular, Operation, Program
+from minpy.runtime.fuse.nest import moves_of
 from minpy.runtime.fuse.state import raising
 
 _KINDS = "biufc"
@@ -33,9 +34,12 @@ _POWERS = {2: "square", 0.5: "sqrt", 1: "positive", -1: "reciprocal"}
 
 
 class Step:
-    """One operation on whole arrays: operands are ``("x", i)`` arrays, ``("s", i)`` numbers, ``("t", i)`` results."""
+    """One operation on whole arrays: operands are ``("x", i)`` arrays, ``("s", i)`` numbers, ``("t", i)`` results.
 
-    __slots__ = ("dtype", "exponent", "name", "operands", "symbol")
+    `loop` is the dtype in which operands are compared, None where that is not one of theirs.
+    """
+
+    __slots__ = ("dtype", "exponent", "loop", "name", "operands", "symbol")
 
     def __init__(
         self, name: str, operands: list[tuple[str, int]], dtype: np.dtype, symbol: str, exponent: Any
@@ -43,6 +47,22 @@ class Step:
         self.name, self.operands, self.dtype = name, operands, dtype
         self.symbol = symbol  # the operator as written, "" for a function
         self.exponent = exponent  # of a power for which there is a function of its own
+        self.loop: np.dtype | None = None
+
+
+class Output:
+    """An array that a plan writes: the step that it holds, and the leaf that is written into (-1: a new array).
+
+    `operand` is the number of that leaf among the operands, where it is read as well; else -1. `spread`: its elements
+    are not next to each other along the last axis.
+    """
+
+    __slots__ = ("dtype", "kind", "leaf", "operand", "result", "spread", "step")
+
+    def __init__(self, kind: str, step: int, dtype: np.dtype, leaf: int, result: int) -> None:
+        self.kind, self.step, self.dtype, self.leaf, self.result = kind, step, dtype, leaf, result
+        self.operand = -1
+        self.spread = False
 
 
 class Plan:
@@ -50,13 +70,13 @@ class Plan:
 
     Attributes
     ----------
-    shape, dtype
-        Of the result.
+    shape : tuple of int
+        Of all that is computed.
     steps : list of Step
     arrays : list of int
         The leaves that are arrays.
-    target : int or None
-        The leaf that the result may be written into.
+    outputs : list of Output
+        In the order of the program's results.
     """
 
     def __init__(
@@ -65,7 +85,7 @@ class Plan:
         self.program, self.mode = program, mode
         used = {each for step in program.operations for each in step.operands if each >= 0}
         self.arrays = [i for i in sorted(used) if type(leaves[i]) is np.ndarray]
-        if not self.arrays or program.result >= 0:
+        if not self.arrays or any(each.value >= 0 for each in program.results):
             raise Irregular
         for i in self.arrays:
             array = leaves[i]
@@ -80,18 +100,7 @@ class Plan:
         if not self.size or (mode == "auto" and work < _MIN_WORK):
             raise Irregular
         self._check_layout(leaves)
-        self.target: int | None = None
-        if program.target is not None:
-            target = leaves[program.target]
-            if (
-                type(target) is np.ndarray
-                and target.dtype == self.dtype
-                and target.shape == self.shape
-                and target.flags.aligned
-                and not any(stride <= 0 for stride in target.strides)
-                and _is_ordered(target)
-            ):
-                self.target = program.target
+        self._settle_outputs(leaves)
         self.work = work
         key = self.signature()
         choice = choices.get(key)
@@ -100,6 +109,33 @@ class Plan:
                 choices.clear()
             choice = choices[key] = Choice(self, key, mode)
         self.choice = choice
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of the first result."""
+        return self.outputs[0].dtype
+
+    def _settle_outputs(self, leaves: tuple[Any, ...]) -> None:
+        """What is written into arrays of the program must fit without a conversion."""
+        for out in self.outputs:
+            if out.leaf < 0:
+                continue
+            target = leaves[out.leaf]
+            fits = (
+                type(target) is np.ndarray
+                and target.dtype == out.dtype
+                and target.shape == self.shape
+                and target.flags.aligned
+                and target.flags.writeable
+                and not any(stride <= 0 for stride in target.strides)
+                and _is_ordered(target)
+            )
+            if fits:
+                out.spread = target.strides[-1] != out.dtype.itemsize
+            elif out.kind == "store" and len(self.outputs) == 1 and len(self.program.results) == 1:
+                out.leaf = -1  # NumPy moves the result
+            else:
+                raise Irregular
 
     def _divide(self, program: Program, leaves: tuple[Any, ...]) -> None:
         """Tell operations on arrays of the full shape from the small ones that come before them."""
@@ -142,36 +178,56 @@ class Plan:
                     raise Irregular
                 if step.name in _OF_TWO_ZEROS and not _is_even(step.name, step.dtype.char):
                     raise Irregular
+                if step.dtype.kind == "b" and len(given) == 2:
+                    step.loop = _compared(given)
                 places[mine] = "t", len(self.steps)
                 self.steps.append(step)
-        if program.result not in places:
-            raise Irregular
-        self.dtype = self.steps[-1].dtype
-        x = [names[each] for each in self._operands if shapes[each]]
-        s = [names[each] for each in self._operands if not shapes[each]]
+        self.outputs: list[Output] = []
+        for number, each in enumerate(program.results):
+            if each.value not in places:
+                raise Irregular
+            step_number = places[each.value][1]
+            self.outputs.append(
+                Output(each.kind, step_number, self.steps[step_number].dtype, each.leaf, number)
+            )
+        self.live = {out.step for out in self.outputs}
+        x = [each for each in self._operands if shapes[each]]
+        s = [each for each in self._operands if not shapes[each]]
         # Numbers and arrays are counted apart.
-        order = {each: ("x", k) for k, each in enumerate(each for each in self._operands if shapes[each])}
-        order |= {
-            each: ("s", k) for k, each in enumerate(each for each in self._operands if not shapes[each])
-        }
+        order = {each: ("x", k) for k, each in enumerate(x)} | {each: ("s", k) for k, each in enumerate(s)}
         for step in self.steps:
             step.operands = [
                 order[self._operands[k]] if where == "o" else (where, k) for where, k in step.operands
             ]
-        self.operand_shapes = [shapes[each] for each in self._operands if shapes[each]]
-        self.operand_dtypes = [kinds[each].dtype for each in self._operands if shapes[each]]
+        for out in self.outputs:
+            if out.leaf >= 0 and out.leaf in order:
+                out.operand = order[out.leaf][1]
+        self.operand_leaves = x
+        self.operand_shapes = [shapes[each] for each in x]
+        self.operand_dtypes = [kinds[each].dtype for each in x]
         # Results of small operations are contiguous.
         self.operand_strides = [
-            leaves[each].strides if each >= 0 else _packed(shapes[each], kinds[each].dtype)
-            for each in self._operands
-            if shapes[each]
+            leaves[each].strides if each >= 0 else _packed(shapes[each], kinds[each].dtype) for each in x
+        ]
+        self.moves = [
+            moves_of(shape, self.shape, strides, dtype.itemsize)
+            for shape, strides, dtype in zip(
+                self.operand_shapes, self.operand_strides, self.operand_dtypes, strict=True
+            )
         ]
         self.numbers = len(s)
+        self.number_leaves = s
+        self.number_kinds = [_kind_of(kinds[each]) for each in s]
+        self.number_bits = [_bits_of(kinds[each]) for each in s]
+        # What is computed first must have the kind that dtypes were asked with, whenever this plan is used.
+        self.checked = [(k, _reach_of(kinds[each])) for k, each in enumerate(s) if each < 0]
         lines = "".join(f"  {line}\n" for line in small)
         arguments = ", ".join(f"l{i}" for i in range(len(leaves)))
         self.small = bool(small)
         self.prepare = _compiled(
-            f"def prepare({arguments}):\n{lines}  return [{', '.join(x)}], [{', '.join(s)}]\n", "prepare"
+            f"def prepare({arguments}):\n{lines}  "
+            f"return [{', '.join(names[each] for each in x)}], [{', '.join(names[each] for each in s)}]\n",
+            "prepare",
         )
 
     def _place(self, each: int, places: dict[int, tuple[str, int]]) -> tuple[str, int]:
@@ -220,30 +276,75 @@ class Plan:
         if not all(_is_ordered(leaves[i]) for i in self.arrays):
             raise Irregular
 
-    def run(self, leaves: tuple[Any, ...], target: Any, flags: int, began: float) -> tuple[bool, Any]:
-        """Compute: whether that was done, and the result (the target itself, if that was written into).
+    def run(self, leaves: tuple[Any, ...], flags: int, began: float) -> tuple[bool, Any]:
+        """Compute: whether that was done, and the results, in order.
 
         If it was not, the second value says whether that may change soon.
         """
         for step in self.program.operations:
             if not step.symbol and getattr(np, step.name) is not FUNCTIONS[step.name]:
                 raise Irregular
+        apart = self.apart(leaves)
         engine = self.choice.pick()
         if engine is None:
             return False, self.choice.verdict is None
         if self.small:
             with raising(flags):
                 arrays, numbers = self.prepare(*leaves)
+            for k, reach in self.checked:
+                if _reach_of(numbers[k]) != reach:
+                    raise Irregular
         else:
             arrays, numbers = self.prepare(*leaves)
-        return True, self.choice.run(self, engine, arrays, numbers, target, flags, began)
+        targets = [
+            None if out.leaf < 0 or k in apart else leaves[out.leaf] for k, out in enumerate(self.outputs)
+        ]
+        found = self.choice.run(self, engine, arrays, numbers, targets, flags, began)
+        results: list[Any] = []
+        for k, out in enumerate(self.outputs):
+            if out.leaf >= 0 and k in apart:
+                np.copyto(leaves[out.leaf], found[k])
+            results.append(DONE if out.kind == "augment" else found[k] if out.leaf < 0 else leaves[out.leaf])
+        return True, results
+
+    def apart(self, leaves: tuple[Any, ...]) -> set[int]:
+        """The results that must be computed apart and moved afterwards: their memory is read elsewhere.
+
+        Raises
+        ------
+        Irregular
+            One statement reads what another one writes, and not just the same elements.
+        """
+        found: set[int] = set()
+        share = np.may_share_memory
+        for k, out in enumerate(self.outputs):
+            if out.leaf < 0:
+                continue
+            target = leaves[out.leaf]
+            result = self.program.results[out.result]
+            for each in result.before:
+                if each != out.leaf and type(leaves[each]) is np.ndarray and share(target, leaves[each]):
+                    found.add(k)
+            for each in result.after:
+                if each != out.leaf and type(leaves[each]) is np.ndarray and share(target, leaves[each]):
+                    raise Irregular
+            for other in self.outputs[:k]:
+                if other.leaf >= 0 and other.leaf != out.leaf and share(target, leaves[other.leaf]):
+                    raise Irregular
+        return found
 
     def signature(self) -> str:
         """All that engines know of a plan, and what choosing among them depends on, in words."""
         dtypes = " ".join(
-            each.char for each in [self.dtype, *self.operand_dtypes, *(s.dtype for s in self.steps)]
+            each.char
+            for each in [
+                *(out.dtype for out in self.outputs),
+                *self.operand_dtypes,
+                *(s.dtype for s in self.steps),
+            ]
         )
-        runs = "".join("1" if each else "0" for each in self.runs())
+        kinds = "".join(self.number_kinds) + "".join(f" {out.kind[0]}{out.spread:d}" for out in self.outputs)
+        runs = "".join(map(str, self.moves))
         packed = all(
             strides == _packed(shape, dtype)
             for shape, strides, dtype in zip(
@@ -251,32 +352,36 @@ class Plan:
             )
         )
         layout = f"{len(self.shape)} {'packed' if packed else 'strided'} {runs}"
-        return f"{self.as_written()}|{dtypes}|{layout}|{self.size.bit_length()}"
-
-    def runs(self) -> list[bool]:
-        """Of each operand, whether it changes along the last axis."""
-        return [
-            bool(shape[-1] == self.shape[-1] and strides[-1])
-            for shape, strides in zip(self.operand_shapes, self.operand_strides, strict=True)
-        ]
+        return f"{self.as_written()}|{dtypes} {kinds}|{layout}|{self.size.bit_length()}"
 
     def as_written(self) -> str:
-        """The text of a function that computes the block as NumPy would: the same operators, nothing named."""
-        texts: list[str] = []
+        """The text of a function that computes the block as NumPy would, and gives its results."""
+        uses = [0] * len(self.steps)
         for step in self.steps:
+            for where, k in step.operands:
+                if where == "t":
+                    uses[k] += 1
+        texts: list[str] = []
+        lines = ""
+        for number, step in enumerate(self.steps):
             operands = [texts[k] if where == "t" else f"{where}{k}" for where, k in step.operands]
             if not step.symbol:
-                texts.append(f"{step.name}({', '.join(operands)})")
+                text = f"{step.name}({', '.join(operands)})"
             elif step.exponent is not None:
-                texts.append(f"({operands[0]}**{step.exponent!r})")
+                text = f"({operands[0]}**{step.exponent!r})"
             elif len(operands) == 1:
-                texts.append(f"({step.symbol}{operands[0]})")
+                text = f"({step.symbol}{operands[0]})"
             else:
-                texts.append(f"({operands[0]}{step.symbol}{operands[1]})")
+                text = f"({operands[0]}{step.symbol}{operands[1]})"
+            if uses[number] > 1 or (uses[number] and number in self.live):
+                lines += f"  t{number} = {text}\n"
+                text = f"t{number}"
+            texts.append(text)
         arguments = [f"x{i}" for i in range(len(self.operand_dtypes))] + [
             f"s{i}" for i in range(self.numbers)
         ]
-        return f"lambda {', '.join(arguments)}: {texts[-1]}"
+        results = "".join(f"{texts[out.step]}, " for out in self.outputs)
+        return f"def written({', '.join(arguments)}):\n{lines}  return ({results})\n"
 
 
 def _packed(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
@@ -315,6 +420,77 @@ def _written(operation: Operation, operands: list[str]) -> str:
         return f"{operation.name}({', '.join(operands)})"
     symbol = _SYMBOLS[operation.name]
     return f"{symbol}{operands[0]}" if len(operands) == 1 else f"{operands[0]} {symbol} {operands[1]}"
+
+
+def _compared(given: list[Any]) -> np.dtype | None:
+    """The dtype in which two operands are compared."""
+    try:
+        loop = np.result_type(*given)
+    except (TypeError, OverflowError):
+        return None
+    kinds = {np.dtype(getattr(each, "dtype", type(each))).kind for each in given}
+    return None if kinds >= {"i", "u"} or loop.kind == "c" else loop
+
+
+def _kind_of(number: Any) -> str:
+    """``"b"``, ``"i"``, ``"f"`` or ``"c"``."""
+    return np.dtype(type(number)).kind.replace("u", "i")
+
+
+def _bits_of(number: Any) -> int:
+    """The bits of an integer; less than none of a negative one."""
+    if not isinstance(number, (bool, int, np.bool_, np.integer)):
+        return 0
+    value = int(number)
+    return value.bit_length() if value >= 0 else 64 if value.bit_length() > 62 else -value.bit_length()
+
+
+def key_of(leaf: Any) -> Any:
+    """What a plan depends on in a leaf."""
+    kind = type(leaf)
+    if kind is np.ndarray:
+        return leaf.dtype, leaf.shape, leaf.strides
+    if kind not in NUMBERS and not isinstance(leaf, np.generic):
+        raise Irregular
+    # As NumPy 1 does, which looks at the values of numbers to choose a dtype.
+    if isinstance(leaf, (float, np.floating)):
+        return kind, _reach(float(leaf))
+    if isinstance(leaf, (bool, complex, np.bool_, np.complexfloating)):
+        return kind, None if isinstance(leaf, (bool, np.bool_)) else repr(leaf)
+    if isinstance(leaf, (int, np.integer)):
+        value = int(leaf)
+        return kind, value if value.bit_length() > 52 else value.bit_length(), value < 0
+    raise Irregular
+
+
+def _reach(value: float) -> Any:
+    size = abs(value)
+    if size <= 65500 or size != size:
+        return 0
+    if 65600 < size <= 3.4e38:
+        return 1
+    return 2 if size > 3.5e38 and size != float("inf") else value
+
+
+def _reach_of(leaf: Any) -> Any:
+    """The same of what was computed first; arrays have no values that matter."""
+    return leaf.dtype if type(leaf) is np.ndarray else key_of(leaf)
+
+
+class _Done:
+    """Stands for the value of an augmented assignment that a block has done already: ``a += done`` leaves `a` alone."""
+
+    __slots__ = ()
+    __array_priority__ = 1e300
+
+    def _target(self, target: Any) -> Any:
+        return target
+
+    __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = __rmod__ = _target
+    __rand__ = __ror__ = __rxor__ = __rlshift__ = __rrshift__ = __rpow__ = _target
+
+
+DONE = _Done()
 
 
 @lru_cache(maxsize=64)

@@ -53,7 +53,7 @@ def _is_host_numpy() -> bool:
 
 
 def take() -> Any:
-    """The result of the block that was computed just before, in this thread."""
+    """The next result of the block that was computed just before, in this thread."""
     return _local.results.pop()
 
 
@@ -96,9 +96,9 @@ class Site:
         self.small = 0
         self.fused += 1
         try:
-            _local.results.append(result)
+            _local.results += reversed(result)
         except AttributeError:
-            _local.results = [result]
+            _local.results = result[::-1]
         return True
 
     def _was_small(self, short_naps: int = _SHORT_NAPS) -> None:

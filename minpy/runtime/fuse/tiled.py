@@ -35,32 +35,37 @@ class Tiled:
         self.plan = plan
         text, self.temporaries = _program(plan)
         self.code = _compiled(text)
-        width = plan.dtype.itemsize + sum(each.itemsize for each in [*plan.operand_dtypes, *self.temporaries])
+        width = sum(
+            each.itemsize
+            for each in [*(out.dtype for out in plan.outputs), *plan.operand_dtypes, *self.temporaries]
+        )
         elements = max(_LEAST, _TILE_BYTES // width)
         self.elements = elements // _GRAIN * _GRAIN
 
-    def run(self, arrays: list[Any], numbers: list[Any], out: np.ndarray, flags: int, threads: int) -> None:
-        """Compute into `out`, which overlaps no operand.
+    def run(
+        self, arrays: list[Any], numbers: list[Any], outs: list[np.ndarray], flags: int, threads: int
+    ) -> None:
+        """Compute into `outs`, which overlap no operand and not each other.
 
         Raises
         ------
         FloatingPointError
-            One of `flags` occurred; `out` has been written into.
+            One of `flags` occurred; `outs` have been written into.
         """
-        shape = out.shape
-        if out.flags.c_contiguous and all(each.flags.c_contiguous and each.shape == shape for each in arrays):
+        shape = outs[0].shape
+        if all(each.flags.c_contiguous and each.shape == shape for each in [*outs, *arrays]):
             arrays = [each.reshape(-1) for each in arrays]
-            out = out.reshape(-1)
+            outs = [each.reshape(-1) for each in outs]
         else:
             arrays = [each if each.shape == shape else np.broadcast_to(each, shape) for each in arrays]
-        tiles = self._tiles(out.shape, threads)
+        tiles = self._tiles(outs[0].shape, threads)
         if len(tiles) == 1:
-            self._work(arrays, numbers, out, tiles, flags)
+            self._work(arrays, numbers, outs, tiles, flags)
             return
         turn = count()
 
         def work(_: int) -> None:
-            self._work(arrays, numbers, out, _taken(tiles, turn), flags)
+            self._work(arrays, numbers, outs, _taken(tiles, turn), flags)
 
         pool.run(work, min(threads, len(tiles)))
 
@@ -81,19 +86,21 @@ class Tiled:
             return pieces
         return [(*index, piece) for index in np.ndindex(*shape[:axis]) for piece in pieces]
 
-    def _work(self, arrays: list[Any], numbers: list[Any], out: np.ndarray, tiles: Any, flags: int) -> None:
+    def _work(
+        self, arrays: list[Any], numbers: list[Any], outs: list[np.ndarray], tiles: Any, flags: int
+    ) -> None:
         buffers = self._buffers()
         shape: Any = None
         temporaries: list[np.ndarray] = []
         code = self.code
         with raising(flags):
             for tile in tiles:
-                piece = out[tile]
-                if piece.shape != shape:
-                    shape = piece.shape
-                    size = piece.size
+                pieces = [out[tile] for out in outs]
+                if pieces[0].shape != shape:
+                    shape = pieces[0].shape
+                    size = pieces[0].size
                     temporaries = [each[:size].reshape(shape) for each in buffers]
-                code(piece, *[each[tile] for each in arrays], *numbers, *temporaries)
+                code(*pieces, *[each[tile] for each in arrays], *numbers, *temporaries)
 
     def _buffers(self) -> list[np.ndarray]:
         """This thread's temporaries."""
@@ -125,25 +132,33 @@ def _program(plan: Plan) -> tuple[str, list[np.dtype]]:
                 last_use[k] = number
     names: dict[int, str] = {}
     temporaries: list[np.dtype] = []
-    free: list[str] = ["o"]  # the result's own memory serves until it is wanted
-    dtypes = {"o": plan.dtype}
+    owner = {out.step: f"o{k}" for k, out in reversed(list(enumerate(plan.outputs)))}
+    dtypes = {f"o{k}": out.dtype for k, out in enumerate(plan.outputs)}
+    # The memory of a single result serves until it is wanted, at the end.
+    free = ["o0"] if owner == {len(plan.steps) - 1: "o0"} else []
     lines = []
-    final = len(plan.steps) - 1
     for number, step in enumerate(plan.steps):
         operands = [names[k] if where == "t" else f"{where}{k}" for where, k in step.operands]
-        dying = {names[k] for where, k in step.operands if where == "t" and last_use[k] == number}
+        dying = {
+            names[k]
+            for where, k in step.operands
+            if where == "t" and last_use[k] == number and k not in owner
+        }
         if step.name == "where":
             # It has no out=, and writes its result while it still reads its operands.
-            out = _free(step, free, dtypes, temporaries, final == number)
+            out = owner.get(number) or _free(step, free, dtypes, temporaries)
             lines += [f"copyto({out}, {operands[2]})", f"copyto({out}, {operands[1]}, where={operands[0]})"]
             free += sorted(dying)
         else:
             free += sorted(dying)
-            out = _free(step, free, dtypes, temporaries, final == number)
+            out = owner.get(number) or _free(step, free, dtypes, temporaries)
             lines.append(f"{step.name}({', '.join(operands)}, out={out})")
         names[number] = out
+    for k, output in enumerate(plan.outputs):
+        if owner[output.step] != f"o{k}":
+            lines.append(f"copyto(o{k}, {owner[output.step]})")  # one value in two places
     arguments = [
-        "o",
+        *(f"o{i}" for i in range(len(plan.outputs))),
         *(f"x{i}" for i in range(len(plan.operand_dtypes))),
         *(f"s{i}" for i in range(plan.numbers)),
         *(f"t{i}" for i in range(len(temporaries))),
@@ -152,9 +167,7 @@ def _program(plan: Plan) -> tuple[str, list[np.dtype]]:
     return f"def tile({', '.join(arguments)}):\n{body}", temporaries
 
 
-def _free(step: Any, free: list[str], dtypes: dict[str, Any], temporaries: list[Any], final: bool) -> str:
-    if final:
-        return "o"
+def _free(step: Any, free: list[str], dtypes: dict[str, Any], temporaries: list[Any]) -> str:
     for name in free:
         if dtypes[name] == step.dtype:
             free.remove(name)

@@ -68,7 +68,7 @@ def _compiled(text: str) -> Any:
 class Choice:
     """The engines for plans that differ in their extents only, and what is known about them."""
 
-    def __init__(self, plan: Plan, key: str, mode: str) -> None:
+    def __init__(self, plan: Plan, key: str, mode: str, compilable: bool) -> None:
         self.plan = plan  # the first one of its kind
         self.width = pool.width()
         self.key = f"{key}|{self.width}"
@@ -84,7 +84,7 @@ class Choice:
         self.forced = mode[6:] if mode.startswith("force:") else ""
         self.expected = memory.verdict(self.key)
         self.waiting: Any = None  # a `background.Job`, while the block is being compiled
-        self.compilable = native.fits(plan)
+        self.compilable = compilable
 
     def pick(self) -> str | None:
         """The engine for this evaluation, and its threads (``"tiled2"``); None: as written."""

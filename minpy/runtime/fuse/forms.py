@@ -194,7 +194,6 @@ class Case:
         self.job = FORMS[name](self, operand, dict(parameters))
         del self._leaves
         self.compilable = operand.compilable
-        self.operand_dtypes: list[Any] = []  # it is not a plan
         work = operand.size * _COSTS.get(name, 1)
         if self.expression:
             assert operand.plan is not None
@@ -228,7 +227,7 @@ def _written(call: Any, operand: Operand, parameters: dict[str, Any]) -> Any:
     def written(leaves: list[tuple[Any, ...]]) -> Any:
         if operand.plan is not None:
             arrays, numbers = operand.plan.prepare(*leaves[0])
-            first = Written(operand.plan).code(*arrays, *numbers)
+            (first,) = Written(operand.plan).code(*arrays, *numbers)
         else:
             first = leaves[0][programs[0].result]
         rest = [each[program.result] for each, program in zip(leaves[1:], programs[1:], strict=True)]
@@ -243,8 +242,7 @@ class CallChoice(Choice):
     """The ways to make a call, and what is known about them."""
 
     def __init__(self, case: Case, key: str, mode: str) -> None:
-        super().__init__(case, key, mode)  # type: ignore[arg-type]
-        self.compilable = case.compilable
+        super().__init__(case, key, mode, case.compilable)  # type: ignore[arg-type]
         self.expression = case.expression
 
     def _candidates(self) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minpy.runtime.fuse import native
 from minpy.runtime.fuse.choose import Choice
 from minpy.runtime.fuse.ir import NUMBERS, Irregular, Operation, Program
 from minpy.runtime.fuse.nest import moves_of
@@ -107,7 +108,7 @@ class Plan:
         if choice is None:
             if len(choices) >= _KEPT:
                 choices.clear()
-            choice = choices[key] = Choice(self, key, mode)
+            choice = choices[key] = Choice(self, key, mode, native.fits(self))
         self.choice = choice
 
     @property

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import whole
+from benchmarks import machine, ports, report, whole
 from benchmarks.timing import duration
 
 # Sets of pairs, which pyperf measures in worker processes; and sets whose rounds are interleaved in one process.
@@ -28,7 +28,9 @@ INTERLEAVED = ("gradients", "peers", "workloads")
 PROGRAMS = "programs"
 # The same, each in processes that end, with empty caches.
 COLD = "cold"
-SETS = (*PAIRED, *INTERLEAVED, PROGRAMS, COLD)
+# Some programs against libraries for array work, each in a process.
+FORWARD = "forward"
+SETS = (*PAIRED, *INTERLEAVED, PROGRAMS, COLD, FORWARD)
 
 # Whose processes have as many threads as the measurement says.
 OWN_THREADS = ("workloads",)
@@ -100,11 +102,13 @@ def interleaved(name: str, fast: bool, only: list[str] | None) -> Any:
 
 def programs(options: argparse.Namespace) -> list[dict]:
     """Run whole programs; draw and write what was asked for."""
-    rows = whole.measure(options.fast, options.only, _sizes(options), ONE_THREAD, _say)
+    peers = whole.installed(options.peers, options.peer_python, _say)
+    with whole.limited(options.threads) as environment:
+        rows = whole.measure(options.fast, options.only, _sizes(options), environment, _say, peers)
     if options.table:
-        Path(options.table).write_text(whole.markdown(rows), encoding="utf-8")
+        Path(options.table).write_text(report.markdown(rows), encoding="utf-8")
     if options.plot:
-        whole.plot(rows, options.plot)
+        report.plot(rows, options.plot)
     return rows
 
 
@@ -124,16 +128,35 @@ def main() -> None:
     parser.add_argument("--size", choices=("small", "large", "both"), help="of programs (default: both)")
     parser.add_argument("--plot", help="draw the ratios of programs (a picture; needs matplotlib)")
     parser.add_argument("--table", help="write the ratios of programs as a table in Markdown")
+    parser.add_argument(
+        "--peers", nargs="+", choices=ports.COMPLETE, default=[], help="ports of programs to measure too"
+    )
+    parser.add_argument(
+        "--peer-python", default=sys.executable, help="the interpreter that has the peers' libraries"
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        help="of all systems, with as many processors (programs, forward; default: the machine's)",
+    )
     parser.add_argument("-o", "--output", help="write the figures as JSON")
     options = parser.parse_args()
     unknown = [name for name in options.sets if name not in SETS]
     if unknown:
         parser.error(f"no set {unknown[0]!r}: choose from {', '.join(SETS)}")
     if options.only and (len(options.sets) != 1 or options.sets[0] in PAIRED):
-        parser.error(f"--only takes parts of one of {', '.join((*INTERLEAVED, PROGRAMS, COLD))}")
+        parser.error(f"--only takes parts of one of {', '.join((*INTERLEAVED, PROGRAMS, COLD, FORWARD))}")
     sets = options.sets or SETS
     if (options.plot or options.table) and PROGRAMS not in sets:
         parser.error(f"--plot and --table are for {PROGRAMS}")
+    if options.peers and PROGRAMS not in sets:
+        parser.error(f"--peers is for {PROGRAMS}")
+    if options.threads and not {PROGRAMS, FORWARD} & set(sets):
+        parser.error(f"--threads is for {PROGRAMS} and {FORWARD}")
+    if options.threads is not None and not 1 <= options.threads <= (os.cpu_count() or 1):
+        parser.error(f"--threads is between 1 and {os.cpu_count()}")
+    if options.plot and not importlib.util.find_spec("matplotlib"):
+        parser.error("--plot needs matplotlib (pip install matplotlib)")
     if options.size and not {PROGRAMS, COLD} & set(sets):
         parser.error(f"--size is for {PROGRAMS} and {COLD}")
     results: dict[str, Any] = {}
@@ -141,9 +164,13 @@ def main() -> None:
         module = whole if name == PROGRAMS else importlib.import_module(f"benchmarks.{name}")
         if name == PROGRAMS:
             results[name] = programs(options)
-            text = whole.text(results[name])
+            text = report.text(results[name])
         elif name == COLD:
             results[name] = module.measure(options.fast, options.only, _sizes(options), ONE_THREAD, _say)
+            text = module.text(results[name])
+        elif name == FORWARD:
+            with whole.limited(options.threads) as limits:
+                results[name] = module.measure(options.fast, options.only, limits, _say, options.peer_python)
             text = module.text(results[name])
         elif name in PAIRED:
             results[name] = pairs(name, options.fast)
@@ -153,12 +180,8 @@ def main() -> None:
             text = module.text(results[name])
         print(f"\n{name}: {module.__doc__.splitlines()[0]}\n{text}", flush=True)
     if options.output:
-        machine = {
-            "python": platform.python_version(),
-            "cores": os.cpu_count(),
-            "machine": platform.machine(),
-        }
-        Path(options.output).write_text(json.dumps({"machine": machine, "results": results}, indent=1))
+        about = machine.describe(options.peer_python, options.threads)
+        Path(options.output).write_text(json.dumps({"machine": about, "results": results}, indent=1))
 
 
 if __name__ == "__main__":

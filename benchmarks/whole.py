@@ -1,11 +1,13 @@
 """Whole programs, unmodified: plain Python against `minpy run`, the same bits, warm and at the first run.
 
     python -m benchmarks programs [--size small|large|both] [--only name…] [--plot file] [--table file]
+                                  [--peers numba jax] [--peer-python PATH] [--threads N]
 
-Each program runs in two processes that stay: one of plain Python, one under ``minpy run``. They are warmed up, then
-their rounds are interleaved, so that a disturbance of the machine meets both. That is done with three pairs of
-processes, since where a process happens to place its arrays changes its times by up to a tenth. Before that, a
-process with empty caches takes the cold time: from its start to the end of the first run.
+Each program runs in processes that stay: one of plain Python, one under ``minpy run``, and one for each peer that has a
+port of it (`benchmarks/ports`). They are warmed up, then their rounds are interleaved, so that a disturbance of the
+machine meets all. That is done with three sets of processes, since where a process happens to place its arrays changes
+its times by up to a tenth. Before that, a process with empty caches takes the cold time: from its start to the end of
+the first run. Of a peer the first run itself is taken, in which it compiles, and the first run of the next process.
 """
 
 from __future__ import annotations
@@ -18,24 +20,32 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.timing import duration, summary, table
+from benchmarks import ports, report
+from benchmarks.timing import summary
 
 FOLDER = Path(__file__).with_name("corpus")
 SCRIPT = Path(__file__).with_name("one_program.py")
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
 SIZES = ("small", "large")
+# Where MinPy and the peers keep compiled code.
+CACHES = ("MINPY_CACHE_DIR", "NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
 # What takes less is repeated within a round.
 SHORTEST = 0.01
 # Warming up, in seconds: MinPy compiles a loop of short runs once it has spent some 0.6 s in them; a later process
-# knows that from the cache.
-WARM, WARM_AGAIN = 1.2, 0.3
-# A program below this is slower under MinPy.
-LEAST = 0.95
+# knows that from the cache. The others are warm after a run or two.
+WARM, WARM_AGAIN, WARM_OTHERS = 1.2, 0.3, 0.1
+THREADS = (  # what libraries ask the environment for
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
 
 
 class Failed(Exception):
@@ -45,12 +55,21 @@ class Failed(Exception):
 class Process:
     """A program's process, asked for one run after the other."""
 
-    def __init__(self, name: str, size: str, environment: dict[str, str], *, minpy: bool) -> None:
-        self.what = f"{name} ({size}, {'minpy run' if minpy else 'python'})"
-        words = ["-m", "minpy", "run"] if minpy else []
+    def __init__(
+        self,
+        name: str,
+        size: str,
+        environment: dict[str, str],
+        *,
+        minpy: bool = False,
+        peer: str | None = None,
+        python: str = sys.executable,
+    ) -> None:
+        self.what = f"{name} ({size}, {peer or ('minpy run' if minpy else 'python')})"
+        words = [python, *(["-m", "minpy", "run"] if minpy else []), str(SCRIPT), name, size]
         self.started = time.time()
         self._process = subprocess.Popen(
-            [sys.executable, *words, str(SCRIPT), name, size],
+            [*words, peer] if peer else words,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -103,37 +122,65 @@ def differences(plain: list[str], ours: list[str]) -> list[str]:
 
 
 def compare(
-    name: str, size: str, environment: dict[str, str], seconds: float, pairs: int = 3
+    name: str,
+    size: str,
+    environment: dict[str, str],
+    seconds: float,
+    pairs: int = 3,
+    peers: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    """One program at one size: whether it gives the same, and its times."""
+    """One program at one size: whether it gives the same, and its times; `peers` have an interpreter each."""
     with tempfile.TemporaryDirectory(prefix="minpy-bench-") as folder:
-        environment = {**environment, "MINPY_CACHE_DIR": folder}
-        with process(name, size, environment, minpy=False) as plain:
+        environment = environment | dict.fromkeys(CACHES, folder)
+        with process(name, size, environment) as plain:
             # Not counted: the first start of all finds files that nobody has read yet.
             from_start(plain)
         with process(name, size, environment, minpy=True) as cold:
             cold_start, first = from_start(cold)
+        others = {peer: Peer(peer, name, size, python) for peer, python in (peers or {}).items()}
         times: dict[str, list[float]] = {"python": [], "minpy": []}
         starts: dict[str, list[float]] = {"python": [], "minpy": []}
-        medians, found = [], []
+        ratios: dict[str, list[float]] = {}
+        found: list[str] = []
         for pair in range(pairs):
             warm = WARM_AGAIN if pair else WARM
-            with process(name, size, environment, minpy=False) as plain:
-                start, expected = from_start(plain)
-                starts["python"].append(start)
-                with process(name, size, environment, minpy=True) as ours:
-                    start, again = from_start(ours)
-                    starts["minpy"].append(start)
-                    estimates = [each.ask(f"warm {warm}")["seconds"] for each in (plain, ours)]
-                    both = _rounds({"python": plain, "minpy": ours}, estimates, seconds / pairs)
-                    last = ours.ask("first")["seen"]
-            found += [each for seen in (first, again, last) for each in differences(expected, seen)]
-            medians.append(statistics.median(both["python"]) / statistics.median(both["minpy"]))
-            for which, values in both.items():
-                times[which] += values
-    middle = statistics.median(medians)
-    # Of several pairs of processes their ratios scatter, of one the ratios of its rounds.
-    scatter = medians if pairs > 1 else [a / b for a, b in zip(times["python"], times["minpy"], strict=True)]
+            with ExitStack() as stack:
+                running = {}
+                for which in ("python", "minpy"):
+                    running[which] = stack.enter_context(
+                        process(name, size, environment, minpy=which == "minpy")
+                    )
+                    start, seen = from_start(running[which])
+                    starts[which].append(start)
+                    if which == "python":
+                        expected = seen
+                    else:
+                        found += [each for run in (first, seen) for each in differences(expected, run)]
+                for peer, other in others.items():
+                    if (started := other.start(environment, stack)) is not None:
+                        running[peer] = started
+                estimates = {
+                    which: each.ask(f"warm {warm if which == 'minpy' else WARM_OTHERS}")["seconds"]
+                    for which, each in running.items()
+                }
+                rounds = _rounds(running, estimates, seconds / pairs)
+                found += differences(expected, running["minpy"].ask("first")["seen"])
+            base = statistics.median(rounds["python"])
+            for which, values in rounds.items():
+                ratios.setdefault(which, []).append(base / statistics.median(values))
+                times.setdefault(which, []).extend(values)
+
+    def compared(which: str) -> dict[str, float]:
+        middle = statistics.median(ratios[which])
+        # Of several sets of processes their ratios scatter, of one the ratios of its rounds.
+        single = zip(times["python"], times[which], strict=True)
+        scatter = ratios[which] if len(ratios[which]) > 1 else [a / b for a, b in single]
+        return {
+            "ratio": middle,
+            "ratio_best": min(times["python"]) / min(times[which]),
+            "ratio_spread": statistics.median(abs(each - middle) for each in scatter),
+        }
+
     return {
         "program": name,
         "size": size,
@@ -141,25 +188,82 @@ def compare(
         "differences": list(dict.fromkeys(found))[:5],
         "python": summary(times["python"]),
         "minpy": summary(times["minpy"]),
-        "ratio": middle,
-        "ratio_best": min(times["python"]) / min(times["minpy"]),
-        "ratio_spread": statistics.median(abs(each - middle) for each in scatter),
+        **compared("minpy"),
         "start_python": min(starts["python"]),
         "start_cold": cold_start,
         "start_warm": min(starts["minpy"]),
+        "peers": {
+            peer: other.outcome() | ({} if other.why else summary(times[peer]) | compared(peer))
+            for peer, other in others.items()
+        },
     }
 
 
-def _rounds(things: dict[str, Process], estimates: list[float], seconds: float) -> dict[str, list[float]]:
-    counts = [max(1, min(200, math.ceil(SHORTEST / each))) for each in estimates]
+class Peer:
+    """A peer's port of one program: its processes, and what was seen of them."""
+
+    def __init__(self, peer: str, name: str, size: str, python: str) -> None:
+        self.peer, self.name, self.size, self.python = peer, name, size, python
+        self.why = None if name in ports.names(peer) else ports.ABSENT.get(peer, {}).get(name, "no port")
+        self.firsts: list[float] = []
+        self.wrong: list[str] = []
+
+    def start(self, environment: dict[str, str], stack: ExitStack) -> Process | None:
+        """A process whose first run is done, compared with the program the first time; None where that fails."""
+        if self.why:
+            return None
+        running = Process(self.name, self.size, environment, peer=self.peer, python=self.python)
+        try:
+            self.firsts.append(running.ask("first")["seconds"])
+            if len(self.firsts) == 1:
+                self.wrong = running.ask("check")["wrong"]
+        except Failed as failure:
+            running.close()
+            self.why = str(failure)
+            return None
+        stack.callback(running.close)
+        return running
+
+    def outcome(self) -> dict[str, Any]:
+        """Why it was not measured; or what differs, and the seconds of the first runs, compiling and loading."""
+        if self.why:
+            return {"absent": self.why}
+        return {
+            "wrong": self.wrong,
+            "first_cold": self.firsts[0],
+            "first_warm": min(self.firsts[1:], default=None),
+        }
+
+
+def _rounds(
+    things: dict[str, Process], estimates: dict[str, float], seconds: float
+) -> dict[str, list[float]]:
+    counts = {name: max(1, min(200, math.ceil(SHORTEST / each))) for name, each in estimates.items()}
     times: dict[str, list[float]] = {name: [] for name in things}
-    pairs = list(zip(things.items(), counts, strict=True))
-    end = time.perf_counter() + seconds
+    order = list(things)
+    end = time.perf_counter() + seconds * len(things) / 2
     while len(times["python"]) < 5 or (len(times["python"]) < 60 and time.perf_counter() < end):
-        for (name, running), count in pairs:
-            times[name].append(running.ask(f"round {count}")["seconds"])
-        pairs.reverse()
+        for name in order:
+            times[name].append(things[name].ask(f"round {counts[name]}")["seconds"])
+        order.reverse()
     return times
+
+
+@contextmanager
+def limited(threads: int | None) -> Iterator[dict[str, str]]:
+    """The environment with which all systems have so many threads, and as many processors; None leaves it alone."""
+    if threads is None:
+        yield {}
+        return
+    # Not all libraries ask the environment; all ask which processors are theirs, and children inherit that.
+    mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    if mine:
+        os.sched_setaffinity(0, sorted(mine)[-threads:])
+    try:
+        yield dict.fromkeys(THREADS, str(threads))
+    finally:
+        if mine:
+            os.sched_setaffinity(0, mine)
 
 
 def environment_for(only: list[str] | None, environment: dict[str, str] | None) -> dict[str, str]:
@@ -180,119 +284,39 @@ def measure(
     sizes: tuple[str, ...] = SIZES,
     environment: dict[str, str] | None = None,
     say: Callable[[str], None] = lambda line: None,
+    peers: dict[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """All programs, or those of `only`, at the given sizes; a line to `say` for each."""
-    everything = environment_for(only, environment)
+    return measure_each(
+        [(name, size) for size in sizes for name in only or NAMES], fast, environment, say, peers
+    )
+
+
+def measure_each(
+    programs: list[tuple[str, str]],
+    fast: bool,
+    environment: dict[str, str] | None,
+    say: Callable[[str], None],
+    peers: dict[str, str] | None,
+) -> list[dict[str, Any]]:
+    """Programs and their sizes, one after the other."""
+    everything = environment_for([name for name, _ in programs], environment)
     rows = []
-    for size in sizes:
-        for name in only or NAMES:
-            row = compare(name, size, everything, 0.5 if fast else 3.0, 1 if fast else 3)
-            rows.append(row)
-            say("  ".join(_cells(row)))
+    for name, size in programs:
+        rows.append(compare(name, size, everything, 0.5 if fast else 3.0, 1 if fast else 3, peers))
+        say("  ".join(report.cells(rows[-1])))
     return rows
 
 
-def overall(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """For each size the geometric mean of the ratios, the least, and how many programs are slower or not the same."""
+def installed(
+    peers: Iterable[str], python: str, say: Callable[[str], None] = lambda line: None
+) -> dict[str, str]:
+    """The peers that an interpreter has, with that; a line to `say` for each that it has not."""
     found = {}
-    for size in dict.fromkeys(row["size"] for row in rows):
-        mine = [row for row in rows if row["size"] == size]
-        least = min(mine, key=lambda row: row["ratio"])
-        extra = [row["start_cold"] - row["start_python"] for row in mine]
-        found[size] = {
-            "programs": len(mine),
-            "mean": math.exp(statistics.fmean(math.log(row["ratio"]) for row in mine)),
-            "least": least["ratio"],
-            "least_program": least["program"],
-            "slower": [row["program"] for row in mine if row["ratio"] < LEAST],
-            "different": [row["program"] for row in mine if not row["same"]],
-            "cold": statistics.median(extra),
-            "cold_most": max(extra),
-        }
+    for peer in peers:
+        why = ports.missing(python, peer)
+        if why is None:
+            found[peer] = python
+        else:
+            say(f"{ports.PEERS[peer]} skipped: {why}")
     return found
-
-
-HEADS = ["program", "size", "python", "minpy run", "python / minpy", "cold start", "warm start", "result"]
-
-
-def _cells(row: dict[str, Any]) -> list[str]:
-    def time_of(which: str) -> str:
-        return f"{duration(row[which]['median'])} ± {duration(row[which]['spread'])}"
-
-    return [
-        row["program"],
-        row["size"],
-        time_of("python"),
-        time_of("minpy"),
-        f"{row['ratio']:.2f} ± {row['ratio_spread']:.2f}",
-        duration(row["start_cold"] - row["start_python"]),
-        duration(row["start_warm"] - row["start_python"]),
-        "same" if row["same"] else "NOT THE SAME: " + "; ".join(row["differences"]),
-    ]
-
-
-def text(rows: list[dict[str, Any]]) -> str:
-    """The table, and a line for each size."""
-    return "\n".join([table(HEADS, [_cells(row) for row in rows]), *_overall_lines(rows)])
-
-
-def _overall_lines(rows: list[dict[str, Any]]) -> list[str]:
-    return [
-        f"  {size}, {each['programs']} programs: geometric mean {each['mean']:.2f}, least {each['least']:.2f} "
-        f"({each['least_program']}), below {LEAST}: {', '.join(each['slower']) or 'none'}; "
-        f"not the same: {', '.join(each['different']) or 'none'}; "
-        f"the first run starts {duration(each['cold'])} later (at most {duration(each['cold_most'])})"
-        for size, each in overall(rows).items()
-    ]
-
-
-def markdown(rows: list[dict[str, Any]]) -> str:
-    """A table for the documents: a line for each program, its sizes beside each other."""
-    sizes = list(dict.fromkeys(row["size"] for row in rows))
-    by_name: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in rows:
-        by_name.setdefault(row["program"], {})[row["size"]] = row
-    lines = ["| program | " + " | ".join(f"{s}: python | minpy run | ratio" for s in sizes) + " |"]
-    lines.append("| --- |" + " ---: |" * (3 * len(sizes)))
-    for name, found in sorted(by_name.items()):
-        cells = [name]
-        for size in sizes:
-            row = found.get(size)
-            cells += (
-                [duration(row["python"]["median"]), duration(row["minpy"]["median"]), f"{row['ratio']:.2f}"]
-                if row
-                else ["", "", ""]
-            )
-        lines.append("| " + " | ".join(cells) + " |")
-    means = [f" | | **{each['mean']:.2f}**" for each in overall(rows).values()]
-    lines.append("| geometric mean |" + " |".join(means) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def plot(rows: list[dict[str, Any]], path: str) -> None:
-    """A bar for each program and size, on a logarithmic scale, as a picture."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    sizes = list(dict.fromkeys(row["size"] for row in rows))
-    ratios = {(row["program"], row["size"]): row["ratio"] for row in rows}
-    names = sorted(
-        {name for name, _ in ratios}, key=lambda name: max(ratios.get((name, s), 0) for s in sizes)
-    )
-    figure, axes = pyplot.subplots(figsize=(8, 1.5 + 0.22 * len(names)))
-    height = 0.8 / len(sizes)
-    for k, size in enumerate(sizes):
-        places = [i + k * height for i, name in enumerate(names) if (name, size) in ratios]
-        values = [ratios[name, size] - 1 for name in names if (name, size) in ratios]
-        axes.barh(places, values, height, left=1, label=size)  # from 1, the time of plain Python
-    axes.set_yticks([i + 0.4 - height / 2 for i in range(len(names))], names, fontsize=7)
-    axes.set_xscale("log")
-    axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_xlabel("time under python / time under minpy run")
-    axes.legend(loc="lower right")
-    axes.margins(y=0.01)
-    figure.tight_layout()
-    figure.savefig(path)
-    pyplot.close(figure)

@@ -144,7 +144,9 @@ def test_measurement(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["programs", "--only", "sobol"], "no program 'sobol': there is attention, "),
-        (["calls", "--size", "small"], "--size, --plot and --table are for programs"),
+        (["calls", "--size", "small"], "--size is for programs and cold"),
+        (["calls", "--threads", "1"], "--threads is for programs and forward"),
+        (["programs", "--threads", "0"], "--threads is between 1 and "),
     ],
 )
 def test_bad_words(words: list[str], message: str) -> None:

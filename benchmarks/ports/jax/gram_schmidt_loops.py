@@ -1,0 +1,3 @@
+from benchmarks.ports.jax.gram_schmidt import run
+
+__all__ = ["run"]

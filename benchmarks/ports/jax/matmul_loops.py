@@ -1,0 +1,6 @@
+from jax import jit
+
+
+@jit
+def run(a, b):
+    return a @ b

@@ -1,0 +1,5 @@
+from numba import njit
+
+from benchmarks.corpus import cholesky
+
+run = njit(cache=True)(cholesky.run)

@@ -1,0 +1,5 @@
+from numba import njit
+
+from benchmarks.corpus import ising
+
+run = njit(cache=True)(ising.run)

@@ -1,0 +1,5 @@
+from numba import njit
+
+from benchmarks.corpus import pagerank
+
+run = njit(cache=True)(pagerank.run)

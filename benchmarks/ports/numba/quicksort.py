@@ -1,0 +1,5 @@
+from numba import njit
+
+from benchmarks.corpus import quicksort
+
+run = njit(cache=True)(quicksort.run)

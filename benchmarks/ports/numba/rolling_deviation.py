@@ -1,0 +1,19 @@
+import math
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True)
+def run(series, window):
+    out = np.empty(len(series) - window + 1)
+    for i in range(len(out)):
+        total = 0.0
+        for j in range(i, i + window):
+            total += series[j]
+        mean = total / window
+        squares = 0.0
+        for j in range(i, i + window):
+            squares += (series[j] - mean) ** 2
+        out[i] = math.sqrt(squares / window)
+    return out

@@ -1,0 +1,5 @@
+from numba import njit
+
+from benchmarks.corpus import thomas
+
+run = njit(cache=True)(thomas.run)

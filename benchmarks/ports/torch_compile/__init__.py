@@ -1,0 +1,5 @@
+"""Ports to PyTorch's compiler."""
+
+from benchmarks.ports.torch import finish
+
+__all__ = ["finish"]

@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 JOBS := 2
 
-.PHONY: campaign demo test lint bench corpus clean help
+.PHONY: campaign engines demo test lint bench corpus clean help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -16,6 +16,7 @@ help:
 	@echo "make lint     ruff: rules and layout"
 	@echo "make bench    what MinPy costs and gains, as ratios to plain NumPy"
 	@echo "make corpus   pass all the standard library's tests and a dozen installed packages through the rewriter"
+	@echo "make engines  40,000 random programs with every engine forced on, against plain Python"
 	@echo "make campaign  100,000 random programs: gradients and side effects against plain Python"
 	@echo "make clean    remove the environment and everything that was built"
 
@@ -44,6 +45,11 @@ corpus: $(VENV)/.has-test
 campaign: $(VENV)/.has-test
 	@echo "== 100,000 random programs, half an hour on one core; what is wrong is written to campaign/"
 	$(PY) tests/programs/campaign.py --jobs $(JOBS)
+
+# The test-suite runs the first five hundred.
+engines: $(VENV)/.has-test
+	@echo "== 40,000 random programs with every engine forced on, an hour on one core; what differs is written to campaign/engines/"
+	$(PY) tests/engines/forced_campaign.py --jobs $(JOBS)
 
 clean:
 	rm -rf $(VENV) build dist campaign .pytest_cache .ruff_cache .hypothesis

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import importlib.util
 import itertools
-import traceback
-import warnings
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
+from outcomes import execute
 
 from minpy.options import Options
 from minpy.runtime.entry import routed
@@ -22,52 +19,6 @@ HAS_COMPILER = importlib.util.find_spec("llvmlite") is not None
 ENGINES = ["force:tiled1", "force:tiled2", "force:written"]
 ENGINES += ["force:native1", "force:native2"] if HAS_COMPILER else []
 _numbers = itertools.count()
-
-
-def shown(value: Any) -> Any:
-    """All that can be seen of a value, bit by bit; of a NaN, that it is one."""
-    if isinstance(value, (np.ma.MaskedArray, np.matrix)):
-        return type(value).__name__, repr(value)
-    if isinstance(value, np.ndarray):
-        if value.dtype.kind in "fc":
-            value = value.copy(order="K")
-            parts = [value.real, value.imag] if value.dtype.kind == "c" else [value]
-            for part in parts:
-                part[np.isnan(part)] = np.nan
-        if value.dtype == object:
-            return type(value), repr(value)
-        return type(value).__name__, value.dtype.str, value.shape, value.strides, value.tobytes("A")
-    if isinstance(value, np.generic):
-        return type(value), repr(value)
-    if isinstance(value, (list, tuple)):
-        return type(value), [shown(item) for item in value]
-    if isinstance(value, dict):
-        return {key: shown(item) for key, item in value.items()}
-    if hasattr(value, "__dict__") and not callable(value):
-        return type(value).__name__, shown(vars(value))
-    return type(value).__name__, repr(value) if isinstance(
-        value, (int, str, float, complex, type(None))
-    ) else ""
-
-
-def execute(code: Any, names: dict[str, Any]) -> dict[str, Any]:
-    """Run a program; what is left of it, with its error and its warnings."""
-    space = {"__name__": "program", "np": np, **copy.deepcopy(names)}
-    error = None
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            exec(code, space)
-        except Exception as raised:
-            lines = [frame.lineno for frame in traceback.extract_tb(raised.__traceback__)[1:]]
-            error = type(raised), str(raised), lines
-    left = {
-        name: shown(value)
-        for name, value in space.items()
-        if not name.startswith("__") and not callable(value) and type(value).__name__ != "module"
-    }
-    said = [(each.category, str(each.message), each.lineno, each.filename) for each in caught]
-    return {**left, "error": error, "warnings": said}
 
 
 @pytest.fixture

@@ -32,6 +32,9 @@ NAMES: dict[str, Any] = {
 }
 
 FUSED = [
+    "x = np.where(np.tanh(a) > 0, np.tanh(a), b)",
+    "x = np.where((a > 0) == (b > 1), (a > 0) | (b > 2), m)",
+    "x = np.where(a * b > 0, a * b, np.where(a > b, a - b, b))",
     "x = np.tanh(a * b + a) - np.exp(-b)",
     "x = 0.2 * (a[1:-1, 1:-1] + a[:-2, 1:-1] + a[2:, 1:-1] + a[1:-1, :-2] + a[1:-1, 2:])",
     "b[1:-1, 1:-1] = 0.2 * (a[1:-1, 1:-1] + a[:-2, 1:-1] + a[2:, 1:-1] + a[1:-1, :-2] + a[1:-1, 2:])",

@@ -57,7 +57,10 @@ def main(arguments: list[str] | None = None) -> int:
 class Campaign:
     """Hands blocks of seeds to processes and keeps the books."""
 
-    def __init__(self, folder: Path, fresh: bool = False) -> None:
+    def __init__(
+        self, folder: Path, fresh: bool = False, script: str = __file__, failure: Any = None
+    ) -> None:
+        self.script, self.failure = script, failure or failure_of
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.journal = folder, folder / "journal.jsonl"
         if fresh:
@@ -117,7 +120,7 @@ class Campaign:
             while seed < block.stop:
                 if worker is None:
                     worker = subprocess.Popen(
-                        [sys.executable, __file__, "--work"],
+                        [sys.executable, self.script, "--work"],
                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                     )  # fmt: skip
                 seed = self._listen(worker, range(seed, block.stop), counts)
@@ -157,22 +160,32 @@ class Campaign:
         return seed
 
     def _wrong(self, seed: int, why: str, counts: Counter[str]) -> None:
-        from differences import make, size_of
-
         first = why.splitlines()[0][:200]
         counts["WRONG: " + first[:100]] += 1
-        text, dims = make(seed, size_of(seed))
         path = self.folder / f"program_{seed}.py"
-        shown = first.replace("\\", "\\\\").replace('"', "'")
-        path.write_text(
-            FAILURE.format(seed=seed, why=shown, here=str(HERE), text=text, dims=dims), encoding="utf-8"
-        )
+        path.write_text(self.failure(seed, why), encoding="utf-8")
         print(f"WRONG: {path}: {first}", flush=True)
 
 
-def work() -> None:
-    """Read pairs of seeds, check the programs between them, and say a line about each."""
+def failure_of(seed: int, why: str) -> str:
+    """A file that shows a failure again."""
+    from differences import make, size_of
+
+    text, dims = make(seed, size_of(seed))
+    shown = why.splitlines()[0][:200].replace("\\", "\\\\").replace('"', "'")
+    return FAILURE.format(seed=seed, why=shown, here=str(HERE), text=text, dims=dims)
+
+
+def gradients(seed: int) -> str:
+    """What became of the program of a seed."""
     from differences import check, make, size_of
+
+    text, dims = make(seed, size_of(seed))
+    return check(text, dims, seed)
+
+
+def work(check: Any = gradients) -> None:
+    """Read pairs of seeds, check the programs between them, and say a line about each."""
 
     def out_of_time(*_: Any) -> None:
         raise TimeoutError(f"not done after {SECONDS} s")
@@ -183,11 +196,10 @@ def work() -> None:
     for line in sys.stdin:
         first, last = map(int, line.split())
         for seed in range(first, last):
-            text, dims = make(seed, size_of(seed))
             answer = {"seed": seed}
             signal.alarm(SECONDS)
             try:
-                answer["outcome"] = check(text, dims, seed)
+                answer["outcome"] = check(seed)
             except Exception as error:
                 answer |= {"outcome": "WRONG", "why": f"{type(error).__name__}: {error}"}
             finally:

@@ -69,7 +69,7 @@ def _reduction(case: Case, operand: Operand, given: dict[str, Any]) -> Any:
     if number <= ddof:
         raise Irregular
     if len(axes) == len(operand.shape) and name in WHOLE:
-        return Whole(name, operand, keepdims, ddof)
+        return Whole(name, operand, keepdims, ddof, axis is not None)
     parameters = {key: value for key, value in given.items() if key != "axis"}
     where = axes[0] if len(axes) == 1 else axes
     return Kept(name, partial(ORIGINAL[name], axis=where, **parameters), operand, axes, keepdims)
@@ -190,7 +190,7 @@ class Case:
         if name in _ALONE and _NUMPY_1 and auto:
             raise Irregular
         operand = Operand(program, leaves[0], call.mode)
-        self.expression = bool(program.operations)
+        self.expression, self.operand = bool(program.operations), operand
         self.job = FORMS[name](self, operand, dict(parameters))
         del self._leaves
         self.compilable = operand.compilable
@@ -267,6 +267,13 @@ class CallChoice(Choice):
         self.engines.setdefault(name, kind)
         return name
 
+    def _is_right(self, case: Any, kind: str, leaves: list[tuple[Any, ...]], flags: int) -> bool:
+        """Whether an engine gives NumPy's bits for the first elements of the expression."""
+        operand = case.operand
+        with raising(flags):
+            arrays, numbers = operand.plan.prepare(*leaves[0])
+        return self._shows_its_bits(operand.plan, operand.engine(kind), arrays, numbers, flags)
+
     def call(self, case: Case, name: str, leaves: list[tuple[Any, ...]], flags: int, began: float) -> Any:
         """Make the call one way."""
         if name == "written":
@@ -276,18 +283,26 @@ class CallChoice(Choice):
         else:
             kind = name.rstrip("0123456789")
             try:
+                if (
+                    case.expression
+                    and name not in self.shown
+                    and not self._is_right(case, kind, leaves, flags)
+                ):
+                    self.refused.add(name)
+                    raise Irregular
                 result = case.job.run(leaves, kind, int(name[len(kind) :]), flags)
             except Irregular:
-                self.verdict = "written"  # the values are not such; they will not be the next time
+                if name not in self.refused:
+                    self.verdict = "written"  # the values are not such; they will not be the next time
                 raise
             except native.Unfit as error:
                 self.refused |= {f"native{each}" for each in (1, 2, self.width)}
                 self.compilable = False
                 raise Irregular from error
-            if kind == "native" and name not in self.shown:
+            if name not in self.shown:
                 self.shown.add(name)
-                began = perf_counter()  # it was compiled just now
-                return result
+                if case.expression:
+                    return result  # it was looked at, or compiled, just now
         if self.verdict is None:
             took = perf_counter() - began
             self.runs[name] = self.runs.get(name, 0) + 1

@@ -82,6 +82,8 @@ class Needles(_Job):
     def run(self, leaves: list[tuple[Any, ...]], kind: str, threads: int, flags: int) -> np.ndarray:
         """Find the places."""
         sorted_ones = self.array(leaves)
+        if not np.all(sorted_ones[:-1] <= sorted_ones[1:]):
+            raise Irregular  # what NumPy finds in others depends on the needle before
         needles = _second(leaves)
         result = np.empty(needles.shape, np.intp)
         flat, places = needles.reshape(-1), result.reshape(-1)

@@ -136,6 +136,11 @@ def _program(plan: Plan) -> tuple[str, list[np.dtype]]:
     dtypes = {f"o{k}": out.dtype for k, out in enumerate(plan.outputs)}
     # The memory of a single result serves until it is wanted, at the end.
     free = ["o0"] if owner == {len(plan.steps) - 1: "o0"} else []
+    # `where` writes into its result while it still reads these.
+    apart = {
+        k for number in owner if plan.steps[number].name == "where"
+        for where, k in plan.steps[number].operands[:2] if where == "t"
+    }  # fmt: skip
     lines = []
     for number, step in enumerate(plan.steps):
         operands = [names[k] if where == "t" else f"{where}{k}" for where, k in step.operands]
@@ -146,12 +151,12 @@ def _program(plan: Plan) -> tuple[str, list[np.dtype]]:
         }
         if step.name == "where":
             # It has no out=, and writes its result while it still reads its operands.
-            out = owner.get(number) or _free(step, free, dtypes, temporaries)
+            out = owner.get(number) or _free(step, free, dtypes, temporaries, number in apart)
             lines += [f"copyto({out}, {operands[2]})", f"copyto({out}, {operands[1]}, where={operands[0]})"]
             free += sorted(dying)
         else:
             free += sorted(dying)
-            out = owner.get(number) or _free(step, free, dtypes, temporaries)
+            out = owner.get(number) or _free(step, free, dtypes, temporaries, number in apart)
             lines.append(f"{step.name}({', '.join(operands)}, out={out})")
         names[number] = out
     for k, output in enumerate(plan.outputs):
@@ -167,9 +172,12 @@ def _program(plan: Plan) -> tuple[str, list[np.dtype]]:
     return f"def tile({', '.join(arguments)}):\n{body}", temporaries
 
 
-def _free(step: Any, free: list[str], dtypes: dict[str, Any], temporaries: list[Any]) -> str:
+def _free(
+    step: Any, free: list[str], dtypes: dict[str, Any], temporaries: list[Any], apart: bool
+) -> str:
+    """Memory that a step may write into; `apart`: not that of a result."""
     for name in free:
-        if dtypes[name] == step.dtype:
+        if dtypes[name] == step.dtype and not (apart and name[0] == "o"):
             free.remove(name)
             return name
     name = f"t{len(temporaries)}"

@@ -26,10 +26,11 @@ class Whole:
         NumPy's order of the additions is not known, or the order would show.
     """
 
-    def __init__(self, name: str, operand: Operand, keepdims: bool, ddof: int) -> None:
+    def __init__(self, name: str, operand: Operand, keepdims: bool, ddof: int, named: bool) -> None:
         if not operand.contiguous:
             raise Irregular
         self.name, self.operand, self.keepdims, self.ddof = name, operand, keepdims, ddof
+        self.named = named  # an axis, and be it the only one
         kind = operand.dtype.kind
         self.order = ""
         if name in ("std", "var"):
@@ -83,6 +84,8 @@ class Whole:
         if name in ("max", "min", "amax", "amin") and self.operand.dtype.kind == "f":
             if total != total or not total:
                 raise Irregular  # which NaN, which zero, depends on the way
+        if name == "count_nonzero" and self.named:
+            total = np.intp(total)
         return self._kept(total)
 
     def _divided(self, total: Any, number: int) -> Any:

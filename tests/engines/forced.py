@@ -1,0 +1,86 @@
+"""The oracle: a program with every engine forced on, against plain Python, bit for bit, with its warnings and errors."""
+
+from __future__ import annotations
+
+import builtins
+import itertools
+import os
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+for _folder in ("fuse", "jit", "programs", "engines"):
+    sys.path.append(str(HERE.parent / _folder))
+
+import differences
+from arrays import Maker as Arrays
+from generator import Maker as Loops
+from outcomes import execute
+from source import inputs
+
+import minpy
+from minpy.options import Options
+from minpy.runtime.fuse import sites as blocks
+from minpy.runtime.jit import engine
+from minpy.runtime.jit import sites as loops
+from minpy.transform import rewriter
+
+OPTIONS = Options(jit="force", fuse="force")
+ENGINES = ["force", "force:tiled1", "force:tiled2"]
+if engine.is_available():
+    ENGINES += ["force:native1", "force:native2"]
+KINDS = ("arrays", "loops", "functions", "gradients")
+_numbers = itertools.count()
+
+
+class Different(AssertionError):
+    """An engine gave something else than plain Python."""
+
+
+def text_of(kind: str, seed: int) -> tuple[str, dict[str, Any]]:
+    """A program of a kind, and the names that it starts with."""
+    if kind == "arrays":
+        return Arrays(seed).program(), {}
+    if kind == "loops":
+        return Loops(seed).program(), {}
+    text, dims = differences.make(seed, differences.size_of(seed))
+    return f"{text}\nonce = f(*arguments)\ntwice = f(*arguments)\n", {"arguments": inputs(dims, seed)}
+
+
+def check(kind: str, seed: int, folder: Path) -> str:
+    """Compare a program with itself under one of the engines; what became of it.
+
+    Raises
+    ------
+    Different
+        With the text and what differs.
+    """
+    name = ENGINES[random.Random(seed).randrange(len(ENGINES))]
+    os.environ |= {"MINPY_FUSE": name, "MINPY_JIT": "force", "OMP_NUM_THREADS": "2"}
+    builtins.__minpy__ = minpy.routed
+    if kind == "gradients":
+        text, dims = differences.make(seed, differences.size_of(seed))
+        differences.OPTIONS = OPTIONS
+        try:
+            return f"gradients: {differences.check(text, dims, seed).partition(':')[0]}"
+        except AssertionError as error:
+            raise Different(f"{name}: {error}\n\n{text}") from error
+    text, names = text_of(kind, seed)
+    path = folder / f"program_{kind}_{seed}.py"
+    # Sites are known by the module's text and line: a text of its own.
+    text = f"import numpy as np  # {next(_numbers)} {folder}\n{text}"
+    path.write_text(text, encoding="utf-8")
+    plain = execute(compile(text, str(path), "exec", dont_inherit=True), names)
+    first, second = len(blocks.sites), len(loops.sites)
+    outcome = execute(rewriter.compile_source(text, str(path), OPTIONS), names)
+    fused = sum(bool(site.fused) for site in blocks.sites[first:])
+    compiled = sum(bool(site.compiled) for site in loops.sites[second:])
+    del blocks.sites[first:], loops.sites[second:]
+    different = [each for each in {**plain, **outcome} if plain.get(each) != outcome.get(each)]
+    if different:
+        report = "\n".join(f"{each}: {outcome.get(each)}\ninstead of {plain.get(each)}" for each in different)
+        raise Different(f"{name}, {kind} {seed}\n{text}\n{report[:5000]}")
+    path.unlink()
+    return f"{kind}: {'in pieces' if fused else ''}{' and ' if fused and compiled else ''}{'compiled' if compiled else ''}"

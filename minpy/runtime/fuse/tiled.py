@@ -172,9 +172,7 @@ def _program(plan: Plan) -> tuple[str, list[np.dtype]]:
     return f"def tile({', '.join(arguments)}):\n{body}", temporaries
 
 
-def _free(
-    step: Any, free: list[str], dtypes: dict[str, Any], temporaries: list[Any], apart: bool
-) -> str:
+def _free(step: Any, free: list[str], dtypes: dict[str, Any], temporaries: list[Any], apart: bool) -> str:
     """Memory that a step may write into; `apart`: not that of a result."""
     for name in free:
         if dtypes[name] == step.dtype and not (apart and name[0] == "o"):

@@ -21,11 +21,11 @@ from minpy.runtime.jit import background, engine, source, store
 from minpy.runtime.jit.bind import Frame, Names, Snapshot
 from minpy.runtime.jit.kernel import Kernel
 from minpy.runtime.jit.kinds import Unsupported
-from minpy.runtime.jit.sites import Site, is_undisturbed
+from minpy.runtime.jit.sites import WORTH, Site, is_undisturbed
 
 _PIECE = 2e-3  # seconds as written between two looks at the clock
+_LOOK = 2e-3  # seconds spent in short runs before the next of them is looked at
 _CHUNK = 30e-3  # seconds compiled between two looks at the program's variables
-_WORTH = 100e-6  # a rest shorter than this is not worth the way into compiled code
 _KEYS = 6  # compiled versions of one loop
 _LEAVES = 4  # so often a loop may leave compiled code early, and then once every so many iterations:
 _DISTANCE = 50
@@ -78,13 +78,16 @@ def pieces(site: Site, over: Any, code: CodeType) -> Iterator[Iterable[Any]]:
                 piece = 1
                 if position >= length(over):
                     break
+        else:
+            site.look_at = site.spent + _LOOK
         started = perf_counter()
         yield islice(iterator, piece)
         took = perf_counter() - started
+        done = min(piece, count - position)  # the rest may be less than what was asked for
         position += piece
         site.spent += took
-        if piece > 1 or not site.per_round:
-            site.per_round = took / piece
+        if done > 1 or not site.per_round:
+            site.per_round = took / max(done, 1)
         else:
             # A single round right after compiled code says little.
             site.per_round = 0.8 * site.per_round + 0.2 * took
@@ -96,7 +99,7 @@ def _pays(site: Site, left: int) -> bool:
     if site.force:
         return True
     if site in _pending:
-        if not _pending[site].done or left * site.per_round < _WORTH:
+        if not _pending[site].done or left * site.per_round < WORTH:
             return False
         del _pending[site]
         return True
@@ -105,11 +108,11 @@ def _pays(site: Site, left: int) -> bool:
         return store.is_known(site.name)
     rest = left * site.per_round
     if site.kernels:
-        return rest > _WORTH
+        return rest > WORTH
     takes, lasts = background.expected()
     if rest > _SURE * takes + lasts:
         return True
-    return rest > _WORTH and site.spent > _HOPE * takes and ledger.allows(takes)
+    return rest > WORTH and site.spent > _HOPE * takes and ledger.allows(takes)
 
 
 def _run(

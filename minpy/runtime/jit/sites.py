@@ -21,9 +21,15 @@ from typing import Any
 from minpy.places import LOOPS, flag_of
 from minpy.runtime import entry, flags
 
-# A loop that takes less than this, in seconds, is not worth looking at, and after so many of them the site goes.
+# A loop that takes less than this, in seconds, is not worth looking at, and after so many of them the site goes; so
+# many more for each second that was spent in longer ones.
 _SHORT = 20e-6
 _SHORT_ONES = 200
+_MORE_SHORT_ONES = 25_000
+# A run shorter than this, in seconds, is not worth the way into compiled code. One that takes longer than the second
+# figure is always timed, of others one now and then.
+WORTH = 100e-6
+_TIMED = 2e-3
 _SIZED = (bytes, str, list, tuple)
 
 
@@ -87,6 +93,7 @@ class Site:
         "kernels",
         "leaves",
         "line",
+        "look_at",
         "name",
         "names",
         "nest",
@@ -103,13 +110,13 @@ class Site:
         self.plain: Callable[..., Iterable[Any]] = getattr(builtins, what)
         self.force = mode() == "force"
         self.per_round = 0.0  # seconds for an iteration as written; 0 while unknown
-        self.spent = 0.0
+        self.spent = self.look_at = 0.0  # seconds as written; how many before the next look
         self.short = 0
         self.names: Any = None  # a `bind.Names`, once the loop was looked at
         self.kernels: dict[Any, Any] = {}
         self.filename = ""
         self.reason = ""
-        self.compiled = self.leaves = 0
+        self.compiled = self.leaves = 0  # iterations; how often compiled code could not go on
         if not sites and os.environ.get("MINPY_VERBOSE", "0") not in ("", "0"):
             import atexit
 
@@ -119,13 +126,18 @@ class Site:
     def __call__(self, *arguments: Any) -> Iterable[Any]:
         iterable: Any = self.plain(*arguments)
         count = _count(self.what, iterable, arguments)
-        if count < 2:
-            return iterable
-        if not self.force and self.per_round and count * self.per_round < _SHORT:
-            self.short += 1
-            if self.short > _SHORT_ONES:
-                self.give_up("its runs are too short")
-            return iterable
+        expected = count * self.per_round
+        if not self.force:
+            if count < 2 or 0 < expected < _SHORT:
+                self.short += 1
+                if self.short > _SHORT_ONES + _MORE_SHORT_ONES * (
+                    self.spent + self.compiled * self.per_round
+                ):
+                    self.give_up("its runs are too short")
+                return iterable
+            if 0 < expected < (WORTH if self.kernels else _TIMED) and self.spent < self.look_at:
+                self.spent += expected
+                return iterable
         if not is_undisturbed():
             return iterable
         from minpy.runtime.jit import drive

@@ -20,7 +20,8 @@ from minpy.runtime.jit.lower import Entry
 from minpy.runtime.jit.values import ArrayType
 
 _MISSING = object()
-_KNOWN = (ModuleType, BuiltinFunctionType, FunctionType, type, np.ufunc)
+# `np.dot` and its like have a type of their own in some versions of NumPy.
+_KNOWN = (ModuleType, BuiltinFunctionType, FunctionType, type, np.ufunc, type(np.dot), type(np.sum))
 _LONGEST = 1 << 16  # of a list that is copied at each entry
 _CO_OPTIMIZED = 0x1
 
@@ -265,6 +266,7 @@ class Snapshot:
             frozenset(self._names.stored),
             self._outer,
             dict(self.helpers),
+            {name: self.values[name].shape for name in self._arrays},
         )
 
     def lasting_key(self) -> str:

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from minpy.runtime.jit.arraystores import Stores
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import BOOLS, PYTHON, Unsupported
-from minpy.runtime.jit.operators import Operators
 from minpy.runtime.jit.values import Known, Ref, Val, scalar
+from minpy.runtime.jit.wholes import is_whole
 
 # Functions of `math` that call the C library's function of that name, and are finite wherever they do not raise.
 _LIBRARY = {
@@ -31,23 +32,48 @@ _LIBRARY = {
 _LOGARITHMS = ("log", "log2", "log10")
 
 
-class Calls(Operators):
+class Calls(Stores):
     """Calls; what is not here is left to Python."""
 
     def _call(self, node: ast.Call) -> Any:
-        function = self.expression(node.func)
-        if not isinstance(function, Known):
+        method = self._method_of(node.func)
+        function = None if method else self.expression(node.func)
+        if not method and not isinstance(function, Known):
             raise Unsupported("a call of something that is not known")
-        if node.keywords or any(isinstance(argument, ast.Starred) for argument in node.args):
+        if any(isinstance(argument, ast.Starred) for argument in node.args):
+            raise Unsupported("a call with a starred argument")
+        arguments = [self.expression(argument) for argument in node.args]
+        keywords = {each.arg or "**": self.expression(each.value) for each in node.keywords}
+        if method:
+            return self.call_method(method[0], method[1], arguments, keywords)
+        return self.call_known(function.value, arguments, keywords)
+
+    def _method_of(self, node: ast.expr) -> tuple[Any, str] | None:
+        """The array and the name, if a method of an array is called."""
+        if not isinstance(node, ast.Attribute):
+            return None
+        dotted = self.dotted(node)
+        if dotted is not None and dotted in self.known:
+            return None
+        base = self.expression(node.value)
+        return (base, node.attr) if is_whole(base) else None
+
+    def call_method(self, value: Any, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        """Code for the call of an array's method."""
+        raise NotImplementedError
+
+    def call_known(self, function: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        """Code for the call of a function that is known."""
+        if keywords:
             raise Unsupported("a call with keywords")
         try:
-            handler = _FUNCTIONS.get(function.value)
+            handler = _FUNCTIONS.get(function)
         except TypeError:
             handler = None
         if handler is None:
-            name = getattr(function.value, "__name__", None) or repr(function.value)
+            name = getattr(function, "__name__", None) or repr(function)
             raise Unsupported(f"a call of {name:.60}")
-        return handler(self, [self.expression(argument) for argument in node.args])
+        return handler(self, arguments)
 
     # Built-in functions.
 
@@ -78,6 +104,7 @@ class Calls(Operators):
         return scalar("int64", "i", self._int(arguments).x)
 
     def _len(self, arguments: list[Any]) -> Val:
+        arguments = list(map(self.kept, arguments))
         if len(arguments) != 1 or not isinstance(arguments[0], Ref):
             raise Unsupported("len() of something that is no array")
         return scalar("int", "i", arguments[0].dims[0])
@@ -209,6 +236,16 @@ class Calls(Operators):
         self.guard(self.w.op(f"fcmp ogt double {x}, {double(0.0)}"), "a logarithm of no positive number")
         return self._finite(self.outside(name, x))
 
+    def _copysign(self, arguments: list[Any], kind: str) -> Val:
+        if len(arguments) != 2:
+            raise Unsupported("copysign with this number of arguments")
+        values = [self._operand(each) for each in arguments]
+        if any(not each.kinds <= {"float", "float64", "int", "int64"} for each in values):
+            raise Unsupported("copysign of this type")
+        one, other = (self.as_double(each, exact=True).x for each in values)
+        self.ordered(one)
+        return scalar(kind, "d", self.intrinsic("copysign", one, other))
+
     def _numpy_extreme(self, arguments: list[Any], op: ast.cmpop) -> Val:
         if len(arguments) != 2:
             raise Unsupported("a ufunc with this number of arguments")
@@ -220,7 +257,11 @@ class Calls(Operators):
             raise Unsupported("np.minimum or np.maximum of this type")
         # With NaN, and of two zeros, NumPy's choice is its own.
         a, b = one.x, other.x
-        self.guard(self.w.op(f"fcmp one double {a}, {b}"), "np.minimum or np.maximum of equal values or NaN")
+        bits = [self.w.op(f"bitcast double {x} to i64") for x in (a, b)]
+        differ = self.w.op(f"fcmp one double {a}, {b}")
+        same = self.w.op(f"icmp eq i64 {bits[0]}, {bits[1]}")
+        self.guard(self.w.op(f"or i1 {differ}, {same}"), "np.minimum or np.maximum of zeros or NaN")
+        self.ordered(a)
         return scalar("float64", "d", self._extreme([one, other], op).x)
 
 
@@ -247,6 +288,8 @@ def _table() -> dict[Any, Callable[[Any, list[Any]], Val]]:
         math.ceil: Calls._math_ceil,
         math.atan2: Calls._math_atan2,
         math.pow: Calls._math_pow,
+        math.copysign: lambda self, arguments: self._copysign(arguments, "float"),
+        np.copysign: lambda self, arguments: self._copysign(arguments, "float64"),
         np.float64: Calls._float64,
         np.int64: Calls._int64,
         np.sqrt: Calls._numpy_sqrt,

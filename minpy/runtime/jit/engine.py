@@ -12,7 +12,7 @@ import threading
 from functools import cache, lru_cache
 from typing import Any
 
-from minpy.runtime.jit import loader
+from minpy.runtime.jit import loader, numpy_loops
 
 _FUNCTION = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 _lock = threading.Lock()
@@ -127,7 +127,7 @@ def function(code: bytes, externals: dict[str, int]) -> Any:
     Parameters
     ----------
     externals : dict
-        The functions of the C library that it calls, and how many arguments they take.
+        The functions of the C library that it calls, and how many arguments they take; 0 for what `numpy_loops` finds.
 
     Raises
     ------
@@ -136,6 +136,15 @@ def function(code: bytes, externals: dict[str, int]) -> Any:
     """
     outside = {"minpy_PyErr_CheckSignals": _address(ctypes.pythonapi.PyErr_CheckSignals)}
     for name, arity in externals.items():
+        if not arity:
+            # One of NumPy's loops, or what manages memory.
+            if name.startswith("extra "):
+                outside[f"extra_{numpy_loops.symbol(name[6:])}"] = numpy_loops.extra(name[6:])
+                continue
+            outside[numpy_loops.symbol(name)] = numpy_loops.address(name)
+            if not numpy_loops.address(name):
+                raise CompileError(f"{name} is not what it was")
+            continue
         outside[f"minpy_{name}"] = library_function(name, arity)
         if not outside[f"minpy_{name}"]:
             raise CompileError(f"the C library's {name} is not what Python uses")

@@ -7,6 +7,7 @@ Whatever raises, warns or needs more than 64 bits in Python is not computed here
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from typing import Any
 
 from minpy.runtime.jit.ir import Writer, double
@@ -19,7 +20,7 @@ from minpy.runtime.jit.kinds import (
     go_together,
     representation,
 )
-from minpy.runtime.jit.values import ArrayVariable, Known, Ref, Several, Val, Variable, scalar
+from minpy.runtime.jit.values import ArrayVariable, Known, Lazy, Ref, Several, Val, Variable, scalar
 
 TYPES = {"i": "i64", "d": "double", "b": "i1"}
 EXACT = 2**53  # the integers up to here are doubles
@@ -44,6 +45,10 @@ class Expressions:
         self.reasons: list[tuple[int, str]] = []
         self.exits: dict[tuple[int, str], str] = {}
         self.line = 0
+        # While the elements of an array are computed, guards only lower this flag: it is looked at once, at the end.
+        self.flag = self.flag_reason = ""
+        self.extents: dict[str, int] = {}  # of axes: how long they are now, by the name that their length has
+        self.shapes: dict[str, tuple[int, ...]] = {}
         self.changed = False
         self.stored = False  # whether the code up to here may have stored into an array in this iteration
         self.clean = True  # whether nothing leaves the loop after such a store
@@ -64,6 +69,11 @@ class Expressions:
     def guard(self, condition: str, reason: str) -> None:
         """Go on only if `condition` holds."""
         if condition == "true":
+            return
+        if self.flag:
+            self.flag_reason = self.flag_reason or reason
+            both = self.w.op(f"and i1 {self.w.op(f'load i1, ptr {self.flag}')}, {condition}")
+            self.w.put(f"store i1 {both}, ptr {self.flag}")
             return
         on = self.w.fresh("on")
         self.w.branch(condition, on, self.exit(reason))
@@ -112,7 +122,7 @@ class Expressions:
             return scalar("bool", "b", str(value).lower())
         if type(value) is int:
             if not -(2**63) <= value < 2**63:
-                raise Unsupported(f"{value} has more than 64 bits")
+                raise Unsupported("a number with more than 64 bits")
             return scalar("int", "i", str(value))
         if type(value) is float:
             return scalar("float", "d", double(value))
@@ -149,16 +159,32 @@ class Expressions:
         return Val(kinds, variable.rep, self.w.op(f"load {TYPES[variable.rep]}, ptr {variable.value}"), tag)
 
     def load_array(self, array: ArrayVariable) -> Ref:
-        """What an array variable holds at this point."""
+        """What an array variable holds at this point; leaves the loop if it holds nothing."""
         pointer = self.w.op(f"load ptr, ptr {array.pointer}")
+        if not array.comes_in:
+            self.guard(self.w.op(f"icmp ne ptr {pointer}, null"), f"{array.name!r} may not be set")
         dims = tuple(self.w.op(f"load i64, ptr {dim}") for dim in array.dims)
+        self.extents.update(zip(dims, self.shapes.get(array.name, ()), strict=False))
         strides = tuple(self.w.op(f"load i64, ptr {stride}") for stride in array.strides)
         if array.type.unit:
             strides = (*strides[:-1], str(BITS[array.type.dtype][1]))
-        return Ref(array.type, pointer, dims, strides, self.w.op(f"load i64, ptr {array.ident}"), array.name)
+        ident, owner = (self.w.op(f"load i64, ptr {place}") for place in (array.ident, array.owner))
+        return Ref(array.type, pointer, dims, strides, ident, owner, array.roots, array.fresh)
 
     def _tuple(self, node: ast.Tuple) -> Several:
-        return Several(tuple(self.expression(item) for item in node.elts))
+        return Several(tuple(self.pinned(self.kept(self.expression(item))) for item in node.elts))
+
+    def _list(self, node: ast.List) -> Several:
+        # As long as no variable holds it nothing tells it from a tuple.
+        return Several(tuple(self.pinned(self.kept(self.expression(item))) for item in node.elts))
+
+    def pinned(self, value: Any) -> Any:
+        """A value that stays when the variable that it came from gets another one."""
+        return value
+
+    def kept(self, value: Any) -> Any:
+        """A value that later stores do not change."""
+        return value
 
     def _attribute(self, node: ast.Attribute) -> Any:
         dotted = self.dotted(node)
@@ -169,17 +195,24 @@ class Expressions:
         if dotted is not None and dotted in self.known:
             return Known(self.known[dotted])
         base = self.expression(node.value)
-        if isinstance(base, Ref) and not base.type.sequence:
+        if isinstance(base, Lazy) or (isinstance(base, Ref) and not base.type.sequence):
+            base = self.kept(base)
             if node.attr == "shape":
                 return Several(tuple(scalar("int", "i", dim) for dim in base.dims))
             if node.attr == "ndim":
-                return scalar("int", "i", str(base.type.ndim))
+                return scalar("int", "i", str(len(base.dims)))
+            if node.attr == "T":
+                return self.transposed(base)
             if node.attr == "size":
                 size = "1"
                 for dim in base.dims:
                     size = self.w.op(f"mul i64 {size}, {dim}")
                 return scalar("int", "i", size)
         raise Unsupported(f"the attribute .{node.attr} is left to Python")
+
+    def transposed(self, value: Any) -> Ref:
+        """``a.T``."""
+        raise NotImplementedError
 
     def dotted(self, node: ast.expr) -> str | None:
         """The name in the tables of a chain of attributes of a name, or None."""
@@ -195,12 +228,12 @@ class Expressions:
             if constant is None or not -len(base.items) <= constant < len(base.items):
                 raise Unsupported("an index into a tuple that is not constant")
             return base.items[constant]
-        if not isinstance(base, Ref):
+        if not isinstance(base, (Ref, Lazy)):
             raise Unsupported("an index into something that is no array")
         ref = self.element(base, node.slice)
-        return self.read(ref) if not ref.dims else ref
+        return ref if ref.dims else self.read(ref)
 
-    def element(self, base: Ref, index: ast.expr) -> Ref:
+    def element(self, base: Any, index: ast.expr) -> Ref:
         """The element, or the view, that integers in an index select."""
         nodes = index.elts if isinstance(index, ast.Tuple) else [index]
         if base.type.sequence and len(nodes) != 1:
@@ -220,7 +253,14 @@ class Expressions:
         pointer = self.w.op(f"getelementptr i8, ptr {base.pointer}, i64 {offset}")
         count = len(numbers)
         type_ = base.type._replace(ndim=base.type.ndim - count)
-        return Ref(type_, pointer, base.dims[count:], base.strides[count:], "", base.name)
+        return replace(
+            base, type=type_, pointer=pointer, dims=base.dims[count:], strides=base.strides[count:], ident=""
+        )
+
+    def guarded(self, condition: str, x: str, harmless: str, reason: str) -> str:
+        """The integer `x` where `condition` holds; else the loop is left, now or (with `harmless`) a little later."""
+        self.guard(condition, reason)
+        return self.w.op(f"select i1 {condition}, i64 {x}, i64 {harmless}") if self.flag else x
 
     def wrapped(self, number: str, dim: str) -> str:
         """An index counted from the front; leaves the loop if there is no such element."""
@@ -231,8 +271,8 @@ class Expressions:
             number = self.w.op(f"select i1 {negative}, i64 {shifted}, i64 {number}")
         elif constant < 0:
             number = self.w.op(f"add i64 {number}, {dim}")
-        self.guard(self.w.op(f"icmp ult i64 {number}, {dim}"), "an index is out of bounds")
-        return number
+        inside = self.w.op(f"icmp ult i64 {number}, {dim}")
+        return self.guarded(inside, number, "0", "an index is out of bounds")
 
     def read(self, ref: Ref) -> Val:
         """The element that a view without axes is."""
@@ -337,15 +377,20 @@ class Expressions:
     def checked(self, result: str, *operands: str) -> str:
         """Leave the loop where NumPy's scalars warn, infinite of finite operands, and for NaN (see `ordered`)."""
         size = self.intrinsic("fabs", result)
+        finite = self.w.op(f"fcmp olt double {size}, {INFINITY}")
         fine, odd = self.w.fresh("fine"), self.w.fresh("odd")
-        self.w.branch(self.w.op(f"fcmp olt double {size}, {INFINITY}"), fine, odd)
-        self.w.place(odd)
+        if not self.flag:
+            self.w.branch(finite, fine, odd)
+            self.w.place(odd)
         allowed = "false"
         for operand in operands:
             endless = self.w.op(f"fcmp oeq double {self.intrinsic('fabs', operand)}, {INFINITY}")
             allowed = self.w.op(f"or i1 {allowed}, {endless}")
         infinite = self.w.op(f"fcmp oeq double {size}, {INFINITY}")
         allowed = self.w.op(f"and i1 {allowed}, {infinite}")
+        if self.flag:
+            self.guard(self.w.op(f"or i1 {finite}, {allowed}"), "an overflow, an invalid value or NaN")
+            return result
         self.w.branch(allowed, fine, self.exit("an overflow, an invalid value or NaN"))
         self.w.place(fine)
         return result

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import Any
 
 from minpy.runtime.jit import source
-from minpy.runtime.jit.kinds import Unsupported
+from minpy.runtime.jit.kinds import NotYet, Unsupported
 from minpy.runtime.jit.statements import Statements
-from minpy.runtime.jit.values import Known, Ref, Several, Val, Variable
+from minpy.runtime.jit.values import ArrayVariable, Known, Lazy, Ref, Several, Val, Variable
 
 # What a name that is global in a called function has before it, in the tables of the loop.
 GLOBAL = "::"
@@ -50,6 +51,11 @@ class Helper:
                 if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load):
                     self.stored.add(each.id)
         self.locals |= self.stored
+        self.returns = any(
+            isinstance(each, ast.Return) and each.value is not None
+            for part in node.body
+            for each in ast.walk(part)
+        )
 
 
 def helper_of(value: Any, filename: str, digest: str) -> Helper | None:
@@ -83,9 +89,10 @@ def _helper(code: CodeType, filename: str, digest: str) -> Helper | None:
 class _Call:
     """One call that is being made part of the loop."""
 
-    def __init__(self, helper: Helper, place: tuple[Any, ...], result: Variable, end: str) -> None:
-        self.helper, self.place, self.result, self.end = helper, place, result, end
+    def __init__(self, helper: Helper, place: tuple[Any, ...], end: str) -> None:
+        self.helper, self.place, self.end = helper, place, end
         self.bound: dict[str, Any] = {}
+        self.gives: Any = None  # "value", a number of parts, or None while nothing was returned
 
 
 class Helpers(Statements):
@@ -95,6 +102,7 @@ class Helpers(Statements):
         super().__init__()
         self.helpers: dict[int, Helper] = {}  # by the identity of the function
         self.calls: list[_Call] = []
+        self.places: dict[tuple[Any, ...], ArrayVariable] = {}  # of arrays in called functions
 
     def temporary(self, node: ast.AST) -> Variable:
         place = self.calls[-1].place if self.calls else ()
@@ -128,6 +136,9 @@ class Helpers(Statements):
         if node.id in call.bound:
             return call.bound[node.id]
         if node.id in call.helper.locals:
+            array = self.places.get((*call.place, node.id))
+            if array is not None:
+                return self.load_array(array)
             return self.load(self._local(node.id))
         return super()._name(ast.copy_location(ast.Name(GLOBAL + node.id, ast.Load()), node))
 
@@ -141,13 +152,28 @@ class Helpers(Statements):
         if not self.calls:
             super()._bind_name(name, value)
             return
-        if not isinstance(value, (Val, Known)):
-            raise Unsupported(f"{name!r} of a called function is assigned an array")
-        self.assign(self._local(name), self._operand(value))
+        self._put((*self.calls[-1].place, name), name, value, self._local)
+
+    def _put(self, key: tuple[Any, ...], name: str, value: Any, scalar: Callable[[str], Variable]) -> None:
+        """Let a place of a called function hold a number or an array."""
+        if not isinstance(value, (Ref, Lazy)):
+            if key in self.places:
+                raise Unsupported(f"{name!r} changes between arrays and numbers")
+            self.assign(scalar(name), self._operand(value))
+            return
+        ref = self.held(value)
+        array = self.places.get(key)
+        if array is None:
+            if key in self.temporaries and self.temporaries[key].kinds:
+                raise Unsupported(f"{name!r} changes between arrays and numbers")
+            array = self.places[key] = ArrayVariable(name, ref.type)
+            self.allocate_array(array)
+            self.changed = True
+        self.store_array(array, ref)
 
     def _call(self, node: ast.Call) -> Any:
-        function = self.expression(node.func)
-        helper = self.helpers.get(id(function.value)) if isinstance(function, Known) else None
+        dotted = self.dotted(node.func)
+        helper = self.helpers.get(id(self.known.get(dotted))) if dotted in self.known else None
         if helper is None:
             return super()._call(node)
         if node.keywords or len(node.args) != len(helper.parameters) or len(self.calls) >= _DEEPEST:
@@ -156,11 +182,10 @@ class Helpers(Statements):
             raise Unsupported(f"this call of {helper.node.name}")
         if any(call.helper is helper for call in self.calls):
             raise Unsupported(f"{helper.node.name} calls itself")
-        arguments = [self.expression(argument) for argument in node.args]
-        result = self.temporary(node)
+        arguments = [self.kept(self.expression(argument)) for argument in node.args]
         outer = self.calls[-1].place if self.calls else ()
         place = (*outer, helper.node.name, node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
-        return self._inline(_Call(helper, place, result, self.w.fresh("returned")), arguments)
+        return self._inline(_Call(helper, place, self.w.fresh("returned")), arguments)
 
     def _inline(self, call: _Call, arguments: list[Any]) -> Any:
         line, loops = self.line, self.loops
@@ -168,6 +193,10 @@ class Helpers(Statements):
         self.loops = []
         try:
             for name in sorted(call.helper.stored - set(call.helper.parameters)):
+                array = self.places.get((*call.place, name))
+                if array is not None:
+                    self.w.put(f"store ptr null, ptr {array.pointer}")
+                    continue
                 variable = self._local(name)
                 if variable.rep:
                     self.w.put(f"store i8 -1, ptr {variable.tag}")
@@ -178,17 +207,47 @@ class Helpers(Statements):
                     call.bound[name] = value
             self.block(call.helper.node.body)
             if not self.w.ended:
-                self.w.jump(self.exit(f"{call.helper.node.name} may return nothing"))
+                if call.helper.returns:
+                    self.w.jump(self.exit(f"{call.helper.node.name} may return nothing"))
+                else:
+                    self.w.jump(call.end)
         finally:
             self.calls.pop()
             self.line, self.loops = line, loops
         self.w.place(call.end)
-        return self.load(call.result)
+        return self._result(call)
+
+    def _result(self, call: _Call) -> Any:
+        if not call.helper.returns:
+            return Known(None)
+        if call.gives is None:
+            raise NotYet(f"{call.helper.node.name} gives nothing that is known")
+        if isinstance(call.gives, int):
+            return Several(tuple(self._given(call, i) for i in range(call.gives)))
+        return self._given(call, "all")
+
+    def _given(self, call: _Call, part: int | str) -> Any:
+        key = (*call.place, "return", part)
+        if key in self.places:
+            return self.load_array(self.places[key])
+        return self.load(self._variable(key, "a result"))
 
     def _return(self, node: ast.Return) -> None:
-        if not self.calls or node.value is None:
+        if not self.calls:
             raise Unsupported("a return")
         call = self.calls[-1]
-        value = self.expression(node.value)
-        self.assign(call.result, self._operand(value))
+        if not call.helper.returns:
+            self.w.jump(call.end)
+            return
+        if node.value is None:
+            raise Unsupported(f"{call.helper.node.name} may return nothing")
+        value = self.kept(self.expression(node.value))
+        parts = value.items if isinstance(value, Several) else (value,)
+        gives = len(parts) if isinstance(value, Several) else "value"
+        if call.gives not in (None, gives):
+            raise Unsupported(f"{call.helper.node.name} returns different things")
+        call.gives = gives
+        for i, part in enumerate(parts):
+            key = (*call.place, "return", i if isinstance(value, Several) else "all")
+            self._put(key, "a result", part, lambda name, key=key: self._variable(key, name))
         self.w.jump(call.end)

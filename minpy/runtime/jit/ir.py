@@ -16,6 +16,7 @@ class Writer:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.allocas: list[str] = []
+        self.cells: list[str] = []  # what makes some of them zero at the start
         self.declarations: set[str] = set()
         self.names = 0
         self.ended = False  # whether the current block has its terminator
@@ -64,6 +65,12 @@ class Writer:
         """End the function."""
         self.put(f"ret i64 {code}")
         self.ended = True
+
+    def cell(self, hint: str, type_: str = "i64") -> str:
+        """A variable of the function that is zero at the start."""
+        name = self.alloca(type_, hint)
+        self.cells.append(f"  store {type_} {'null' if type_ == 'ptr' else '0'}, ptr {name}")
+        return name
 
     def alloca(self, type_: str, hint: str) -> str:
         """A variable of the function; LLVM turns it into registers."""

@@ -10,8 +10,20 @@ import numpy as np
 
 from minpy.runtime.jit import background, engine, store
 from minpy.runtime.jit.bind import Frame, Snapshot
-from minpy.runtime.jit.kinds import value_of
-from minpy.runtime.jit.lower import BROKE, FIRST, INTERRUPTED, LAST, START, STEP, STOPPED, lower, word_of
+from minpy.runtime.jit.buffers import Objects, free_all, owner_of
+from minpy.runtime.jit.kinds import Unsupported, value_of
+from minpy.runtime.jit.lower import (
+    BROKE,
+    BUFFERS,
+    FIRST,
+    INTERRUPTED,
+    LAST,
+    START,
+    STEP,
+    STOPPED,
+    lower,
+    word_of,
+)
 
 DONE = 0
 
@@ -68,8 +80,27 @@ class Kernel:
         Unsupported
             A value does not fit; nothing has been done.
         """
+        if self.code.views and any(owner_of(array) is None for array in self._entered(snapshot)):
+            raise Unsupported("a view of an array whose memory has gaps")
         words = np.zeros(self.code.words, np.int64)
         arrays = self._fill(words, snapshot)
+        try:
+            return self._run(words, frame, snapshot, arrays, first, last)
+        finally:
+            free_all(int(words[BUFFERS]))
+
+    def _entered(self, snapshot: Snapshot) -> list[np.ndarray]:
+        return [snapshot.values[each.name] for each in self.code.arrays if each.comes_in]
+
+    def _run(
+        self,
+        words: np.ndarray,
+        frame: Frame,
+        snapshot: Snapshot,
+        arrays: list[np.ndarray],
+        first: int,
+        last: int,
+    ) -> Outcome:
         copies = [] if self.code.clean else [(array, array.copy()) for array in self._targets(snapshot)]
         try:
             answer = self._call(words, first, last)
@@ -84,6 +115,8 @@ class Kernel:
             stopped, reason = int(words[STOPPED]), self.code.reasons[answer - 1]
             for array, copy in copies:
                 np.copyto(array, copy)
+            free_all(int(words[BUFFERS]))
+            words[BUFFERS] = 0
             if stopped > first:
                 # What led there did no harm the first time, and does none now.
                 answer = self._call(words, first, stopped)
@@ -101,7 +134,7 @@ class Kernel:
     def _targets(self, snapshot: Snapshot) -> list[np.ndarray]:
         return list({id(array): array for array in map(snapshot.values.get, self.code.written)}.values())
 
-    def _fill(self, words: np.ndarray, snapshot: Snapshot) -> list[tuple[str, np.ndarray]]:
+    def _fill(self, words: np.ndarray, snapshot: Snapshot) -> list[np.ndarray]:
         floats = words.view(np.float64)
         words[START], words[STEP] = snapshot.start, snapshot.step
         for variable in self.code.scalars:
@@ -109,18 +142,19 @@ class Kernel:
             (floats if variable.rep == "d" else words)[variable.slot] = value
             words[variable.slot + 1] = tag
         arrays = []
-        for number, variable in enumerate(self.code.arrays):
+        for variable in self.code.arrays:
+            slot, ndim = variable.slot, variable.type.ndim
+            if not variable.comes_in:
+                words[slot] = -1
+                continue
             array = snapshot.values[variable.name]
-            arrays.append((variable.name, array))
-            slot, ndim = variable.slot, array.ndim
-            words[slot], words[slot + 1] = number, array.ctypes.data
-            words[slot + 2 : slot + 2 + ndim] = array.shape
-            words[slot + 2 + ndim : slot + 2 + 2 * ndim] = array.strides
+            words[slot : slot + 3] = len(arrays), array.ctypes.data, len(arrays)
+            words[slot + 3 : slot + 3 + ndim] = array.shape
+            words[slot + 3 + ndim : slot + 3 + 2 * ndim] = array.strides
+            arrays.append(array)
         return arrays
 
-    def _finish(
-        self, words: np.ndarray, frame: Frame, snapshot: Snapshot, arrays: list[tuple[str, np.ndarray]]
-    ) -> None:
+    def _finish(self, words: np.ndarray, frame: Frame, snapshot: Snapshot, arrays: list[np.ndarray]) -> None:
         floats = words.view(np.float64)
         changes: dict[str, Any] = {}
         for variable in self.code.scalars:
@@ -128,9 +162,11 @@ class Kernel:
             if variable.assigned and variable.rep and tag >= 0:
                 bits = floats[variable.slot] if variable.rep == "d" else words[variable.slot]
                 changes[variable.name] = value_of(tag, bits)
-        for variable in self.code.arrays:
-            if variable.assigned:
-                changes[variable.name] = arrays[int(words[variable.slot])][1]
+        assigned = [each for each in self.code.arrays if each.assigned and words[each.slot] >= 0]
+        objects = Objects(arrays)
+        for variable in sorted(assigned, key=lambda each: objects.is_part(words[each.slot :])):
+            ndim, dtype = variable.type.ndim, np.dtype(variable.type.dtype)
+            changes[variable.name] = objects.get(dtype, ndim, words[variable.slot :])
         frame.put(changes)
 
 

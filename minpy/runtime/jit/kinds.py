@@ -19,6 +19,10 @@ class Unsupported(Exception):
     """This is left to Python; the message says why."""
 
 
+class TooLarge(Unsupported):
+    """The loop works on arrays so large that nothing is gained, whatever condition leads there."""
+
+
 class NotYet(Unsupported):
     """The type is not known in this pass; a later one may know it."""
 
@@ -69,6 +73,7 @@ _SAMPLES: dict[str, tuple[Any, ...]] = {
     "int": (1, 7, 300, 70_000, 2**40),
     "float": (1.5, 3e100),
     "bool": (True, False),
+    "bool_": (np.bool_(True), np.bool_(False)),
     **{kind: (_TYPES[kind](1), _TYPES[kind](3.5)) for kind in ("float64", "float32")},
     **{kind: (_TYPES[kind](1), _TYPES[kind](100)) for kind in NUMPY_INTS},
 }
@@ -103,6 +108,35 @@ def value_of(tag: int, bits: Any) -> Any:
     """The Python object for a tag and the value that the compiled code had."""
     kind = KIND_OF_CODE[tag]
     return chr(int(bits)) if kind == "str" else _TYPES[kind](bits)
+
+
+@cache
+def array_kinds(symbol: str, left: str, left_whole: bool, right: str, right_whole: bool) -> tuple[str, str]:
+    """The kind of elements that NumPy's loop takes, and the kind that it gives, where arrays are met.
+
+    Raises `Unsupported` if that depends on the values, or is none of ours.
+    """
+    found = set()
+    for one in _operands(left, left_whole):
+        for other in _operands(right, right_whole):
+            try:
+                with warnings.catch_warnings(), np.errstate(all="ignore"):
+                    warnings.simplefilter("ignore")
+                    found.add(OPERATORS[symbol](one, other).dtype.name)
+            except (TypeError, ValueError, OverflowError, KeyError) as error:
+                raise Unsupported(f"{symbol} of arrays of {left} and {right}") from error
+    kinds = {"bool_" if name == "bool" else name for name in found}
+    if len(kinds) != 1 or not kinds <= CODES.keys():
+        raise Unsupported(f"{symbol} of {left} and {right} is left to NumPy")
+    (kind,) = kinds
+    return kind, kind
+
+
+def _operands(kind: str, whole: bool) -> tuple[Any, ...]:
+    if whole:
+        return (np.ones(2, bool if kind == "bool_" else kind),)
+    # Larger Python numbers might give another type; the code leaves the loop where they do not fit.
+    return {"int": (1, 3), "float": (1.5,)}.get(kind, _SAMPLES.get(kind, (_TYPES[kind](1),)))
 
 
 @cache

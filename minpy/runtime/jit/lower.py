@@ -1,8 +1,9 @@
 """From a loop's syntax tree and the types at its entry to the text of an LLVM function.
 
 The function is called with the address of a block of 64-bit words: the positions between which it is to run the
-outermost loop, then two words for each scalar (value and tag), and for each array its address, shape, strides and
-number. It returns 0 when it has run them all; `BROKE` or `INTERRUPTED`; or, counted from 1, the reason for which it
+outermost loop, the first of the buffers that it made, then two words for each scalar (value and tag), and for each
+array its identity, address, owner, shape and strides (see `minpy.runtime.jit.buffers`). It
+returns 0 when it has run them all; `BROKE` or `INTERRUPTED`; or, counted from 1, the reason for which it
 cannot run the iteration at the position that it then leaves in `STOPPED`. In that last case `Code.clean` code leaves
 everything as it was at the start of that iteration; other code has written no scalar back, but may have stored into
 arrays.
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from minpy.runtime.jit.buffers import DECLARATIONS, SMALLEST, TEXT
 from minpy.runtime.jit.expressions import TYPES
 from minpy.runtime.jit.helpers import Helper, Helpers
 from minpy.runtime.jit.kinds import CODES, INTS, UNBOUND, Unsupported, go_together, representation
@@ -30,8 +32,8 @@ from minpy.runtime.jit.statements import (
 )
 from minpy.runtime.jit.values import ArrayType, ArrayVariable, Variable
 
-FIRST, LAST, STOPPED, START, STEP = range(5)
-_HEADER = 5
+FIRST, LAST, STOPPED, START, STEP, BUFFERS = range(6)
+_HEADER = 6
 BROKE, INTERRUPTED = -2, -3
 _PASSES = 12
 
@@ -49,6 +51,7 @@ class Entry:
     stored: frozenset[str]
     outer: tuple[Any, ...]
     helpers: dict[int, Helper] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # now; the code takes any
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,17 @@ class Code:
     reasons: tuple[tuple[int, str], ...]
     externals: dict[str, int]
     clean: bool
+    views: bool = False  # whether variables may hold views of arrays that came in
+
+
+@dataclass
+class _Findings:
+    """What is known of the variables from one pass to the next."""
+
+    kinds: dict[str, set[str]]
+    temporaries: dict[tuple[Any, ...], set[str]] = field(default_factory=dict)
+    arrays: dict[str, ArrayVariable] = field(default_factory=dict)
+    places: dict[tuple[Any, ...], ArrayVariable] = field(default_factory=dict)
 
 
 def lower(node: ast.For, entry: Entry) -> Code:
@@ -73,23 +87,24 @@ def lower(node: ast.For, entry: Entry) -> Code:
     Unsupported
         The loop runs as written; the message says which line and why.
     """
-    kinds: dict[str, set[str]] = {name: set() for name in entry.stored if name not in entry.arrays}
-    temporaries: dict[tuple[Any, ...], set[str]] = {}
+    findings = _Findings({name: set() for name in entry.stored if name not in entry.arrays})
     for _ in range(_PASSES):
-        attempt = _Lowering(node, entry, kinds, temporaries)
+        attempt = _Lowering(node, entry, findings)
         try:
             code = attempt.run()
         except Unsupported as error:
             if "line " in str(error):
                 raise
             raise Unsupported(f"line {attempt.line}: {error}") from None
-        new = {name: set(variable.own) for name, variable in attempt.scalars.items() if name in kinds}
+        new = {
+            name: set(variable.own) for name, variable in attempt.scalars.items() if name in findings.kinds
+        }
         values = {key: set(variable.own) for key, variable in attempt.temporaries.items()}
-        if new == kinds and values == temporaries and not attempt.changed:
+        if new == findings.kinds and values == findings.temporaries and not attempt.changed:
             if attempt.unknown:
                 raise Unsupported("a variable is read that nothing sets")
             return code
-        kinds, temporaries = new, values
+        findings = _Findings(new, values, attempt.arrays, attempt.places)
     raise Unsupported("the types of the variables do not settle")
 
 
@@ -98,21 +113,34 @@ class _Lowering(Helpers):
         self,
         node: ast.For,
         entry: Entry,
-        kinds: dict[str, set[str]],
-        temporaries: dict[tuple[Any, ...], set[str]],
+        findings: _Findings,
     ) -> None:
         super().__init__()
+        kinds = findings.kinds
         self.node = node
         self.entry = entry
         self.known = dict(entry.known)
-        self.helpers = entry.helpers
+        self.helpers, self.shapes = entry.helpers, entry.shapes
         self.line = node.lineno
-        for name in sorted({*kinds, *entry.scalars}):
+        for name in sorted({*kinds, *entry.scalars} - findings.arrays.keys()):
             self._declare(name, kinds.get(name))
-        for key, found in temporaries.items():
+        for key, found in findings.temporaries.items():
             self.temporaries[key] = Variable("a value", set(found), set(found))
         for name, type_ in sorted(entry.arrays.items()):
-            self.arrays[name] = ArrayVariable(name, type_)
+            roots = frozenset((name,))
+            self.arrays[name] = ArrayVariable(name, type_, roots=roots, comes_in=True)
+        for name, found in findings.arrays.items():
+            self.arrays[name] = self._again(found)
+        for key, found in findings.places.items():
+            self.places[key] = self._again(found)
+            self.allocate_array(self.places[key])
+
+    @staticmethod
+    def _again(found: ArrayVariable) -> ArrayVariable:
+        """An array variable of the pass before, with nothing but what was found out."""
+        new = ArrayVariable(found.name, found.type, roots=found.roots, fresh=found.fresh)
+        new.comes_in = found.comes_in
+        return new
 
     def _declare(self, name: str, kinds: set[str] | None) -> None:
         """A variable with the kinds that it was found to have, and the one it comes in with if that goes along."""
@@ -132,11 +160,13 @@ class _Lowering(Helpers):
                 self.allocate(variable)
         words = self._lay_out()
         self.fuel = self.w.alloca("i64", "fuel")
+        self.idents = self.w.alloca("i64", "idents")
         position, broke, done = self.w.alloca("i64", "position"), "broke", "done"
         self.w.place("start")
         last = self.w.op(f"load i64, ptr {self._word(LAST)}")
         over = self._outer(self.entry.outer, iter(sorted(self.entry.arrays)))
         self.w.put(f"store i64 {ROUNDS}, ptr {self.fuel}")
+        self.w.put(f"store i64 {SMALLEST}, ptr {self.idents}")
         self.w.put(f"store i64 {self.w.op(f'load i64, ptr {self._word(FIRST)}')}, ptr {position}")
         self.w.place("outer")
         k = self.w.op(f"load i64, ptr {position}")
@@ -190,11 +220,8 @@ class _Lowering(Helpers):
             words += 2
         for array in self.arrays.values():
             array.slot = words
-            count = array.type.ndim
-            array.pointer, array.ident = self.w.alloca("ptr", "p"), self.w.alloca("i64", "id")
-            array.dims = tuple(self.w.alloca("i64", "dim") for _ in range(count))
-            array.strides = tuple(self.w.alloca("i64", "stride") for _ in range(count))
-            words += 2 + 2 * count
+            self.allocate_array(array)
+            words += 3 + 2 * array.type.ndim
         return words
 
     def _word(self, slot: int) -> str:
@@ -213,10 +240,20 @@ class _Lowering(Helpers):
                 for (place, type_), copy in zip(pairs, starts[variable.name], strict=True):
                     self.w.put(f"store {type_} {self.w.op(f'load {type_}, ptr {place}')}, ptr {copy}")
         for array in self.arrays.values():
-            copy = self.w.alloca("i64", "id")
-            starts[f"[{array.name}"] = copy, ""
-            self.w.put(f"store i64 {self.w.op(f'load i64, ptr {array.ident}')}, ptr {copy}")
+            for i, place in enumerate(self._places(array)):
+                copy = self.w.alloca("i64", "start")
+                starts[f"[{i} {array.name}"] = copy, ""
+                self.w.put(f"store i64 {self._loaded(place, array)}, ptr {copy}")
         return starts
+
+    @staticmethod
+    def _places(array: ArrayVariable) -> tuple[str, ...]:
+        return (array.ident, array.pointer, array.owner, *array.dims, *array.strides)
+
+    def _loaded(self, place: str, array: ArrayVariable) -> str:
+        if place != array.pointer:
+            return self.w.op(f"load i64, ptr {place}")
+        return self.w.op(f"ptrtoint ptr {self.w.op(f'load ptr, ptr {place}')} to i64")
 
     def _write_back(self, position: str, starts: dict[str, tuple[str, str]] | None = None) -> None:
         """Put position and variables into the words: as they are, or as they were at the iteration's start."""
@@ -237,10 +274,14 @@ class _Lowering(Helpers):
             tag = self.w.op(f"sext i8 {self.w.op(f'load i8, ptr {tag}')} to i64")
             self.w.put(f"store i64 {tag}, ptr {self._word(variable.slot + 1)}")
         for array in self.arrays.values():
-            if array.assigned:
-                ident = array.ident if starts is None else starts[f"[{array.name}"][0]
-                x = self.w.op(f"load i64, ptr {ident}")
-                self.w.put(f"store i64 {x}, ptr {self._word(array.slot)}")
+            if not array.assigned or (starts is not None and f"[0 {array.name}" not in starts):
+                continue
+            for i, place in enumerate(self._places(array)):
+                if starts is None:
+                    x = self._loaded(place, array)
+                else:
+                    x = self.w.op(f"load i64, ptr {starts[f'[{i} {array.name}'][0]}")
+                self.w.put(f"store i64 {x}, ptr {self._word(array.slot + i)}")
 
     def _opening(self) -> list[str]:
         """The code before all other: every variable takes its value from the block of words."""
@@ -256,23 +297,27 @@ class _Lowering(Helpers):
             tag = self.w.op(f"trunc i64 {self.w.op(f'load i64, ptr {self._word(variable.slot + 1)}')} to i8")
             self.w.put(f"store i8 {tag}, ptr {variable.tag}")
         for array in self.arrays.values():
-            slot = array.slot
-            self.w.put(f"store i64 {self.w.op(f'load i64, ptr {self._word(slot)}')}, ptr {array.ident}")
-            self.w.put(f"store ptr {self.w.op(f'load ptr, ptr {self._word(slot + 1)}')}, ptr {array.pointer}")
-            for number, place in enumerate((*array.dims, *array.strides), slot + 2):
-                self.w.put(f"store i64 {self.w.op(f'load i64, ptr {self._word(number)}')}, ptr {place}")
+            for number, place in enumerate(self._places(array), array.slot):
+                type_ = "ptr" if place == array.pointer else "i64"
+                x = self.w.op(f"load {type_}, ptr {self._word(number)}")
+                self.w.put(f"store {type_} {x}, ptr {place}")
         opening, self.w.lines = self.w.lines, body
         return opening
 
     def _code(self, words: int) -> Code:
         opening = self._opening()
         reasons = tuple(self.exits)
+        if self.made:
+            self.externals |= {"malloc": 0, "free": 0}
         text = "\n".join(
             (
                 *sorted(self.w.declarations),
+                *((*DECLARATIONS, TEXT) if self.made else ()),
                 "define i64 @kernel(ptr noalias %words) {",
                 "entry:",
                 *self.w.allocas,
+                *self.w.cells,
+                f"  {self.head} = getelementptr i64, ptr %words, i64 {BUFFERS}",
                 *opening,
                 *self.w.lines,
                 "}",
@@ -284,19 +329,12 @@ class _Lowering(Helpers):
             words,
             tuple(self.scalars.values()),
             tuple(self.arrays.values()),
-            self._written(),
+            self.written,
             reasons,
             dict(self.externals),
             self.clean,
+            any(array.assigned and array.views for array in self.arrays.values()),
         )
-
-    def _written(self) -> frozenset[str]:
-        """The arrays that may be stored into: those of variables that stores name, or that hand arrays on to them."""
-        written = {name for name, array in self.arrays.items() if array.written}
-        if written and any(array.assigned for array in self.arrays.values()):
-            types = {self.arrays[name].type for name in written}
-            written |= {name for name, array in self.arrays.items() if array.type in types}
-        return frozenset(written)
 
 
 def comes_in(variable: Variable, kind: str | None) -> bool:

@@ -12,6 +12,7 @@ from minpy.runtime.jit.kinds import (
     CODES,
     INTS,
     MIXABLE,
+    OPERATORS,
     PYTHON,
     RANGES,
     Unsupported,
@@ -34,7 +35,7 @@ SYMBOLS: dict[type, str] = {
     ast.LShift: "<<",
     ast.RShift: ">>",
 }
-_COMPARE: dict[type, tuple[str, str]] = {
+COMPARISONS: dict[type, tuple[str, str]] = {
     ast.Eq: ("eq", "oeq"),
     ast.NotEq: ("ne", "une"),
     ast.Lt: ("slt", "olt"),
@@ -49,7 +50,10 @@ class Operators(Expressions):
 
     # Operators.
 
-    def _binop(self, node: ast.BinOp) -> Val:
+    def _binop(self, node: ast.BinOp) -> Any:
+        folded = folded_constant(node)
+        if folded is not None:
+            return self.constant(folded)
         return self.binary(
             SYMBOLS.get(type(node.op), "@"), self.expression(node.left), self.expression(node.right)
         )
@@ -98,12 +102,11 @@ class Operators(Expressions):
             name = {"+": "sadd", "-": "ssub", "*": "smul"}[symbol]
             x = self.exact(name, a, b)
         elif symbol in ("//", "%"):
-            self.guard(self.w.op(f"icmp ne i64 {b}, 0"), "a division by zero")
+            b = self.guarded(self.w.op(f"icmp ne i64 {b}, 0"), b, "1", "a division by zero")
             if constant_of(b) in (None, -1):
                 lowest = self.w.op(f"icmp ne i64 {a}, {-(2**63)}")
-                self.guard(
-                    self.w.op(f"or i1 {lowest}, {self.w.op(f'icmp ne i64 {b}, -1')}"), "an integer overflow"
-                )
+                fits = self.w.op(f"or i1 {lowest}, {self.w.op(f'icmp ne i64 {b}, -1')}")
+                b = self.guarded(fits, b, "1", "an integer overflow")
             x = self._floor_division(symbol, a, b)
         elif symbol in ("&", "|", "^"):
             x = self.w.op(f"{ {'&': 'and', '|': 'or', '^': 'xor'}[symbol] } i64 {a}, {b}")
@@ -226,7 +229,7 @@ class Operators(Expressions):
             size = self.intrinsic("fabs", operand)
             self.guard(self.w.op(f"fcmp olt double {size}, {INFINITY}"), "a power of infinity or NaN")
         whole = self.w.op(f"fcmp oeq double {b}, {self.intrinsic('floor', b)}")
-        positive = self.w.op(f"fcmp ogt double {a}, {zero}")
+        positive = self.w.op(f"fcmp oge double {a}, {zero}")
         self.guard(self.w.op(f"or i1 {positive}, {whole}"), "a power of a negative number")
         rising = self.w.op(f"fcmp oge double {b}, {zero}")
         nonzero = self.w.op(f"fcmp une double {a}, {zero}")
@@ -237,14 +240,18 @@ class Operators(Expressions):
         )
         return x
 
-    def _unaryop(self, node: ast.UnaryOp) -> Val:
+    def _unaryop(self, node: ast.UnaryOp) -> Any:
         if isinstance(node.op, ast.Not):
             x = self.w.op(f"xor i1 {self.truth(self.expression(node.operand))}, true")
             return scalar("bool", "b", x)
         if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
             if type(node.operand.value) in (int, float):
                 return self.constant(-node.operand.value)
-        value = self._operand(self.expression(node.operand))
+        return self.unary(node, self.expression(node.operand))
+
+    def unary(self, node: ast.UnaryOp, value: Any) -> Any:
+        """Code for ``-``, ``+`` or ``~`` of a scalar."""
+        value = self._operand(value)
         if value.kind == "bool":
             value = Val(frozenset(("int",)), "i", self.as_i64(value).x, "0")
         if isinstance(node.op, ast.UAdd) and value.rep != "b":
@@ -267,7 +274,7 @@ class Operators(Expressions):
 
     def compare(self, op: ast.cmpop, left: Any, right: Any) -> Val:
         """Code for one comparison of scalars."""
-        found = _COMPARE.get(type(op))
+        found = COMPARISONS.get(type(op))
         if found is None:
             raise Unsupported(f"the comparison {type(op).__name__}")
         one, other = self._operand(left), self._operand(right)
@@ -344,6 +351,27 @@ class Operators(Expressions):
             self.condition(node.operand, no, yes)
         else:
             self.w.branch(self.truth(self.expression(node)), yes, no)
+
+
+def folded_constant(node: ast.expr) -> int | float | None:
+    """The number that an expression of numbers is, as Python computes it; None if it is none, or a large one."""
+    if isinstance(node, ast.Constant):
+        return node.value if type(node.value) in (int, float) else None
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = folded_constant(node.operand)
+        return None if value is None else -value
+    if not isinstance(node, ast.BinOp) or type(node.op) not in SYMBOLS:
+        return None
+    left, right = folded_constant(node.left), folded_constant(node.right)
+    if left is None or right is None:
+        return None
+    if isinstance(node.op, (ast.Pow, ast.LShift)) and not (abs(left) < 2**64 and 0 <= right < 64):
+        return None
+    try:
+        found = OPERATORS[SYMBOLS[type(node.op)]](left, right)
+    except (ArithmeticError, TypeError, ValueError):
+        return None
+    return found if type(found) in (int, float) and abs(found) < 2**63 else None
 
 
 def _links(node: ast.Compare) -> list[ast.expr]:

@@ -6,17 +6,18 @@ import ast
 import builtins
 from typing import Any
 
-from minpy.runtime.jit.calls import Calls
 from minpy.runtime.jit.expressions import constant_of
-from minpy.runtime.jit.kinds import NotYet, Unsupported
+from minpy.runtime.jit.kinds import NotYet, TooLarge, Unsupported
 from minpy.runtime.jit.operators import SYMBOLS
-from minpy.runtime.jit.values import Known, Ref, Several, Val, Variable, scalar
+from minpy.runtime.jit.values import ArrayVariable, Known, Lazy, Ref, Several, Val, Variable, scalar
+from minpy.runtime.jit.wholecalls import WholeCalls
+from minpy.runtime.jit.wholes import is_whole, kind_of
 
 # After so many rounds of the loops that hold loops, signals are looked at.
 ROUNDS = 1 << 14
 
 
-class Statements(Calls):
+class Statements(WholeCalls):
     """Statements; `minpy.runtime.jit.lower` makes a function of them."""
 
     def __init__(self) -> None:
@@ -26,7 +27,6 @@ class Statements(Calls):
         self.fuel = ""
         self.interrupted = "interrupted"
         self.unknown = False
-        self.inner = 0  # loops around the code, inside the outermost one
 
     def block(self, body: list[ast.stmt]) -> None:
         """Code for statements. One that cannot be compiled leaves the loop, if a condition leads to it."""
@@ -42,7 +42,7 @@ class Statements(Calls):
                 method(statement)
             except Unsupported as error:
                 self.conditional, self.loops, self.inner = depth
-                if not self.conditional and not isinstance(error, NotYet):
+                if isinstance(error, TooLarge) or not (self.conditional or isinstance(error, NotYet)):
                     raise
                 self.unknown = self.unknown or not self.conditional
                 # What was written of the statement goes; the loop is left before it.
@@ -63,21 +63,30 @@ class Statements(Calls):
 
     def _expr(self, node: ast.Expr) -> None:
         if not isinstance(node.value, ast.Constant):
-            self.expression(node.value)
+            self.kept(self.expression(node.value))
 
     def _assign(self, node: ast.Assign) -> None:
-        value = self.expression(node.value)
+        value = self.kept_for(node.targets, self.expression(node.value))
         for target in node.targets:
             self.bind(target, value)
+
+    def kept_for(self, targets: list[ast.expr], value: Any) -> Any:
+        """A value that is assigned: computed now, unless elements are all that it goes to."""
+        if len(targets) == 1 and isinstance(targets[0], ast.Subscript):
+            return value
+        value = self.kept(value)
+        return self.named(value) if isinstance(value, Ref) and len(targets) > 1 else value
 
     def _annassign(self, node: ast.AnnAssign) -> None:
         if node.value is None:
             raise Unsupported("an annotation")
-        self.bind(node.target, self.expression(node.value))
+        self.bind(node.target, self.kept_for([node.target], self.expression(node.value)))
 
     def bind(self, target: ast.expr, value: Any) -> None:
         """Assign a value to a target."""
         if isinstance(target, (ast.Tuple, ast.List)):
+            if is_whole(value):
+                value = self._unpacked(self.held(value), len(target.elts))
             if not isinstance(value, Several) or len(value.items) != len(target.elts):
                 raise Unsupported("unpacking something that is no tuple of this length")
             for part, item in zip(target.elts, value.items, strict=True):
@@ -85,49 +94,76 @@ class Statements(Calls):
         elif isinstance(target, ast.Name):
             self._bind_name(target.id, value)
         elif isinstance(target, ast.Subscript):
-            self.write(self._place(target), self._operand(value))
+            ref = self._place(target)
+            if not ref.dims:
+                self.write(ref, self._operand(value))
+            else:
+                self.fill(ref, value if is_whole(value) else self._operand(value))
         else:
             raise Unsupported(f"an assignment to {type(target).__name__}")
 
+    def _unpacked(self, ref: Ref, count: int) -> Several:
+        self.guard(self.w.op(f"icmp eq i64 {ref.dims[0]}, {count}"), "unpacking an array of another length")
+        items = [self.item(ref, [str(i)], checked=False) for i in range(count)]
+        return Several(tuple(each if each.dims else self.read(each) for each in items))
+
     def _bind_name(self, name: str, value: Any) -> None:
-        if isinstance(value, Ref):
-            array = self.arrays.get(name)
-            if array is None or array.type != value.type or not value.ident:
-                raise Unsupported(f"{name!r} is assigned an array")
-            array.assigned = True
-            self.w.put(f"store ptr {value.pointer}, ptr {array.pointer}")
-            self.w.put(f"store i64 {value.ident}, ptr {array.ident}")
-            for places, values in ((array.dims, value.dims), (array.strides, value.strides)):
-                for place, x in zip(places, values, strict=True):
-                    self.w.put(f"store i64 {x}, ptr {place}")
+        if isinstance(value, (Ref, Lazy)):
+            self._bind_array(name, self.held(value))
             return
         variable = self.scalars.get(name)
         if variable is None:
             raise Unsupported(f"{name!r} changes between arrays and numbers")
         self.assign(variable, self._operand(value))
 
+    def _bind_array(self, name: str, value: Ref) -> None:
+        array = self.arrays.get(name)
+        if array is None:
+            variable = self.scalars.get(name)
+            if variable is None or variable.kinds:
+                raise Unsupported(f"{name!r} changes between arrays and numbers")
+            array = self.arrays[name] = ArrayVariable(name, value.type)
+            self.allocate_array(array)
+            self.changed = True
+        array.views = array.views or not value.ident
+        self.store_array(array, value)
+
     def _place(self, target: ast.Subscript) -> Ref:
         base = self.expression(target.value)
         if not isinstance(base, Ref) or base.type.sequence:
             raise Unsupported("a store into something that is no array")
         ref = self.element(base, target.slice)
-        if ref.dims:
-            raise Unsupported("a store into more than one element")
-        if base.name in self.arrays:
-            self.arrays[base.name].written = True
+        if isinstance(ref, Lazy):
+            raise Unsupported("a store into elements that an array selects")
+        self.note_written(ref)
         return ref
 
     def _augassign(self, node: ast.AugAssign) -> None:
         symbol = SYMBOLS.get(type(node.op), "@")
         if isinstance(node.target, ast.Name):
             current = self.expression(node.target)
-            self.bind(node.target, self.binary(symbol, current, self.expression(node.value)))
+            value = self.expression(node.value)
+            if is_whole(current):
+                self._change(self.whole(current), symbol, value)
+            else:
+                self.bind(node.target, self.kept(self.binary(symbol, current, value)))
         elif isinstance(node.target, ast.Subscript):
             ref = self._place(node.target)
+            if ref.dims:
+                self._change(ref, symbol, self.expression(node.value))
+                return
             current = self.read(ref)
             self.write(ref, self.binary(symbol, current, self.expression(node.value)))
         else:
             raise Unsupported(f"an assignment to {type(node.target).__name__}")
+
+    def _change(self, ref: Ref, symbol: str, value: Any) -> None:
+        """``a += b`` of arrays, in place."""
+        changed = self.binary(symbol, ref, value)
+        if kind_of(changed) != ref.type.kind or symbol == "@":
+            raise Unsupported("an array is changed in place to another type")
+        self.note_written(ref)
+        self.fill(ref, changed)
 
     def _assert(self, node: ast.Assert) -> None:
         on = self.w.fresh("on")
@@ -243,7 +279,9 @@ class Statements(Calls):
                 return Reversed(self, self.iteration(node.args[0]))
         value = self.expression(node)
         if isinstance(value, Ref) and value.type.ndim:
-            return Elements(self, value)
+            return Elements(self, self.pinned(value))
+        if isinstance(value, Lazy):
+            return Elements(self, self.held(value))
         raise Unsupported("a loop over something that is neither a range nor an array")
 
     def _range(self, arguments: list[Val]) -> Iteration:

@@ -51,18 +51,18 @@ def load(where: str) -> tuple[Code, bytes] | None:
     if data is None:
         return None
     try:
-        words, scalars, arrays, written, reasons, externals, clean, code = marshal.loads(data)
+        words, scalars, arrays, written, reasons, externals, clean, views, code = marshal.loads(data)
         variables = tuple(
             Variable(name, set(kinds), set(own), rep, slot, assigned=assigned, may_be_unbound=unbound)
             for name, kinds, own, rep, slot, assigned, unbound in scalars
         )
         tables = tuple(
-            ArrayVariable(name, ArrayType(*type_), slot, assigned=assigned)
-            for name, type_, slot, assigned in arrays
+            ArrayVariable(name, ArrayType(*type_), slot, assigned=assigned, comes_in=comes_in)
+            for name, type_, slot, assigned, comes_in in arrays
         )
     except (ValueError, EOFError, TypeError):
         return None
-    return Code("", words, variables, tables, frozenset(written), reasons, externals, clean), code
+    return Code("", words, variables, tables, frozenset(written), reasons, externals, clean, views), code
 
 
 def save(where: str, code: Code, compiled: bytes) -> None:
@@ -81,7 +81,7 @@ def save(where: str, code: Code, compiled: bytes) -> None:
         )
         for each in code.scalars
     ]
-    arrays = [(each.name, tuple(each.type), each.slot, each.assigned) for each in code.arrays]
+    arrays = [(each.name, tuple(each.type), each.slot, each.assigned, each.comes_in) for each in code.arrays]
     content: tuple[Any, ...] = (
         code.words,
         scalars,
@@ -90,6 +90,7 @@ def save(where: str, code: Code, compiled: bytes) -> None:
         code.reasons,
         code.externals,
         code.clean,
+        code.views,
         compiled,
     )
     kept.write_checked(where, marshal.dumps(content))

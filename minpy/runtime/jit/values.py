@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -44,14 +45,36 @@ class ArrayType(NamedTuple):
 
 @dataclass(frozen=True)
 class Ref:
-    """An array, or a view of one, at some point of the code."""
+    """An array, or a view of one, at some point of the code.
+
+    `ident` tells objects of the program from each other (empty: nothing holds it yet); `owner` whose memory it is, the
+    number of an array that came in or the address of a buffer; `roots` names the arrays that came in and may be meant,
+    and `fresh` says that it may be a buffer.
+    """
 
     type: ArrayType
     pointer: str
     dims: tuple[str, ...]
     strides: tuple[str, ...]
-    ident: str = ""  # which of the arrays that came in; empty for a view
-    name: str = ""
+    ident: str = ""
+    owner: str = ""
+    roots: frozenset[str] = frozenset()
+    fresh: bool = False
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """An array expression that is not computed yet: its elements' kind, its shape, the code for one of them.
+
+    An extent ``"1"`` is stretched to whatever it meets; `refs` are the arrays that it reads, and `mixed` says that it
+    reads them at other places than where its elements will be.
+    """
+
+    kind: str
+    dims: tuple[str, ...]
+    element: Callable[[list[str]], Val]
+    refs: tuple[Ref, ...]
+    mixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +108,7 @@ class Variable:
 
 @dataclass
 class ArrayVariable:
-    """A variable that holds arrays of one type."""
+    """A variable that holds arrays of one type; `roots` and `fresh` as in `Ref`, for all that it may hold."""
 
     name: str
     type: ArrayType
@@ -94,5 +117,9 @@ class ArrayVariable:
     dims: tuple[str, ...] = ()
     strides: tuple[str, ...] = ()
     ident: str = ""
+    owner: str = ""
+    roots: frozenset[str] = frozenset()
+    fresh: bool = False
     assigned: bool = False
-    written: bool = False
+    comes_in: bool = False
+    views: bool = False  # whether it may hold views of what came in

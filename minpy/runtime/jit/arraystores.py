@@ -1,0 +1,272 @@
+"""LLVM code that computes array expressions: into other arrays, and into new ones that variables may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+from minpy.runtime.jit.buffers import HEADER
+from minpy.runtime.jit.expressions import BITS, constant_of
+from minpy.runtime.jit.kinds import TooLarge, Unsupported
+from minpy.runtime.jit.values import ArrayType, ArrayVariable, Lazy, Ref, Several, Val
+from minpy.runtime.jit.views import Views
+from minpy.runtime.jit.wholes import refs_of
+
+# Larger arrays are left to NumPy and to the blocks, which have threads.
+LARGEST = 1 << 12
+
+
+class Stores(Views):
+    """Loops over elements, new arrays, variables that hold arrays."""
+
+    def size_of(self, dims: tuple[str, ...]) -> str:
+        """The number of elements; leaves the loop if it is large."""
+        known = [self.extents.get(dim, constant_of(dim) or 1) for dim in dims]
+        if prod(known) > LARGEST:
+            raise TooLarge("arrays so large are left to NumPy")
+        size = "1"
+        for dim in dims:
+            size = dim if size == "1" else self.w.op(f"mul i64 {size}, {dim}") if dim != "1" else size
+        self.guard_range(size, 0, LARGEST, "arrays so large are left to NumPy")
+        return size
+
+    def nest(self, dims: tuple[str, ...], body: Callable[[list[str]], None]) -> None:
+        """Run code for all indices; what its guards find is looked at afterwards."""
+        flag, outer, reason = self.w.alloca("i1", "fine"), self.flag, self.flag_reason
+        self.w.put(f"store i1 true, ptr {flag}")
+        self.flag, self.flag_reason = flag, ""
+        indices: list[str] = []
+        ends: list[tuple[str, str, str]] = []
+        for dim in dims:
+            counter = self.w.alloca("i64", "k")
+            self.w.put(f"store i64 0, ptr {counter}")
+            head, inside, end = (self.w.fresh(hint) for hint in ("over", "element", "past"))
+            self.w.place(head)
+            k = self.w.op(f"load i64, ptr {counter}")
+            self.w.branch(self.w.op(f"icmp slt i64 {k}, {dim}"), inside, end)
+            self.w.place(inside)
+            indices.append(k)
+            ends.append((counter, head, end))
+        body(indices)
+        for (counter, head, end), k in zip(reversed(ends), reversed(indices), strict=True):
+            self.w.put(f"store i64 {self.w.op(f'add nuw nsw i64 {k}, 1')}, ptr {counter}")
+            self.w.jump(head)
+            self.w.place(end)
+        found, self.flag, self.flag_reason = self.flag_reason, outer, reason
+        if found:
+            self.guard(self.w.op(f"load i1, ptr {flag}"), found)
+
+    def fill(self, target: Ref, value: Any, apart: bool = False) -> None:
+        """Store an array or a scalar into all elements of another; `apart` if they share no memory."""
+        self.size_of(target.dims)
+        if isinstance(value, Val):
+            self.nest(target.dims, lambda indices: self.write(self._spot(target, indices), value))
+            return
+        self.whole(value)
+        if len(value.dims) > len(target.dims):
+            raise Unsupported("a store of an array with more axes")
+        for dim, other in zip(reversed(target.dims), reversed(value.dims), strict=False):
+            if other not in ("1", dim):
+                self.guard(self.w.op(f"icmp eq i64 {dim}, {other}"), "a store of an array of another shape")
+        self._computed(value, target.dims)
+        place = target if apart else self._apart(target, value)
+        self.nest(
+            target.dims, lambda indices: self.write(self._spot(place, indices), self.at(value, indices))
+        )
+        if place is not target:
+            shared, copy, on = (
+                self.w.op(f"icmp ne ptr {place.pointer}, {target.pointer}"),
+                *map(self.w.fresh, ("copy", "on")),
+            )
+            self.w.branch(shared, copy, on)
+            self.w.place(copy)
+            type_ = BITS[target.type.dtype][0]
+
+            def move(indices: list[str]) -> None:
+                x = self.w.op(f"load {type_}, ptr {self._spot(place, indices).pointer}")
+                self.w.put(f"store {type_} {x}, ptr {self._spot(target, indices).pointer}")
+
+            self.nest(target.dims, move)
+            self.w.place(on)
+
+    def _spot(self, ref: Ref, indices: list[str]) -> Ref:
+        return self.item(ref, indices, checked=False)
+
+    def _apart(self, target: Ref, value: Any) -> Ref:
+        """Where to compute what goes into `target`: there, or apart if an operand may be overwritten too early."""
+        shared = "false"
+        span = self._span(target)
+        for ref in dict.fromkeys(refs_of(value)):
+            low, high = self._span(ref)
+            meets = self.w.op(
+                f"and i1 {self.w.op(f'icmp ult i64 {low}, {span[1]}')}, {self.w.op(f'icmp ult i64 {span[0]}, {high}')}"
+            )
+            if len(ref.dims) == len(target.dims) and not (isinstance(value, Lazy) and value.mixed):
+                same = self.w.op(f"icmp eq ptr {ref.pointer}, {target.pointer}")
+                pairs = zip((*ref.dims, *ref.strides), (*target.dims, *target.strides), strict=True)
+                for one, other in pairs:
+                    if one != other:
+                        same = self.w.op(f"and i1 {same}, {self.w.op(f'icmp eq i64 {one}, {other}')}")
+                meets = self.w.op(f"and i1 {meets}, {self.w.op(f'xor i1 {same}, true')}")
+            shared = meets if shared == "false" else self.w.op(f"or i1 {shared}, {meets}")
+        if shared == "false":
+            return target
+        pointer = self.w.alloca("ptr", "place")
+        strides = [self.w.alloca("i64", "stride") for _ in target.strides]
+        self.w.put(f"store ptr {target.pointer}, ptr {pointer}")
+        for place, x in zip(strides, target.strides, strict=True):
+            self.w.put(f"store i64 {x}, ptr {place}")
+        apart, on = self.w.fresh("apart"), self.w.fresh("on")
+        self.w.branch(shared, apart, on)
+        self.w.place(apart)
+        new = self.fresh(target.type.dtype, target.dims)
+        self.w.put(f"store ptr {new.pointer}, ptr {pointer}")
+        for place, x in zip(strides, new.strides, strict=True):
+            self.w.put(f"store i64 {x}, ptr {place}")
+        self.w.place(on)
+        now = [self.w.op(f"load i64, ptr {place}") for place in strides]
+        if target.type.unit:
+            now[-1] = target.strides[-1]
+        return replace(target, pointer=self.w.op(f"load ptr, ptr {pointer}"), strides=tuple(now))
+
+    def _span(self, ref: Ref) -> tuple[str, str]:
+        """The addresses between which an array lies."""
+        start = self.w.op(f"ptrtoint ptr {ref.pointer} to i64")
+        low = high = start
+        for dim, stride in zip(ref.dims, ref.strides, strict=True):
+            if stride == "0" or dim == "1":
+                continue
+            reach = self.w.op(f"mul i64 {self.w.op(f'sub i64 {dim}, 1')}, {stride}")
+            constant = constant_of(stride)
+            if constant is None:
+                down = self.w.op(f"icmp slt i64 {reach}, 0")
+                low = self.w.op(f"add i64 {low}, {self.w.op(f'select i1 {down}, i64 {reach}, i64 0')}")
+                high = self.w.op(f"add i64 {high}, {self.w.op(f'select i1 {down}, i64 0, i64 {reach}')}")
+            else:
+                high = self.w.op(f"add i64 {high}, {reach}")
+        return low, self.w.op(f"add i64 {high}, {BITS[ref.type.dtype][1]}")
+
+    # New arrays.
+
+    def fresh(self, dtype: str, dims: tuple[str, ...], order: str = "C") -> Ref:
+        """A new array, with anything in it. A place of the code has one at a time, and holds it until the next."""
+        self.made = True
+        size = BITS[dtype][1]
+        count = self.size_of(dims)
+        cell = self.w.cell("made")
+        bytes_ = self.w.op(f"mul i64 {count}, {size}")
+        owner = self.w.op(f"call i64 @make(ptr {cell}, i64 {bytes_}, ptr {self.head})")
+        self.guard(self.w.op(f"icmp ne i64 {owner}, 0"), "there is no memory")
+        pointer = self.w.op(f"inttoptr i64 {self.w.op(f'add i64 {owner}, {HEADER}')} to ptr")
+        strides = [str(size)]
+        for dim in reversed(dims[1:]):
+            stride = strides[0]
+            strides.insert(0, stride if dim == "1" else self.w.op(f"mul i64 {stride}, {dim}"))
+        kind = "bool_" if dtype == "bool" else dtype
+        type_ = ArrayType(dtype, len(dims), True, kind)
+        return Ref(type_, pointer, dims, tuple(strides), "", owner, frozenset(), True)
+
+    def held(self, value: Any) -> Ref:
+        """An array expression, computed into a new array that nothing else holds; a `Ref` as it is."""
+        if isinstance(value, Ref):
+            return value
+        if not isinstance(value, Lazy):
+            raise Unsupported("a value that is no array")
+        for ref in value.refs:
+            # NumPy lays its results out as the operands lie; ours are in C order.
+            if len(ref.dims) > 1:
+                self._descending(ref)
+        new = self.fresh("bool" if value.kind == "bool_" else value.kind, value.dims)
+        self.quietly(lambda: self.fill(new, value, apart=True))
+        return new
+
+    def quietly(self, store: Callable[[], None]) -> None:
+        """Store into a new array, where it shows nowhere when the loop is left."""
+        stored, clean, inner = self.stored, self.clean, self.inner
+        self.stored, self.inner = False, 0
+        store()
+        self.stored, self.inner = stored, inner
+        self.clean = clean and (self.clean or not stored)
+
+    def kept(self, value: Any) -> Any:
+        """A value as a variable keeps it: what is computed later would see later stores."""
+        if isinstance(value, Lazy):
+            return self.held(value)
+        if isinstance(value, Several):
+            return Several(tuple(map(self.kept, value.items)))
+        return value
+
+    def _descending(self, ref: Ref) -> None:
+        for one, other in zip(ref.strides, ref.strides[1:], strict=False):
+            if one != "0" and other != "0":
+                self.guard(self.w.op(f"icmp sge i64 {one}, {other}"), "an array that is not in C order")
+                self.guard(self.w.op(f"icmp sge i64 {other}, 0"), "an array that is not in C order")
+
+    def pinned(self, value: Any) -> Any:
+        if isinstance(value, Ref) and value.fresh:
+            cell = self.w.cell("pin")
+            self.w.put(f"call void @hold(i64 {value.owner})")
+            self.w.put(f"call void @drop(i64 {self.w.op(f'load i64, ptr {cell}')}, ptr {self.head})")
+            self.w.put(f"store i64 {value.owner}, ptr {cell}")
+            self.made = True
+        return value
+
+    def named(self, ref: Ref) -> Ref:
+        """An array with an identity of its own, for variables that hold it."""
+        if ref.ident:
+            return ref
+        ident = self.w.op(f"load i64, ptr {self.idents}")
+        self.w.put(f"store i64 {self.w.op(f'add i64 {ident}, 1')}, ptr {self.idents}")
+        if ref.fresh and not ref.roots:
+            start = self.w.op(f"inttoptr i64 {ref.owner} to ptr")
+            data = self.w.op(f"getelementptr i8, ptr {start}, i64 {HEADER}")
+            place = self.w.op(f"getelementptr i8, ptr {start}, i64 32")
+            old = self.w.op(f"load i64, ptr {place}")
+            first = self.w.op(
+                f"and i1 {self.w.op(f'icmp eq i64 {old}, 0')}, {self.w.op(f'icmp eq ptr {data}, {ref.pointer}')}"
+            )
+            self.w.put(f"store i64 {self.w.op(f'select i1 {first}, i64 {ident}, i64 {old}')}, ptr {place}")
+        return replace(ref, ident=ident)
+
+    # Variables.
+
+    def allocate_array(self, array: ArrayVariable) -> None:
+        """Give an array variable its place."""
+        count = array.type.ndim
+        array.pointer, array.ident = self.w.cell("p", "ptr"), self.w.cell("id")
+        array.owner = self.w.cell("owner")
+        array.dims = tuple(self.w.cell("dim") for _ in range(count))
+        array.strides = tuple(self.w.cell("stride") for _ in range(count))
+
+    def store_array(self, array: ArrayVariable, value: Ref) -> None:
+        """Let a variable hold an array; what it cannot hold yet, it can in the next pass."""
+        value = self.named(value)
+        if array.type != value.type:
+            if array.type._replace(unit=False) != value.type._replace(unit=False):
+                raise Unsupported(f"{array.name!r} changes between arrays of different types")
+            if array.type.unit:
+                array.type = array.type._replace(unit=False)
+                self.changed = True
+        if not value.roots <= array.roots or (value.fresh and not array.fresh):
+            array.roots |= value.roots
+            array.fresh = array.fresh or value.fresh
+            self.changed = True
+        if value.fresh:
+            self.made = True
+            self.clean = False  # what a variable held at the start of an iteration may be gone
+        array.assigned = True
+        if value.fresh or array.fresh:
+            self.w.put(f"call void @hold(i64 {value.owner})")
+            self.w.put(f"call void @drop(i64 {self.w.op(f'load i64, ptr {array.owner}')}, ptr {self.head})")
+        self.w.put(f"store ptr {value.pointer}, ptr {array.pointer}")
+        self.w.put(f"store i64 {value.ident}, ptr {array.ident}")
+        self.w.put(f"store i64 {value.owner}, ptr {array.owner}")
+        for places, values in ((array.dims, value.dims), (array.strides, value.strides)):
+            for place, x in zip(places, values, strict=True):
+                self.w.put(f"store i64 {x}, ptr {place}")
+
+    def note_written(self, ref: Ref) -> None:
+        """Elements of an array are stored into."""
+        self.written |= ref.roots

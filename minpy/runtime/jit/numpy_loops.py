@@ -1,0 +1,201 @@
+"""NumPy's own inner loops, by address: compiled code that calls one gets NumPy's bits, whatever these are.
+
+A ufunc's table of loops is part of NumPy's C interface. It is found in the ufunc's object, must agree with all that
+Python says of the ufunc, and a loop is used only after it has given what the ufunc gives.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+_LOOP = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+_HEAD = object.__basicsize__
+_CHARACTERS = {np.dtype(each).num: each for each in "?bBhHiIlLqQfd"}
+# The largest sum that every NumPy computes by one call of its loop: older ones look at a buffer's length at a time.
+LONGEST_SUM = 8192
+
+
+@cache
+def _found(name: str, types: str) -> tuple[int, int]:
+    """The address of the loop of a ufunc for these types (letters of dtypes), and what it is given besides.
+
+    Zeros if that is not certain.
+    """
+    ufunc = getattr(np, name)
+    base = id(ufunc) + _HEAD
+
+    def integer(offset: int) -> int:
+        return ctypes.c_int.from_address(base + offset).value
+
+    def pointer(offset: int) -> int:
+        return ctypes.c_void_p.from_address(base + offset).value or 0
+
+    if (integer(0), integer(4), integer(8)) != (ufunc.nin, ufunc.nout, ufunc.nargs):
+        return 0, 0
+    loops, data, title, letters = (pointer(each) for each in (16, 24, 40, 48))
+    if integer(32) != ufunc.ntypes or not (loops and title and letters):
+        return 0, 0
+    if ctypes.string_at(title) != ufunc.__name__.encode():
+        return 0, 0
+    for i in range(ufunc.ntypes):
+        numbers = ctypes.string_at(letters + i * ufunc.nargs, ufunc.nargs)
+        if "".join(_CHARACTERS.get(number, "-") for number in numbers) != types:
+            continue
+        extra = ctypes.c_void_p.from_address(data + 8 * i).value if data else 0
+        return ctypes.c_void_p.from_address(loops + 8 * i).value or 0, extra or 0
+    return 0, 0
+
+
+def _run(loop: tuple[int, int], arrays: Sequence[int], sizes: Sequence[int], steps: Sequence[int]) -> None:
+    pointers = (ctypes.c_void_p * len(arrays))(*arrays)
+    counts = (ctypes.c_ssize_t * len(sizes))(*sizes)
+    strides = (ctypes.c_ssize_t * len(steps))(*steps)
+    _LOOP(loop[0])(
+        ctypes.addressof(pointers), ctypes.addressof(counts), ctypes.addressof(strides), loop[1] or None
+    )
+
+
+def _samples(dtype: np.dtype, count: int, low: float = 0.05, high: float = 9.0) -> Any:
+    return (low + (high - low) * ((np.arange(count) * 0.6180339887498949) % 1.0)).astype(dtype)
+
+
+def _same(one: Any, other: Any) -> bool:
+    return np.asarray(one).tobytes() == np.asarray(other).tobytes()
+
+
+def _elementwise(name: str, types: str, loop: tuple[int, int]) -> bool:
+    """Whether a loop gives what the ufunc gives: for scalars, and for arrays with and without gaps."""
+    ufunc, into = getattr(np, name), np.dtype(types[-1])
+    for low, high in ((0.05, 0.95), (0.05, 9.0), (1.5, 300.0), (-0.95, -0.05)):
+        if low < 0 and name.startswith("log"):
+            continue
+        for count, step in ((1, 1), (1, 1), (37, 1), (23, 3), (16, 1)):
+            operands = [
+                _samples(np.dtype(each), count * step, low + i / 100, high)[::step]
+                for i, each in enumerate(types[:-1])
+            ]
+            with np.errstate(all="ignore"):
+                expected = ufunc(*(each[0] for each in operands)) if count == 1 else ufunc(*operands)
+            out = np.zeros(count, into)
+            every = [*operands, out]
+            steps = [into.itemsize if count == 1 else each.strides[0] for each in every]
+            _run(loop, [each.ctypes.data for each in every], [count], steps)
+            if not _same(out, expected):
+                return False
+    return True
+
+
+def _reduction(name: str, types: str, loop: tuple[int, int]) -> bool:
+    ufunc, dtype = getattr(np, name), np.dtype(types[-1])
+    for count in (1, 2, 7, 8, 9, 33, 127, 128, 129, 300, 1000, LONGEST_SUM):
+        for step in (1, 3):
+            values = _samples(dtype, count * step, -3.0, 4.0)[::step]
+            out = np.zeros(1, dtype)
+            rest = values
+            if name != "add":
+                out[0], rest = values[0], values[1:]
+            if len(rest):
+                _run(
+                    loop,
+                    [each.ctypes.data for each in (out, rest, out)],
+                    [len(rest)],
+                    [0, rest.strides[0], 0],
+                )
+            if not _same(out[0], ufunc.reduce(values)):
+                return False
+    return _same(np.add.reduce(np.array([-0.0], dtype)), dtype.type(0.0)) or name != "add"
+
+
+def _product(name: str, types: str, loop: tuple[int, int]) -> bool:
+    """Vectors and matrices of several sizes and layouts, as `matmul` passes them on."""
+    dtype = np.dtype(types[-1])
+    for rows, inner, columns in (
+        (0, 5, 0),
+        (0, 1, 0),
+        (3, 4, 0),
+        (0, 4, 3),
+        (5, 3, 7),
+        (1, 6, 1),
+        (40, 33, 0),
+        (9, 1, 2),
+    ):
+        for flip in (False, True):
+            a = _samples(dtype, max(rows, 1) * inner, -2.0, 3.0)
+            b = _samples(dtype, max(columns, 1) * inner, -1.0, 3.0)
+            if rows:
+                a = a.reshape((rows, inner), order="F" if flip else "C")
+            elif flip:
+                a = a[::-1]
+            if columns:
+                b = b.reshape((inner, columns), order="F" if flip else "C")
+            if name == "dot" and (flip or 1 in a.shape + b.shape):
+                continue
+            expected = a @ b if name == "matmul" else np.dot(a, b)
+            out = np.zeros_like(expected, order="C")
+            steps = [0, 0, 0, *product_steps(a.shape, a.strides, b.shape, b.strides, out.shape, out.strides)]
+            sizes = [1, max(rows, 1), inner, max(columns, 1)]
+            _run(loop, [each.ctypes.data for each in (a, b, np.atleast_1d(out))], sizes, steps)
+            if not _same(out, expected):
+                return False
+    return True
+
+
+def product_steps(*shapes: Any) -> list[Any]:
+    """The strides that `matmul` gives its loop, from shapes and strides of the operands and the result."""
+    (m, sm), (n, sn), (n2, sn2), (p, sp) = (
+        *_pair(shapes[0], shapes[1], first=True),
+        *_pair(shapes[2], shapes[3], first=False),
+    )
+    out, strides = list(shapes[4]), list(shapes[5])
+    om = strides.pop(0) if m and out.pop(0) != 1 else 0
+    op = strides.pop(0) if p and out.pop(0) != 1 else 0
+    return [sm if m != 1 else 0, sn if n != 1 else 0, sn2 if n2 != 1 else 0, sp if p != 1 else 0, om, op]
+
+
+def _pair(shape: Any, strides: Any, first: bool) -> Any:
+    if len(shape) == 2:
+        return list(zip(shape, strides, strict=True))
+    only, none = (shape[0], strides[0]), (0, 0)
+    return [none, only] if first else [only, none]
+
+
+_CHECKS: dict[str, Callable[[str, str, tuple[int, int]], bool]] = {
+    "map": _elementwise,
+    "reduce": _reduction,
+    "product": _product,
+}
+
+
+@cache
+def address(what: str) -> int:
+    """The address of ``"map exp dd"``, ``"reduce add ddd"``, ``"product matmul ddd"``, ``"malloc"`` or ``"free"``.
+
+    0 if there is none, or if it does not do what NumPy does.
+    """
+    if " " not in what:
+        try:
+            return ctypes.cast(getattr(ctypes.CDLL(None), what), ctypes.c_void_p).value or 0
+        except (AttributeError, OSError):
+            return 0
+    how, name, types = what.split(" ")
+    try:
+        found = _found("matmul" if name == "dot" else name, types)
+        return found[0] if found[0] and _CHECKS[how](name, types, found) else 0
+    except (ValueError, TypeError, AttributeError):
+        return 0
+
+
+def extra(what: str) -> int:
+    """What a loop is given besides, as a rule the address of a function that it applies; 0 for nothing."""
+    _, name, types = what.split(" ")
+    return _found("matmul" if name == "dot" else name, types)[1]
+
+
+def symbol(what: str) -> str:
+    """The name under which compiled code knows it."""
+    return "_".join(("at", *what.split(" ")))

@@ -1,0 +1,359 @@
+"""Functions and methods of arrays in a compiled loop: those whose bits are known, or NumPy's own loops."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minpy.runtime.jit.expressions import BITS
+from minpy.runtime.jit.kinds import INTS, Unsupported
+from minpy.runtime.jit.matrices import Matrices
+from minpy.runtime.jit.reductions import LETTERS
+from minpy.runtime.jit.values import Known, Lazy, Ref, Several, Val, scalar
+from minpy.runtime.jit.wholes import is_whole, kind_of
+
+_APART = 16
+
+
+class WholeCalls(Matrices):
+    """Calls that take or make arrays."""
+
+    def call_known(self, function: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        maker = lookup(MAKERS, function)
+        if maker is not None:
+            return maker(self, arguments, keywords)
+        if any(is_whole(each) for each in arguments):
+            handler = lookup(FUNCTIONS, function)
+            if handler is not None:
+                if keywords:
+                    raise Unsupported("a call with keywords")
+                return handler(self, *arguments)
+            if function in (len,) or lookup(METHODS_OF, function) is None:
+                return super().call_known(function, arguments, keywords)
+            return self.call_method(arguments[0], METHODS_OF[function], arguments[1:], keywords)
+        if isinstance(function, np.ufunc) and len(arguments) == function.nin and not keywords:
+            try:
+                return super().call_known(function, arguments, keywords)
+            except Unsupported:
+                return self._ufunc_of_scalars(function, [self._operand(each) for each in arguments])
+        return super().call_known(function, arguments, keywords)
+
+    def call_method(self, value: Any, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        handler = METHODS.get(name)
+        if handler is None or not is_whole(value):
+            raise Unsupported(f"the method .{name}")
+        axis = keywords.pop("axis", None)
+        if keywords:
+            raise Unsupported(f".{name}() with keywords")
+        if name in ALONG and (axis is not None or len(arguments) == 1):
+            return self.along(self.whole(value), name, arguments[0] if axis is None else axis)
+        if axis is not None:
+            raise Unsupported(f".{name}() along an axis")
+        try:
+            return handler(self, self.whole(value), *arguments)
+        except TypeError as error:
+            raise Unsupported(f".{name}() with these arguments") from error
+
+    def _ufunc_of_scalars(self, function: np.ufunc, operands: list[Val]) -> Val:
+        if function.nout != 1 or function.signature or lookup(ELEMENTWISE, function) is None:
+            raise Unsupported(f"a call of np.{function.__name__}")
+        if any(not each.kinds <= {"float64", "float", "int", "int64"} for each in operands):
+            raise Unsupported(f"np.{function.__name__} of this type")
+        symbol = self.loop(f"map {function.__name__} {'d' * (len(operands) + 1)}")
+        values = [self.as_double(each, exact=True).x for each in operands]
+        # Apart: where operands and results touch, NumPy's loops take another way, with other bits.
+        room = self.w.alloca(f"[{_APART * (len(values) + 1)} x double]", "room")
+        slots = [
+            self.w.op(f"getelementptr double, ptr {room}, i64 {_APART * i}") for i in range(len(values) + 1)
+        ]
+        for x, slot in zip(values, slots, strict=False):
+            self.w.put(f"store double {x}, ptr {slot}")
+        self.run_loop(symbol, slots, ["1"], ["8"] * len(slots))
+        x = self.w.op(f"load double, ptr {slots[-1]}")
+        return scalar("float64", "d", self.checked(x, *values))
+
+    def _mapped_by_numpy(self, function: np.ufunc, *operands: Any) -> Ref:
+        """An element-wise function that is not ours, of arrays."""
+        if len(operands) != function.nin:
+            raise Unsupported("a ufunc with this number of arguments")
+        kinds = {kind_of(each) for each in operands if is_whole(each)}
+        kind = "float64" if kinds <= INTS else kinds.pop()
+        if kinds - {kind} or kind not in LETTERS:
+            raise Unsupported(f"np.{function.__name__} of arrays of this type")
+        symbol = self.loop(f"map {function.__name__} {LETTERS[kind] * (len(operands) + 1)}")
+        refs = []
+        for each in operands:
+            if not is_whole(each):
+                raise Unsupported(f"np.{function.__name__} of an array and a number")
+            whole = self._cast(self.whole(each), kind)
+            refs.append(self.held(whole))
+            if len(whole.dims) > 1:
+                self._contiguous(refs[-1])
+        new = self.fresh(refs[0].type.dtype, self.common(*refs))
+        size = self.size_of(new.dims)
+        self.run_loop(
+            symbol,
+            [each.pointer for each in (*refs, new)],
+            [size],
+            [each.strides[-1] for each in (*refs, new)],
+        )
+
+        def look(indices: list[str]) -> None:
+            self.checked(self.at(new, indices).x, *(self.at(each, indices).x for each in refs))
+
+        self.nest(new.dims, look)
+        return new
+
+    # Element by element.
+
+    def _copy(self, value: Any) -> Ref:
+        value = self.whole(value)
+        if isinstance(value, Lazy):
+            return self.held(value)
+        return self.held(Lazy(value.type.kind, value.dims, lambda indices: self.at(value, indices), (value,)))
+
+    def _where(self, condition: Any, left: Any, right: Any) -> Lazy:
+        if not is_whole(condition) or kind_of(condition) != "bool_":
+            raise Unsupported("np.where of this condition")
+        left, right = self._sides(left, right)
+        kind = "float64"
+        if is_whole(left) or is_whole(right):
+            kind, _ = self._kinds("+", left, right)
+        elif not (left.kinds | right.kinds) <= {"float", "float64"}:
+            raise Unsupported("np.where of numbers that are no floats")
+
+        def choose(test: Val, one: Val, other: Val) -> Val:
+            type_ = {"d": "double", "b": "i1", "i": "i64"}[one.rep]
+            return scalar(kind, one.rep, self.w.op(f"select i1 {test.x}, {type_} {one.x}, {type_} {other.x}"))
+
+        return self.mapped(
+            kind, choose, self.whole(condition), self._cast(left, kind), self._cast(right, kind)
+        )
+
+    def _larger_or_smaller(self, left: Any, right: Any, op: ast.cmpop) -> Lazy:
+        left, right = self._sides(left, right)
+        kind, _ = self._kinds("+", left, right)
+        if kind not in INTS | {"float64"}:
+            raise Unsupported(f"np.minimum or np.maximum of {kind}")
+
+        def function(one: Val, other: Val) -> Val:
+            if kind == "float64":
+                return self._numpy_extreme([one, other], op)
+            better = self.compare(op, other, one).x
+            return scalar(kind, "i", self.w.op(f"select i1 {better}, i64 {other.x}, i64 {one.x}"))
+
+        return self.mapped(kind, function, self._cast(left, kind), self._cast(right, kind))
+
+    def _root_of(self, value: Any) -> Lazy:
+        kind = kind_of(self.whole(value))
+        if kind not in {"float64"} | (INTS - {"int8", "uint8", "int16", "uint16"}):
+            raise Unsupported(f"np.sqrt of {kind}")
+        return self.mapped("float64", self.root, self._cast(value, "float64"))
+
+    def _absolute(self, value: Any) -> Lazy:
+        kind = kind_of(self.whole(value))
+        if kind not in ("float64", "float32", "int64"):
+            raise Unsupported(f"abs() of {kind}")
+        return self.mapped(kind, lambda each: self._abs([each]), value)
+
+    def _rounded_each(self, value: Any, name: str) -> Lazy:
+        if kind_of(self.whole(value)) != "float64":
+            raise Unsupported(f"np.{name} of this array")
+        return self.mapped(
+            "float64", lambda each: scalar("float64", "d", self.intrinsic(name, each.x)), value
+        )
+
+    # New arrays.
+
+    def _shape_of(self, value: Any) -> tuple[str, ...]:
+        items = value.items if isinstance(value, Several) else (value,)
+        dims = []
+        for item in items:
+            x = self.as_integer(self._operand(item))
+            self.guard_range(x, 0, 1 << 30, "an array of this size")
+            dims.append(x)
+        if not dims:
+            raise Unsupported("an array without axes")
+        return tuple(dims)
+
+    def _dtype_of(self, value: Any, missing: str) -> str:
+        if value is None:
+            return missing
+        known = value.value if isinstance(value, Known) else None
+        try:
+            name = np.dtype(known).name if known is not None else ""
+        except TypeError:
+            name = ""
+        if name not in BITS:
+            raise Unsupported("an array of this dtype")
+        return name
+
+    def _make(self, arguments: list[Any], keywords: dict[str, Any], value: Val | None) -> Ref:
+        """``np.zeros`` and its like."""
+        shape, *rest = arguments
+        if len(rest) > 1 or set(keywords) - {"dtype"}:
+            raise Unsupported("a new array with these arguments")
+        dtype = self._dtype_of(rest[0] if rest else keywords.get("dtype"), "float64")
+        return self._filled(dtype, self._shape_of(shape), value)
+
+    def _make_like(self, arguments: list[Any], keywords: dict[str, Any], value: Val | None) -> Ref:
+        if len(arguments) != 1 or keywords:
+            raise Unsupported("a new array with these arguments")
+        like = self.kept(self.whole(arguments[0]))
+        if isinstance(like, Ref):
+            self._descending(like)
+        kind = kind_of(like)
+        return self._filled("bool" if kind == "bool_" else kind, like.dims, value)
+
+    def _make_copy(self, arguments: list[Any], keywords: dict[str, Any]) -> Ref:
+        if len(arguments) != 1 or keywords:
+            raise Unsupported("a copy with these arguments")
+        if isinstance(arguments[0], Ref):
+            self._descending(self.whole(arguments[0]))
+        return self._copy(arguments[0])
+
+    def _make_full(self, arguments: list[Any], keywords: dict[str, Any]) -> Ref:
+        if len(arguments) != 2 or set(keywords) - {"dtype"}:
+            raise Unsupported("a new array with these arguments")
+        value = self._operand(arguments[1])
+        if value.kind is None or "str" in value.kinds:
+            raise Unsupported("np.full of a number whose type changes")
+        missing = {"int": "int64", "float": "float64", "bool": "bool", "bool_": "bool"}.get(
+            value.kind, value.kind
+        )
+        dtype = self._dtype_of(keywords.get("dtype"), missing)
+        return self._filled(dtype, self._shape_of(arguments[0]), value)
+
+    def _filled(self, dtype: str, dims: tuple[str, ...], value: Val | None) -> Ref:
+        new = self.fresh(dtype, dims)
+        if value is not None:
+            self.quietly(lambda: self.fill(new, value))
+        return new
+
+    def _make_array(self, arguments: list[Any], keywords: dict[str, Any]) -> Ref:
+        """``np.array`` of numbers, or of an array."""
+        if len(arguments) != 1 or set(keywords) - {"dtype"}:
+            raise Unsupported("a new array with these arguments")
+        (value,) = arguments
+        if is_whole(value) and not keywords:
+            ref = self._copy(value)
+            for each in [value] if isinstance(value, Ref) else []:
+                self._descending(each)
+            return ref
+        if not isinstance(value, Several) or not value.items:
+            raise Unsupported("an array of this")
+        items = [self._operand(each) for each in value.items]
+        kinds = frozenset().union(*(each.kinds for each in items))
+        if kinds <= {"float", "float64", "int", "int64"} and all(
+            each.kinds & {"float", "float64"} and each.kind is not None for each in items[:1]
+        ):
+            missing = "float64"
+        elif kinds <= {"int", "int64"}:
+            missing = "int64"
+        else:
+            raise Unsupported("an array of numbers whose types change")
+        dtype = self._dtype_of(keywords.get("dtype"), missing)
+        new = self.fresh(dtype, (str(len(items)),))
+
+        def store() -> None:
+            for i, item in enumerate(items):
+                self.write(self.item(new, [str(i)], checked=False), item)
+
+        self.quietly(store)
+        return new
+
+
+def lookup(table: dict[Any, Any], key: Any) -> Any:
+    """What a table has for a key that may not be hashable."""
+    try:
+        return table.get(key)
+    except TypeError:
+        return None
+
+
+METHODS: dict[str, Callable[..., Any]] = {
+    "sum": WholeCalls.total,
+    "min": lambda self, value: self._extremum(value, "minimum"),
+    "max": lambda self, value: self._extremum(value, "maximum"),
+    "argmin": lambda self, value: self._argument(value, ast.Lt()),
+    "argmax": lambda self, value: self._argument(value, ast.Gt()),
+    "any": lambda self, value: self._truths(value, False),
+    "all": lambda self, value: self._truths(value, True),
+    "mean": WholeCalls._mean,
+    "var": WholeCalls._variance,
+    "std": WholeCalls._deviation,
+    "dot": WholeCalls._dot,
+    "copy": WholeCalls._copy,
+}
+ALONG = frozenset({"sum", "min", "max", "mean", "argmin", "argmax"})
+METHODS_OF: dict[Any, str] = {
+    np.sum: "sum",
+    np.min: "min",
+    np.max: "max",
+    np.amin: "min",
+    np.amax: "max",
+    np.argmin: "argmin",
+    np.argmax: "argmax",
+    np.any: "any",
+    np.all: "all",
+    np.mean: "mean",
+    np.var: "var",
+    np.std: "std",
+}
+FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    abs: WholeCalls._absolute,
+    np.absolute: WholeCalls._absolute,
+    np.sqrt: WholeCalls._root_of,
+    np.square: lambda self, value: self.binary("*", self.whole(value), value),
+    np.floor: lambda self, value: self._rounded_each(value, "floor"),
+    np.ceil: lambda self, value: self._rounded_each(value, "ceil"),
+    np.trunc: lambda self, value: self._rounded_each(value, "trunc"),
+    np.minimum: lambda self, one, other: self._larger_or_smaller(one, other, ast.Lt()),
+    np.maximum: lambda self, one, other: self._larger_or_smaller(one, other, ast.Gt()),
+    np.where: WholeCalls._where,
+    np.dot: WholeCalls._dot,
+    np.matmul: WholeCalls.product,
+    np.outer: WholeCalls._outer,
+    np.linalg.norm: WholeCalls._norm,
+    np.add: lambda self, one, other: self.binary("+", one, other),
+    np.subtract: lambda self, one, other: self.binary("-", one, other),
+    np.multiply: lambda self, one, other: self.binary("*", one, other),
+    np.divide: lambda self, one, other: self.binary("/", one, other),
+}
+ELEMENTWISE: dict[Any, bool] = {}
+for _name in (
+    "exp",
+    "log",
+    "sin",
+    "cos",
+    "tan",
+    "tanh",
+    "sinh",
+    "cosh",
+    "arctan",
+    "arcsin",
+    "arccos",
+    "exp2",
+    "log2",
+):
+    ELEMENTWISE[getattr(np, _name)] = True
+for _name in ("log10", "log1p", "expm1", "cbrt", "arcsinh", "arctan2", "hypot"):
+    ELEMENTWISE[getattr(np, _name)] = True
+for _function in ELEMENTWISE:
+    FUNCTIONS[_function] = lambda self, *operands, function=_function: self._mapped_by_numpy(
+        function, *operands
+    )
+MAKERS: dict[Any, Callable[..., Any]] = {
+    np.zeros: lambda self, arguments, keywords: self._make(arguments, keywords, self.constant(0)),
+    np.ones: lambda self, arguments, keywords: self._make(arguments, keywords, self.constant(1)),
+    np.empty: lambda self, arguments, keywords: self._make(arguments, keywords, None),
+    np.zeros_like: lambda self, arguments, keywords: self._make_like(arguments, keywords, self.constant(0)),
+    np.ones_like: lambda self, arguments, keywords: self._make_like(arguments, keywords, self.constant(1)),
+    np.empty_like: lambda self, arguments, keywords: self._make_like(arguments, keywords, None),
+    np.full: WholeCalls._make_full,
+    np.copy: WholeCalls._make_copy,
+    np.array: WholeCalls._make_array,
+}

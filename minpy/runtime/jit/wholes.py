@@ -1,0 +1,214 @@
+"""LLVM code for small arrays in a loop: views of them, arithmetic on them, stores into them, and new ones.
+
+An expression over arrays is not computed operator by operator: `Lazy` values pass from one to the next the code for
+a single element, and what finally stores or holds the result makes one loop of it. What an element needs is the
+scalar code of `operators`, whose guards are looked at once, after the loop.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any
+
+from minpy.runtime.jit import kinds as kinds_
+from minpy.runtime.jit.ir import double
+from minpy.runtime.jit.kinds import BOOLS, Unsupported
+from minpy.runtime.jit.operators import COMPARISONS, Operators
+from minpy.runtime.jit.values import Lazy, Ref, Val, scalar
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is an array with axes."""
+    return isinstance(value, Lazy) or (isinstance(value, Ref) and bool(value.dims))
+
+
+def kind_of(value: Any) -> str:
+    """The kind of an array's elements."""
+    return value.kind if isinstance(value, Lazy) else value.type.kind
+
+
+def refs_of(value: Any) -> tuple[Ref, ...]:
+    return value.refs if isinstance(value, Lazy) else (value,) if isinstance(value, Ref) else ()
+
+
+class Wholes(Operators):
+    """Arrays as values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made = False  # whether the code makes arrays
+        self.head = "%head"
+        self.idents = ""  # where the next identity of an array is
+        self.inner = 0  # loops around the code, inside the outermost one
+        self.written: frozenset[str] = frozenset()  # the arrays that came in and may be stored into
+
+    # Shapes, and the code for one element.
+
+    def whole(self, value: Any) -> Any:
+        """A value that is to be an array."""
+        if not is_whole(value):
+            raise Unsupported("a value that is no array")
+        if isinstance(value, Ref) and value.type.sequence:
+            raise Unsupported("a list, a string or a tuple as an array")
+        return value
+
+    def common(self, *values: Any) -> tuple[str, ...]:
+        """The shape that arrays are stretched to; leaves the loop where they do not fit at once."""
+        shapes = [value.dims for value in values]
+        rank = max(map(len, shapes))
+        dims = []
+        for axis in range(rank):
+            sizes = [shape[axis - rank] for shape in shapes if len(shape) >= rank - axis]
+            sizes = list(dict.fromkeys(size for size in sizes if size != "1"))
+            for other in sizes[1:]:
+                self.guard(self.w.op(f"icmp eq i64 {sizes[0]}, {other}"), "arrays whose shapes do not fit")
+            dims.append(sizes[0] if sizes else "1")
+        for value in values:
+            self._computed(value, tuple(dims))
+        return tuple(dims)
+
+    def _computed(self, value: Any, dims: tuple[str, ...]) -> None:
+        """Leave the loop where an expression is stretched to no elements: NumPy computes it nevertheless."""
+        if isinstance(value, Lazy):
+            for axis, dim in enumerate(reversed(dims), 1):
+                if dim != "1" and (axis > len(value.dims) or value.dims[-axis] == "1"):
+                    self.guard(
+                        self.w.op(f"icmp sgt i64 {dim}, 0"), "an expression that is stretched to nothing"
+                    )
+
+    def at(self, value: Any, indices: list[str]) -> Val:
+        """Code for one element of an array, or the scalar that a value is."""
+        if isinstance(value, Val):
+            return value
+        own = indices[len(indices) - len(value.dims) :]
+        own = ["0" if dim == "1" else index for dim, index in zip(value.dims, own, strict=True)]
+        if isinstance(value, Lazy):
+            return value.element(own)
+        return self.read(self.item(value, own, checked=False))
+
+    def mapped(self, kind: str, function: Callable[..., Val], *operands: Any) -> Lazy:
+        """What a function of scalars makes of arrays and scalars, element by element."""
+        wholes = [self.whole(each) for each in operands if not isinstance(each, Val)]
+
+        def element(indices: list[str]) -> Val:
+            value = function(*(self.at(each, indices) for each in operands))
+            if value.kind != kind:
+                raise Unsupported(
+                    f"elements that are {'/'.join(sorted(value.kinds))} here and {kind} in NumPy"
+                )
+            return value
+
+        refs = tuple(ref for each in wholes for ref in refs_of(each))
+        mixed = any(isinstance(each, Lazy) and each.mixed for each in wholes)
+        return Lazy(kind, self.common(*wholes), element, refs, mixed)
+
+    def converted(self, value: Val, kind: str) -> Val:
+        """A scalar as one of a kind that NumPy would cast it to."""
+        if value.kind == kind:
+            return value
+        if "str" in value.kinds:
+            raise Unsupported("a string among arrays")
+        if kind == "float64":
+            return scalar(kind, "d", self.as_double(value).x)
+        if kind == "float32":
+            x = self.narrowed(self.as_double(value, exact=True).x)
+            return scalar(kind, "d", self.w.op(f"fpext float {x} to double"))
+        if kind in BOOLS or value.rep == "d":
+            raise Unsupported(f"{'/'.join(sorted(value.kinds))} as {kind}")
+        x = self.as_i64(value).x
+        self.guard_range(x, *kinds_.RANGES[kind], f"an integer does not fit {kind}")
+        return scalar(kind, "i", x)
+
+    def _kinds(self, symbol: str, left: Any, right: Any) -> tuple[str, str]:
+        found = set()
+        sides = [
+            [(kind_of(each), True)] if is_whole(each) else [(kind, False) for kind in sorted(each.kinds)]
+            for each in (left, right)
+        ]
+        for one, one_whole in sides[0]:
+            for other, other_whole in sides[1]:
+                found.add(kinds_.array_kinds(symbol, one, one_whole, other, other_whole))
+        if len(found) != 1:
+            raise Unsupported("arithmetic of an array and a number whose type changes")
+        return found.pop()
+
+    def _sides(self, left: Any, right: Any) -> tuple[Any, Any]:
+        left, right = (self.whole(each) if is_whole(each) else self._operand(each) for each in (left, right))
+        return left, right
+
+    def _cast(self, value: Any, kind: str) -> Any:
+        """An operand of a loop for elements of `kind`: scalars are converted here, before it."""
+        if isinstance(value, Val):
+            return self.converted(value, kind)
+        if kind_of(value) == kind:
+            return value
+        return self.mapped(kind, lambda each: self.converted(each, kind), value)
+
+    # Operators.
+
+    def binary(self, symbol: str, left: Any, right: Any) -> Any:
+        if not (is_whole(left) or is_whole(right)):
+            return super().binary(symbol, left, right)
+        left, right = self._sides(left, right)
+        if symbol == "@":
+            return self.product(left, right)
+        if symbol == "**":
+            return self._whole_power(left, right)
+        operand, result = self._kinds(symbol, left, right)
+
+        def function(one: Val, other: Val) -> Val:
+            return Operators.binary(self, symbol, one, other)
+
+        return self.mapped(result, function, self._cast(left, operand), self._cast(right, operand))
+
+    def product(self, left: Any, right: Any) -> Any:
+        raise NotImplementedError
+
+    def _whole_power(self, left: Any, right: Any) -> Lazy:
+        # NumPy has short ways for these exponents; all else is its own `pow`.
+        if not isinstance(right, Val) or not right.kinds <= {"int", "float"}:
+            raise Unsupported("a power with an array as exponent")
+        kind = kind_of(left)
+        if (right.x == "2" and kind in ("float64", "int64")) or (
+            right.x == double(2.0) and kind == "float64"
+        ):
+            return self.mapped(kind, lambda each: Operators.binary(self, "*", each, each), left)
+        if right.x == double(0.5) and kind == "float64":
+            return self.mapped("float64", self.root, left)
+        raise Unsupported("a power of an array, other than 2 and 0.5")
+
+    def root(self, value: Val) -> Val:
+        """NumPy's square root of a float64."""
+        self.guard(
+            self.w.op(f"fcmp oge double {value.x}, {double(0.0)}"),
+            "a square root of a negative number or NaN",
+        )
+        return scalar("float64", "d", self.intrinsic("sqrt", value.x))
+
+    def compare(self, op: ast.cmpop, left: Any, right: Any) -> Any:
+        if not (is_whole(left) or is_whole(right)):
+            return super().compare(op, left, right)
+        if type(op) not in COMPARISONS:
+            raise Unsupported(f"the comparison {type(op).__name__} of arrays")
+        left, right = self._sides(left, right)
+        operand, _ = self._kinds("+", left, right)
+
+        def function(one: Val, other: Val) -> Val:
+            return scalar("bool_", "b", Operators.compare(self, op, one, other).x)
+
+        return self.mapped("bool_", function, self._cast(left, operand), self._cast(right, operand))
+
+    def unary(self, node: ast.UnaryOp, value: Any) -> Any:
+        if not is_whole(value):
+            return super().unary(node, value)
+        kind = kind_of(self.whole(value))
+        if isinstance(node.op, ast.Invert) and kind == "bool_":
+            return self.mapped(
+                kind, lambda each: scalar(kind, "b", self.w.op(f"xor i1 {each.x}, true")), value
+            )
+        if isinstance(node.op, ast.Not) or kind in BOOLS:
+            raise Unsupported("this operator of an array")
+        if isinstance(node.op, ast.UAdd):
+            return self.mapped(kind, lambda each: each, value)
+        return self.mapped(kind, lambda each: Operators.unary(self, node, each), value)

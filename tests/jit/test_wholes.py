@@ -1,0 +1,163 @@
+"""Small arrays in loops: views, slices, rows, reductions, products, new arrays; compiled and as written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("llvmlite", reason="without the extra jit loops run as written")
+
+SETUP = """
+rng = np.random.default_rng(1)
+n = 6
+a = rng.standard_normal((n, n))
+b = rng.standard_normal((n, n))
+v = rng.standard_normal(n)
+w = rng.standard_normal(n)
+k = rng.integers(-4, 5, n)
+c = rng.integers(-4, 5, (n, n))
+h = rng.random(n).astype(np.float32)
+m = v > 0
+p = rng.permutation(n)
+x, y, z = 1, 0.5, True
+"""
+
+LOOPS = [
+    "for i in range(n): a[i, :] = b[i, :]",
+    "for i in range(n): a[i] = b[n - 1 - i]",
+    "for i in range(n): a[:, i] -= b[:, i] * v[i]",
+    "for i in range(n): a[i, i:] -= y * a[0, i:]",
+    "for i in range(1, n): a[i] -= a[i - 1] * 0.5 + v",
+    "for i in range(n): v[1:] = v[:-1] + 1",
+    "for i in range(n): v[1:] += v[:-1]",
+    "for i in range(n): v[:-1] = v[1:] * v[0]",
+    "for i in range(n): v[::-1] = v * 2",
+    "for i in range(n): v[::2] = v[1::2] - i",
+    "for i in range(n): v[i:] = i",
+    "for i in range(n): v[i:] = k[i:]",
+    "for i in range(n): k[i:] = v[i:]",
+    "for i in range(n): k += i",
+    "for i in range(n): k[1:] //= (k[:-1] ** 2 + 1)",
+    "for i in range(n): v[k[i]:] = 0.25; v[:k[i]] += 1; v[k[i]::2] -= 0.5",
+    "for i in range(n): v[k[i]:k[-i]] *= 0.25; v[i:k[i]:-1] += 1",
+    "for i in range(n): a[1:-1, 1:-1] = 0.25 * (a[:-2, 1:-1] + a[2:, 1:-1] + a[1:-1, :-2] + a[1:-1, 2:])",
+    "for i in range(n): a[1:, 1:] -= a[:-1, :-1]",
+    "for i in range(n): a = a + b * y",
+    "for i in range(n): a = a.T\na = a + 0",
+    "for i in range(n): a += a.T",
+    "for i in range(n): v = v * 0.5 + w; w = v - w",
+    "for i in range(n): u = v * 2; v = u - 1",
+    "for i in range(n): u = v; v = w; w = u",
+    "for i in range(n):\n  u = v.copy()\n  for j in range(1, n - 1): u[j] = v[j - 1] + v[j + 1]\n  v = u",
+    "for i in range(n):\n  u = np.zeros(n)\n  u[i] = 1\n  v, w = w, u",
+    "for i in range(n):\n  r = v * 2\n  s = w * 3\n  r, s = s, r\n  r, s = s[1:], r\n  v = r[0] + v",
+    "for i in range(n):\n  r = a * 2\n  for e in r:\n    r = e * v\n    v = r - v",
+    "for i in range(n):\n  row = a[i]\n  for j in range(n): row[j] += j",
+    "for i in range(n):\n  row = a[i]\n  row *= 2\n  other = row[1:]\n  other -= 1",
+    "for row in a: row += 1",
+    "for i, row in enumerate(a): row[i] = row.sum(); v[i] = row.max()",
+    "for row, e in zip(a, v): row *= e",
+    "for i in range(n): r = s = a[i]",
+    "for i in range(n): r = a[i]; s = r; t = r[:]",
+    "for i in range(n): r = np.zeros(4); s = r; t = r[1:]; r[2] = i",
+    "for i in range(n): a[i], a[n - 1 - i] = a[n - 1 - i].copy(), a[i].copy()",
+    "for i in range(n): a[i], a[n - 1 - i] = a[n - 1 - i], a[i]",
+    "for i in range(n): y = v[i:].sum() + a[i].sum() + a[:, i].sum() + (v * w).sum()",
+    "for i in range(n): y = v[i:].min() + a[:, i].max(); x = k[i:].min() + k.max()",
+    "for i in range(n): x = v[i:].argmin() + a[:, i].argmax() + np.argmax(k) + np.argmin(c[i])",
+    "for i in range(n): y = np.sum(v) + np.mean(a[i]) + v.mean() + k.mean()",
+    "for i in range(n): y = v[i:].std() + np.var(a[i])",
+    "for i in range(n): y = a.sum() + (a * b).sum() + a.mean(); x = c.sum()",
+    "for i in range(n): x = k.sum() + m.sum() + c[i].sum()",
+    "for i in range(n): z = (v > 0).any(); x = np.all(v < 9); z = m.all()",
+    "for i in range(n): v = a.sum(axis=0) * 0.1 + a[i:].sum(0); w = a.sum(axis=1) + b[:, i:].sum(-1)",
+    "for i in range(n): v = np.max(a, axis=0) - a.min(axis=1) + np.mean(b, axis=0); a[i] = v",
+    "for i in range(n): k = np.argmax(a, axis=0) + b.argmin(axis=1); a[i] = -a[i] * 2",
+    "for i in range(n): k = c.sum(axis=1) + c.max(axis=0) - c.argmin(axis=-1); c[i] = k % 7",
+    "for i in range(n): s = (a > 0).sum(axis=0) + np.sum(a > b, axis=1); a[i] = -a[i]",
+    "for i in range(n): v = (v[:, None] + a).max(axis=0) * 0.5; k = np.argmax(v[:, None] + a, axis=0)",
+    "for i in range(n): s = a[:, :1].sum(axis=0); t = a[:1].sum(axis=0) + a[:1].sum(axis=1)",
+    "for i in range(n): s = a[:, i:].max(axis=0); t = a.T.sum(axis=0)",
+    "for i in range(n): y = np.dot(v, w) + v.dot(w[::-1][::-1]) + v @ a[:, i]",
+    "for i in range(n): y = np.dot(v[:i], w[:i]) + v[:i] @ a[:i, i]",
+    "for i in range(n): v = a @ v * 0.1",
+    "for i in range(n): v = v @ a * 0.1 + a.T @ w",
+    "for i in range(n): a = a @ b * 0.1",
+    "for i in range(n): v = np.dot(a, v) * 0.1; b = np.dot(a, b) * 0.2",
+    "for i in range(n): a -= np.outer(v, w) * 0.1",
+    "for i in range(n): y = np.linalg.norm(a[i]) + np.linalg.norm(a[:, i])",
+    "for i in range(n): v = np.sqrt(np.abs(v)) + abs(w)",
+    "for i in range(n): v = np.exp(-v * v) + np.sin(w) * np.cos(v)",
+    "for i in range(n): v = np.minimum(v, w) + np.maximum(v, 0.25); k = np.minimum(k, 2)",
+    "for i in range(n): v = np.where(v > w, v, w * 0.5); w = np.where(m, w, 0.0)",
+    "for i in range(n): v = np.floor(v * 3) + np.ceil(w) - np.trunc(v)",
+    "for i in range(n): v = v ** 2 - w ** 0.5 if i > 9 else v ** 2",
+    "for i in range(n): m = (v > 0) & (w < 0.5) | ~m",
+    "for i in range(n): m = k == 2; x = m.sum()",
+    "for i in range(n): v = w[p] - v[k]",
+    "for i in range(n): y = (w[p[:i + 1]] * v[:i + 1]).sum()",
+    "for i in range(n): b = a[p] + b",
+    "for i in range(n): h = h * h + h; y = h.sum()",
+    "for i in range(n): h = h * 0.5",
+    "for i in range(n): h = h - np.float64(0.1)",
+    "for i in range(n): v = v + h",
+    "for i in range(n): v = k / 3 + v",
+    "for i in range(n): v = k * 0.5 - v; k = k * 2 + x",
+    "for i in range(n): v = -v + +w",
+    "for i in range(n): e, f, g, *_ = v\n",
+    "s = v[:3].copy()\nfor i in range(n):\n  e, f, g = s\n  s = np.array([f, g * 0.5, e - f])",
+    "for i in range(n): s = np.array([x, i, 3]); t = np.array([0.5, x, i])",
+    "for i in range(n): s = np.zeros((2, 3)); t = np.ones(i + 1, dtype=np.int64); u = np.full(3, 0.5)",
+    "for i in range(n): s = np.zeros_like(a); t = np.empty_like(v); t[:] = i; u = np.ones_like(k)",
+    "for i in range(n): a[i] = a[:, None][0, 0] + v[None, :][0]",
+    "for i in range(n): a = v[:, None] * w + b; b = w[None, :] - b",
+    "for i in range(n): a[:, i] = a[..., i] + b[i, ...]",
+    "for i in range(n): a[:] = np.minimum(a, a[:, i][:, None] + a[i, :][None, :])",
+    "for i in range(n): x = len(a[i]) + a[i:].shape[0] + v[i:].size + (v * w).ndim",
+    "for i in range(n):\n  for e in v * w: y += e",
+    "for i in range(n):\n  for e in a[i, ::2]: y += e",
+    "u = v\nfor i in range(n): u[1:] = v[:-1] * 0.5",
+    "u = v[1:]\nfor i in range(n): u[:] = v[:-1] + u",
+    "u = v[1:]\nfor i in range(n): u += v[:-1]; v = v.copy()",
+    "for i in range(n): y = np.exp(y * 0.1) + np.sin(v[i]) + np.log(i + 1) + np.tanh(y) + np.hypot(y, 2)",
+    "for i in range(n):\n  if i == 3: u = v * 2\n  if i > 3: v = u + v",
+    "for i in range(n):\n  if i % 2: u = v\n  else: u = v * 2\n  u[0] = i",
+    "for i in range(n):\n  while np.dot(v, v) > 0.5: v = v * 0.5\n  v = v + w",
+    "def f():\n  q = v\n  for i in range(n):\n    t = q * 2\n    q = t - w\n  return q, t\nr = f()",
+    "for i in range(n): a[i, i] = 1 / a[i].sum()",
+    "f = np.asfortranarray(a)\nfor i in range(n): g = f + f",
+    "f = np.asfortranarray(a)\nfor i in range(n): f[i] += 1; f[:, i] *= 2; g = f[i]",
+    "f = a[::2, ::-1]\nfor i in range(3): f[i] = f[i - 1] + 1; g = f[:, i]",
+    "for i in range(n): q = a[i, 1:4]; y = q[::-1][0]",
+    "for i in range(n): x += 2 ** 40 - 2 ** 62 // 4",
+]
+
+
+@pytest.mark.parametrize("text", LOOPS)
+def test_same(run_both: Any, text: str) -> None:
+    run_both(SETUP + text, compiled=None)
+
+
+FUNCTIONS = [
+    "def f(p): return p * 2\nfor i in range(n): v = f(v) - w",
+    "def f(p):\n  q = p * 2\n  q[0] = 1\n  return q\nfor i in range(n): v = f(v[:]) * 0.1",
+    "def f(p, i):\n  p[i] = 0\nfor i in range(n): f(v, i)",
+    "def f(p, i):\n  if i > 2: return\n  p[i] = 0\nfor i in range(n): f(v, i)",
+    "def f(p, i, j): p[i], p[j] = p[j], p[i]\nfor i in range(n): f(v, i, n - 1 - i)",
+    "def f(p, q): return p + q, p - q\nfor i in range(n): x, y = f(v[i], 1.0)",
+    "def f(p, q): return p + q, p - q, 3\nfor i in range(n): v, w, x = f(v, w * 0.1)",
+    "def f(s):\n  e, f, g = s\n  return np.array([10.0 * (f - e), e * (28.0 - g) - f, e * f])\n"
+    "s = v[:3]\nfor i in range(n):\n  k1 = f(s)\n  k2 = f(s + 0.005 * k1)\n  s = s + 0.0025 * (k1 + k2)",
+    "def f(p):\n  if p[0] > 0: return p\n  return p * 2\nfor i in range(n): v = f(v - 0.5)",
+    "def f(p):\n  if p[0] > 0: q = p\n  return q\nfor i in range(n): v = f(v - 0.1)",
+    "def f(p):\n  p += 1\n  return p\nfor i in range(n): v = f(v)",
+    "def f(p):\n  p = p + 1\n  return p.sum()\nfor i in range(n): y = f(v)",
+    "def f(p):\n  if p[0] > 0: return 1\n  return p\nfor i in range(n): t = f(v)",
+    "def g(p, i): return p[i]\ndef f(p, i): return g(p, i) @ v\nfor i in range(n): y = f(a, i)",
+]
+
+
+@pytest.mark.parametrize("text", FUNCTIONS)
+def test_functions_over_arrays(run_both: Any, text: str) -> None:
+    run_both(SETUP + text, compiled=None)

@@ -24,6 +24,7 @@ from minpy.runtime.jit.lower import (
     lower,
     word_of,
 )
+from minpy.runtime.jit.numpy_loops import LONGEST_SUM
 
 DONE = 0
 
@@ -53,6 +54,7 @@ class Kernel:
             code, compiled = found
         self.code = code
         self._function = engine.function(compiled, code.externals)
+        self._sums = any(name.startswith("reduce ") for name in code.externals)
         # Their identities are in the key.
         self._kept = [(value, getattr(value, "__code__", None)) for value in snapshot.entry().known.values()]
 
@@ -82,6 +84,8 @@ class Kernel:
         """
         if self.code.views and any(owner_of(array) is None for array in self._entered(snapshot)):
             raise Unsupported("a view of an array whose memory has gaps")
+        if self._sums and np.getbufsize() < LONGEST_SUM:
+            raise Unsupported("np.setbufsize decides how sums are added up")
         words = np.zeros(self.code.words, np.int64)
         arrays = self._fill(words, snapshot)
         try:

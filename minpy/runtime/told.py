@@ -229,13 +229,14 @@ def report(options: Options) -> None:
     """Print what the options ask for."""
     try:
         if options.profile != "off":
-            from minpy.runtime.report import print_run
-
-            print_run(sys.stderr, blocks(), loops(), own_time())
-            if options.operators:
+            if options.operators:  # blocks and loops are off
                 from minpy.runtime import profile
 
                 profile.report()
+            else:
+                from minpy.runtime.report import print_run
+
+                print_run(sys.stderr, blocks(), loops(), own_time())
         elif options.verbose:
             for line in lines():
                 sys.stderr.write(f"minpy: {line}\n")

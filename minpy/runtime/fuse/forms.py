@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.fuse import native, pool, split
+from minpy.runtime.fuse import contract, native, pool, split
 from minpy.runtime.fuse.choose import Choice, Written
 from minpy.runtime.fuse.ir import Irregular
 from minpy.runtime.fuse.kept import Kept
@@ -65,6 +65,7 @@ def _reduction(case: Case, operand: Operand, given: dict[str, Any]) -> Any:
     if type(axis) is tuple and name not in _MULTIPLE:
         raise Irregular
     axes = _axes(axis, len(operand.shape))
+    case.contraction = contract.of(name, operand, axes, keepdims)
     number = int(np.prod([operand.shape[k] for k in axes]))
     if number <= ddof:
         raise Irregular
@@ -190,8 +191,14 @@ class Case:
         if name in _ALONE and _NUMPY_1 and auto:
             raise Irregular
         operand = Operand(program, leaves[0], call.mode)
+        self.contraction: contract.Contraction | None = None
         self.expression, self.operand = bool(program.operations), operand
-        self.job = FORMS[name](self, operand, dict(parameters))
+        try:
+            self.job = FORMS[name](self, operand, dict(parameters))
+        except Irregular:
+            if self.contraction is None:
+                raise
+            self.job = None  # it cannot be had in pieces
         del self._leaves
         self.compilable = operand.compilable
         work = operand.size * _COSTS.get(name, 1)
@@ -201,7 +208,10 @@ class Case:
         if auto and max(work, getattr(self.job, "work", 0)) < _LEAST:
             raise Irregular
         self.written = _written(call, operand, parameters)
-        key = f"{'.' if call.method else ''}{self.job.signature()}"
+        key = self.job.signature() if self.job else name
+        if self.contraction is not None:
+            key = f"{key}|{self.contraction.subscripts}|{operand.signature()}|free"
+        key = f"{'.' if call.method else ''}{key}"
         choices = call._choices
         if key not in choices:
             if len(choices) >= 64:
@@ -244,6 +254,7 @@ class CallChoice(Choice):
     def __init__(self, case: Case, key: str, mode: str) -> None:
         super().__init__(case, key, mode, case.compilable)  # type: ignore[arg-type]
         self.expression = case.expression
+        self.contracts, self.pieces = case.contraction is not None, case.job is not None
 
     def _candidates(self) -> list[str]:
         written = self.best.get("written", 1.0)
@@ -252,9 +263,12 @@ class CallChoice(Choice):
             threads.append(self.width)
         engines = ["written"]
         if written >= 12e-6:
-            if self.compilable and (self._may_compile() or "native1" in self.engines):
+            if self.pieces and self.compilable and (self._may_compile() or "native1" in self.engines):
                 engines += [f"native{each}" for each in threads]
-            engines += [f"tiled{each}" for each in threads]
+            if self.pieces:
+                engines += [f"tiled{each}" for each in threads]
+            if self.contracts:
+                engines.append(f"{contract.NAME}1")
         if self.expected in engines:
             engines.remove(self.expected)
             engines.insert(0, self.expected)
@@ -262,6 +276,8 @@ class CallChoice(Choice):
 
     def _usable(self, name: str) -> str | None:
         kind = name.rstrip("0123456789")
+        if kind != "written" and not (self.contracts if kind == contract.NAME else self.pieces):
+            return None
         if kind == "native" and (not self.compilable or not self.expression):
             return f"tiled{name[6:]}" if self.turn is not None or self.forced else None
         self.engines.setdefault(name, kind)
@@ -283,14 +299,18 @@ class CallChoice(Choice):
         else:
             kind = name.rstrip("0123456789")
             try:
-                if (
+                if kind == contract.NAME:
+                    assert case.contraction is not None
+                    result = case.contraction.run(leaves[0], flags)
+                elif (
                     case.expression
                     and name not in self.shown
                     and not self._is_right(case, kind, leaves, flags)
                 ):
                     self.refused.add(name)
                     raise Irregular
-                result = case.job.run(leaves, kind, int(name[len(kind) :]), flags)
+                else:
+                    result = case.job.run(leaves, kind, int(name[len(kind) :]), flags)
             except Irregular:
                 if name not in self.refused:
                     self.verdict = "written"  # the values are not such; they will not be the next time

@@ -8,6 +8,7 @@ best time of a block as written, or the last time of a loop's iteration as writt
 from __future__ import annotations
 
 import linecache
+import os
 import sys
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -79,11 +80,10 @@ def start() -> None:
 
 def _measure_choices() -> None:
     from minpy.runtime.fuse.choose import Choice
+    from minpy.runtime.fuse.forms import CallChoice
 
-    for name in ("run", "call"):
-        original = getattr(Choice, name, None)
-        if original is not None:
-            setattr(Choice, name, _measured(original))
+    Choice.run = _measured(Choice.run)  # type: ignore[method-assign]
+    CallChoice.call = _measured(CallChoice.call)  # type: ignore[method-assign]
 
 
 def _measured(original: Any) -> Any:
@@ -176,7 +176,7 @@ def _files() -> dict[str, str]:
 
 def _main_file(module: Any) -> Any:
     # The main module's __file__ is gone at the end of a run.
-    return sys.argv[0] if module is sys.modules.get("__main__") and sys.argv else None
+    return os.path.abspath(sys.argv[0]) if module is sys.modules.get("__main__") and sys.argv else None
 
 
 def own_time() -> list[tuple[str, float]]:

@@ -16,6 +16,7 @@ small = np.ones(3)
 for k in range(60):
     b = np.tanh(a * 0.5 + a) - np.exp(-a)
     c = small * 2.0 + small
+    d = np.sum(a * b + a)
 print(b[0])
 """
 
@@ -29,6 +30,8 @@ def test_profile_of_blocks(bench):
     assert lines[0].startswith("Blocks: expressions and calls that ran as one piece")
     row = next(line for line in lines if line.startswith("program.py:5"))
     assert "b = np.tanh(a * 0.5 + a) - np.exp(-a)" in row and re.search(r"\b60 .*\btiled1\b", row)
+    row = next(line for line in lines if line.startswith("program.py:7"))
+    assert re.search(r"np\.sum\(.*\b60 +[\d.]+ [mµ]?s  +tiled1\b", row)
     assert any(line.startswith("MinPy's own time: ") for line in lines)
     assert any("1 module" in line for line in lines)
 

@@ -17,6 +17,7 @@ from minpy.runtime.fuse.operand import Operand
 from minpy.runtime.fuse.state import raising
 from minpy.runtime.fuse.whole import NAMES as WHOLE
 from minpy.runtime.fuse.whole import Whole
+from minpy.runtime.jit import background
 
 _LEAST = 50_000  # elements times what each costs; less than this is over before threads have begun
 _COSTS = {
@@ -315,6 +316,10 @@ class CallChoice(Choice):
                 if name not in self.refused:
                     self.verdict = "written"  # the values are not such; they will not be the next time
                 raise
+            except background.Pending as pending:
+                self.waiting = pending.job
+                del self.engines[name]
+                raise Irregular from pending
             except native.Unfit as error:
                 self.refused |= {f"native{each}" for each in (1, 2, self.width)}
                 self.compilable = False

@@ -79,7 +79,7 @@ class Operand:
             return None
         found = self._engines.get(kind)
         if found is None:
-            found = self._engines[kind] = native.Native(self.plan)
+            found = self._engines[kind] = native.Native(self.plan, wait=self.forced)
         return found
 
     def opened(self, leaves: tuple[Any, ...], flags: int, kind: str) -> Opened:

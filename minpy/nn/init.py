@@ -38,7 +38,7 @@ def _rule(**defaults: Any) -> Callable[[Callable[..., Any]], Rule]:
             shape = tuple(int(n) for n in shape)
             options = {**defaults, **(config or {})}
             dtype = options.pop("dtype")
-            return np.ascontiguousarray(function(shape, **options), dtype=dtype).reshape(shape)
+            return np.array(function(shape, **options), dtype, order="C").reshape(shape)
 
         RULES[name] = rule
         return rule

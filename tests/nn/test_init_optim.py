@@ -41,6 +41,7 @@ def test_constant_and_custom():
     assert (init.constant((2, 2), {"value": np.eye(2)}) == np.eye(2)).all()
     value = init.constant((2, 3), {"value": 1.5, "dtype": "float32"})
     value[0] = 7  # its own memory
+    init.constant((1,))[0] = 1
     assert value.dtype == np.float32 and (value[1] == 1.5).all()
     assert (init.custom((2, 3), {"function": np.ones}) == 1).all() and (init.custom((2,)) == 0).all()
 

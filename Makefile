@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 JOBS := 2
 
-.PHONY: campaign engines demo test lint bench corpus clean help
+.PHONY: campaign engines demo test lint bench results corpus clean help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -15,6 +15,7 @@ help:
 	@echo "make test     the test suite"
 	@echo "make lint     ruff: rules and layout"
 	@echo "make bench    what MinPy costs and gains, as ratios to plain NumPy"
+	@echo "make results  the same for whole programs beside Numba, JAX and others, into docs/results.md (hours)"
 	@echo "make corpus   pass all the standard library's tests and a dozen installed packages through the rewriter"
 	@echo "make engines  40,000 random programs with every engine forced on, against plain Python"
 	@echo "make campaign  100,000 random programs: gradients and side effects against plain Python"
@@ -35,6 +36,25 @@ lint: $(VENV)/.has-dev
 
 bench: $(VENV)/.has-bench
 	$(PY) -m benchmarks
+
+# On a quiet machine. FLAGS=--fast takes half the time. A file that is there is not made again.
+OUT := benchmarks/out
+FIGURES := $(addprefix $(OUT)/,programs-1 forward-1 programs-2 forward-2 workloads cold)
+
+results: $(FIGURES:=.json)
+	$(PY) -m benchmarks.results $(OUT)
+
+$(OUT)/programs-%.json: $(VENV)/.has-results
+	@mkdir -p $(OUT)
+	$(PY) -m benchmarks programs --peers numba jax --threads $* $(FLAGS) -o $@
+
+$(OUT)/forward-%.json: $(VENV)/.has-results
+	@mkdir -p $(OUT)
+	$(PY) -m benchmarks forward --threads $* $(FLAGS) -o $@
+
+$(OUT)/workloads.json $(OUT)/cold.json: $(OUT)/%.json: $(VENV)/.has-results
+	@mkdir -p $(OUT)
+	$(PY) -m benchmarks $* $(FLAGS) -o $@
 
 # The test-suite takes a sample of the same files.
 corpus: $(VENV)/.has-test
@@ -65,6 +85,7 @@ $(PY):
 $(VENV)/.has-demo: EXTRAS := cpu,examples
 $(VENV)/.has-test: EXTRAS := cpu,test
 $(VENV)/.has-bench: EXTRAS := cpu,bench,examples
+$(VENV)/.has-results: EXTRAS := cpu,bench,peers,examples
 $(VENV)/.has-dev: EXTRAS := dev
 $(VENV)/.has-%: pyproject.toml $(PY)
 	@echo "== installing minpy[$(EXTRAS)] into $(VENV)"

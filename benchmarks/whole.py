@@ -49,7 +49,11 @@ THREADS = (  # what libraries ask the environment for
 
 
 class Failed(Exception):
-    """A program's process ended before it answered."""
+    """A program's process ended before it answered; `peer` is whose it was."""
+
+    def __init__(self, message: str, peer: str | None = None) -> None:
+        super().__init__(message)
+        self.peer = peer
 
 
 class Process:
@@ -65,6 +69,7 @@ class Process:
         peer: str | None = None,
         python: str = sys.executable,
     ) -> None:
+        self.peer = peer
         self.what = f"{name} ({size}, {peer or ('minpy run' if minpy else 'python')})"
         words = [python, *(["-m", "minpy", "run"] if minpy else []), str(SCRIPT), name, size]
         self.started = time.time()
@@ -86,7 +91,7 @@ class Process:
         except BrokenPipeError:
             answer = ""
         if not answer:
-            raise Failed(f"{self.what} ended with status {self._process.wait()}")
+            raise Failed(f"{self.what} ended with status {self._process.wait()}", self.peer)
         return json.loads(answer)
 
     def close(self) -> None:
@@ -303,8 +308,20 @@ def measure_each(
     everything = environment_for([name for name, _ in programs], environment)
     rows = []
     for name, size in programs:
-        rows.append(compare(name, size, everything, 0.5 if fast else 3.0, 1 if fast else 3, peers))
-        say("  ".join(report.cells(rows[-1])))
+        able, failed = dict(peers or {}), {}
+        while True:
+            try:
+                row = compare(name, size, everything, 0.5 if fast else 3.0, 1 if fast else 3, able)
+                break
+            except Failed as failure:
+                if failure.peer not in able:
+                    raise
+                # An hour of measuring is not lost to one of them.
+                failed[failure.peer] = {"absent": str(failure)}
+                del able[failure.peer]
+        row["peers"] |= failed
+        rows.append(row)
+        say("  ".join(report.cells(row)))
     return rows
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from figures import ROWS, row
 
 from benchmarks import forward, ports, report, whole
 from benchmarks.one_program import distance
@@ -117,28 +118,6 @@ def test_more_is_allowed_where_a_port_says_so() -> None:
 # --- What is said of the figures
 
 
-def row(name: str, size: str, minpy: float, **peers: float | str) -> dict[str, Any]:
-    took = {"median": 0.1, "best": 0.1, "spread": 0.0, "rounds": 5}
-    found = {
-        peer: {"absent": each}
-        if isinstance(each, str)
-        else {**took, "ratio": each, "ratio_spread": 0.0, "wrong": [], "first_cold": 1.1, "first_warm": 0.2}
-        for peer, each in peers.items()
-    }
-    return {
-        "program": name, "size": size, "same": True, "differences": [], "python": took, "minpy": took, "ratio": minpy,
-        "ratio_best": minpy, "ratio_spread": 0.0, "start_python": 0.1, "start_cold": 0.4, "start_warm": 0.2,
-        "peers": found,
-    }  # fmt: skip
-
-
-ROWS = [
-    row("sobel", "small", 2.0, numba=4.0, jax=0.5),
-    row("quicksort", "small", 8.0, numba=1.0, jax="has no stack"),
-    row("sobel", "large", 4.0, numba=2.0, jax=2.0),
-]
-
-
 def test_means_are_taken_over_the_same_programs() -> None:
     found = report.overall(ROWS)
     assert found["small"]["mean"] == pytest.approx(4.0) and found["large"]["mean"] == pytest.approx(4.0)
@@ -208,3 +187,29 @@ def test_a_peer_is_measured_beside_the_others(tmp_path: Path) -> None:
     assert row["same"] and row["peers"]["numba"]["wrong"] == [] and row["peers"]["numba"]["ratio"] > 0
     assert row["peers"]["numba"]["first_cold"] > row["peers"]["numba"]["median"]
     assert row["peers"]["jax"] == {"absent": "lorenz (tiny, jax) ended with status 3"}
+
+
+def test_a_peer_that_fails_later_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was measured of the others in an hour is kept."""
+    asked: list[list[str]] = []
+
+    def compare(
+        name: str, size: str, environment: Any, seconds: float, pairs: int, peers: dict[str, str]
+    ) -> Any:
+        asked.append(list(peers))
+        if "jax" in peers:
+            raise whole.Failed("it ended", "jax")
+        return row(name, size, 2.0, **dict.fromkeys(peers, 3.0))
+
+    monkeypatch.setattr(whole, "compare", compare)
+    peers = {"numba": "python", "jax": "python"}
+    (found,) = whole.measure_each([("sobel", "small")], True, None, lambda line: None, peers)
+    assert asked == [["numba", "jax"], ["numba"]] and set(peers) == {"numba", "jax"}
+    assert found["peers"]["jax"] == {"absent": "it ended"} and found["peers"]["numba"]["ratio"] == 3.0
+
+    def broken(*args: Any) -> Any:
+        raise whole.Failed("it ended")  # MinPy's own, or plain Python's
+
+    monkeypatch.setattr(whole, "compare", broken)
+    with pytest.raises(whole.Failed):
+        whole.measure_each([("sobel", "small")], True, None, lambda line: None, peers)

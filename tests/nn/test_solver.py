@@ -532,14 +532,13 @@ class Kill(Callback):
             raise Killed
 
 
-@pytest.mark.parametrize("rule", ["sgd_momentum", "adam"])
 @pytest.mark.parametrize("handle", ["pad", "roll_over", "discard"])
 @pytest.mark.parametrize("every, at", [(None, 12), (3, 8), (1, 10), (None, 6), (7, 15)])
-def test_resuming_is_as_if_nothing_had_happened(tmp_path, handle, every, at, rule):
+def test_resuming_is_as_if_nothing_had_happened(tmp_path, handle, every, at):
     x, y = clusters(110)
 
     def options(path, **more):
-        solver = make(update_rule=rule, checkpoint=path, checkpoint_every=every, early_stop=3, **more)
+        solver = make(checkpoint=path, checkpoint_every=every, early_stop=3, **more)
         solver.train_dataiter = NDArrayIter(x, y, 25, shuffle=True, last_batch_handle=handle)
         return solver
 

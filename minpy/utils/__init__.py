@@ -1,0 +1,1 @@
+"""Tools beside the library: a quick check of gradients, a profile of functions, a log in colour."""

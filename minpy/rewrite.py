@@ -315,14 +315,25 @@ def _explain(file: _File, tree: bool) -> None:
         lines.append((edit.start, f"{change}  ({edit.reason})"))
     for note in file.notes:
         lines.append((note.start, f"left alone: {note.reason}"))
+    places = _explained(file)
     if not file.edits:
         _print(f"{file.path}: left alone: {file.reason or 'nothing to rewrite'}\n", file.encoding)
     for offset, text in sorted(lines, key=lambda line: line[0]):
         above = file.text[:offset].replace("\r\n", "\n").replace("\r", "\n")
         place = f"{above.count(chr(10)) + 1}:{len(above) - above.rfind(chr(10))}"
         _print(f"{file.path}:{place}: {text}\n", file.encoding)
+    if places:
+        _print("\nUnder `minpy run`, besides:\n", file.encoding)
+    for line, column, text in places:
+        _print(f"{file.path}:{line}:{column}: {text}\n", file.encoding)
     if tree:
         _print(tree_dump(file.new_text) + "\n", file.encoding)
+
+
+def _explained(file: _File) -> list[tuple[int, int, str]]:
+    from minpy.explain import explain
+
+    return explain(file.text, file.path) if not file.failure else []
 
 
 def tree_dump(text: str) -> str:

@@ -60,11 +60,12 @@ def take() -> Any:
 class Site:
     """One block of the program."""
 
-    __slots__ = ("block", "dead", "fused", "looks", "name", "naps", "reason", "small")
+    __slots__ = ("block", "dead", "fused", "looks", "name", "naps", "reason", "small", "taped")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.block: Any = None  # a `block.Block`, once large arrays were seen
+        self.taped: Any = None  # a `taped.Taped`, once it was looked at while a tape was open
         self.looks = self.small = self.fused = self.naps = 0
         self.dead = False
         self.reason = ""
@@ -72,17 +73,22 @@ class Site:
 
     def __call__(self, text: str, *values: Any) -> bool:
         """Compute the block if that is possible and pays; else False, and nothing has happened."""
-        if entry.holders or not _is_undisturbed():
+        if entry.others or not _is_undisturbed():
             return False
         self.looks += 1
         try:
-            block = self.block
-            if block is None:
-                if not _may_be_large(text, values):
-                    self._was_small()
-                    return False
-                block = self.block = _made(text)
-            done, result = block.run(values)
+            if entry.holders and _tape_is_open():
+                done, result = self._on_tape(text, values)
+                if not done and result:
+                    return False  # soon, perhaps
+            else:
+                block = self.block
+                if block is None:
+                    if not _may_be_large(text, values):
+                        self._was_small()
+                        return False
+                    block = self.block = _made(text)
+                done, result = block.run(values)
         except (Exception, RecursionError) as error:
             if type(error).__name__ not in ("Irregular", "MemoryError", "FloatingPointError"):
                 self.reason = f"{type(error).__name__}: {error}"
@@ -100,6 +106,21 @@ class Site:
         except AttributeError:
             _local.results = result[::-1]
         return True
+
+    def _on_tape(self, text: str, values: tuple[Any, ...]) -> tuple[bool, Any]:
+        """Compute the block as one record of the open tape: whether that was done, and the result.
+
+        If it was not, the second value says whether that may change soon.
+        """
+        taped = self.taped
+        if taped is None:
+            if text[0] == "_" or not (_is_traced(values) or "." in text):
+                return False, False
+            from minpy.runtime.fuse.taped import Taped
+
+            taped = self.taped = Taped(text, mode())
+        result = taped.run(values)
+        return (False, taped.waits()) if result is None else (True, result)
 
     def _was_small(self, short_naps: int = _SHORT_NAPS) -> None:
         self.small += 1
@@ -155,6 +176,18 @@ def _may_be_large(text: str, values: tuple[Any, ...]) -> bool:
         return True
     numpy = sys.modules["numpy"]
     return any(type(value) is numpy.ndarray and value.size >= _MANY for value in values)
+
+
+def _tape_is_open() -> bool:
+    from minpy.runtime.record import current_tape
+
+    return current_tape() is not None
+
+
+def _is_traced(values: tuple[Any, ...]) -> bool:
+    """Whether an array is among `values` that only a tape, or a device, has."""
+    array = sys.modules["minpy.runtime.array"].Array
+    return any(type(value) is array for value in values)
 
 
 # The thread that wakes blocks up.

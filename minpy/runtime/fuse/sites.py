@@ -108,7 +108,7 @@ class Site:
         return True
 
     def _on_tape(self, text: str, values: tuple[Any, ...]) -> tuple[bool, Any]:
-        """Compute the block as one record of the open tape: whether that was done, and the result.
+        """Compute the block as one record of the open tape: whether that was done, and the results.
 
         If it was not, the second value says whether that may change soon.
         """
@@ -120,7 +120,7 @@ class Site:
 
             taped = self.taped = Taped(text, mode())
         result = taped.run(values)
-        return (False, taped.waits()) if result is None else (True, result)
+        return (False, taped.waits()) if result is None else (True, [result])
 
     def _was_small(self, short_naps: int = _SHORT_NAPS) -> None:
         self.small += 1

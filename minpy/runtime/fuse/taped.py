@@ -15,7 +15,7 @@ import numpy as np
 
 from minpy.runtime import cotangents, pull, record
 from minpy.runtime.array import Array, host
-from minpy.runtime.fuse.ir import NUMBERS, Irregular, Program, _attribute
+from minpy.runtime.fuse.ir import NUMBERS, Irregular, Operation, Program, _attribute
 from minpy.runtime.fuse.state import checked_flags
 from minpy.runtime.fuse.tapedplan import Plan
 from minpy.runtime.geometry import covers
@@ -51,7 +51,7 @@ class Taped:
         self.mode = mode
         self.program = program = Program(text)
         self._waited = 0
-        self.result, self.target = _single(program)
+        self.operations, self.result, self.target = _single(program)
         names = program.code.__code__.co_varnames
         # Of each leaf: the number of the name it is taken from, and what gives the index (None: the name itself).
         self._bases: list[tuple[int, Any] | None] = []
@@ -65,7 +65,7 @@ class Taped:
             if found[3]:
                 index = eval(f"lambda place, {', '.join(names)}: place{found[3]}", {"__builtins__": {}})
             self._bases.append((number, index))
-        self._used = {each for operation in program.operations for each in operation.operands if each >= 0}
+        self._used = {each for operation in self.operations for each in operation.operands if each >= 0}
         self._plans: dict[Any, Plan | None] = {}
 
     def run(self, values: tuple[Any, ...]) -> Any:
@@ -132,7 +132,7 @@ class Taped:
                 self._plans.clear()
             plan = None
             try:
-                plan = Plan(self.program, self.result, leaves, active, self.mode)
+                plan = Plan(self.operations, self.program.leaves, self.result, leaves, active, self.mode)
             except Irregular:
                 pass
             self._plans[key] = plan
@@ -221,14 +221,22 @@ class Taped:
         return goal if goal.path is not None else None
 
 
-def _single(program: Program) -> tuple[int, int | None]:
-    """The operation that a block of one value gives, and the leaf that is stored into."""
-    results = getattr(program, "results", None)
-    if results is None:
-        return program.result, program.target
-    if len(results) != 1 or results[0].kind not in ("value", "store"):
+def _single(program: Program) -> tuple[list[Operation], int, int | None]:
+    """The operations of a block of one result, which of them gives it, and the leaf that is stored into.
+
+    Of ``target += value`` it is the value: the tape has a record for the rest.
+    """
+    if len(program.results) != 1:
         raise Irregular("more than one result")
-    return results[0].value, results[0].leaf if results[0].kind == "store" else None
+    (result,) = program.results
+    if result.kind == "value":
+        return program.operations, result.value, None
+    if result.kind == "store":
+        return program.operations, result.value, result.leaf
+    value = program.operations[-1].operands[1]
+    if value >= 0:
+        raise Irregular("nothing but the statement itself")
+    return program.operations[:-1], value, None
 
 
 def _plain(value: Array, tape: Any) -> Any:

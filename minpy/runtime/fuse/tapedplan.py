@@ -9,7 +9,7 @@ import numpy as np
 from minpy.runtime import ledger
 from minpy.runtime.fuse import native, pool
 from minpy.runtime.fuse.adjoint import HEAVY, Derivation
-from minpy.runtime.fuse.ir import Irregular, Program
+from minpy.runtime.fuse.ir import Irregular, Operation
 from minpy.runtime.fuse.passes import ADD, SET, Pass, TiledPass
 from minpy.runtime.fuse.passes_native import THROUGH, NativePass
 from minpy.runtime.fuse.plan import _is_even, _is_ordered
@@ -38,10 +38,16 @@ class Plan:
     """
 
     def __init__(
-        self, program: Program, result: int, leaves: tuple[Any, ...], active: tuple[int, ...], mode: str
+        self,
+        operations: list[Operation],
+        texts: list[str],
+        result: int,
+        leaves: tuple[Any, ...],
+        active: tuple[int, ...],
+        mode: str,
     ) -> None:
         self.mode = mode
-        made = Derivation(program.operations, result, program.leaves, leaves, active)
+        made = Derivation(operations, result, texts, leaves, active)
         graph = made.graph
         self.arrays, self.dtype = made.arrays, graph.dtype
         own = [leaves[i] for i in self.arrays]
@@ -54,7 +60,7 @@ class Plan:
         if not size or (mode == "auto" and size < _LEAST):
             raise Irregular("small")
         _check(own, self.shape)
-        _check_shapes(program, leaves, self.shape)
+        _check_shapes(operations, leaves, self.shape)
         for name, _ in graph.nodes:
             if name in ("maximum", "minimum") and not _is_even(name, self.dtype.char):
                 raise Irregular(name)
@@ -255,10 +261,10 @@ def _check(arrays: list[np.ndarray], shape: tuple[int, ...]) -> None:
         raise Irregular("layout")
 
 
-def _check_shapes(program: Program, leaves: tuple[Any, ...], shape: tuple[int, ...]) -> None:
+def _check_shapes(operations: list[Operation], leaves: tuple[Any, ...], shape: tuple[int, ...]) -> None:
     """Every operation that has an array among its operands must give one of the full shape."""
     shapes: dict[int, tuple[int, ...]] = {i: np.shape(leaf) for i, leaf in enumerate(leaves)}
-    for number, operation in enumerate(program.operations):
+    for number, operation in enumerate(operations):
         found = np.broadcast_shapes(*(shapes[each] for each in operation.operands))
         if found and found != shape:
             raise Irregular("a part of another shape")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ENGINES
 
 import minpy
 from minpy.options import Options
@@ -15,6 +15,8 @@ from minpy.runtime.entry import routed
 from minpy.runtime.fuse import sites
 from minpy.transform import rewriter
 
+HAS_COMPILER = importlib.util.find_spec("llvmlite") is not None
+ENGINES = ["force:tiled1", "force:tiled2", *(["force:native1", "force:native2"] if HAS_COMPILER else [])]
 _numbers = itertools.count()
 _rng = np.random.default_rng(8)
 

@@ -91,7 +91,7 @@ def test_verdicts_are_kept(block, tmp_path, monkeypatch) -> None:
     assert memory.verdict("some block") is None
 
 
-def test_nothing_runs_as_one_piece_on_a_tape(block) -> None:
+def test_one_record_on_a_tape(block) -> None:
     f, site = block("force")
     fused = site.fused
     gradient = minpy.grad(lambda a: f(a, LARGE[:50]).sum())(LARGE[:50])

@@ -21,7 +21,16 @@ from minpy.runtime.jit.values import ArrayType
 
 _MISSING = object()
 # `np.dot` and its like have a type of their own in some versions of NumPy.
-_KNOWN = (ModuleType, BuiltinFunctionType, FunctionType, type, np.ufunc, type(np.dot), type(np.sum))
+_KNOWN = (
+    ModuleType,
+    BuiltinFunctionType,
+    FunctionType,
+    type,
+    np.ufunc,
+    type(np.dot),
+    type(np.sum),
+    type(None),
+)
 _LONGEST = 1 << 16  # of a list that is copied at each entry
 _CO_OPTIMIZED = 0x1
 

@@ -236,6 +236,15 @@ class Calls(Stores):
         self.guard(self.w.op(f"fcmp ogt double {x}, {double(0.0)}"), "a logarithm of no positive number")
         return self._finite(self.outside(name, x))
 
+    def _builtin_round(self, arguments: list[Any]) -> Val:
+        value = self._one(arguments)
+        if value.kinds <= {"int"}:
+            return value
+        if value.kind not in ("float", "float64"):
+            raise Unsupported("round() of this type")
+        x = self.intrinsic("roundeven", value.x)
+        return scalar("int", "i", self.as_i64(Val(value.kinds, "d", x, value.tag)).x)
+
     def _copysign(self, arguments: list[Any], kind: str) -> Val:
         if len(arguments) != 2:
             raise Unsupported("copysign with this number of arguments")
@@ -282,6 +291,7 @@ def _table() -> dict[Any, Callable[[Any, list[Any]], Val]]:
         builtins.min: Calls._min,
         builtins.max: Calls._max,
         builtins.pow: Calls._pow,
+        builtins.round: Calls._builtin_round,
         math.sqrt: Calls._math_sqrt,
         math.fabs: Calls._math_fabs,
         math.floor: Calls._math_floor,
@@ -303,6 +313,8 @@ def _table() -> dict[Any, Callable[[Any, list[Any]], Val]]:
         table[getattr(math, name)] = lambda self, arguments, name=name: self._math_log(name, arguments)
     for name in ("floor", "ceil", "trunc"):
         table[getattr(np, name)] = lambda self, arguments, name=name: self._numpy_rounded(name, arguments)
+    for function in (np.rint, np.round, np.around):
+        table[function] = lambda self, arguments: self._numpy_rounded("roundeven", arguments)
     return table
 
 

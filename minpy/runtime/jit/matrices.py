@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from typing import Any
 
 from minpy.runtime.jit import numpy_loops
@@ -19,8 +20,22 @@ class Matrices(Reductions):
 
     # Reductions along an axis of a matrix.
 
-    def along(self, value: Any, name: str, axis: Any) -> Any:
-        """A reduction of a matrix along one of its axes."""
+    def along(self, value: Any, name: str, axis: Any, keep: bool) -> Any:
+        """A reduction of a matrix along one of its axes, which is kept with one element if `keep` says so."""
+        found = self._along(value, name, axis)
+        if not keep:
+            return found
+        if not isinstance(found, Ref):
+            raise Unsupported(f".{name}() of a vector with keepdims")
+        dim, stride = found.dims[0], found.strides[0]
+        first = self._operand(axis).x in ("0", "-2")
+        # As NumPy lays it out: in C order.
+        size = str(BITS[found.type.dtype][1])
+        strides = (self.w.op(f"mul i64 {dim}, {size}"), size) if first else (stride, size)
+        dims = ("1", dim) if first else (dim, "1")
+        return replace(found, type=found.type._replace(ndim=2), dims=dims, strides=strides)
+
+    def _along(self, value: Any, name: str, axis: Any) -> Any:
         axis = self._operand(axis)
         if len(value.dims) == 1 and axis.x in ("0", "-1"):
             return self.call_method(value, name, [], {})

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.jit.expressions import BITS
-from minpy.runtime.jit.kinds import INTS, Unsupported
+from minpy.runtime.jit.expressions import BITS, constant_of
+from minpy.runtime.jit.kinds import INTS, RANGES, Unsupported
 from minpy.runtime.jit.matrices import Matrices
 from minpy.runtime.jit.reductions import LETTERS
 from minpy.runtime.jit.values import Known, Lazy, Ref, Several, Val, scalar
@@ -28,9 +28,14 @@ class WholeCalls(Matrices):
         if any(is_whole(each) for each in arguments):
             handler = lookup(FUNCTIONS, function)
             if handler is not None:
+                if function is np.roll and keywords.keys() == {"axis"}:
+                    arguments = [*arguments, keywords.pop("axis")]
                 if keywords:
                     raise Unsupported("a call with keywords")
-                return handler(self, *arguments)
+                try:
+                    return handler(self, *arguments)
+                except TypeError as error:
+                    raise Unsupported("a call with these arguments") from error
             if function in (len,) or lookup(METHODS_OF, function) is None:
                 return super().call_known(function, arguments, keywords)
             return self.call_method(arguments[0], METHODS_OF[function], arguments[1:], keywords)
@@ -46,10 +51,16 @@ class WholeCalls(Matrices):
         if handler is None or not is_whole(value):
             raise Unsupported(f"the method .{name}")
         axis = keywords.pop("axis", None)
-        if keywords:
+        keep = keywords.pop("keepdims", None)
+        if keep is not None and not (
+            isinstance(keep, Val) and keep.kind == "bool" and keep.x in ("true", "false")
+        ):
+            raise Unsupported("keepdims that is not True or False")
+        keep = keep is not None and keep.x == "true"
+        if keywords or (keep and axis is None):
             raise Unsupported(f".{name}() with keywords")
         if name in ALONG and (axis is not None or len(arguments) == 1):
-            return self.along(self.whole(value), name, arguments[0] if axis is None else axis)
+            return self.along(self.whole(value), name, arguments[0] if axis is None else axis, keep)
         if axis is not None:
             raise Unsupported(f".{name}() along an axis")
         try:
@@ -166,6 +177,64 @@ class WholeCalls(Matrices):
             "float64", lambda each: scalar("float64", "d", self.intrinsic(name, each.x)), value
         )
 
+    def _astype(self, value: Any, dtype: Any) -> Lazy:
+        """``a.astype(dtype)``; as any store, it leaves the loop where a value does not fit."""
+        kind = self._dtype_of(dtype, "")
+        kind = "bool_" if kind == "bool" else kind
+        whole = self.whole(value)
+
+        def cast(each: Val) -> Val:
+            if kind == "bool_":
+                return scalar(kind, "b", self.truth(each))
+            if kind in LETTERS:
+                return self.converted(each, kind)
+            x = self.as_i64(each).x
+            self.guard_range(x, *RANGES[kind], f"a value does not fit {kind}")
+            return scalar(kind, "i", x)
+
+        return self.mapped(kind, cast, whole)
+
+    def _roll(self, value: Any, count: Any, axis: Any = None) -> Lazy:
+        """``np.roll`` of a vector, or of a matrix along one axis."""
+        whole = self.whole(value)
+        rank = len(whole.dims)
+        place = "0" if axis is None else self.as_integer(self._operand(axis))
+        if rank > 2 or (rank > 1 and axis is None) or place not in ("0", "1", "-1", "-2"):
+            raise Unsupported("np.roll along this axis")
+        along = int(place) % rank
+        ref = self.held(whole)
+        dim = ref.dims[along]
+        self.guard(self.w.op(f"icmp sgt i64 {dim}, 0"), "np.roll of nothing")
+        shift = self._floor_division("%", self.as_integer(self._operand(count)), dim)
+
+        def element(indices: list[str]) -> Val:
+            back = self.w.op(f"sub i64 {indices[along]}, {shift}")
+            wrapped = self.w.op(f"add i64 {back}, {dim}")
+            x = self.w.op(f"select i1 {self.w.op(f'icmp slt i64 {back}, 0')}, i64 {wrapped}, i64 {back}")
+            return self.at(ref, [*indices[:along], x, *indices[along + 1 :]])
+
+        return Lazy(ref.type.kind, ref.dims, element, (ref,), True)
+
+    def _arange(self, *arguments: Any) -> Lazy:
+        """``np.arange`` of integers."""
+        values = [self._operand(each) for each in arguments]
+        if not 1 <= len(values) <= 2 or any(not each.kinds <= {"int", "int64"} for each in values):
+            raise Unsupported("np.arange of this")
+        start, stop = ("0", values[0].x) if len(values) == 1 else (values[0].x, values[1].x)
+        for x in (start, stop):
+            self.guard_range(x, -(2**40), 2**40, "np.arange of large numbers")
+        count = stop if start == "0" else self.w.op(f"sub i64 {stop}, {start}")
+        if constant_of(count) is None:
+            count = self.w.op(f"select i1 {self.w.op(f'icmp slt i64 {count}, 0')}, i64 0, i64 {count}")
+        elif int(count) < 0:
+            count = "0"
+
+        def element(indices: list[str]) -> Val:
+            x = indices[0] if start == "0" else self.w.op(f"add i64 {indices[0]}, {start}")
+            return scalar("int64", "i", x)
+
+        return Lazy("int64", (count,), element, ())
+
     # New arrays.
 
     def _shape_of(self, value: Any) -> tuple[str, ...]:
@@ -207,6 +276,11 @@ class WholeCalls(Matrices):
             self._descending(like)
         kind = kind_of(like)
         return self._filled("bool" if kind == "bool_" else kind, like.dims, value)
+
+    def _plainly(self, function: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        if keywords:
+            raise Unsupported("a call with keywords")
+        return function(*arguments)
 
     def _make_copy(self, arguments: list[Any], keywords: dict[str, Any]) -> Ref:
         if len(arguments) != 1 or keywords:
@@ -287,6 +361,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "std": WholeCalls._deviation,
     "dot": WholeCalls._dot,
     "copy": WholeCalls._copy,
+    "astype": WholeCalls._astype,
 }
 ALONG = frozenset({"sum", "min", "max", "mean", "argmin", "argmax"})
 METHODS_OF: dict[Any, str] = {
@@ -311,6 +386,10 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.floor: lambda self, value: self._rounded_each(value, "floor"),
     np.ceil: lambda self, value: self._rounded_each(value, "ceil"),
     np.trunc: lambda self, value: self._rounded_each(value, "trunc"),
+    np.rint: lambda self, value: self._rounded_each(value, "roundeven"),
+    np.round: lambda self, value: self._rounded_each(value, "roundeven"),
+    np.around: lambda self, value: self._rounded_each(value, "roundeven"),
+    np.roll: WholeCalls._roll,
     np.minimum: lambda self, one, other: self._larger_or_smaller(one, other, ast.Lt()),
     np.maximum: lambda self, one, other: self._larger_or_smaller(one, other, ast.Gt()),
     np.where: WholeCalls._where,
@@ -354,6 +433,7 @@ MAKERS: dict[Any, Callable[..., Any]] = {
     np.ones_like: lambda self, arguments, keywords: self._make_like(arguments, keywords, self.constant(1)),
     np.empty_like: lambda self, arguments, keywords: self._make_like(arguments, keywords, None),
     np.full: WholeCalls._make_full,
+    np.arange: lambda self, arguments, keywords: self._plainly(self._arange, arguments, keywords),
     np.copy: WholeCalls._make_copy,
     np.array: WholeCalls._make_array,
 }

@@ -16,6 +16,7 @@ u = rng.integers(0, 256, n).astype(np.uint8)
 h = rng.random(n).astype(np.float32)
 m = rng.random(n) > 0.5
 q = {sequence}
+out, also = [], []
 x, y, f, g, z, t = {values}
 """
 
@@ -145,8 +146,10 @@ class Maker:
             ]
         if kind < 0.95:
             return [f"if {self.condition()}: {r.choice(['break', 'continue', 'pass'])}"]
-        if kind < 0.97:
+        if kind < 0.96:
             return ["x, y = y, x"]
+        if kind < 0.975:
+            return [f"{r.choice(['out', 'out', 'also'])}.append({self.expression(1)})"]
         if kind < 0.985:
             return [
                 f"if {self.condition()}: {r.choice(['raise KeyError(x)', 'z = str(x)', 'assert x', 'z = None'])}"

@@ -17,6 +17,7 @@ c = rng.integers(-9, 9, (n, n))
 m = rng.random(n) > 0.5
 h = rng.random(n).astype(np.float32)
 p = rng.permutation(n)
+out = []
 r, s, R, S = {rows}
 x, y, f, g = {values}
 {special}
@@ -196,7 +197,9 @@ class RowMaker:
             ]
         if kind < 0.50:
             return [f"{r.choice('RS')} = {r.choice([self.table(1), r.choice(_TABLES), *_NEW_TABLES])}"]
-        if kind < 0.55:
+        if kind < 0.53:
+            return [f"out.append({r.choice([self.scalar(), self.fold(), 'x'])})"]
+        if kind < 0.56:
             return [
                 r.choice(
                     [

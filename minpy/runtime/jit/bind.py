@@ -43,6 +43,7 @@ class NamesOf:
         self.stored: set[str] = set()
         self.dotted: set[str] = set()
         self.indexed: set[str] = set()
+        self.appended: set[str] = set()
         for part in parts:
             for each in ast.walk(part):
                 self._note(each)
@@ -58,6 +59,8 @@ class NamesOf:
             name = dotted(node)
             if name is not None:
                 self.dotted.add(name)
+        elif isinstance(node, ast.Expr):
+            self._append(node)
         elif isinstance(node, ast.Subscript):
             self._index(node.value)
         elif isinstance(node, (ast.For, ast.comprehension)):
@@ -65,6 +68,13 @@ class NamesOf:
         elif isinstance(node, ast.Call):
             for argument in node.args:
                 self._index(argument)
+
+    def _append(self, node: ast.Expr) -> None:
+        call = node.value
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "append":
+            name = dotted(call.func.value)
+            if name is not None:
+                self.appended.add(name)
 
     def _index(self, node: ast.expr) -> None:
         name = dotted(node)
@@ -226,6 +236,7 @@ class Snapshot:
         self._key: list[Any] = []
         self._names = names
         self.start = self.step = 0
+        self.sources: list[Any] = []  # the sequences that are read, the lists and tuples themselves
         self._outer = self._take_outer(iterable, "")
         # What is stored before it is read may be anything: it makes no other code.
         for name in sorted(names.live):
@@ -236,10 +247,28 @@ class Snapshot:
             value = self._attribute(frame, name)
             if value is not _MISSING:
                 self._take(name, value)
+        self.lists: dict[str, list[Any]] = {}  # that are appended to, and nothing else
+        for name in sorted(names.appended):
+            self._take_list(name, self._attribute(frame, name) if "." in name else frame.get(name), iterable)
         self.helpers: dict[int, Helper] = {}
         for value in list(self._known.values()):
             self._take_helper(frame, value, site_digest)
         self.key = (self._outer, *self._key)
+
+    def _take_list(self, name: str, value: Any, iterable: Any) -> None:
+        if type(value) is not list or name in self._names.stored or self._sequences(value, iterable):
+            return
+        if any(each is value for each in self.lists.values()):
+            raise Unsupported("a list that is appended to under two names")
+        self.lists[name] = value
+        self._key.append((name, "list"))
+
+    def _sequences(self, value: list[Any], over: Any) -> bool:
+        """Whether a list is also read, in the loop or by it."""
+        if type(over) is tuple and len(over) > 1 and over[0] in ("enumerate", "zip"):
+            inner = over[1] if over[0] == "zip" else (over[1],)
+            return any(self._sequences(value, each) for each in inner)
+        return over is value or any(each is value for each in self.sources)
 
     def _take_helper(self, frame: Frame, value: Any, digest: str) -> None:
         """Take what a function of the program reads, if it can be part of the loop."""
@@ -275,6 +304,7 @@ class Snapshot:
             frozenset(self._names.stored),
             self._outer,
             dict(self.helpers),
+            frozenset(self.lists),
             {name: self.values[name].shape for name in self._arrays},
         )
 
@@ -289,7 +319,16 @@ class Snapshot:
             for name, value in sorted(self._known.items())
         ]
         stored = sorted(self._names.stored)
-        return repr((self._outer, sorted(self._scalars.items()), sorted(self._arrays.items()), named, stored))
+        return repr(
+            (
+                self._outer,
+                sorted(self.lists),
+                sorted(self._scalars.items()),
+                sorted(self._arrays.items()),
+                named,
+                stored,
+            )
+        )
 
     def kind(self, name: str) -> str | None:
         """The kind of the scalar that a name stands for."""
@@ -338,6 +377,7 @@ class Snapshot:
             return
         found = array_of(value) if indexed or type(value) is np.ndarray else None
         if found is not None:
+            self.sources.append(value)
             self._arrays[name], self.values[name] = found
             self._key.append((name, found[0]))
         elif isinstance(value, _KNOWN):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minpy.runtime.jit import background, engine, store
+from minpy.runtime.jit.appends import logged, release
 from minpy.runtime.jit.bind import Frame, Snapshot
 from minpy.runtime.jit.buffers import Objects, free_all, owner_of
 from minpy.runtime.jit.kinds import Unsupported, value_of
@@ -92,6 +93,8 @@ class Kernel:
             return self._run(words, frame, snapshot, arrays, first, last)
         finally:
             free_all(int(words[BUFFERS]))
+            for _, slot in self.code.lists:
+                release(words, slot)
 
     def _entered(self, snapshot: Snapshot) -> list[np.ndarray]:
         return [snapshot.values[each.name] for each in self.code.arrays if each.comes_in]
@@ -121,6 +124,8 @@ class Kernel:
                 np.copyto(array, copy)
             free_all(int(words[BUFFERS]))
             words[BUFFERS] = 0
+            for _, slot in self.code.lists:
+                words[slot + 1] = 0
             if stopped > first:
                 # What led there did no harm the first time, and does none now.
                 answer = self._call(words, first, stopped)
@@ -159,6 +164,8 @@ class Kernel:
         return arrays
 
     def _finish(self, words: np.ndarray, frame: Frame, snapshot: Snapshot, arrays: list[np.ndarray]) -> None:
+        for name, slot in self.code.lists:
+            snapshot.lists[name].extend(logged(words, slot))
         floats = words.view(np.float64)
         changes: dict[str, Any] = {}
         for variable in self.code.scalars:

@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from minpy.runtime.jit import appends
+from minpy.runtime.jit.appends import WORDS
 from minpy.runtime.jit.buffers import DECLARATIONS, SMALLEST, TEXT
 from minpy.runtime.jit.expressions import TYPES
 from minpy.runtime.jit.helpers import Helper, Helpers
@@ -51,6 +53,7 @@ class Entry:
     stored: frozenset[str]
     outer: tuple[Any, ...]
     helpers: dict[int, Helper] = field(default_factory=dict)
+    lists: frozenset[str] = frozenset()  # that are appended to
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # now; the code takes any
 
 
@@ -66,6 +69,7 @@ class Code:
     reasons: tuple[tuple[int, str], ...]
     externals: dict[str, int]
     clean: bool
+    lists: tuple[tuple[str, int], ...] = ()  # those that are appended to, and where their logs are
     views: bool = False  # whether variables may hold views of arrays that came in
 
 
@@ -197,6 +201,7 @@ class _Lowering(Helpers):
             self.w.place(label)
             if self.clean:
                 self._write_back(position, starts)
+                self._shorten(starts)
             else:
                 self.w.put(f"store i64 {self.w.op(f'load i64, ptr {position}')}, ptr {self._word(STOPPED)}")
             self.w.leave(number)
@@ -222,6 +227,9 @@ class _Lowering(Helpers):
             array.slot = words
             self.allocate_array(array)
             words += 3 + 2 * array.type.ndim
+        for name in sorted(self.entry.lists):
+            self.lists[name] = words
+            words += WORDS
         return words
 
     def _word(self, slot: int) -> str:
@@ -244,6 +252,10 @@ class _Lowering(Helpers):
                 copy = self.w.alloca("i64", "start")
                 starts[f"[{i} {array.name}"] = copy, ""
                 self.w.put(f"store i64 {self._loaded(place, array)}, ptr {copy}")
+        for name, slot in self.lists.items():
+            copy = self.w.alloca("i64", "start")
+            starts[f"[{name}"] = copy, ""
+            self.w.put(f"store i64 {self.w.op(f'load i64, ptr {self._word(slot + 1)}')}, ptr {copy}")
         return starts
 
     @staticmethod
@@ -283,6 +295,12 @@ class _Lowering(Helpers):
                     x = self.w.op(f"load i64, ptr {starts[f'[{i} {array.name}'][0]}")
                 self.w.put(f"store i64 {x}, ptr {self._word(array.slot + i)}")
 
+    def _shorten(self, starts: dict[str, tuple[str, str]]) -> None:
+        """What the iteration that is left has appended goes."""
+        for name, slot in self.lists.items():
+            x = self.w.op(f"load i64, ptr {starts[f'[{name}'][0]}")
+            self.w.put(f"store i64 {x}, ptr {self._word(slot + 1)}")
+
     def _opening(self) -> list[str]:
         """The code before all other: every variable takes its value from the block of words."""
         body, self.w.lines, self.w.ended = self.w.lines, [], False
@@ -307,12 +325,15 @@ class _Lowering(Helpers):
     def _code(self, words: int) -> Code:
         opening = self._opening()
         reasons = tuple(self.exits)
+        if self.logs:
+            self.externals["realloc"] = 0
         if self.made:
             self.externals |= {"malloc": 0, "free": 0}
         text = "\n".join(
             (
                 *sorted(self.w.declarations),
                 *((*DECLARATIONS, TEXT) if self.made else ()),
+                *((*appends.DECLARATIONS, appends.TEXT) if self.logs else ()),
                 "define i64 @kernel(ptr noalias %words) {",
                 "entry:",
                 *self.w.allocas,
@@ -333,6 +354,7 @@ class _Lowering(Helpers):
             reasons,
             dict(self.externals),
             self.clean,
+            tuple(self.lists.items()),
             any(array.assigned and array.views for array in self.arrays.values()),
         )
 

@@ -6,18 +6,18 @@ import ast
 import builtins
 from typing import Any
 
+from minpy.runtime.jit.appends import Appends
 from minpy.runtime.jit.expressions import constant_of
 from minpy.runtime.jit.kinds import NotYet, TooLarge, Unsupported
 from minpy.runtime.jit.operators import SYMBOLS
 from minpy.runtime.jit.values import ArrayVariable, Known, Lazy, Ref, Several, Val, Variable, scalar
-from minpy.runtime.jit.wholecalls import WholeCalls
 from minpy.runtime.jit.wholes import is_whole, kind_of
 
 # After so many rounds of the loops that hold loops, signals are looked at.
 ROUNDS = 1 << 14
 
 
-class Statements(WholeCalls):
+class Statements(Appends):
     """Statements; `minpy.runtime.jit.lower` makes a function of them."""
 
     def __init__(self) -> None:
@@ -62,6 +62,12 @@ class Statements(WholeCalls):
         pass
 
     def _expr(self, node: ast.Expr) -> None:
+        call = node.value
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "append":
+            name = self.dotted(call.func.value)
+            if name in self.lists and len(call.args) == 1 and not call.keywords:
+                self.append(str(name), self.expression(call.args[0]))
+                return
         if not isinstance(node.value, ast.Constant):
             self.kept(self.expression(node.value))
 

@@ -1,0 +1,119 @@
+"""``values.append(x)`` of numbers in a compiled loop: kept in a log, and appended when the loop hands back.
+
+A log is three words of the loop's block: its address, how many entries there are, and room for how many. An entry is a
+value and its tag.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from minpy.runtime.jit.kinds import INTS, KIND_OF_CODE, Unsupported, value_of
+from minpy.runtime.jit.wholecalls import WholeCalls
+
+WORDS = 3
+_FIRST_ROOM = 64
+
+DECLARATIONS = ("declare ptr @at_realloc(ptr, i64)",)
+TEXT = f"""
+define internal i1 @log(ptr %log, i64 %value, i64 %tag) {{
+  %countp = getelementptr i64, ptr %log, i64 1
+  %roomp = getelementptr i64, ptr %log, i64 2
+  %count = load i64, ptr %countp
+  %room = load i64, ptr %roomp
+  %data = load ptr, ptr %log
+  %full = icmp sge i64 %count, %room
+  br i1 %full, label %grow, label %put
+grow:
+  %twice = mul i64 %room, 2
+  %small = icmp slt i64 %twice, {_FIRST_ROOM}
+  %more = select i1 %small, i64 {_FIRST_ROOM}, i64 %twice
+  %bytes = mul i64 %more, 16
+  %new = call ptr @at_realloc(ptr %data, i64 %bytes)
+  %none = icmp eq ptr %new, null
+  br i1 %none, label %failed, label %moved
+failed:
+  ret i1 false
+moved:
+  store ptr %new, ptr %log
+  store i64 %more, ptr %roomp
+  br label %put
+put:
+  %at = phi ptr [ %data, %0 ], [ %new, %moved ]
+  %offset = mul i64 %count, 2
+  %entry = getelementptr i64, ptr %at, i64 %offset
+  store i64 %value, ptr %entry
+  %tagp = getelementptr i64, ptr %entry, i64 1
+  store i64 %tag, ptr %tagp
+  %next = add i64 %count, 1
+  store i64 %next, ptr %countp
+  ret i1 true
+}}
+"""
+
+
+class Appends(WholeCalls):
+    """Calls of the method `append` of lists."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lists: dict[str, int] = {}  # where the log of a list is, by the list's name
+        self.logs = False
+
+    def append(self, name: str, value: Any) -> None:
+        """Code that notes a number for a list."""
+        value = self._operand(value)
+        x = value.x
+        if value.rep == "d":
+            bits = self.w.op(f"bitcast double {x} to i64")
+            if value.kinds & INTS:
+                # An integer in a double, if its tag says so.
+                whole = self.w.op(f"fptosi double {x} to i64")
+                is_float = self.w.op(f"icmp ne i8 {self.w.op(f'and i8 {value.tag}, 1')}, 0")
+                bits = self.w.op(f"select i1 {is_float}, i64 {bits}, i64 {whole}")
+            x = bits
+        elif value.rep == "b":
+            x = self.w.op(f"zext i1 {x} to i64")
+        self.logs = True
+        log = self.w.op(f"getelementptr i64, ptr %words, i64 {self.lists[name]}")
+        tag = value.tag if value.tag.isdigit() else self.w.op(f"sext i8 {value.tag} to i64")
+        done = self.w.op(f"call i1 @log(ptr {log}, i64 {x}, i64 {tag})")
+        self.guard(done, "there is no memory")
+
+    def call_method(self, value: Any, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        if name == "append":
+            raise Unsupported("a list that is read and appended to")
+        return super().call_method(value, name, arguments, keywords)
+
+
+def logged(words: np.ndarray, slot: int) -> list[Any]:
+    """What a log holds, as Python objects."""
+    address, count = int(words[slot]), int(words[slot + 1])
+    if not count:
+        return []
+    entries = np.ctypeslib.as_array((ctypes.c_int64 * (2 * count)).from_address(address)).reshape(count, 2)
+    tags = entries[:, 1]
+    values = np.ascontiguousarray(entries[:, 0])
+    floats = values.view(np.float64)
+    if (tags == tags[0]).all():
+        kind = KIND_OF_CODE[int(tags[0])]
+        if kind in ("int", "float"):
+            return (values if kind == "int" else floats).tolist()
+        if kind in ("int64", "float64"):
+            return list(values if kind == "int64" else floats)
+    chosen = (KIND_OF_CODE[int(tag)] for tag in tags)
+    return [
+        value_of(int(tag), float(floats[i]) if "float" in kind else int(values[i]))
+        for i, (tag, kind) in enumerate(zip(tags, chosen, strict=True))
+    ]
+
+
+def release(words: np.ndarray, slot: int) -> None:
+    """Give back the memory of a log."""
+    free = ctypes.CDLL(None).free
+    free.argtypes, free.restype = [ctypes.c_void_p], None
+    free(int(words[slot]))
+    words[slot : slot + WORDS] = 0

@@ -327,7 +327,10 @@ def is_programs(module: Any) -> bool:
     if not module:
         return True  # a module that was made by hand, or is gone
     names = module if isinstance(module, dict) else vars(module)
-    top = (names.get("__name__") or "").partition(".")[0]
+    name = names.get("__name__") or ""
+    if name.startswith("minpy.nn."):
+        return True  # written as programs are: its models and solvers hold their arrays
+    top = name.partition(".")[0]
     if top in sys.stdlib_module_names and top != "__main__":
         return False
     if top in ("numpy", "minpy", "mxnet"):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minpy import PreferMXNetPolicy, check_grads, grad
+from minpy import OnlyNumPyPolicy, PreferMXNetPolicy, check_grads, grad
 from minpy.errors import ArgumentError
 from minpy.nn import layers as L
+from minpy.nn.kernels import convolution, engine
 
 
 @pytest.fixture
@@ -259,9 +260,17 @@ GEOMETRIES = [
 ]
 
 
+@pytest.fixture(params=["NumPy", "MXNet"])
+def both(request, monkeypatch):
+    """The engines of float32: small arrays go to MXNet too."""
+    if request.param == "MXNet":
+        pytest.importorskip("mxnet", reason="needs the extra cpu", exc_type=ImportError)
+        monkeypatch.setattr(engine, "LEAST_WORK", 0)
+
+
 @pytest.mark.parametrize("dtype, close", [("float64", 1e-12), ("float32", 1e-4)])
 @pytest.mark.parametrize("stride, pad, kernel", GEOMETRIES)
-def test_convolution(rng, stride, pad, kernel, dtype, close):
+def test_convolution(both, rng, stride, pad, kernel, dtype, close):
     x, w, b = rng.randn(2, 3, 7, 6), rng.randn(4, 3, *kernel), rng.randn(4)
     low = [v.astype(dtype) for v in (x, w, b)]
     out = L.convolution(*low, stride=stride, pad=pad)
@@ -283,7 +292,7 @@ def test_convolution(rng, stride, pad, kernel, dtype, close):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("stride, pad, kernel", GEOMETRIES)
 @pytest.mark.parametrize("mode", ["max", "avg"])
-def test_pooling(rng, stride, pad, kernel, mode, dtype):
+def test_pooling(both, rng, stride, pad, kernel, mode, dtype):
     if any(2 * p > k for p, k in zip(pad, kernel, strict=True)):
         with pytest.raises(ArgumentError, match="pad"):
             L.pooling(rng.randn(2, 3, 7, 6), mode, kernel, stride, pad)
@@ -300,9 +309,22 @@ def test_pooling(rng, stride, pad, kernel, mode, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_ties_in_pooling_go_to_the_first(dtype):
+def test_ties_in_pooling_go_to_the_first(both, dtype):
     d = grad(lambda v: np.sum(L.pooling(v)))(np.zeros((1, 1, 4, 4), dtype))
     assert (d[0, 0] == [[1, 0, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]).all()
+
+
+@pytest.mark.mxnet
+def test_large_images_go_to_mxnet_if_the_policy_allows(rng, monkeypatch):
+    pytest.importorskip("mxnet", reason="needs the extra cpu", exc_type=ImportError)
+    ran = []
+    monkeypatch.setattr(convolution, "Kept", lambda *a, **k: ran.append(1) or engine.Kept(*a, **k))
+    x, w = rng.randn(4, 16, 20, 20).astype("f4"), rng.randn(16, 16, 3, 3).astype("f4")
+    out = L.convolution(x, w)
+    with OnlyNumPyPolicy():
+        np.testing.assert_allclose(L.convolution(x, w), out, atol=1e-3)
+    L.convolution(x.astype("f8"), w.astype("f8"))
+    assert len(ran) == 1
 
 
 def test_pooling_of_nan_is_nan():
@@ -375,7 +397,7 @@ def test_derivatives_to_second_order_in_both_modes(name, rng):
 
 
 @pytest.mark.parametrize("name", ["convolution", "pooling, max", "pooling, avg"])
-def test_second_derivatives_of_float32(name, rng):
+def test_second_derivatives_of_float32(both, name, rng):
     function, args = DERIVATIVES[name](rng)
     low = [a.astype(np.float32) for a in args]
 

@@ -244,6 +244,20 @@ def test_the_model_may_write_into_its_parameters_and_replace_them():
     assert all(type(v) is np.ndarray for v in held.values())
 
 
+def test_what_the_model_stores_is_plain_afterwards():
+    class Stores(Line):
+        def forward(self, X, mode):
+            self.seen = [super().forward(X, mode)]
+            self.aux_params["sum"] = np.sum(self.seen[0])
+            return self.seen[0]
+
+    x, y = line_data(10)
+    it = NDArrayIter(x, y, 10)
+    solver = Solver(Stores(), it, it, task_type="regression", verbose=False)
+    solver.step(next(it))
+    assert type(solver.model.seen[0]) is np.ndarray and type(solver.model.aux_params["sum"]) is np.float64
+
+
 def test_parameters_are_as_before_when_the_model_fails():
     class Fails(Line):
         def loss(self, predict, y):

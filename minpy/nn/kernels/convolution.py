@@ -6,6 +6,7 @@ made of the others, which gives derivatives of any order.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy
@@ -49,7 +50,7 @@ def _operator(mx: Any, w: numpy.ndarray, windows: Windows, bias: bool) -> Any:
 
 def _run(x: Any, w: Any, b: Any, windows: Windows, derivable: bool) -> tuple[Any, Kept | None]:
     x, w, b = (numpy.asarray(each) for each in (x, w, b))
-    mx = mxnet_for(x, w, b)
+    mx = mxnet_for(len(x) * math.prod(windows.out) * w.size, x, w, b)
     if mx is None:
         y = _forward_numpy(x, w, windows)
         y += b.reshape(1, -1, 1, 1)

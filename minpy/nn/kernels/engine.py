@@ -11,12 +11,17 @@ from minpy.runtime.backends.mxnet import copy_in, copy_out, load
 from minpy.runtime.context import current_context
 from minpy.runtime.policy import current_policy
 
+# Multiplications (or comparisons) below which copies to MXNet and its threads cost more than they save.
+LEAST_WORK = 2_000_000
 
-def mxnet_for(*arrays: np.ndarray) -> Any:
-    """MXNet if it is installed, allowed, and the faster one for these arrays; else None.
+
+def mxnet_for(work: int, *arrays: np.ndarray) -> Any:
+    """MXNet if it is installed, allowed, and the faster one for so much work on these arrays; else None.
 
     MXNet's kernels are several times faster in float32, and slower than NumPy's products in float64.
     """
+    if work < LEAST_WORK:
+        return None
     if any(array.dtype != np.float32 or not array.size for array in arrays):
         return None
     if current_policy().name == "only_numpy":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy
@@ -9,6 +10,12 @@ import numpy
 from minpy.autodiff import custom_vjp, primitive
 from minpy.nn.kernels.engine import Kept, mxnet_for
 from minpy.nn.kernels.windows import Windows
+
+
+def _work(x: numpy.ndarray, windows: Windows) -> int:
+    n, c = x.shape[:2]
+    return n * c * math.prod(windows.out) * math.prod(windows.kernel)
+
 
 # ----- the maximum: the first of the largest elements of each window is taken, and gets the gradient
 
@@ -57,7 +64,7 @@ def _max_forward(x: Any, windows: Windows) -> tuple[Any, Any]:
     if type(x) is not numpy.ndarray:  # a derivative of higher order
         y = _max(x, windows)
         return y, (numpy.asarray(x.asnumpy()), None)
-    mx = mxnet_for(x)
+    mx = mxnet_for(_work(x, windows), x)
     if mx is None:
         y, which = _largest(x, windows)
         return y, (x, which)
@@ -78,7 +85,7 @@ def _max_backward(windows: Windows, residuals: tuple, g: Any) -> tuple[Any]:
 
 def _plain_max(x: Any, windows: Windows) -> Any:
     x = numpy.asarray(x)
-    mx = mxnet_for(x)
+    mx = mxnet_for(_work(x, windows), x)
     if mx is None:
         return _largest(x, windows)[0]
     return Kept(mx, _operator(mx, windows, pool_type="max"), [x], derivable=False).result()
@@ -94,7 +101,7 @@ _max.defvjp(_max_forward, _max_backward)
 @primitive
 def _mean(x: Any, windows: Windows) -> Any:
     x = numpy.asarray(x)
-    mx = mxnet_for(x)
+    mx = mxnet_for(_work(x, windows), x)
     if mx is not None:
         return Kept(mx, _operator(mx, windows, pool_type="avg"), [x], derivable=False).result()
     wide = windows.padded(x)

@@ -41,7 +41,7 @@ def prepared() -> Iterator[None]:
                 del np.bool
 
 
-class Finder:
+class _Finder:
     """Finds MXNet where Python does, and prepares its import."""
 
     @staticmethod
@@ -63,5 +63,5 @@ class Finder:
 
 def install() -> None:
     """Put the finder in front, once."""
-    if Finder not in sys.meta_path:
-        sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
+    if _Finder not in sys.meta_path:
+        sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]

@@ -49,7 +49,7 @@ def variables(seen):
 ALLOWED = {
     "sys.orig_argv names minpy": without("orig_argv"),
     "sys.getrecursionlimit() is larger by the frames of the runner": recursion_limit,
-    "sys.meta_path has MinPy's finder": finder,
+    "sys.meta_path has MinPy's finders": finder,
     "the loader of a main module that is imported (-m) is MinPy's": loader_type,
     "os.environ has MINPY_ACTIVE": variables,
 }

@@ -53,7 +53,9 @@ class NativePass:
         self._function: Any = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_char_p)(address)
         count = len(modes) + len(runs)
         self._pack = struct.Struct(f"={1 + count}q{len(plan.numbers)}d").pack
-        self._fixed: dict[Any, list[np.ndarray]] = {}
+        self._fixed: dict[
+            Any, Any
+        ] = {}  # where the code finds the geometry, and the memory of that, by strides
         self._overlap = THROUGH in modes
 
     def run(
@@ -64,22 +66,28 @@ class NativePass:
             threads = 1
         every = [*outs, *arrays]
         key = outs[0].shape, threads, tuple([each.strides for each in every])
-        parts = self._fixed.get(key)
-        if parts is None:
+        found = self._fixed.get(key)
+        if found is None:
             if len(self._fixed) > 16:
                 self._fixed.clear()
-            parts = self._fixed[key] = _parts(outs[0].shape, [each.strides for each in every], threads)
-        ids = [*map(id, every)]
-        answers = [0] * len(parts)
+            memory = _parts(outs[0].shape, [each.strides for each in every], threads)
+            found = self._fixed[key] = [each.ctypes.data for each in memory], memory
+        parts, memory = found  # held until the code is done with it, whatever other threads do
+        ids = map(id, every)
+        if len(parts) == 1:
+            flagged = self._function(self._pack(parts[0], *ids, *numbers))
+        else:
+            answers = [0] * len(parts)
+            words = [*ids, *numbers]
 
-        def work(k: int) -> None:
-            answers[k] = self._function(self._pack(parts[k].ctypes.data, *ids, *numbers))
+            def work(k: int) -> None:
+                answers[k] = self._function(self._pack(parts[k], *words))
 
-        pool.run(work, len(parts))
-        found = 0
-        for each in answers:
-            found |= each
-        if found and any(found & native._BITS[flag] and flags & flag for flag in (DIVIDE, OVER, INVALID)):
+            pool.run(work, len(parts))
+            flagged = 0
+            for each in answers:
+                flagged |= each
+        if flagged and any(flagged & native._BITS[flag] and flags & flag for flag in (DIVIDE, OVER, INVALID)):
             raise FloatingPointError
 
 

@@ -84,7 +84,12 @@ class Plan:
         self._differs = False  # an engine gave other bits than NumPy
         self._turn = 0
         self._spread = [None if each.shape == self.shape else each.shape for each in own]
+        self._is_spread = any(each is not None for each in self._spread)
         self._runs = tuple(_moves(np.broadcast_to(each, self.shape)) for each in own)
+        self._forward_runs = self._inputs_run(self._forward)
+        self._order = [k for _, k in self._forward.inputs]
+        self._ready: str | None = None  # the engine of every evaluation from now on
+        self._reverses: dict[Any, tuple[Any, int]] = {}  # the same, of the sweep
 
     # Which engine.
 
@@ -96,8 +101,12 @@ class Plan:
         Irregular
             There will be none.
         """
-        key = "forward", (SET,) * (1 + self.keeps), self._inputs_run(self._forward)
+        if self._ready is not None:
+            return self._ready
+        key = "forward", (SET,) * (1 + self.keeps), self._forward_runs
         found = self._wanted(*key)
+        if found is not None and found[0] == "n" and self.mode[:5] != "force":
+            self._ready = found
         if self._differs or (found is None and (key in self._engines or key[2] is None)):
             raise Irregular("nothing that pays")
         return found
@@ -163,7 +172,9 @@ class Plan:
 
     # Running.
 
-    def _full(self, arrays: Any) -> list[Any]:
+    def _full(self, arrays: Any) -> Any:
+        if not self._is_spread:
+            return arrays
         return [
             each if shape is None or each is None else np.broadcast_to(each, self.shape)
             for each, shape in zip(arrays, self._spread, strict=True)
@@ -175,12 +186,12 @@ class Plan:
         """Compute the block into `outs`: the result, and what is kept."""
         plan, modes = self._forward, (SET,) * len(outs)
         given = self._full(arrays)
-        given = [given[k] for _, k in plan.inputs]
+        given = [given[k] for k in self._order]
         chosen = [numbers[k] for k in plan.numbers]
         if engine[0] == "n" and any(out.strides[-1] != out.itemsize for out in outs):
             engine = f"tiled{engine[-1]}"
         if engine[0] == "n":
-            code = self._native("forward", modes, self._inputs_run(plan), False)
+            code = self._native("forward", modes, self._forward_runs, False)
             chosen = [float(each) for each in chosen]
         else:
             code = self._tiled("forward", modes)
@@ -220,22 +231,36 @@ class Plan:
         full = self._full(contents)
         given = [g if kind == "g" else full[k] if kind == "x" else saved[k] for kind, k in plan.inputs]
         chosen = [numbers[k] for k in plan.numbers]
-        overlap = any(adds) and _overlap(outs)
-        native_modes = tuple((THROUGH if overlap else ADD) if add else SET for add in adds)
-        modes = tuple(ADD if add else SET for add in adds)
-        runs = tuple(_moves(each) for each in given)
-        fits = (
-            self.shape[-1] > 1 and None not in runs and all(out.strides[-1] == out.itemsize for out in outs)
+        key = (
+            adds,
+            tuple([each.strides for each in given]),
+            tuple([out.strides[-1] == out.itemsize for out in outs]),
+            len(outs) > 1 and any(adds) and _overlap(outs),
         )
-        engine = self._wanted("reverse", native_modes, runs if fits else None)  # type: ignore[arg-type]
+        found = self._reverses.get(key)
+        if found is None:
+            found = self._engine_of_reverse(key, given)
+        code, threads = found
+        if type(code) is NativePass:
+            chosen = [float(each) for each in chosen]
+        code.run(given, chosen, outs, 0, threads)
+
+    def _engine_of_reverse(self, key: tuple, given: list[np.ndarray]) -> tuple[Any, int]:
+        adds, _, packed, overlap = key
+        modes = tuple((THROUGH if overlap else ADD) if add else SET for add in adds)
+        runs = tuple(_moves(each) for each in given)
+        fits = self.shape[-1] > 1 and None not in runs and all(packed)
+        engine = self._wanted("reverse", modes, runs if fits else None)  # type: ignore[arg-type]
         assert engine is not None
         threads = 1 if overlap else int(engine.lstrip("nativeld"))
         if engine[0] == "n":
-            code = self._native("reverse", native_modes, runs, False)  # type: ignore[arg-type]
-            chosen = [float(each) for each in chosen]
-        else:
-            code = self._tiled("reverse", modes)
-        code.run(given, chosen, outs, 0, threads)
+            code = self._native("reverse", modes, runs, False)  # type: ignore[arg-type]
+            if self.mode[:5] != "force":
+                if len(self._reverses) > 16:
+                    self._reverses.clear()
+                self._reverses[key] = code, threads
+            return code, threads
+        return self._tiled("reverse", tuple(ADD if add else SET for add in adds)), threads
 
 
 def _overlap(outs: list[np.ndarray]) -> bool:

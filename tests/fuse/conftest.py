@@ -17,7 +17,7 @@ from minpy.transform import hook, rewriter
 
 HAS_COMPILER = importlib.util.find_spec("llvmlite") is not None
 ENGINES = ["force:tiled1", "force:tiled2", "force:written"]
-ENGINES += ["force:native1", "force:native2"] if HAS_COMPILER else []
+ENGINES += ["force:native1", "force:native2", "force:direct"] if HAS_COMPILER else []
 _numbers = itertools.count()
 
 

@@ -6,19 +6,23 @@ without elements; the answers are kept by the geometry of the operands.
 
 from __future__ import annotations
 
+import _thread
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from minpy.runtime.fuse import native
 from minpy.runtime.fuse.choose import Choice
 from minpy.runtime.fuse.ir import Irregular, Program
 from minpy.runtime.fuse.plan import Plan, key_of
-from minpy.runtime.fuse.state import checked_flags
+from minpy.runtime.fuse.state import ALL, checked_flags
 
 _KEPT = 128  # geometries
 _MISSES = 16
+_REFUSED = 24  # so often there may be no short way
 _WORTH = 400_000  # elements
+_shortening = _thread.allocate_lock()
 
 
 class Block:
@@ -29,7 +33,9 @@ class Block:
         self.program = Program(text)
         self._plans: dict[Any, Plan | None] = {}
         self._choices: dict[str, Choice] = {}
-        self._hits = self._misses = 0
+        self._hits = self._misses = self._refused = 0
+        self.site: Any = None  # that may be replaced by a short way here
+        self.shortcut: Any = None
         # Of `a += value` where the whole is not for us: the value alone.
         value = self.program.value
         self._value = Block(value, mode) if value else None
@@ -60,7 +66,45 @@ class Block:
             if self._value is not None:
                 return self._value.run(names[: self._value.program.names])
             return False, False
-        return plan.run(leaves, checked_flags(), began)
+        flags = checked_flags()
+        found = plan.run(leaves, flags, began)
+        if found[0] and self.site is not None and flags == ALL and plan.choice.is_settled:
+            if _shortening.acquire(
+                blocking=False
+            ):  # one thread at a time: the words are written piece by piece
+                try:
+                    self._shorten(plan, names, leaves)
+                finally:
+                    _shortening.release()
+        return found
+
+    def _shorten(self, plan: Plan, names: tuple[Any, ...], leaves: tuple[Any, ...]) -> None:
+        """Let the next evaluation like this one take the short way."""
+        from minpy.runtime.fuse import shortcut
+        from minpy.runtime.jit import background
+
+        try:
+            if self.shortcut is None:
+                if not shortcut.is_possible() or plan.program.chains:
+                    raise native.Unfit
+                self.shortcut = shortcut.Shortcut(self.site, wait=self.mode != "auto")
+                self.site.replace(self.shortcut)
+            self.site.join(shortcut.join)
+            _, numbers = plan.prepare(*leaves)
+            self.shortcut.lay_out(plan, plan.choice.engines["native1"], names, leaves, numbers)
+        except background.Pending:
+            pass
+        except native.Unfit:
+            self.site = None
+        except Irregular:
+            self._refused += 1
+            if self._refused > _REFUSED:
+                self.site = None
+        except Exception:
+            # The block has been computed: whatever is wrong here must not let it be computed again.
+            self.site = None
+            if self.mode != "auto":
+                raise
 
     def _make(self, key: Any, leaves: tuple[Any, ...]) -> Plan | None:
         if len(self._plans) >= _KEPT:

@@ -28,7 +28,8 @@ _TRIALS, _MOST_TRIALS = 3, 25  # measurements of each engine
 _TRIAL_TIME = 2e-3  # seconds of measuring that are enough
 _HOPELESS = 2.5  # times the best: no third measurement
 _MARGIN = 0.93  # an engine must be faster than NumPy by this factor
-_SHORT = 12e-6  # seconds as written below which nothing can be gained
+# Seconds as written below which nothing can be gained: by the long way to an engine, or by the short one.
+_SHORT, _SHORTEST = 12e-6, 2e-6
 _LONG = 200e-6  # seconds on one thread from which several are tried
 _STREAM = 6 << 20  # bytes of the result from which tiles pay without asking
 # What must have been spent in a block before it is compiled: so many times what compiling takes from the program; in
@@ -81,10 +82,15 @@ class Choice:
         self.refused: set[str] = set()
         self.shown: set[str] = set()  # engines that gave NumPy's bits
         self.turn = count() if mode == "force" else None
-        self.forced = mode[6:] if mode.startswith("force:") else ""
+        self.forced = {"direct": "native1"}.get(mode[6:], mode[6:]) if mode.startswith("force:") else ""
         self.expected = memory.verdict(self.key)
         self.waiting: Any = None  # a `background.Job`, while the block is being compiled
         self.compilable = compilable
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether compiled code on this thread is what it will be."""
+        return self.verdict == "native1" or (self.forced == "native1" and "native1" in self.shown)
 
     def pick(self) -> str | None:
         """The engine for this evaluation, and its threads (``"tiled2"``); None: as written."""
@@ -143,8 +149,11 @@ class Choice:
             engines.insert(0, self.expected)
         elif self.plan.size * sum(out.dtype.itemsize for out in self.plan.outputs) >= _STREAM:
             engines = [*reversed(tiled), "written"]
-        if self.best.get("written", 1.0) < _SHORT:
-            return engines
+        written = self.best.get("written", 1.0)
+        if written < _SHORT:
+            if written > _SHORTEST and "native1" in compiled and self.plan.shortcut_cost is not None:
+                engines.append("native1")
+            return [each for each in engines if each not in self.refused]
         engines += [each for each in compiled + tiled if each not in engines]
         return [each for each in engines if each not in self.refused]
 
@@ -152,7 +161,8 @@ class Choice:
         """How many engines there will be, once compiling pays."""
         count = len(self._candidates())
         if self.compilable and not any(each.startswith("native") for each in self._candidates()):
-            enough = self.best.get("written", 1.0) < _SHORT or "native1" in self.refused
+            least = _SHORT if getattr(self.plan, "shortcut_cost", None) is None else _SHORTEST
+            enough = self.best.get("written", 1.0) < least or "native1" in self.refused
             count += not enough
         return count
 
@@ -254,11 +264,15 @@ class Choice:
             outs.append(np.empty(plan.shape, out.dtype) if target is None else target)
         if over:
             engine = engine.over(tuple(over))
+        shortcut_cost = plan.shortcut_cost
         engine.run(arrays, numbers, outs, flags, threads)
         for k, target in enumerate(targets):
             if target is not None and outs[k] is not target:
                 np.copyto(target, outs[k])
-        self._measured(name, perf_counter() - began)
+        took = perf_counter() - began
+        if name == "native1" and shortcut_cost is not None:
+            took = min(took, engine.took + shortcut_cost)  # the long way will not be taken again
+        self._measured(name, took)
         return outs
 
     def _measured(self, name: str, took: float) -> None:

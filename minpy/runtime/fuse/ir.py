@@ -92,7 +92,9 @@ class Program:
     chains : list of tuple
         Of each ``w``: the number of the name that it starts from, and the attributes.
     names : int
-        How many names there are.
+        How many names there are; `uses` counts how often each of them stands in leaves.
+    bases, whole : dict
+        Of leaves that are names or parts of them, the numbers of the names; of those that are names.
     value : str
         Of a single augmented assignment, the text of its value if that is an operation; else "".
     results : list of Result
@@ -132,6 +134,20 @@ class Program:
             [*(f"v{i}" for i in range(self.names)), *(f"w{i}" for i in range(len(self.chains)))]
         )
         self.code = eval(f"lambda {names}: ({', '.join(self.leaves)},)", {"__builtins__": {}})
+        self.bases: dict[int, int] = {}
+        self.whole: dict[int, int] = {}
+        for leaf, node in enumerate(self._nodes):
+            match node:
+                case ast.Name(id=name) if name[0] == "v":
+                    self.bases[leaf] = self.whole[leaf] = int(name[1:])
+                case ast.Subscript(value=ast.Name(id=name)) if name[0] == "v":
+                    self.bases[leaf] = int(name[1:])
+        self.uses = [0] * self.names
+        for node in self._nodes:
+            for each in ast.walk(node):
+                if isinstance(each, ast.Name) and each.id[0] == "v":
+                    self.uses[int(each.id[1:])] += 1
+        self._indices: dict[int, Any] = {}
         self._allowed: dict[tuple[type, ...], bool] = {}
 
     @property
@@ -222,6 +238,18 @@ class Program:
             raise Irregular
         return self.code(*names)
 
+    def index(self, leaf: int, names: tuple[Any, ...]) -> Any:
+        """What stands in the brackets of a leaf; None if it has none."""
+        node = self._nodes[leaf]
+        if not isinstance(node, ast.Subscript):
+            return None
+        if leaf not in self._indices:
+            arguments = ", ".join(f"v{i}" for i in range(self.names))
+            text = ast.unparse(ast.Subscript(ast.Name("_", ast.Load()), node.slice, ast.Load()))
+            text = f"lambda {arguments}: {text}"
+            self._indices[leaf] = eval(text, {"__builtins__": {}, "_": _Index()})
+        return self._indices[leaf](*names)
+
     def _may_evaluate(self, kinds: tuple[type, ...]) -> bool:
         count = len(kinds) - len(self.chains)
         of = {f"v{i}": kind for i, kind in enumerate(kinds[:count])}
@@ -260,6 +288,13 @@ def _count_names(text: str) -> int:
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Name) and node.id[0] == "v" and node.id[1:].isdigit()
     )
+
+
+class _Index:
+    """Gives what it is indexed with."""
+
+    def __getitem__(self, index: Any) -> Any:
+        return index
 
 
 def _loaded(node: ast.expr) -> ast.expr:

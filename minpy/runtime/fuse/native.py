@@ -9,6 +9,7 @@ import ctypes
 import platform
 import struct
 from functools import lru_cache, partial
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,8 +79,10 @@ class Native:
         FloatingPointError
             One of `flags` occurred; `outs` have been written into, those that are operands are as they were.
         """
+        self.took = 0.0
         kept = [np.empty(outs[k].shape, outs[k].dtype) for k, _ in self.in_place]
         pointers = [*outs, *kept, *[arrays[k] for k in self.operands]]
+        # Operands have the strides of the plan, but where the first elements stand for all: another shape.
         key = tuple([each.strides for each in outs]), outs[0].shape, threads
         parts = self._fixed.get(key)
         if parts is None:
@@ -90,7 +93,10 @@ class Native:
         try:
             words = [numbers[k] if kind == "d" else int(numbers[k]) for k, kind in self.slots]
             if len(parts) == 1:
-                found = self._function(self._pack(parts[0].ctypes.data, *ids, *words))
+                packed = self._pack(parts[0].ctypes.data, *ids, *words)
+                began = perf_counter()
+                found = self._function(packed)
+                self.took = perf_counter() - began
             else:
                 answers = [0] * len(parts)
 
@@ -107,6 +113,12 @@ class Native:
             for old, (k, _) in zip(kept, self.in_place, strict=True):
                 np.copyto(outs[k], old)
             raise FloatingPointError
+
+
+def bits_of(flags: int) -> int:
+    """Flags of `state` as the processor has them."""
+    assert _BITS is not None
+    return sum(_BITS[flag] for flag in (DIVIDE, OVER, INVALID) if flags & flag)
 
 
 def reported(found: int) -> int:
@@ -158,6 +170,13 @@ def _merged(
     return tuple(extents), [tuple(step[k] for step in steps) for k in range(len(strides))]
 
 
+def may_be_used() -> bool:
+    """Whether there is a compiler, and nobody has switched it off."""
+    from minpy.runtime.jit import engine, sites
+
+    return _BITS is not None and sites.mode() != "off" and engine.is_available()
+
+
 def fits(plan: Plan) -> bool:
     """Whether a plan can be compiled, as far as can be told without the compiler."""
     try:
@@ -192,10 +211,13 @@ def _flag_functions() -> dict[str, int]:
 
 @lru_cache(maxsize=256)
 def _address_of(text: str, wait: bool) -> int:
-    """Compile a module, or take its code from the cache, and place it in memory."""
+    return placed(text, wait, _flag_functions())
+
+
+def placed(text: str, wait: bool, outside: dict[str, int]) -> int:
+    """Compile a module, or take its code from the cache, and place it in memory; the address of ``kernel``."""
     from minpy.runtime.jit import background, engine, loader
 
-    outside = _flag_functions()
     code = memory.load_code(text, engine.stamp())
     if code is None:
         keep = partial(memory.save_code, text, engine.stamp())

@@ -89,6 +89,9 @@ class Nest:
         self._count = 0
         self._lines: list[str] = []
         self._declared: set[str] = set()
+        # Values of which a condition takes some only. Processors that compute with masks report nothing of the others,
+        # so that they must be wanted for something else as well.
+        self._computed_all: list[tuple[str, str]] = []
         self._values: list[str] = []
         for dtype in (*plan.operand_dtypes, *(each.dtype for each in plan.outputs)):
             type_of(dtype)
@@ -112,6 +115,10 @@ class Nest:
         self._count += 1
         self._lines.append(f"  %c{self._count} = {text}\n")
         return f"%c{self._count}"
+
+    def _choice(self, condition: str, kind: str, a: str, b: str) -> str:
+        # Not to be made a jump: what only one side needs would not be computed then, and not be reported.
+        return self._new(f"select i1 {condition}, {kind} {a}, {kind} {b}, !unpredictable !0")
 
     def _intrinsic(self, name: str, kind: str, *values: str) -> str:
         function = f"llvm.{name}.{_SUFFIX[kind]}"
@@ -196,9 +203,11 @@ class Nest:
                 raise Unfit("a condition that is no truth value")
             values = [self._operand(each, dtype) for each in places[1:]]
             kind = type_of(dtype)
-            return self._new(
-                f"select i1 {self._operand(condition, np.dtype(bool))}, {kind} {values[0]}, {kind} {values[1]}"
-            )
+            self._computed_all += [
+                (value, kind) for (place, _), value in zip(places[1:], values, strict=True)
+                if place == "t" and dtype.kind == "f"
+            ]  # fmt: skip
+            return self._choice(self._operand(condition, np.dtype(bool)), kind, *values)
         if name in ("isnan", "isfinite", "isinf"):
             return self._classified(step)
         kind = type_of(dtype)
@@ -246,9 +255,9 @@ class Nest:
             if not _takes_second(name, dtype.char):
                 order = f"o{order[1]}e"
             better = self._new(f"fcmp {order} {kind} {a[0]}, {a[1]}")
-            chosen = self._new(f"select i1 {better}, {kind} {a[0]}, {kind} {a[1]}")
+            chosen = self._choice(better, kind, a[0], a[1])
             lost = self._new(f"fcmp uno {kind} {a[0]}, {a[0]}")
-            return self._new(f"select i1 {lost}, {kind} {a[0]}, {kind} {chosen}")
+            return self._choice(lost, kind, a[0], chosen)
         raise Unfit(name)
 
     def _of_integers(self, name: str, dtype: np.dtype, kind: str, a: list[str]) -> str:
@@ -266,20 +275,20 @@ class Nest:
                 return a[0]
             below = self._new(f"icmp slt {kind} {a[0]}, 0")
             other = self._new(f"sub {kind} 0, {a[0]}")
-            return self._new(f"select i1 {below}, {kind} {other}, {kind} {a[0]}")
+            return self._choice(below, kind, other, a[0])
         if name in _EXTREMES:
             better = self._new(f"icmp {sign}{_EXTREMES[name][1]} {kind} {a[0]}, {a[1]}")
-            return self._new(f"select i1 {better}, {kind} {a[0]}, {kind} {a[1]}")
+            return self._choice(better, kind, a[0], a[1])
         if name in ("left_shift", "right_shift"):
             width = 8 * dtype.itemsize
             far = self._new(f"icmp uge {kind} {a[1]}, {width}")
-            count = self._new(f"select i1 {far}, {kind} 0, {kind} {a[1]}")
+            count = self._choice(far, kind, "0", a[1])
             word = "shl" if name[0] == "l" else "ashr" if sign == "s" else "lshr"
             near = self._new(f"{word} {kind} {a[0]}, {count}")
             rest = "0"
             if word == "ashr":
                 rest = self._new(f"ashr {kind} {a[0]}, {width - 1}")
-            return self._new(f"select i1 {far}, {kind} {rest}, {kind} {near}")
+            return self._choice(far, kind, rest, near)
         raise Unfit(name)
 
     def _comparison(self, step: Step) -> str:
@@ -334,17 +343,25 @@ class Nest:
             else:
                 operand = self.in_place[k - outs][1]
                 stores += self._store(k, dtype, moves, f"%m{operand}", "a")
+        seen = "%seen"
+        for value, kind in self._computed_all:
+            bits = self._new(f"bitcast {kind} {value} to {'i64' if kind == 'double' else 'i32'}")
+            if kind == "float":
+                bits = self._new(f"zext i32 {bits} to i64")
+            seen = self._new(f"or i64 {seen}, {bits}")
         body = "".join(self._lines)
         return (
             f"{''.join(sorted(self._declared))}"
             "declare i32 @minpy_feclearexcept(i32)\ndeclare i32 @minpy_fetestexcept(i32)\n"
-            f"define internal void @row({', '.join(parameters)}, i64 %n{numbers}) noinline {{\n"
+            f"define internal i64 @row({', '.join(parameters)}, i64 %n{numbers}) noinline {{\n"
             f"entry:\n{''.join(before)}  br label %loop\n"
             "loop:\n  %i = phi i64 [0, %entry], [%next, %loop]\n"
+            f"  %seen = phi i64 [0, %entry], [{seen}, %loop]\n"
             f"{''.join(loads)}{body}{''.join(stores)}"
             "  %next = add nuw nsw i64 %i, 1\n  %more = icmp ult i64 %next, %n\n"
-            "  br i1 %more, label %loop, label %done\ndone:\n  ret void\n}\n"
-            f"{self._kernel(pointers)}"
+            "  br i1 %more, label %loop, label %done\n"
+            f"done:\n  ret i64 {seen}\n}}\n"
+            f"{self._kernel(pointers)}!0 = !{{}}\n"
         )
 
     def _converted_output(self, k: int) -> str:
@@ -424,7 +441,9 @@ class Nest:
         arguments += [
             f"{'double' if kind == 'd' else 'i64'} %s{k}" for k, (_, kind) in enumerate(self.numbers)
         ]
-        lines.append(f"  call void @row({', '.join(arguments)})")
+        lines.append(f"  %seen = call i64 @row({', '.join(arguments)})")
+        if self._computed_all:
+            lines.append("  store i64 %seen, ptr %w, align 8")
         lines.append(f"  br label %b{last}")
         for axis in reversed(range(OUTER)):
             lines.append(f"b{axis}:")

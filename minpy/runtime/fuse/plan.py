@@ -15,7 +15,8 @@ from minpy.runtime.fuse.state import raising
 
 _KINDS = "biufc"
 _KEPT = 64  # choices of one block
-_MIN_WORK = 40_000  # elements times operations; less than this is over before it could be fused
+# Elements times operations: less than this is over before it could be fused, by the long way or by the short one.
+_MIN_WORK, _MIN_SHORT_WORK = 40_000, 600
 _SYMBOLS = {
     "add": "+", "subtract": "-", "multiply": "*", "true_divide": "/", "floor_divide": "//", "remainder": "%",
     "**": "**", "left_shift": "<<", "right_shift": ">>", "bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^",
@@ -98,7 +99,7 @@ class Plan:
         self.size = int(np.prod(self.shape))
         self._divide(program, leaves)
         work = self.size * sum(20 if step.name in _HEAVY else 1 for step in self.steps)
-        if not self.size or (mode == "auto" and work < _MIN_WORK):
+        if not self.size or (mode == "auto" and work < self._least()):
             raise Irregular
         self._check_layout(leaves)
         self._settle_outputs(leaves)
@@ -115,6 +116,21 @@ class Plan:
     def dtype(self) -> np.dtype:
         """The dtype of the first result."""
         return self.outputs[0].dtype
+
+    def _least(self) -> int:
+        """What must be done at least for it to be worth it."""
+        if self.shortcut_cost is None or not native.may_be_used() or not native.fits(self):
+            return _MIN_WORK
+        return _MIN_SHORT_WORK
+
+    @property
+    def shortcut_cost(self) -> float | None:
+        """What the way to compiled code takes where this geometry repeats; None if it is the long one then, too."""
+        from minpy.runtime.fuse import shortcut
+
+        if not shortcut.is_possible() or self.program.chains or any(each < 0 for each in self.operand_leaves):
+            return None
+        return shortcut.COST
 
     def _settle_outputs(self, leaves: tuple[Any, ...]) -> None:
         """What is written into arrays of the program must fit without a conversion."""
@@ -150,6 +166,7 @@ class Plan:
         self.steps: list[Step] = []
         places: dict[int, tuple[str, int]] = {}
         small: list[str] = []
+        self.computed_with: set[int] = set()  # leaves of small operations
         names: dict[int, str] = {i: f"l{i}" for i in range(len(leaves))}
         with np.errstate(all="ignore"):
             for number, operation in enumerate(program.operations):
@@ -158,6 +175,7 @@ class Plan:
                 shape = np.broadcast_shapes(*(shapes[each] for each in operation.operands))
                 shapes[mine] = shape
                 if shape != self.shape:
+                    self.computed_with |= {each for each in operation.operands if each >= 0}
                     small.append(
                         f"p{number} = {_written(operation, [names[each] for each in operation.operands])}"
                     )

@@ -27,8 +27,18 @@ _FIRST_NAP, _LONGEST_NAP = 0.05, 1.0
 _SHORT_NAPS = 6  # of each block, before all of them sleep long
 _OPEN_NAPS = 40  # the same, of one that is still to be compiled
 _MANY = 4096  # elements of an array that is worth a second look
+_SOME, _PATIENCE = 200, 3  # so many are worth one, too, if they keep coming back after so many naps
 _here = sys.modules[__name__].__dict__
-_local = threading.local()
+
+
+class _Local(threading.local):
+    """What belongs to each thread."""
+
+    def __init__(self) -> None:
+        self.results: list[Any] = []  # of blocks that were just computed, the first one last
+
+
+_local = _Local()
 
 sites: list[Site] = []
 
@@ -60,13 +70,13 @@ def take() -> Any:
 class Site:
     """One block of the program."""
 
-    __slots__ = ("block", "dead", "fused", "looks", "name", "naps", "reason", "small", "taped")
+    __slots__ = ("block", "dead", "long_way", "looks", "name", "naps", "reason", "small", "taped")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.block: Any = None  # a `block.Block`, once large arrays were seen
         self.taped: Any = None  # a `taped.Taped`, once it was looked at while a tape was open
-        self.looks = self.small = self.fused = self.naps = 0
+        self.looks = self.small = self.long_way = self.naps = 0
         self.dead = False
         self.reason = ""
         sites.append(self)
@@ -84,10 +94,12 @@ class Site:
             else:
                 block = self.block
                 if block is None:
-                    if not _may_be_large(text, values):
+                    if not _may_be_large(text, values, _MANY if self.naps < _PATIENCE else _SOME):
                         self._was_small()
                         return False
                     block = self.block = _made(text)
+                    if _is_shortened():
+                        block.site = self
                 done, result = block.run(values)
         except (Exception, RecursionError) as error:
             if type(error).__name__ not in ("Irregular", "MemoryError", "FloatingPointError"):
@@ -100,11 +112,8 @@ class Site:
             self._was_small(_OPEN_NAPS if result else _SHORT_NAPS)
             return False
         self.small = 0
-        self.fused += 1
-        try:
-            _local.results += reversed(result)
-        except AttributeError:
-            _local.results = result[::-1]
+        self.long_way += 1
+        _local.results += reversed(result)
         return True
 
     def _on_tape(self, text: str, values: tuple[Any, ...]) -> tuple[bool, Any]:
@@ -131,6 +140,20 @@ class Site:
             self.naps += 1
             _start_watch(self.naps < short_naps)
 
+    @property
+    def fused(self) -> int:
+        """How often the block was computed as one piece."""
+        shortcut = getattr(self.block, "shortcut", None)
+        return self.long_way + (shortcut.hits if shortcut is not None else 0)
+
+    def replace(self, shortcut: Any) -> None:
+        """Let a short way be tried first; it asks this site where it does not know."""
+        _here[f"b{self.name}"] = shortcut.function
+
+    def join(self, use: Any) -> None:
+        """Let others hand results of this thread over, too."""
+        use(_local.results)
+
     def give_up(self, reason: str) -> None:
         """Let this block run as written from now on."""
         self.dead, self.reason = True, reason
@@ -145,6 +168,11 @@ class Site:
     def __repr__(self) -> str:
         times = f"{self.fused} of {self.looks} times as one piece"
         return f"<the block {self.name}: {times}, {self.reason or 'no objection'}>"
+
+
+def _is_shortened() -> bool:
+    """Whether blocks that run compiled get a short way: not where every evaluation is to try something."""
+    return mode() in ("auto", "force:direct")
 
 
 def _made(text: str) -> Any:
@@ -171,11 +199,11 @@ def _is_undisturbed() -> bool:
     return monitoring is None or not any(monitoring.get_tool(tool) for tool in range(6))
 
 
-def _may_be_large(text: str, values: tuple[Any, ...]) -> bool:
+def _may_be_large(text: str, values: tuple[Any, ...], many: int) -> bool:
     if mode() != "auto" or "." in text or text.startswith("__random"):  # looked at later
         return True
     numpy = sys.modules["numpy"]
-    return any(type(value) is numpy.ndarray and value.size >= _MANY for value in values)
+    return any(type(value) is numpy.ndarray and value.size >= many for value in values)
 
 
 def _tape_is_open() -> bool:

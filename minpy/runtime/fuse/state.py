@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,10 @@ import numpy as np
 from minpy.runtime.fuse.ir import Irregular
 
 DIVIDE, OVER, INVALID = 1, 2, 4
-_ALL = DIVIDE | OVER | INVALID
+ALL = DIVIDE | OVER | INVALID
 _DEFAULT = 521  # NumPy 1: what geterrobj gives for warn, warn, ignore, warn
+
+_WARNINGS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 
 try:
     from numpy.core.umath import geterrobj as _geterrobj  # NumPy 1 only, ten times as fast as geterr
@@ -27,7 +30,7 @@ def checked_flags() -> int:
         Underflow would be reported too.
     """
     if _geterrobj is not None and _geterrobj()[1] == _DEFAULT:
-        return _ALL
+        return ALL
     state = np.geterr()
     if state["under"] != "ignore":
         raise Irregular
@@ -36,6 +39,23 @@ def checked_flags() -> int:
         if state[name] != "ignore":
             flags |= flag
     return flags
+
+
+def usual_state() -> tuple[Any, int, Any] | None:
+    """Where NumPy keeps the state, and how the usual one is known; None if this NumPy does it in another way.
+
+    NumPy 1: a key of the thread's dictionary, which is absent, or leads to a list with that number; NumPy 2: a context
+    variable and its value.
+    """
+    if _geterrobj is not None:
+        return "UFUNC_PYVALS", _DEFAULT, None
+    try:
+        from numpy._core.umath import _extobj_contextvar as variable
+    except ImportError:
+        return None
+    # Equal states are different objects after `np.seterr`: the present one, if it is such, is as good as the first.
+    usual = variable.get() if np.geterr() == _WARNINGS else contextvars.Context().run(variable.get)
+    return variable, 0, usual
 
 
 def raising(flags: int) -> Any:

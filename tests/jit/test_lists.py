@@ -49,7 +49,7 @@ OTHERS = [
     "also = out = [1, 2]\nfor i in range(n):\n  out.append(i)\n  for e in also: x += e",
     "for i in range(n):\n  out.append(i)\n  if i == 7: out = []",
     "class L(list): pass\nout = L()\nfor i in range(n): out.append(i)\nout = list(out)",
-    "class L(list):\n  def append(self, e): super().append(-e)\nout = L()\nfor i in range(n): out.append(i)\nout = [*out]",
+    "class L(list):\n  def append(self, e): pass\nout = L()\nfor i in range(n): out.append(i)\nout = [*out]",
     "import collections\nout = collections.deque()\nfor i in range(n): out.append(i)\nout = list(out)",
     "for i in range(n): x = out.append(i)",
     "for i in range(n): out.append(i, i)",

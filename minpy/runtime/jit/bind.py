@@ -6,6 +6,7 @@ import ast
 import builtins
 import ctypes
 import inspect
+import random
 import sys
 from collections.abc import Callable, Iterable
 from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType
@@ -30,6 +31,10 @@ _KNOWN = (
     type(np.dot),
     type(np.sum),
     type(None),
+    np.random.Generator,
+    np.random.RandomState,
+    random.Random,
+    type(np.random.rand),
 )
 _LONGEST = 1 << 16  # of a list that is copied at each entry
 _CO_OPTIMIZED = 0x1
@@ -329,6 +334,10 @@ class Snapshot:
                 stored,
             )
         )
+
+    def known(self, name: str) -> Any:
+        """The object that a name stands for in the code."""
+        return self._known[name]
 
     def kind(self, name: str) -> str | None:
         """The kind of the scalar that a name stands for."""

@@ -12,6 +12,7 @@ from minpy.runtime.jit import background, engine, store
 from minpy.runtime.jit.appends import logged, release
 from minpy.runtime.jit.bind import Frame, Snapshot
 from minpy.runtime.jit.buffers import Objects, free_all, owner_of
+from minpy.runtime.jit.draws import Source
 from minpy.runtime.jit.kinds import Unsupported, value_of
 from minpy.runtime.jit.lower import (
     BROKE,
@@ -108,6 +109,10 @@ class Kernel:
         first: int,
         last: int,
     ) -> Outcome:
+        sources = []
+        for name, slot in self.code.sources:
+            sources.append(Source(snapshot.known(name)))
+            words[slot : slot + 2] = sources[-1].words
         copies = [] if self.code.clean else [(array, array.copy()) for array in self._targets(snapshot)]
         try:
             answer = self._call(words, first, last)
@@ -126,6 +131,8 @@ class Kernel:
             words[BUFFERS] = 0
             for _, slot in self.code.lists:
                 words[slot + 1] = 0
+            for source in reversed(sources):
+                source.take_back()
             if stopped > first:
                 # What led there did no harm the first time, and does none now.
                 answer = self._call(words, first, stopped)

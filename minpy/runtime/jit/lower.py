@@ -18,9 +18,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from minpy.runtime.jit import appends
+from minpy.runtime.jit import appends, draws
 from minpy.runtime.jit.appends import WORDS
 from minpy.runtime.jit.buffers import DECLARATIONS, SMALLEST, TEXT
+from minpy.runtime.jit.draws import source_of
 from minpy.runtime.jit.expressions import TYPES
 from minpy.runtime.jit.helpers import Helper, Helpers
 from minpy.runtime.jit.kinds import CODES, INTS, UNBOUND, Unsupported, go_together, representation
@@ -70,6 +71,7 @@ class Code:
     externals: dict[str, int]
     clean: bool
     lists: tuple[tuple[str, int], ...] = ()  # those that are appended to, and where their logs are
+    sources: tuple[tuple[str, int], ...] = ()  # what random numbers are drawn from, and its words
     views: bool = False  # whether variables may hold views of arrays that came in
 
 
@@ -230,6 +232,10 @@ class _Lowering(Helpers):
         for name in sorted(self.entry.lists):
             self.lists[name] = words
             words += WORDS
+        for name, value in sorted(self.known.items()):
+            if source_of(value) is not None:
+                self.sources[name] = words
+                words += draws.WORDS
         return words
 
     def _word(self, slot: int) -> str:
@@ -333,6 +339,7 @@ class _Lowering(Helpers):
             (
                 *sorted(self.w.declarations),
                 *((*DECLARATIONS, TEXT) if self.made else ()),
+                *((draws.TEXT,) if self.draws else ()),
                 *((*appends.DECLARATIONS, appends.TEXT) if self.logs else ()),
                 "define i64 @kernel(ptr noalias %words) {",
                 "entry:",
@@ -355,6 +362,7 @@ class _Lowering(Helpers):
             dict(self.externals),
             self.clean,
             tuple(self.lists.items()),
+            tuple((name, self.sources[name]) for name in sorted(self.drawn)),
             any(array.assigned and array.views for array in self.arrays.values()),
         )
 

@@ -6,7 +6,7 @@ import ast
 import builtins
 from typing import Any
 
-from minpy.runtime.jit.appends import Appends
+from minpy.runtime.jit.draws import Draws
 from minpy.runtime.jit.expressions import constant_of
 from minpy.runtime.jit.kinds import NotYet, TooLarge, Unsupported
 from minpy.runtime.jit.operators import SYMBOLS
@@ -17,7 +17,7 @@ from minpy.runtime.jit.wholes import is_whole, kind_of
 ROUNDS = 1 << 14
 
 
-class Statements(Appends):
+class Statements(Draws):
     """Statements; `minpy.runtime.jit.lower` makes a function of them."""
 
     def __init__(self) -> None:

@@ -51,7 +51,7 @@ def load(where: str) -> tuple[Code, bytes] | None:
     if data is None:
         return None
     try:
-        words, scalars, arrays, written, reasons, externals, clean, lists, views, code = marshal.loads(data)
+        words, scalars, arrays, written, *rest, code = marshal.loads(data)
         variables = tuple(
             Variable(name, set(kinds), set(own), rep, slot, assigned=assigned, may_be_unbound=unbound)
             for name, kinds, own, rep, slot, assigned, unbound in scalars
@@ -62,9 +62,7 @@ def load(where: str) -> tuple[Code, bytes] | None:
         )
     except (ValueError, EOFError, TypeError):
         return None
-    return Code(
-        "", words, variables, tables, frozenset(written), reasons, externals, clean, lists, views
-    ), code
+    return Code("", words, variables, tables, frozenset(written), *rest), code
 
 
 def save(where: str, code: Code, compiled: bytes) -> None:
@@ -93,6 +91,7 @@ def save(where: str, code: Code, compiled: bytes) -> None:
         code.externals,
         code.clean,
         code.lists,
+        code.sources,
         code.views,
         compiled,
     )

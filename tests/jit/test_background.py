@@ -6,6 +6,7 @@ import os
 import sys
 import time
 
+import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite", reason="the extra jit is not installed")
@@ -183,3 +184,19 @@ def test_a_share_of_the_time_may_be_spent(young):
     assert ledger.allows(0.2) and not ledger.allows(0.3)
     assert ledger.seconds == {"compiling": 0.05, "compiling meanwhile": 5.0}
     assert ledger.counts == {"compiling": 1, "compiling meanwhile": 1}
+
+
+def test_no_memory_to_go_back(run_both, monkeypatch):
+    """A loop whose arrays cannot be copied runs as written."""
+    from minpy.runtime.jit.kernel import Kernel
+
+    def none_left(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(Kernel, "_targets", none_left)
+    found = run_both(
+        "for i in range(1, 60):\n  for j in range(10):\n    a[j] = a[i] / (a[j] - i)\n    if a[j] > 1e9:\n      print(1)\n",
+        compiled=None,
+        a=np.linspace(1.0, 2.0, 700),
+    )
+    assert any("there is no memory for a copy" in site.reason for site in found), found

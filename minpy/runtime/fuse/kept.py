@@ -130,6 +130,7 @@ class Kept:
                     found = function(opened.piece((*before, index)))
                     if result is not None:
                         result[(*at, index)] = found
+                    del found  # or it would lie there while the next one is made
 
         pool.run(work, min(threads, len(pieces)))
         return result

@@ -132,6 +132,9 @@ class Taken(_Job):
         return result
 
 
+_PARTS = 1 << 18  # counts of all parts together
+
+
 class Counts(_Job):
     """``bincount`` of whole numbers, in parts that are added."""
 
@@ -149,9 +152,9 @@ class Counts(_Job):
         if array.min() < 0:
             raise Irregular
         length = max(int(array.max()) + 1, self.minlength)
-        if length > array.size:
-            raise Irregular  # the counts themselves are the work
         cuts = _cuts(array.size, threads)
+        if length * len(cuts) > min(array.size, _PARTS):
+            raise Irregular  # the counts themselves are the work, or the memory
         parts: list[Any] = [None] * len(cuts)
 
         def work(number: int, cut: slice) -> None:
@@ -250,6 +253,8 @@ class Unique(_Job):
             parts[number] = np.unique(array[cut])
 
         _shared(work, cuts, threads, flags)
+        if sum(each.size for each in parts) > array.size // 4:
+            raise Irregular  # most numbers come once: nothing is saved, and it takes more memory than NumPy
         return np.unique(np.concatenate(parts))
 
 

@@ -124,7 +124,7 @@ def _run(
     """
     if frame.f_code is not code or np.geterr()["under"] != "ignore":
         return None
-    chunk = 0
+    chunk, first = 0, position
     rate = site.per_round / 50  # a guess, until the first chunk was timed
     try:
         if site.names is None:
@@ -160,7 +160,7 @@ def _run(
         _pending[site] = pending.job
         return (position, False) if chunk else None
     except Unsupported as error:
-        if not chunk:
+        if position == first:
             site.give_up(str(error))
             return None
         return position, False

@@ -113,7 +113,10 @@ class Kernel:
         for name, slot in self.code.sources:
             sources.append(Source(snapshot.known(name)))
             words[slot : slot + 2] = sources[-1].words
-        copies = [] if self.code.clean else [(array, array.copy()) for array in self._targets(snapshot)]
+        try:
+            copies = [] if self.code.clean else [(array, array.copy()) for array in self._targets(snapshot)]
+        except MemoryError:
+            raise Unsupported("there is no memory for a copy of what it stores into") from None
         try:
             answer = self._call(words, first, last)
         except BaseException:

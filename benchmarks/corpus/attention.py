@@ -7,7 +7,7 @@ def setup(size):
     length, width, heads, layers = {
         "tiny": (4, 8, 2, 1),
         "small": (32, 64, 4, 20),
-        "large": (256, 256, 8, 4),
+        "large": (512, 256, 8, 4),
     }[size]
     rng = np.random.default_rng(49)
     return rng.standard_normal((length, width)), 0.05 * rng.standard_normal((layers, 4, width, width)), heads

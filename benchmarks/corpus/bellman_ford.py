@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n, edges = {"tiny": (6, 12), "small": (300, 2_000), "large": (3_000, 25_000)}[size]
+    n, edges = {"tiny": (6, 12), "small": (300, 2_000), "large": (5_000, 60_000)}[size]
     rng = np.random.default_rng(54)
     return n, rng.integers(0, n, edges), rng.integers(0, n, edges), rng.integers(1, 50, edges).astype(float)
 

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    return ({"tiny": 6, "small": 500, "large": 3000}[size],)
+    return ({"tiny": 6, "small": 500, "large": 10_000}[size],)
 
 
 def run(steps):

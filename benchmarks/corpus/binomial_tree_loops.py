@@ -6,7 +6,7 @@ import numpy as np
 
 
 def setup(size):
-    return ({"tiny": 6, "small": 120, "large": 700}[size],)
+    return ({"tiny": 6, "small": 120, "large": 1000}[size],)
 
 
 def run(steps):

@@ -6,7 +6,7 @@ import numpy as np
 def setup(size):
     n = {"tiny": 5, "small": 150, "large": 1500}[size]
     rng = np.random.default_rng(77)
-    return rng.integers(0, 1000, (n, n)), rng.integers(0, 1000, (n, n)), 10 if size == "small" else 1
+    return rng.integers(0, 1000, (n, n)), rng.integers(0, 1000, (n, n)), 2 if size == "tiny" else 10
 
 
 def run(a, b, times):

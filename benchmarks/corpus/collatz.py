@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    return ({"tiny": 20, "small": 1_500, "large": 30_000}[size],)
+    return ({"tiny": 20, "small": 3_000, "large": 300_000}[size],)
 
 
 def run(n):

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n, steps = {"tiny": (6, 4), "small": (60, 1000), "large": (1000, 150)}[size]
+    n, steps = {"tiny": (6, 4), "small": (200, 1000), "large": (2000, 200)}[size]
     a = np.random.default_rng(11).random((n, n))
     return a @ a.T + n * np.eye(n), np.ones(n), steps
 

@@ -7,7 +7,7 @@ def setup(size):
     n, side, c_in, c_out, k = {
         "tiny": (2, 6, 2, 3, 3),
         "small": (2, 20, 3, 8, 3),
-        "large": (8, 48, 3, 16, 5),
+        "large": (16, 64, 3, 16, 5),
     }[size]
     rng = np.random.default_rng(46)
     return rng.random((n, side, side, c_in)), rng.random((k, k, c_in, c_out)), rng.random(c_out)

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n, m = {"tiny": (10, 3), "small": (250, 50), "large": (1500, 220)}[size]
+    n, m = {"tiny": (10, 3), "small": (500, 120), "large": (4000, 500)}[size]
     return (np.random.default_rng(60).standard_normal((n, m)),)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n = {"tiny": 30, "small": 20_000, "large": 400_000}[size]
+    n = {"tiny": 30, "small": 20_000, "large": 1_000_000}[size]
     return (np.random.default_rng(64).integers(0, 256, n, dtype=np.uint8),)
 
 

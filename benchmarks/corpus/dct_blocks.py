@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n = {"tiny": 16, "small": 128, "large": 640}[size]
+    n = {"tiny": 16, "small": 128, "large": 1400}[size]
     return (np.random.default_rng(36).integers(0, 256, (n, n)).astype(np.float64) - 128.0,)
 
 

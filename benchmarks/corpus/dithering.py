@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n = {"tiny": 7, "small": 70, "large": 300}[size]
+    n = {"tiny": 7, "small": 70, "large": 450}[size]
     y, x = np.indices((n, n))
     return (255.0 * (0.5 + 0.5 * np.sin(x / 9.0) * np.cos(y / 7.0)),)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def setup(size):
-    n = {"tiny": 16, "small": 1024, "large": 1 << 14}[size]
+    n = {"tiny": 16, "small": 1024, "large": 1 << 15}[size]
     rng = np.random.default_rng(38)
     return rng.standard_normal(n), rng.standard_normal(n)
 

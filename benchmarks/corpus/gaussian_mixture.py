@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n, k, steps = {"tiny": (12, 2, 2), "small": (800, 4, 60), "large": (50_000, 5, 8)}[size]
+    n, k, steps = {"tiny": (12, 2, 2), "small": (800, 4, 60), "large": (100_000, 5, 15)}[size]
     rng = np.random.default_rng(61)
     x = np.concatenate([rng.normal(3.0 * i, 1.0, n // k) for i in range(k)])
     return x, np.linspace(x.min(), x.max(), k), steps

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n, steps = {"tiny": (16, 3), "small": (100, 100), "large": (600, 12)}[size]
+    n, steps = {"tiny": (16, 3), "small": (100, 100), "large": (600, 30)}[size]
     rng = np.random.default_rng(1)
     u = np.ones((n, n))
     v = np.zeros((n, n))

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n = {"tiny": 10, "small": 20_000, "large": 800_000}[size]
+    n = {"tiny": 10, "small": 30_000, "large": 2_500_000}[size]
     rng = np.random.default_rng(71)
     return (
         rng.uniform(-90, 90, n),

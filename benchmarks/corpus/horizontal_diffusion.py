@@ -7,7 +7,7 @@ def setup(size):
     i, j, k = {"tiny": (8, 8, 2), "small": (48, 48, 16), "large": (160, 160, 40)}[size]
     rng = np.random.default_rng(3)
     field = rng.random((i + 4, j + 4, k))
-    return field, np.zeros((i, j, k)), rng.random((i, j, k)), 10 if size == "small" else 2
+    return field, np.zeros((i, j, k)), rng.random((i, j, k)), {"tiny": 2, "small": 10, "large": 5}[size]
 
 
 def run(field, out, coefficient, times):

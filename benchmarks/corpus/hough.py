@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n, count = {"tiny": (12, 10), "small": (100, 300), "large": (600, 3000)}[size]
+    n, count = {"tiny": (12, 10), "small": (100, 300), "large": (800, 15_000)}[size]
     rng = np.random.default_rng(35)
     image = np.zeros((n, n), dtype=bool)
     image[rng.integers(0, n, count), rng.integers(0, n, count)] = True

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n = {"tiny": 6, "small": 60, "large": 260}[size]
+    n = {"tiny": 6, "small": 60, "large": 450}[size]
     return (np.random.default_rng(9).standard_normal((n, n)),)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n, side = {"tiny": (2, 6), "small": (4, 64), "large": (8, 300)}[size]
+    n, side = {"tiny": (2, 6), "small": (4, 64), "large": (20, 300)}[size]
     return (np.random.default_rng(78).integers(0, 256, (n, side, side, 3)).astype(np.uint8),)
 
 

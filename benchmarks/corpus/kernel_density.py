@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n, points = {"tiny": (8, 5), "small": (400, 300), "large": (4000, 1500)}[size]
+    n, points = {"tiny": (8, 5), "small": (600, 500), "large": (8000, 2500)}[size]
     return np.random.default_rng(63).standard_normal(n), np.linspace(-4, 4, points)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n, edges = {"tiny": (8, 6), "small": (2_000, 2_200), "large": (100_000, 110_000)}[size]
+    n, edges = {"tiny": (8, 6), "small": (15_000, 16_500), "large": (700_000, 770_000)}[size]
     rng = np.random.default_rng(53)
     return n, rng.integers(0, n, edges), rng.integers(0, n, edges)
 

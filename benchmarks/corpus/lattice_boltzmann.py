@@ -9,7 +9,7 @@ OPPOSITE = [0, 5, 6, 7, 8, 1, 2, 3, 4]
 
 
 def setup(size):
-    nx, ny, steps = {"tiny": (16, 8, 3), "small": (100, 40, 40), "large": (400, 100, 20)}[size]
+    nx, ny, steps = {"tiny": (16, 8, 3), "small": (100, 40, 12), "large": (400, 100, 20)}[size]
     rng = np.random.default_rng(42)
     f = np.ones((ny, nx, 9)) + 0.01 * rng.standard_normal((ny, nx, 9))
     x, y = np.meshgrid(np.arange(nx), np.arange(ny))

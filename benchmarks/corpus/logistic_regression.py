@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n, m, steps = {"tiny": (12, 3, 2), "small": (400, 8, 80), "large": (20_000, 30, 8)}[size]
+    n, m, steps = {"tiny": (12, 3, 2), "small": (400, 8, 80), "large": (60_000, 40, 12)}[size]
     rng = np.random.default_rng(62)
     x = np.hstack([np.ones((n, 1)), rng.standard_normal((n, m))])
     p = 1.0 / (1.0 + np.exp(-x @ rng.standard_normal(m + 1)))

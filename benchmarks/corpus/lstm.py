@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    length, batch, n = {"tiny": (3, 2, 4), "small": (100, 8, 32), "large": (50, 64, 128)}[size]
+    length, batch, n = {"tiny": (3, 2, 4), "small": (100, 8, 32), "large": (100, 64, 256)}[size]
     rng = np.random.default_rng(45)
     return rng.standard_normal((length, batch, n)), 0.1 * rng.standard_normal((2 * n, 4 * n)), np.zeros(4 * n)
 

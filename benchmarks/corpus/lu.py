@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n = {"tiny": 6, "small": 60, "large": 260}[size]
+    n = {"tiny": 6, "small": 60, "large": 400}[size]
     a = np.random.default_rng(5).random((n, n))
     return (a @ a.T + n * np.eye(n),)
 

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n, steps = {"tiny": (6, 5), "small": (100, 60), "large": (700, 30)}[size]
+    n, steps = {"tiny": (6, 5), "small": (100, 60), "large": (1200, 40)}[size]
     return n, steps
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n, steps = {"tiny": (6, 5), "small": (40, 60), "large": (160, 150)}[size]
+    n, steps = {"tiny": (6, 5), "small": (40, 60), "large": (240, 200)}[size]
     return n, steps
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    channels, side = {"tiny": (2, 6), "small": (4, 48), "large": (16, 120)}[size]
+    channels, side = {"tiny": (2, 6), "small": (4, 48), "large": (16, 220)}[size]
     return (np.random.default_rng(47).random((channels, side, side)).astype(np.float32),)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n = {"tiny": 8, "small": 120, "large": 600}[size]
+    n = {"tiny": 8, "small": 120, "large": 1100}[size]
     return (np.random.default_rng(32).random((n, n)),)
 
 

@@ -7,7 +7,7 @@ def setup(size):
     n, inputs, hidden, steps = {
         "tiny": (6, 4, 5, 2),
         "small": (64, 20, 30, 150),
-        "large": (512, 200, 300, 20),
+        "large": (512, 200, 300, 60),
     }[size]
     rng = np.random.default_rng(44)
     x = rng.standard_normal((n, inputs))

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    side, steps = {"tiny": (2, 2), "small": (4, 60), "large": (8, 6)}[size]
+    side, steps = {"tiny": (2, 2), "small": (4, 60), "large": (8, 15)}[size]
     n = side**3
     rng = np.random.default_rng(19)
     grid = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(n, 3) * 1.2

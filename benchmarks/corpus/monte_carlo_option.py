@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    paths, steps = {"tiny": (10, 5), "small": (2_000, 100), "large": (50_000, 120)}[size]
+    paths, steps = {"tiny": (10, 5), "small": (2_000, 100), "large": (100_000, 200)}[size]
     return paths, steps, 41
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n, window = {"tiny": (20, 4), "small": (8_000, 20), "large": (150_000, 50)}[size]
+    n, window = {"tiny": (20, 4), "small": (8_000, 20), "large": (400_000, 50)}[size]
     return np.cumsum(np.random.default_rng(58).standard_normal(n)), window
 
 

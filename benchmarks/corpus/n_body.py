@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n, steps = {"tiny": (5, 2), "small": (60, 80), "large": (500, 6)}[size]
+    n, steps = {"tiny": (5, 2), "small": (60, 80), "large": (500, 15)}[size]
     rng = np.random.default_rng(17)
     mass = 20.0 * np.ones((n, 1)) / n
     velocity = rng.standard_normal((n, 3))

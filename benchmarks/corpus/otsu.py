@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n = {"tiny": 10, "small": 150, "large": 1200}[size]
+    n = {"tiny": 10, "small": 500, "large": 4000}[size]
     rng = np.random.default_rng(34)
     image = np.where(rng.random((n, n)) < 0.4, rng.normal(80, 20, (n, n)), rng.normal(170, 25, (n, n)))
     return (np.clip(image, 0, 255).astype(np.uint8),)

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n, steps = {"tiny": (6, 4), "small": (150, 400), "large": (1200, 60)}[size]
+    n, steps = {"tiny": (6, 4), "small": (150, 400), "large": (1200, 300)}[size]
     rng = np.random.default_rng(51)
     return (rng.random((n, n)) < 10.0 / n).astype(float), steps
 

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n, features, epochs = {"tiny": (6, 3, 2), "small": (150, 8, 6), "large": (1000, 20, 15)}[size]
+    n, features, epochs = {"tiny": (6, 3, 2), "small": (150, 8, 6), "large": (1000, 20, 40)}[size]
     rng = np.random.default_rng(50)
     x = rng.standard_normal((n, features))
     return x, np.where(x @ rng.standard_normal(features) + 0.3 * rng.standard_normal(n) > 0, 1, -1), epochs

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n, steps = {"tiny": (5, 5), "small": (50, 1500), "large": (800, 200)}[size]
+    n, steps = {"tiny": (5, 5), "small": (50, 1500), "large": (1000, 500)}[size]
     a = np.random.default_rng(8).random((n, n))
     return a + a.T, steps
 

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n = {"tiny": 20, "small": 3_000, "large": 50_000}[size]
+    n = {"tiny": 20, "small": 3_000, "large": 100_000}[size]
     return (np.random.default_rng(69).random(n),)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n, rings = {"tiny": (10, 4), "small": (200, 60), "large": (1200, 60)}[size]
+    n, rings = {"tiny": (10, 4), "small": (200, 60), "large": (1800, 60)}[size]
     data = np.random.default_rng(22).random((n, n))
     y, x = np.indices((n, n)) - n / 2
     return data, np.hypot(x, y), rings

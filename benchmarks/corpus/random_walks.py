@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    walks, steps = {"tiny": (3, 8), "small": (60, 200), "large": (400, 700)}[size]
+    walks, steps = {"tiny": (3, 8), "small": (60, 200), "large": (800, 900)}[size]
     return (np.random.default_rng(75).integers(0, 4, (walks, steps)),)
 
 

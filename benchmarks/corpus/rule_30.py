@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n, steps = {"tiny": (11, 4), "small": (400, 400), "large": (5_000, 1500)}[size]
+    n, steps = {"tiny": (11, 4), "small": (400, 400), "large": (20_000, 1500)}[size]
     return n, steps, 30
 
 

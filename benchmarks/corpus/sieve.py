@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    return ({"tiny": 50, "small": 300_000, "large": 10_000_000}[size],)
+    return ({"tiny": 50, "small": 600_000, "large": 20_000_000}[size],)
 
 
 def run(n):

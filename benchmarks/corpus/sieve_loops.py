@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    return ({"tiny": 50, "small": 30_000, "large": 500_000}[size],)
+    return ({"tiny": 50, "small": 30_000, "large": 1_200_000}[size],)
 
 
 def run(n):

@@ -5,7 +5,7 @@ import numpy as np
 
 def setup(size):
     n = {"tiny": 9, "small": 200, "large": 1500}[size]
-    return np.random.default_rng(30).random((n, n)), 12 if size == "small" else 1
+    return np.random.default_rng(30).random((n, n)), {"tiny": 1, "small": 12, "large": 3}[size]
 
 
 def run(image, times):

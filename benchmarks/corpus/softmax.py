@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    shape = {"tiny": (2, 2, 3, 3), "small": (8, 8, 40, 40), "large": (16, 16, 128, 128)}[size]
+    shape = {"tiny": (2, 2, 3, 3), "small": (8, 8, 100, 100), "large": (16, 16, 256, 256)}[size]
     return (np.random.default_rng(48).standard_normal(shape).astype(np.float32),)
 
 

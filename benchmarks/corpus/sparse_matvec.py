@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n, per_row = {"tiny": (8, 3), "small": (1500, 20), "large": (40_000, 30)}[size]
+    n, per_row = {"tiny": (8, 3), "small": (1500, 20), "large": (100_000, 30)}[size]
     rng = np.random.default_rng(12)
     starts = np.arange(0, n * per_row + 1, per_row)
     return starts, rng.integers(0, n, n * per_row), rng.random(n * per_row), rng.random(n)

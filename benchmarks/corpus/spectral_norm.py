@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    n = {"tiny": 5, "small": 60, "large": 200}[size]
+    n = {"tiny": 5, "small": 60, "large": 280}[size]
     return (n,)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    i, j, k = {"tiny": (3, 4, 5), "small": (24, 24, 40), "large": (128, 128, 60)}[size]
+    i, j, k = {"tiny": (3, 4, 5), "small": (32, 32, 50), "large": (192, 192, 80)}[size]
     rng = np.random.default_rng(4)
     return rng.random((i, j, k)), rng.random((i, j, k)) + 3.0, rng.random((i, j, k)), rng.random((i, j, k))
 

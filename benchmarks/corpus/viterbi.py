@@ -4,7 +4,7 @@ import numpy as np
 
 
 def setup(size):
-    states, length = {"tiny": (3, 5), "small": (12, 1200), "large": (64, 4000)}[size]
+    states, length = {"tiny": (3, 5), "small": (12, 1200), "large": (64, 12_000)}[size]
     rng = np.random.default_rng(27)
     transition = rng.dirichlet(np.ones(states), states)
     emission = rng.dirichlet(np.ones(6), states)

@@ -6,8 +6,9 @@ compares each port with its program. A port is a module with `run`, which takes 
 what that gives, to rounding; inputs come from the program's `setup`. Where more than rounding may differ it says why:
 `TOLERANCE` is how far the result may be away, relative to its largest element; `FEW`, which part of the elements.
 
-* Numba: `@njit(cache=True)`, no Python objects, no `fastmath`, one thread. Where the program is made of loops it is
-  compiled as it stands; array expressions are written as loops, which is what Numba is best at.
+* Numba: `@njit(cache=True)`, no Python objects, no `fastmath`. Where the program is made of loops it is compiled as it
+  stands; array expressions are written as loops, which is what Numba is best at, with `prange` where there is more than
+  one thread and their outermost one allows it.
 * JAX: `@jit`, double precision; loops over elements become array work, recurrences `lax.scan`, stores `.at[]`.
 * numexpr, PyTorch and PyTorch's compiler: the programs of `python -m benchmarks forward` only.
 

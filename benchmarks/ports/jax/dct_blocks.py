@@ -2,7 +2,7 @@ import jax.numpy as jnp
 from jax import jit
 
 # A coefficient in the middle between two integers may become either.
-FEW = 1e-3
+FEW = 0.01
 
 
 @jit

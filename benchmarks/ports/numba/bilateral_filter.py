@@ -1,10 +1,12 @@
 import math
 
 import numpy as np
-from numba import njit
+from numba import prange
+
+from benchmarks.ports.numba import shared
 
 
-@njit(cache=True)
+@shared
 def run(image, radius):
     h, w = image.shape
     width = 2 * radius + 1
@@ -18,7 +20,7 @@ def run(image, radius):
         for x in range(w + 2 * radius):
             padded[y, x] = image[row, w - 1 - abs(w - 1 - abs(x - radius))]
     out = np.empty((h, w))
-    for y in range(h):
+    for y in prange(h):
         for x in range(w):
             here = image[y, x]
             total = 0.0

@@ -1,7 +1,9 @@
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, prange
+
+from benchmarks.ports.numba import shared
 
 
 @njit(cache=True)
@@ -12,11 +14,11 @@ def normal_cdf(x):
     return 1.0 - w if x < 0 else w
 
 
-@njit(cache=True)
+@shared
 def run(price, strike, years, rate, volatility):
     call = np.empty_like(price)
     put = np.empty_like(price)
-    for i in range(len(price)):
+    for i in prange(len(price)):
         root = volatility * math.sqrt(years[i])
         d1 = (math.log(price[i] / strike[i]) + (rate + 0.5 * volatility**2) * years[i]) / root
         d2 = d1 - root

@@ -1,11 +1,13 @@
 import numpy as np
-from numba import njit
+from numba import njit, prange
+
+from benchmarks.ports.numba import shared
 
 
-@njit(cache=True)
+@shared
 def step(u, v, un, vn, advect, diffuse):
     n, m = u.shape
-    for i in range(1, n - 1):
+    for i in prange(1, n - 1):
         for j in range(1, m - 1):
             a, b = un[i, j], vn[i, j]
             u[i, j] = (

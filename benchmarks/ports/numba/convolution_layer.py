@@ -1,13 +1,15 @@
 import numpy as np
-from numba import njit
+from numba import prange
+
+from benchmarks.ports.numba import shared
 
 
-@njit(cache=True)
+@shared
 def run(images, weights, bias):
     k, _, c_in, c_out = weights.shape
     n, h, w, _ = images.shape
     out = np.empty((n, h - k + 1, w - k + 1, c_out))
-    for s in range(n):
+    for s in prange(n):
         for i in range(h - k + 1):
             for j in range(w - k + 1):
                 total = bias.copy()

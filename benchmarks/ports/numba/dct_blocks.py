@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 # A coefficient in the middle between two integers may become either.
-FEW = 1e-3
+FEW = 0.01
 
 
 @njit(cache=True)

@@ -1,5 +1,7 @@
 import numpy as np
-from numba import njit
+from numba import njit, prange
+
+from benchmarks.ports.numba import shared
 
 
 @njit(cache=True)
@@ -10,7 +12,7 @@ def wrap(padded):
     padded[:, -1] = padded[:, 1]
 
 
-@njit(cache=True)
+@shared
 def run(u, v, steps):
     feed, kill = 0.035, 0.065
     n, m = u.shape
@@ -21,7 +23,7 @@ def run(u, v, steps):
     for _ in range(steps):
         wrap(us)
         wrap(vs)
-        for i in range(1, n + 1):
+        for i in prange(1, n + 1):
             for j in range(1, m + 1):
                 a, b = us[i, j], vs[i, j]
                 abb = a * b * b

@@ -1,13 +1,15 @@
 import math
 
 import numpy as np
-from numba import njit
+from numba import prange
+
+from benchmarks.ports.numba import shared
 
 
-@njit(cache=True)
+@shared
 def run(lat1, lon1, lat2, lon2):
     out = np.empty_like(lat1)
-    for i in range(len(out)):
+    for i in prange(len(out)):
         a1, o1, a2, o2 = (
             math.radians(lat1[i]),
             math.radians(lon1[i]),

@@ -1,10 +1,12 @@
-from numba import njit
+from numba import njit, prange
+
+from benchmarks.ports.numba import shared
 
 
-@njit(cache=True)
+@shared
 def step(a, b):
     n, m, o = a.shape
-    for i in range(1, n - 1):
+    for i in prange(1, n - 1):
         for j in range(1, m - 1):
             for k in range(1, o - 1):
                 b[i, j, k] = (

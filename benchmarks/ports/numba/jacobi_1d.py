@@ -1,9 +1,11 @@
-from numba import njit
+from numba import njit, prange
+
+from benchmarks.ports.numba import shared
 
 
-@njit(cache=True)
+@shared
 def step(a, b):
-    for i in range(1, len(a) - 1):
+    for i in prange(1, len(a) - 1):
         b[i] = 0.33333 * (a[i - 1] + a[i] + a[i + 1])
 
 

@@ -1,14 +1,16 @@
 import math
 
 import numpy as np
-from numba import njit
+from numba import prange
+
+from benchmarks.ports.numba import shared
 
 
-@njit(cache=True)
+@shared
 def run(sample, grid):
     bandwidth = 1.06 * sample.std() * len(sample) ** -0.2
     out = np.empty(len(grid))
-    for i in range(len(grid)):
+    for i in prange(len(grid)):
         total = 0.0
         for j in range(len(sample)):
             z = (grid[i] - sample[j]) / bandwidth

@@ -1,5 +1,7 @@
 import numpy as np
-from numba import njit
+from numba import prange
+
+from benchmarks.ports.numba import shared
 
 CX = np.array([0, 0, 1, 1, 1, 0, -1, -1, -1])
 CY = np.array([0, 1, 1, 0, -1, -1, -1, 0, 1])
@@ -7,14 +9,14 @@ WEIGHTS = np.array([4 / 9, 1 / 9, 1 / 36, 1 / 9, 1 / 36, 1 / 9, 1 / 36, 1 / 9, 1
 OPPOSITE = np.array([0, 5, 6, 7, 8, 1, 2, 3, 4])
 
 
-@njit(cache=True)
+@shared
 def run(f, cylinder, steps):
     ny, nx, _ = f.shape
     rho, ux, uy = np.empty((ny, nx)), np.empty((ny, nx)), np.empty((ny, nx))
     new = np.empty_like(f)
-    here = np.empty(9)
     for _ in range(steps):
-        for y in range(ny):
+        for y in prange(ny):
+            here = np.empty(9)
             for x in range(nx):
                 r = u = v = 0.0
                 for i in range(9):

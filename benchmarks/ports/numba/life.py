@@ -1,5 +1,7 @@
 import numpy as np
-from numba import njit
+from numba import njit, prange
+
+from benchmarks.ports.numba import shared
 
 
 @njit(cache=True)
@@ -10,7 +12,7 @@ def wrap(padded):
     padded[:, -1] = padded[:, 1]
 
 
-@njit(cache=True)
+@shared
 def run(cells, steps):
     n, m = cells.shape
     # With a border that repeats the other side, the inner loop knows no border.
@@ -19,7 +21,7 @@ def run(cells, steps):
     new = np.empty_like(now)
     for _ in range(steps):
         wrap(now)
-        for i in range(1, n + 1):
+        for i in prange(1, n + 1):
             for j in range(1, m + 1):
                 around = now[i - 1, j - 1] + now[i - 1, j] + now[i - 1, j + 1] + now[i, j - 1] + now[i, j + 1]
                 around += now[i + 1, j - 1] + now[i + 1, j] + now[i + 1, j + 1]

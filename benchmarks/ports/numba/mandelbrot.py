@@ -1,14 +1,16 @@
 import numpy as np
-from numba import njit
+from numba import prange
+
+from benchmarks.ports.numba import shared
 
 
-@njit(cache=True)
+@shared
 def run(n, steps):
     x = np.linspace(-2.25, 0.75, n)
     y = np.linspace(-1.25, 1.25, n)
     z = np.zeros((n, n), dtype=np.complex128)
     left = np.zeros((n, n), dtype=np.int64)
-    for row in range(n):
+    for row in prange(n):
         for column in range(n):
             cr, ci = x[column], y[row]
             zr = zi = 0.0

@@ -1,13 +1,15 @@
 import numpy as np
-from numba import njit
+from numba import prange
+
+from benchmarks.ports.numba import shared
 
 
-@njit(cache=True)
+@shared
 def run(image):
     h, w = image.shape
     out = np.empty((h, w))
-    window = np.empty(9)
-    for y in range(h):
+    for y in prange(h):
+        window = np.empty(9)
         for x in range(w):
             count = 0
             for dy in range(-1, 2):

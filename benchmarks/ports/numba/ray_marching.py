@@ -1,7 +1,9 @@
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, prange
+
+from benchmarks.ports.numba import shared
 
 
 @njit(cache=True)
@@ -11,12 +13,12 @@ def distance(x, y, z):
     return min(ball + ripple, y + 1.2)
 
 
-@njit(cache=True)
+@shared
 def run(n, steps):
     out = np.zeros((n, n))
     heights, widths = np.linspace(1, -1, n), np.linspace(-1, 1, n)
     size = math.sqrt(0.98)
-    for i in range(n):
+    for i in prange(n):
         for j in range(n):
             length = math.sqrt(heights[i] ** 2 + widths[j] ** 2 + 1.5**2)
             dx, dy, dz = widths[j] / length, heights[i] / length, 1.5 / length

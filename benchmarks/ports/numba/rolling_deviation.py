@@ -1,13 +1,15 @@
 import math
 
 import numpy as np
-from numba import njit
+from numba import prange
+
+from benchmarks.ports.numba import shared
 
 
-@njit(cache=True)
+@shared
 def run(series, window):
     out = np.empty(len(series) - window + 1)
-    for i in range(len(out)):
+    for i in prange(len(out)):
         total = 0.0
         for j in range(i, i + window):
             total += series[j]

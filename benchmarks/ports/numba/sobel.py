@@ -1,16 +1,18 @@
 import math
 
 import numpy as np
-from numba import njit
+from numba import prange
+
+from benchmarks.ports.numba import shared
 
 
-@njit(cache=True)
+@shared
 def run(image, times):
     h, w = image.shape
     edges = np.empty((h - 2, w - 2))
     for _ in range(times):
         total = 0.0
-        for i in range(h - 2):
+        for i in prange(h - 2):
             for j in range(w - 2):
                 gx = (
                     (image[i, j + 2] - image[i, j])

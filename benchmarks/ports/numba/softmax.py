@@ -1,14 +1,16 @@
 import math
 
 import numpy as np
-from numba import njit
+from numba import prange
+
+from benchmarks.ports.numba import shared
 
 
-@njit(cache=True)
+@shared
 def run(x):
     out = np.empty_like(x)
     rows, result = x.reshape(-1, x.shape[-1]), out.reshape(-1, x.shape[-1])
-    for i in range(len(rows)):
+    for i in prange(len(rows)):
         highest = rows[i, 0]
         for value in rows[i]:
             highest = max(highest, value)

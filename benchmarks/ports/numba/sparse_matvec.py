@@ -1,12 +1,14 @@
 import numpy as np
-from numba import njit
+from numba import prange
+
+from benchmarks.ports.numba import shared
 
 
-@njit(cache=True)
+@shared
 def run(starts, columns, values, x):
     n = len(starts) - 1
     y = np.empty(n)
-    for i in range(n):
+    for i in prange(n):
         total = 0.0
         for k in range(starts[i], starts[i + 1]):
             total += values[k] * x[columns[k]]

@@ -1,5 +1,7 @@
 import numpy as np
-from numba import njit
+from numba import njit, prange
+
+from benchmarks.ports.numba import shared
 
 
 @njit(cache=True)
@@ -7,11 +9,11 @@ def entry(i, j):
     return 1.0 / ((i + j) * (i + j + 1) // 2 + i + 1)
 
 
-@njit(cache=True)
+@shared
 def times(x):
     n = len(x)
     y = np.zeros(n)
-    for i in range(n):
+    for i in prange(n):
         total = 0.0
         for j in range(n):
             total += entry(i, j) * x[j]
@@ -19,11 +21,11 @@ def times(x):
     return y
 
 
-@njit(cache=True)
+@shared
 def times_transposed(x):
     n = len(x)
     y = np.zeros(n)
-    for i in range(n):
+    for i in prange(n):
         total = 0.0
         for j in range(n):
             total += entry(j, i) * x[j]

@@ -1,12 +1,14 @@
 import math
 
 import numpy as np
-from numba import njit
+from numba import prange
+
+from benchmarks.ports.numba import shared
 
 
-@njit(cache=True)
+@shared
 def run(a, b):
     out = np.empty_like(a)
-    for i in range(len(a)):
+    for i in prange(len(a)):
         out[i] = math.tanh(a[i] * b[i] + a[i]) - math.exp(-b[i])
     return out

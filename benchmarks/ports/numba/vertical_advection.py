@@ -1,13 +1,15 @@
 import numpy as np
-from numba import njit
+from numba import prange
+
+from benchmarks.ports.numba import shared
 
 
-@njit(cache=True)
+@shared
 def run(lower, diagonal, upper, rhs):
     ni, nj, levels = rhs.shape
     x = np.empty_like(rhs)
-    c = np.empty(levels)
-    for i in range(ni):
+    for i in prange(ni):
+        c = np.empty(levels)
         for j in range(nj):
             c[0] = upper[i, j, 0] / diagonal[i, j, 0]
             x[i, j, 0] = rhs[i, j, 0] / diagonal[i, j, 0]

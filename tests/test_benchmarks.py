@@ -60,9 +60,9 @@ def test_unknown_part() -> None:
 def test_cold(tmp_path: Path) -> None:
     """A program is repeated until it takes a second; both processes begin with nothing in their caches."""
     place = tmp_path / "figures.json"
-    done = benchmarks("cold", "--fast", "--size", "large", "--only", "otsu", "-o", str(place))
+    done = benchmarks("cold", "--fast", "--size", "small", "--only", "otsu", "-o", str(place))
     assert done.returncode == 0, done.stderr
-    assert "large, 1 programs of 1 s: cold / python at most" in done.stdout
+    assert "small, 1 programs of 1 s: cold / python at most" in done.stdout
     (row,) = json.loads(place.read_text(encoding="utf-8"))["results"]["cold"]
     assert row["program"] == "otsu" and row["runs"] > 1
     assert row["python"] > 0.5 and row["ratio"] == pytest.approx(row["minpy"] / row["python"])

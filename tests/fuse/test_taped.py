@@ -156,6 +156,11 @@ PROGRAMS = {
         " + u[:-2, 1:-1, 1:-1]) * u[1:-1, 2:, 1:-1] + u[1:-1, 1:-1, :-2]\n return np.sum(v * u)\n",
         [(7, 8, 30)],
     ),
+    "five axes": (
+        "def f(u):\n v = np.zeros(u.shape)\n v[1:, 1:, 1:, 1:, 1:] = u[1:, :-1, 1:, 1:, :-1] * u[:-1, 1:, :-1, 1:, 1:]"
+        " - 0.5 * u[1:, 1:, 1:, 1:, 1:]\n return np.sum(v * v)\n",
+        [(3, 4, 3, 4, 9)],
+    ),
     "read by nobody": (
         "def f(a):\n x = a * 2 + a\n y = a * 3 - a\n y[1:] = x[1:] * x[:-1]\n return np.sum(a * a)\n",
         [(65,)],

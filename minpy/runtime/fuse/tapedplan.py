@@ -166,7 +166,11 @@ class Plan:
         return self._engines[key]
 
     def _inputs_run(self, plan: Pass) -> tuple[bool, ...] | None:
-        if self.shape[-1] == 1 or any(self._runs[k] is None for kind, k in plan.inputs if kind == "x"):
+        if (
+            not 1 <= len(self.shape) <= 4
+            or self.shape[-1] == 1
+            or any(self._runs[k] is None for kind, k in plan.inputs if kind == "x")
+        ):
             return None
         return tuple(bool(self._runs[k]) if kind == "x" else True for kind, k in plan.inputs)
 
@@ -249,7 +253,7 @@ class Plan:
         adds, _, packed, overlap = key
         modes = tuple((THROUGH if overlap else ADD) if add else SET for add in adds)
         runs = tuple(_moves(each) for each in given)
-        fits = self.shape[-1] > 1 and None not in runs and all(packed)
+        fits = self._forward_runs is not None and None not in runs and all(packed)
         engine = self._wanted("reverse", modes, runs if fits else None)  # type: ignore[arg-type]
         assert engine is not None
         threads = 1 if overlap else int(engine.lstrip("nativeld"))

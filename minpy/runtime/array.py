@@ -470,6 +470,11 @@ def use_short_cuts() -> None:
             primitive.short = fast.unary(primitive)
         elif primitive.function.nin == 2:
             primitive.short = fast.binary(primitive, functools.partial(protocols.binary, primitive.name))
+    from minpy.runtime import multiply
+
+    Array.__matmul__ = multiply.operator(  # type: ignore[method-assign]
+        functools.partial(protocols.binary, "matmul")
+    )
     power = protocols.operator_power()
     power.bare = dispatch.by_name["power"].bare
     Array.__pow__, Array.__rpow__ = fast.binary(  # type: ignore[method-assign]

@@ -94,3 +94,52 @@ def test_sums_along_an_axis(keep: tuple) -> None:
     found = minpy.grad(minpy.accelerate(lambda v: np.sum(v[keep] * g)))(v)
     expected = g.sum(1 if keep[1] is None else 0)
     assert np.allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def _loss(a: Any, b: Any) -> Any:
+    c = a @ b  # both active
+    d = c @ c.T + a @ a.T  # a matrix and a view of it
+    c[1:3] += a[:2] @ b * 0.5  # the cotangent of a part, lent
+    b[0] = 0.25  # what was multiplied is overwritten
+    e = K @ c + c[::-1] @ SQUARE  # constants on either side, a view
+    return np.sum(np.tanh(0.01 * d)) + np.sum(e * e) + np.sum(b @ SQUARE)
+
+
+K, SQUARE = np.linspace(-1, 1, 36).reshape(6, 6), np.linspace(0, 1, 25).reshape(5, 5)
+
+
+def test_products_of_matrices() -> None:
+    rng = np.random.default_rng(9)
+    a, b = rng.normal(size=(6, 4)), rng.normal(size=(4, 5))
+    traced = minpy.accelerate(_loss)
+    value, found = minpy.value_and_grad(traced, (0, 1))(a.copy(), b.copy())
+    assert value == _loss(a.copy(), b.copy())
+    for i, (matrix, gradient) in enumerate(zip((a, b), found, strict=True)):
+        for place in np.ndindex(matrix.shape):
+            ends = []
+            for step in (1e-6, -1e-6):
+                moved = [a.copy(), b.copy()]
+                moved[i][place] += step
+                ends.append(_loss(*moved))
+            assert np.isclose(gradient[place], (ends[0] - ends[1]) / 2e-6, rtol=1e-6, atol=1e-6)
+
+
+def test_products_that_are_refused() -> None:
+    gradient = minpy.grad(minpy.accelerate(lambda a: np.sum(a @ np.ones((3, 2)))))
+    with pytest.raises(ValueError, match="mismatch"):
+        gradient(np.ones((2, 4)))
+    assert np.array_equal(gradient(np.ones((2, 3), np.float32)), np.full((2, 3), 2.0))
+    assert gradient(np.ones((0, 3))).shape == (0, 3)
+
+
+def test_errors_in_the_sweep_name_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from minpy.runtime import multiply
+
+    def broken(*_: Any) -> Any:
+        raise FloatingPointError("as asked")
+
+    monkeypatch.setattr(multiply, "_dot", broken)
+    with pytest.raises(
+        minpy.errors.GradientError, match=r"matmul .*failed: FloatingPointError: as asked.* line \d+"
+    ):
+        minpy.grad(minpy.accelerate(lambda a: np.sum(a @ np.ones((3, 2)))))(np.ones((2, 3)))

@@ -4,8 +4,12 @@
 
     for i in range(n):      for i in (__minpy__.loops.nest_range_12_1a2b3c4d if __minpy__.l20 else range)(n):
     for b in data:          for b in (__minpy__.loops.loop_iter_30_1a2b3c4d(data) if __minpy__.l32 else data):
+    while a < b:            while not (__minpy__.l40 and __minpy__.loops.loop_while_44_1a2b3c4d()) and (a < b):
 
-``__minpy__.l20`` is a flag (see `minpy.places`).
+``__minpy__.l20`` is a flag (see `minpy.places`). What stands in a ``while`` says whether the loop is over: it may run
+compiled there, and then the condition, which comes next, sees how far it got. It is asked in each round, so inside
+other loops that have a site only those get one that hold loops themselves; and none where the condition is constant,
+since Python does not come back to the line of such a loop.
 
 Decided by syntax alone; whether such a loop can be compiled, and whether it pays, is seen when it runs.
 """
@@ -13,7 +17,7 @@ Decided by syntax alone; whether such a loop can be compiled, and whether it pay
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,7 +26,7 @@ import libcst as cst
 from minpy.places import LOOPS, flag_of
 from minpy.transform.names import Point, Scope, is_builtin
 from minpy.transform.plan import Edit, Lines
-from minpy.transform.stores import StoreWalk, _contains
+from minpy.transform.stores import StoreWalk, _children, _contains
 
 _ITERATORS = frozenset({"range", "enumerate", "zip"})
 # What a frame must live through step by step, or what changes its variables behind the scenes.
@@ -47,7 +51,7 @@ _REASON = "a loop over numbers may be compiled"
 
 @dataclass
 class Loop:
-    """A ``for`` statement that may get a site."""
+    """A loop that may get a site."""
 
     scope: Scope
     point: Point
@@ -55,7 +59,12 @@ class Loop:
     what: str
     line: int
     start: int
-    end: int  # of the built-in's name, or of the expression that is looped over
+    end: int  # of the built-in's name, of the expression that is looped over, or of the condition
+    last: int = 0  # of a ``while``: the item that ends its condition
+
+
+class _End:
+    """The end of a condition among the items."""
 
 
 class LoopWalk(StoreWalk):
@@ -79,6 +88,33 @@ class LoopWalk(StoreWalk):
             self._note_loop(node)
         super()._for(node)
         self._inside = outer
+
+    def _while(self, node: cst.While) -> None:
+        outer, count = self._inside, len(self.items)
+        if self._wanted and not self._in_class and not self._excuse:
+            self._note_while(node)
+        noted = self.items[count] if len(self.items) > count else None
+        self._condition(node.test)
+        if noted is not None:
+            noted.last = len(self.items)
+            self.items.append(_End())
+        self._visit_block(node.body)
+        self._visit_block(node.orelse)
+        self._inside = outer
+
+    def _note_while(self, node: cst.While) -> None:
+        if _contains(node.test, _NEVER) or _contains(node.body, _NEVER) or not _varies(node.test):
+            return
+        nest = _contains(node.body, (cst.For, cst.While))
+        if self._inside and not nest:
+            return
+        shape = "inner" if self._inside else "nest" if nest else "loop"
+        start, end = self.spans.start(node.test), self.spans.end(node.test)
+        line, _ = self._lines.line_col(self.spans.start(node))
+        if line != self._lines.line_col(start)[0]:
+            return  # the jumps of a condition are on the line of the statement, which would be visited too often
+        self.items.append(Loop(self.scope, Point(self.block, start), shape, "while", line, start, end))
+        self._inside = True
 
     def _function(self, node: cst.FunctionDef) -> None:
         outer, self._inside, self._in_class = (self._inside, self._in_class), False, False
@@ -117,13 +153,16 @@ class LoopWalk(StoreWalk):
         for i, item in enumerate(self.items):
             if not isinstance(item, Loop):
                 continue
-            if item.what != "iter" and not is_builtin(item.scope, item.what, item.point):
+            if item.what not in ("iter", "while") and not is_builtin(item.scope, item.what, item.point):
                 continue
             digest = digest or self._digest()
             name = f"{door}.loops.{item.shape}_{item.what}_{item.line}_{digest}"
             flag = f"{door}.{flag_of(LOOPS, item.line, digest)}"
             written = self.text[item.start : item.end]
-            if item.what == "iter":
+            if item.what == "while":
+                resolved[i] = [Edit(item.start, item.start, f"not ({flag} and {name}()) and (", _REASON)]
+                resolved[item.last] = [Edit(item.end, item.end, ")", _REASON)]
+            elif item.what == "iter":
                 resolved[i] = [
                     Edit(item.start, item.start, f"({name}({written}) if {flag} else ", _REASON),
                     Edit(item.end, item.end, ")", _REASON),
@@ -137,6 +176,21 @@ class LoopWalk(StoreWalk):
         return f"{zlib.crc32(lines.encode('utf-8', 'surrogatepass')):08x}"
 
 
+def _varies(node: cst.BaseExpression) -> bool:
+    """Whether the compiler cannot know what a condition comes to."""
+    return any(
+        _contains(each, (cst.Attribute, cst.Call, cst.Subscript))
+        or (isinstance(each, cst.Name) and each.value not in ("True", "False", "None", "__debug__"))
+        for each in _parts(node)
+    )
+
+
+def _parts(node: object) -> Iterator[object]:
+    yield node
+    for child in _children(node):
+        yield from _parts(child)
+
+
 def _is_names(node: cst.CSTNode) -> bool:
     if isinstance(node, (cst.Tuple, cst.List)):
         return all(isinstance(each, cst.Element) and _is_names(each.value) for each in node.elements)
@@ -145,6 +199,7 @@ def _is_names(node: cst.CSTNode) -> bool:
 
 LoopWalk.methods |= {
     cst.For: LoopWalk._for,
+    cst.While: LoopWalk._while,
     cst.FunctionDef: LoopWalk._function,
     cst.ClassDef: LoopWalk._class,
 }

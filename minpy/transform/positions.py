@@ -9,6 +9,8 @@ there:
   evaluates: no line and no column is visited that the original does not visit at that moment;
 * in ``(__minpy__.blocks.take() if … else a + b)`` the question and what it leads to take the span of the first thing
   that ``a + b`` evaluates;
+* in ``while not (__minpy__.l40 and …) and (a < b)`` all that precedes ``a < b`` takes the span of the first thing that
+  this evaluates;
 * in ``(__minpy__.at(a) if __minpy_taping__ else a)[i] = v`` the question takes the span of the first thing that
   ``a`` evaluates, and the copy has the places of the original.
 """
@@ -128,6 +130,10 @@ def _is_added(node: ast.AST, door: str) -> bool:
             return name == door
         case ast.BoolOp(values=[ast.BoolOp(values=[test, _]), _]):
             return _is_taping(test, door)
+        case ast.BoolOp(values=[ast.UnaryOp(operand=ast.BoolOp(values=[ask, ast.Call()])), _]):
+            match ask:
+                case ast.Attribute(value=ast.Name(id=name), attr=flag) if flag in FLAGS:
+                    return name == door
     return False
 
 
@@ -152,6 +158,9 @@ def _place_added(node: ast.expr) -> None:
             ast.copy_location(call, original)
             _place([test, function, *others], original)
             _place_one(node, original)
+        case ast.BoolOp(values=[ast.UnaryOp() as ask, test]):
+            _place([ask], test)
+            _place_one(node, test)
         case ast.BoolOp(values=[ast.BoolOp(values=[test, log]) as both, value]):
             _place([test, log], value)
             _place_one(both, value)

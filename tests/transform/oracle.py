@@ -95,6 +95,21 @@ class _Undo(ast.NodeTransformer):
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
         match node.values:
             case [
+                ast.UnaryOp(
+                    op=ast.Not(),
+                    operand=ast.BoolOp(
+                        op=ast.And(),
+                        values=[ast.Attribute(value=ast.Name(id="__minpy__"), attr=flag), ask],
+                    ),
+                ),
+                test,
+            ]:
+                name = ast.unparse(ask).removeprefix(f"{DOOR}.loops.").removesuffix("()")
+                shape, what, line, digest = name.split("_")
+                assert shape in ("nest", "loop", "inner") and what == "while"
+                assert flag == flag_of(LOOPS, int(line), digest)
+                return self.visit(test)
+            case [
                 ast.BoolOp(op=ast.And(), values=[ast.Name(id="__minpy_taping__"), log]),
                 value,
             ]:
@@ -184,8 +199,11 @@ def _idle(code: CodeType) -> list[dis.Instruction]:
         if _asks(instruction):
             jump = next(each for each in instructions[i:] if "JUMP" in each.opname)
             assert "IF_FALSE" in jump.opname, jump
+            # The jump in a condition of `while` has the place of the statement: on the line where the condition begins.
+            behind = (each for each in instructions if jump.offset < each.offset < jump.argval)
+            last = jump.offset - any("_while_" in str(each.argval) for each in behind)
             if sys.version_info < (3, 13):  # else what loads the name at this place is not compared either
-                kept += [each for each in instructions if instruction.offset <= each.offset <= jump.offset]
+                kept += [each for each in instructions if instruction.offset <= each.offset <= last]
             until, asked = jump.argval, instruction.positions if sys.version_info >= (3, 13) else None
         elif asked is None or instruction.positions != asked or instruction.opname not in _OF_AN_OR:
             asked = None

@@ -51,6 +51,14 @@ PROGRAMS = {
     "assert": "assert np.all(a > 0), 'no' + 'pe'\nassert n + 1 == 4",
     "if": "if n + 1 > 3 and np.any(a == 1):\n    x = np.exp(a)\nelif n * 2 == 6:\n    x = 0\nelse:\n    x = -n",
     "while": "i = 0\nwhile i + 1 < n:\n    i = i + 1\nelse:\n    x = np.full(2, i * 2)",
+    "while and": "i = 0\nwhile i < n and n > 1:\n    i += 1\nwhile(i):i -= 1\nx = np.sum(np.ones(2) * i)",
+    "while or": "i = 0\nwhile not (i > n or np.any(a > 9)) and n:\n    i += 1\nx = np.sum(np.ones(2) * i)",
+    "while with lines": "i = 0\nwhile (\n    i\n    < n\n):\n    i += 1\nwhile (i\n   > 0):\n    i -= 1\nx = np.sum(np.ones(2) * i)",
+    "while if": "i = 0\nwhile i < n if n else False:\n    i += 1\nwhile (lambda: i)() > 0:\n    i -= 1\nx = np.sum(np.ones(2) * i)",
+    "while in function": "def f(n):\n    while n > np.int64(1):\n        n -= 1\n        if n == 2: break\n    else:\n"
+    "        n = -1\n    return n\nx = f(5), f(2), f(0)",
+    "while nested": "i = 0\nwhile i < n:\n    j = 0\n    while j < i:\n        j += 1\n    i += 1\n"
+    "    while j:\n        for k in range(2): j -= j > 0\nx = np.sum(np.ones(2) * i)",
     "for": "x = 0\nfor i in range(n + 1):\n    if i % 2: continue\n    x = x + np.sum(a * i)\nelse:\n    x = -x",
     "with": "from contextlib import nullcontext as c\nwith c(n + 1) as x, c(np.exp(a)) as y:\n    z = x * y",
     "with parenthesised": "from contextlib import nullcontext as c\nwith (\n  c(n\n    + 1) as x,\n  c(np.exp(a)) as y,\n):\n"

@@ -220,11 +220,17 @@ def _is_traced(values: tuple[Any, ...]) -> bool:
 
 # The thread that wakes blocks up.
 
-_asleep: list[Site] = []
+_asleep: list[Any] = []  # blocks, and other places
 _watching = False
 _nap = _FIRST_NAP
 _bell = _thread.allocate_lock()
 _bell.acquire()
+
+
+def rest(site: Any, soon: bool) -> None:
+    """Let a place of another kind that was put to sleep be woken with the blocks: by ``set_flag(True)``."""
+    _asleep.append(site)
+    _start_watch(soon)
 
 
 def _start_watch(soon: bool) -> None:

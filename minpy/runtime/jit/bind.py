@@ -38,6 +38,7 @@ _KNOWN = (
 )
 _LONGEST = 1 << 16  # of a list that is copied at each entry
 _CO_OPTIMIZED = 0x1
+WHILE = ("while",)  # what a loop runs over that runs over nothing
 
 
 class NamesOf:
@@ -90,8 +91,9 @@ class NamesOf:
 class Names(NamesOf):
     """The names in a loop; `live` are those that an iteration may read before it stores them."""
 
-    def __init__(self, node: ast.For, text: str) -> None:
-        super().__init__([node.target, *node.body, *node.orelse])
+    def __init__(self, node: ast.For | ast.While, text: str) -> None:
+        head = node.target if isinstance(node, ast.For) else node.test
+        super().__init__([head, *node.body, *node.orelse])
         self.node, self.text = node, text
         self.live = live_names(node)
 
@@ -102,17 +104,23 @@ class Names(NamesOf):
         waiting: list[ast.AST] = [*self.node.body, *self.node.orelse]
         while waiting:
             node = waiting.pop()
-            if not isinstance(node, ast.For):
+            if not isinstance(node, (ast.For, ast.While)):
                 waiting += ast.iter_child_nodes(node)
                 continue
-            what = "iter"
-            if isinstance(node.iter, ast.Call) and isinstance(node.iter.func, ast.Name):
+            what = "iter" if isinstance(node, ast.For) else "while"
+            if (
+                isinstance(node, ast.For)
+                and isinstance(node.iter, ast.Call)
+                and isinstance(node.iter.func, ast.Name)
+            ):
                 what = node.iter.func.id
-            if what in ("iter", "range", "enumerate", "zip"):
-                name = f"inner_{what}_{node.lineno}_{site.digest}"
+            if what in ("iter", "range", "enumerate", "zip", "while"):
                 nest = any(
                     isinstance(each, (ast.For, ast.While)) for part in node.body for each in ast.walk(part)
                 )
+                if what == "while" and not nest:
+                    continue  # it has no site
+                name = f"inner_{what}_{node.lineno}_{site.digest}"
                 loops.wake(name, what, nest, node.lineno, site.digest)
 
 
@@ -126,7 +134,7 @@ def dotted(node: ast.expr) -> str | None:
     return None
 
 
-def live_names(node: ast.For) -> set[str]:
+def live_names(node: ast.For | ast.While) -> set[str]:
     """The names that an iteration may read before it stores them."""
     live: set[str] = set()
 
@@ -178,8 +186,12 @@ def live_names(node: ast.For) -> set[str]:
         reads(statement, done)
         return done | stored(statement)
 
-    reads(node.target, set())
-    block(node.body, stored(node.target))
+    if isinstance(node, ast.For):
+        reads(node.target, set())
+        block(node.body, stored(node.target))
+    else:
+        reads(node.test, set())
+        block(node.body, set())
     block(node.orelse, set())
     return live
 
@@ -399,6 +411,8 @@ class Snapshot:
                 raise Unsupported("a range with very large numbers")
             self.start, self.step = iterable.start, iterable.step
             return ("range",)
+        if iterable is WHILE:
+            return WHILE
         if type(iterable) is tuple and iterable and iterable[0] == "enumerate":
             if type(iterable[2]) is not int or not -(2**61) < iterable[2] < 2**61:
                 raise Unsupported("enumerate from something else than a number")

@@ -35,7 +35,7 @@ _HOPE = 4  # times the same: what was spent in a loop that may come again, so of
 
 
 seconds: dict[Site, float] = {}  # that each loop has run compiled
-_pending: dict[Site, background.Job] = {}  # loops whose code is being compiled
+pending: dict[Site, background.Job] = {}  # loops whose code is being compiled
 
 
 def iterator_at(over: Any, position: int) -> Iterator[Any]:
@@ -69,7 +69,7 @@ def pieces(site: Site, over: Any, code: CodeType) -> Iterator[Iterable[Any]]:
         if position >= count or not is_undisturbed():
             break
         if _pays(site, count - position):
-            result = _run(site, over, code, sys._getframe(1), position, count)
+            result = run(site, over, code, sys._getframe(1), position, count)
             if result is not None:
                 position, ended = result
                 if ended:
@@ -98,10 +98,10 @@ def pieces(site: Site, over: Any, code: CodeType) -> Iterator[Iterable[Any]]:
 def _pays(site: Site, left: int) -> bool:
     if site.force:
         return True
-    if site in _pending:
-        if not _pending[site].done or left * site.per_round < WORTH:
+    if site in pending:
+        if not pending[site].done or left * site.per_round < WORTH:
             return False
-        del _pending[site]
+        del pending[site]
         return True
     if not site.per_round:
         # Not yet run in this process; it may have been worth it in an earlier one.
@@ -115,7 +115,7 @@ def _pays(site: Site, left: int) -> bool:
     return rest > WORTH and site.spent > _HOPE * takes and ledger.allows(takes)
 
 
-def _run(
+def run(
     site: Site, over: Any, code: CodeType, frame: Any, position: int, count: int
 ) -> tuple[int, bool] | None:
     """Run compiled from `position` on; the position that was reached, and whether the loop is over.
@@ -150,14 +150,16 @@ def _run(
             position = outcome.position
             if outcome.broke:
                 return position, True
+            if outcome.ended:
+                return position, False
             if outcome.reason is not None:
                 _left(site, outcome.reason)
                 return position, False
             rate = took / max(done, 1)
             if not is_undisturbed():
                 return position, False
-    except background.Pending as pending:
-        _pending[site] = pending.job
+    except background.Pending as waiting:
+        pending[site] = waiting.job
         return (position, False) if chunk else None
     except Unsupported as error:
         if position == first:

@@ -17,6 +17,7 @@ from minpy.runtime.jit.kinds import Unsupported, value_of
 from minpy.runtime.jit.lower import (
     BROKE,
     BUFFERS,
+    ENDED,
     FIRST,
     INTERRUPTED,
     LAST,
@@ -32,21 +33,28 @@ DONE = 0
 
 
 class Outcome:
-    """What a run came to: `position` is the first iteration that has not run; `broke` that a ``break`` was met.
+    """What a run came to: `position` is the first iteration that has not run; `broke` that a ``break`` was met;
+    `ended` that the condition of a ``while`` is not true.
 
     `reason` says why the iteration at `position` cannot be run, with its line; it is None if it was not come to.
     """
 
-    __slots__ = ("broke", "position", "reason")
+    __slots__ = ("broke", "ended", "position", "reason")
 
-    def __init__(self, position: int, broke: bool = False, reason: tuple[int, str] | None = None) -> None:
-        self.position, self.broke, self.reason = position, broke, reason
+    def __init__(
+        self,
+        position: int,
+        broke: bool = False,
+        ended: bool = False,
+        reason: tuple[int, str] | None = None,
+    ) -> None:
+        self.position, self.broke, self.ended, self.reason = position, broke, ended, reason
 
 
 class Kernel:
     """The compiled code of a loop for one key of `Snapshot`, and some kinds of its scalars (see `fits`)."""
 
-    def __init__(self, node: ast.For, text: str, snapshot: Snapshot) -> None:
+    def __init__(self, node: ast.For | ast.While, text: str, snapshot: Snapshot) -> None:
         where = store.file_for(text, snapshot.lasting_key())
         found = store.load(where)
         if found is None:
@@ -144,7 +152,7 @@ class Kernel:
                 self._finish(words, frame, snapshot, arrays)
             return Outcome(stopped, reason=reason)
         self._finish(words, frame, snapshot, arrays)
-        return Outcome(int(words[STOPPED]), broke=answer == BROKE)
+        return Outcome(int(words[STOPPED]), broke=answer == BROKE, ended=answer == ENDED)
 
     def _call(self, words: np.ndarray, first: int, last: int) -> int:
         words[FIRST], words[LAST] = first, last

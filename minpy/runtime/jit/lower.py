@@ -37,7 +37,7 @@ from minpy.runtime.jit.values import ArrayType, ArrayVariable, Variable
 
 FIRST, LAST, STOPPED, START, STEP, BUFFERS = range(6)
 _HEADER = 6
-BROKE, INTERRUPTED = -2, -3
+BROKE, INTERRUPTED, ENDED = -2, -3, -4
 _PASSES = 12
 
 
@@ -45,7 +45,7 @@ _PASSES = 12
 class Entry:
     """What a loop meets: names (dotted ones for attributes) with what they stand for, and what it runs over.
 
-    `outer` is ``("range",)``, ``("array", type)``, ``("enumerate", outer)`` or ``("zip", outers)``.
+    `outer` is ``("while",)``, ``("range",)``, ``("array", type)``, ``("enumerate", outer)`` or ``("zip", outers)``.
     """
 
     scalars: dict[str, str]
@@ -85,7 +85,7 @@ class _Findings:
     places: dict[tuple[Any, ...], ArrayVariable] = field(default_factory=dict)
 
 
-def lower(node: ast.For, entry: Entry) -> Code:
+def lower(node: ast.For | ast.While, entry: Entry) -> Code:
     """Make the code of a loop.
 
     Raises
@@ -117,7 +117,7 @@ def lower(node: ast.For, entry: Entry) -> Code:
 class _Lowering(Helpers):
     def __init__(
         self,
-        node: ast.For,
+        node: ast.For | ast.While,
         entry: Entry,
         findings: _Findings,
     ) -> None:
@@ -183,7 +183,16 @@ class _Lowering(Helpers):
             isinstance(inner, (ast.For, ast.While)) for each in self.node.body for inner in ast.walk(each)
         ):
             self.poll()
-        self.bind(self.node.target, over.item(k))
+        ended = []
+        if isinstance(self.node, ast.While):
+            self.condition(self.node.test, "body", "ended")
+            if self.stored:
+                # Where it is not true, Python evaluates it once more.
+                raise Unsupported("a condition that stores into an array")
+            self.w.place("body")
+            ended = [("ended", ENDED)]
+        else:
+            self.bind(self.node.target, over.item(k))
         self.loops.append(("next", broke))
         self.block(self.node.body)
         if not self.w.ended:
@@ -192,7 +201,7 @@ class _Lowering(Helpers):
         k = self.w.op(f"load i64, ptr {position}")
         self.w.put(f"store i64 {self.w.op(f'add nsw i64 {k}, 1')}, ptr {position}")
         self.w.jump("outer")
-        for label, code in ((done, 0), (broke, BROKE), (self.interrupted, INTERRUPTED)):
+        for label, code in ((done, 0), (broke, BROKE), (self.interrupted, INTERRUPTED), *ended):
             self.w.place(label)
             if label == broke and self.node.orelse:
                 self.w.jump(self.exit("a break from a loop with else"))
@@ -210,6 +219,8 @@ class _Lowering(Helpers):
         return self._code(words)
 
     def _outer(self, outer: tuple[Any, ...], names: Any) -> Iteration:
+        if outer[0] == "while":
+            return Iteration(self)
         if outer[0] == "range":
             start = self.w.op(f"load i64, ptr {self._word(START)}")
             return Range(self, "0", start, self.w.op(f"load i64, ptr {self._word(STEP)}"))

@@ -3,7 +3,8 @@
     for i in (__minpy__.loops.nest_range_12_1a2b3c4d if __minpy__.l20 else range)(n)
 
 A name says whether the loop holds other loops (``nest``), holds none (``loop``) or is itself inside another one
-(``inner``); which built-in function stands there in the program (``iter``: none); the line; and a digest of the
+(``inner``); which built-in function stands there in the program (``iter``: none; ``while``: see
+`minpy.runtime.jit.whiles`); the line; and a digest of the
 module's text. Behind the name is a `Site`, or, where nothing is to be compiled, the built-in function itself; the flag
 that is asked first (`minpy.runtime.flags`) then spares the loop the name. Importing this module imports neither numpy
 nor the compiler.
@@ -56,18 +57,35 @@ class Loops:
         shape, what, line, digest = name.split("_")
         flag = flag_of(LOOPS, int(line), digest)
         if shape != "inner" and _may_compile():
-            found: Any = Site(name, what, shape == "nest", int(line), digest)
+            found: Any = _site(name, what, shape == "nest", int(line), digest)
             flags.wake(flag, name)
         else:
-            found = getattr(builtins, what)
+            found = _as_written(what)
             flags.sleep(flag, name)
         setattr(self, name, found)
         return found
 
     def wake(self, name: str, what: str, nest: bool, line: int, digest: str) -> None:
         """Make a loop inside another one, which will not be compiled, a site of its own."""
-        setattr(self, name, Site(name, what, nest, line, digest))
+        setattr(self, name, _site(name, what, nest, line, digest))
         flags.wake(flag_of(LOOPS, line, digest), name)
+
+
+def _site(name: str, what: str, nest: bool, line: int, digest: str) -> Site:
+    if what == "while":
+        from minpy.runtime.jit.whiles import WhileSite
+
+        return WhileSite(name, what, nest, line, digest)
+    return Site(name, what, nest, line, digest)
+
+
+def _as_written(what: str) -> Callable[..., Any]:
+    """What stands for the site of a loop that is not to be compiled."""
+    return _not_over if what == "while" else getattr(builtins, what)
+
+
+def _not_over() -> bool:
+    return False
 
 
 def _may_compile() -> bool:
@@ -107,7 +125,7 @@ class Site:
 
     def __init__(self, name: str, what: str, nest: bool, line: int, digest: str) -> None:
         self.name, self.what, self.nest, self.line, self.digest = name, what, nest, line, digest
-        self.plain: Callable[..., Iterable[Any]] = getattr(builtins, what)
+        self.plain = _as_written(what)
         self.force = mode() == "force"
         self.per_round = 0.0  # seconds for an iteration as written; 0 while unknown
         self.spent = self.look_at = 0.0  # seconds as written; how many before the next look

@@ -38,14 +38,14 @@ def _tree(filename: str, wanted: str) -> tuple[ast.Module, str]:
 
 
 @lru_cache(maxsize=64)
-def loops_of(filename: str, wanted: str) -> dict[int, tuple[ast.For, str]]:
-    """The ``for`` statements of a file, and their text, by line; empty if it is not the file that was rewritten."""
+def loops_of(filename: str, wanted: str) -> dict[int, tuple[ast.For | ast.While, str]]:
+    """The loops of a file, and their text, by line; empty if it is not the file that was rewritten."""
     tree, text = _tree(filename, wanted)
     lines = text.split("\n")
     return {
         node.lineno: (node, "\n".join(lines[node.lineno - 1 : node.end_lineno]))
         for node in ast.walk(tree)
-        if isinstance(node, ast.For)
+        if isinstance(node, (ast.For, ast.While))
     }
 
 

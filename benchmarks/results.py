@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -74,22 +75,18 @@ def headline(runs: Runs) -> str:
 
 def compiling(runs: Runs) -> str:
     """What the first run costs."""
-    heads = [
-        "size",
-        "MinPy: the first run ends later by",
-        *(f"{p}: {w}" for p in ("Numba", "JAX") for w in ("a program", "all")),
-    ]
+    heads = ["size", "MinPy: the first run ends later by"]
+    heads += [f"{peer}: {what}" for peer in ("Numba", "JAX") for what in ("a program", "all", "again, later")]
     lines = [_line(heads), _line(["---"] * len(heads))]
     for size, each in report.overall(_first(runs)).items():
-        cells = [f"{duration(each['cold'])} (median), {duration(each['cold_most'])} (most)"]
+        cells = [size, f"{duration(each['cold'])} (median), {duration(each['cold_most'])} (most)"]
         for peer in ("numba", "jax"):
             its = each["peers"].get(peer, {})
-            cells += (
-                [f"{duration(its['compile'])} (median)", duration(its["compile_sum"])]
-                if its.get("programs")
-                else ["", ""]
-            )
-        lines.append(f"| {size} | " + " | ".join(cells) + " |")
+            figures = ("compile", "compile_sum", "again")
+            cells += [
+                duration(its[what]) if what in its and not math.isnan(its[what]) else "" for what in figures
+            ]
+        lines.append(_line(cells))
     return "\n".join(lines) + "\n"
 
 
@@ -129,7 +126,8 @@ def forward(found: dict[str, Any]) -> str | None:
             parts += [
                 f"{_threads(name.partition('-')[2]).capitalize()}:\n",
                 report.side_by_side_markdown(its["rows"]),
-                *(f"{line.strip()}.\n" for line in its["absent"]),
+                *(f"* {line.strip()}." for line in [*its["absent"], *report.absent(its["rows"])]),
+                "",
             ]
     return "\n".join(parts) or None
 

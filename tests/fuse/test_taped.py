@@ -192,6 +192,24 @@ def test_single_precision(name: str, differentiate: Any) -> None:
     differentiate(text, *[field(*shape, dtype=np.float32) for shape in shapes], tolerance=2e-5)
 
 
+@pytest.mark.parametrize("number", ["1e39", "1e31 * 1e9", "float('inf')", "2 ** 60"])
+def test_numbers_out_of_the_ordinary(number: str, differentiate: Any) -> None:
+    """NumPy 1 looks at the value of a number to choose the dtype of a result."""
+    text = f"def f(a, s=0.5):\n x = a * s + a\n with np.errstate(all='ignore'):\n  s = {number}\n  x = x * s + a\n return np.sum(1 / x)\n"
+    differentiate(text, field(64, dtype=np.float32), fused=None, tolerance=1e-5)
+
+
+def test_replaced_functions(differentiate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a function of NumPy's that somebody replaced there is no block."""
+    monkeypatch.setattr(np, "tanh", np.sin)
+
+    def gradient(f: Any, _: Any) -> Any:
+        return lambda a: (None, minpy.grad(f)(a))
+
+    text = "def f(a):\n x = np.tanh(a) * a + a\n return np.sum(x)\n"
+    differentiate(text, field(64), fused=False, verb=gradient)
+
+
 def test_mixed_precision_runs_as_written(differentiate: Any) -> None:
     text = "def f(a, b):\n x = a * b + a\n return np.sum(x * x)\n"
     differentiate(text, field(50), field(50, dtype=np.float32), fused=False)

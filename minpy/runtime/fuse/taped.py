@@ -16,6 +16,7 @@ import numpy as np
 from minpy.runtime import cotangents, pull, record
 from minpy.runtime.array import Array, host
 from minpy.runtime.fuse.ir import NUMBERS, Irregular, Operation, Program, _attribute
+from minpy.runtime.fuse.plan import FUNCTIONS
 from minpy.runtime.fuse.state import checked_flags
 from minpy.runtime.fuse.tapedplan import Plan
 from minpy.runtime.geometry import covers
@@ -66,6 +67,7 @@ class Taped:
                 index = eval(f"lambda place, {', '.join(names)}: place{found[3]}", {"__builtins__": {}})
             self._bases.append((number, index))
         self._used = {each for operation in self.operations for each in operation.operands if each >= 0}
+        self._called = {each.name for each in self.operations if not each.symbol}
         self._plans: dict[Any, Plan | None] = {}
 
     def run(self, values: tuple[Any, ...]) -> Any:
@@ -79,6 +81,9 @@ class Taped:
         tape = open_tape.get()
         if tape is None or not tape.open or tape.put is None:
             raise Irregular
+        for name in self._called:
+            if getattr(np, name) is not FUNCTIONS[name]:
+                raise Irregular  # replaced by somebody
         program = self.program
         for start, attributes in program.chains:
             value = values[start]
@@ -141,6 +146,8 @@ class Taped:
     def _record(self, tape: Any, plan: Plan, values: Any, names: Any, leaves: Any, active: list[int]) -> Any:
         arrays = [leaves[i] for i in plan.arrays]
         numbers = plan.numbers_of(*leaves)
+        for number in numbers:
+            _check_number(number)
         flags = checked_flags()
         forward = plan.forward()
         if forward is None:
@@ -274,9 +281,14 @@ def _kind(leaf: Any) -> Any:
     kind = type(leaf)
     if kind not in NUMBERS or isinstance(leaf, complex):
         raise Irregular
-    if isinstance(leaf, (float, np.floating)):
-        return kind, bool(abs(leaf) < 1e30)
-    return kind, abs(int(leaf)) < 1 << 24
+    _check_number(leaf)
+    return kind
+
+
+def _check_number(value: Any) -> None:
+    """A number must be one that NumPy, too, takes as any other of its kind, and that is exact as a double."""
+    if not (-1e30 < value < 1e30) or (isinstance(value, (int, np.integer)) and abs(int(value)) > 1 << 53):
+        raise Irregular
 
 
 # ----- the sweep ----------------------------------------------------------------------------------

@@ -95,6 +95,7 @@ def examine(calibrate: bool = False) -> dict[str, Any]:
     report["cache"] = _cache()
     report["threads"] = _threads()
     report["memory"] = _memory()
+    report["engines"] = _engines()
     report["hook"] = _hook()
     report["cost"] = _cost(mxnet, any(device["mxnet"] for device in gpus["devices"]))
     return report
@@ -400,6 +401,39 @@ def _memory() -> dict[str, Any]:
     }
 
 
+def _engines() -> dict[str, Any]:
+    """What computes blocks and loops, and what earlier runs found out."""
+    from minpy.errors import MinPyError
+    from minpy.options import from_environ
+    from minpy.runtime import kept
+    from minpy.runtime.fuse import memory, pool
+    from minpy.runtime.jit import engine
+
+    try:
+        options = from_environ()
+        blocks, loops, free = options.fuse != "off", options.jit != "off", options.fast_math
+    except MinPyError:
+        blocks = loops = True
+        free = False
+    verdicts: dict[str, int] = {}
+    for name in memory._load().values():
+        verdicts[name] = verdicts.get(name, 0) + 1
+    folder = kept.folder("loops")
+    try:
+        compiled = sum(name.endswith((".loop", ".block")) for name in os.listdir(folder)) if folder else 0
+    except OSError:
+        compiled = 0
+    return {
+        "blocks": blocks,
+        "loops": loops,
+        "fast_math": free,
+        "threads": pool.width(),
+        "compiler": _version("llvmlite") if engine.is_available() else None,
+        "verdicts": dict(sorted(verdicts.items(), key=lambda each: -each[1])),
+        "compiled": compiled,
+    }
+
+
 def _hook() -> dict[str, Any]:
     from minpy.transform import hook
 
@@ -441,4 +475,14 @@ def _cost(mxnet: dict[str, Any], gpu: bool) -> dict[str, Any]:
                 continue
             fastest = None if op_class.startswith("to_") else min(times, key=times.__getitem__)
             rows.append({"class": op_class, "elements": elements, "microseconds": times, "fastest": fastest})
-    return {"measured": model.measured, "rows": rows}
+    devices = [name for name in model.backends if name != "numpy" and here.get(name)]
+    thresholds = [
+        {"class": op_class, "device": device, "elements": model.threshold(op_class, device)}
+        | {"resident": model.threshold(op_class, device, resident=True)}
+        for device in devices
+        if device != "mxnet-cpu"
+        for op_class in cost.OP_CLASSES
+        if not op_class.startswith("to_")
+    ]
+    found = {"measured": model.measured, "disturbed": list(model.disturbed)}
+    return found | {"rows": rows, "thresholds": thresholds}

@@ -17,6 +17,7 @@ def render(report: dict[str, Any]) -> None:
         ("Cache", _cache(report["cache"])),
         ("Threads", _threads(report["threads"])),
         ("Memory", _memory(report["memory"])),
+        ("Engines", _engines(report["engines"])),
         ("Hook", _hook(report["hook"], report["options"])),
     ]
     title = "Cost model: " + (
@@ -25,9 +26,8 @@ def render(report: dict[str, Any]) -> None:
         else "built in (`minpy doctor --calibrate` measures)"
     )
     table = _cost(report["cost"])
-    closing = [f"problem: {p['what']}\n   repair: {p['repair']}" for p in report["problems"]] or [
-        "no problems found"
-    ]
+    problems = [f"problem: {p['what']}\n   repair: {p['repair']}" for p in report["problems"]]
+    closing = [*_choices(report["cost"]), *(problems or ["no problems found"])]
     if sys.stdout.isatty():
         _render_rich(sections, title, table, closing)
     else:
@@ -146,6 +146,43 @@ def _memory(memory: dict[str, Any]) -> Rows:
         ("available", f"{size / 2**30:.1f} GiB" if size else "unknown"),
         ("freed arrays", memory["kept"]),
     ]
+
+
+def _engines(engines: dict[str, Any]) -> Rows:
+    compiler = (
+        f"LLVM through llvmlite {engines['compiler']}"
+        if engines["compiler"]
+        else "none (pip install 'minpy[jit]' compiles loops and arithmetic)"
+    )
+    found = ", ".join(f"{count} {name}" for name, count in engines["verdicts"].items())
+    off = " (switched off)"
+    rows = [
+        ("blocks", f"NumPy in tiles, {engines['threads']} threads{'' if engines['blocks'] else off}"),
+        ("compiler", compiler + ("" if engines["loops"] else off)),
+        ("measured before", f"{found or 'nothing yet'}; {engines['compiled']} pieces of compiled code"),
+    ]
+    if engines["fast_math"]:
+        rows.append(("rounding", "MINPY_FAST_MATH: results may differ in rounding"))
+    return rows
+
+
+def _choices(cost: dict[str, Any]) -> list[str]:
+    """What the policy `auto` makes of the figures."""
+    lines = [
+        "auto, on the CPU: NumPy, its blocks and compiled loops, each chosen by measuring in the program; MXNet's CPU",
+        "kernels run where a program asks for them (policy, Function, customop).",
+    ]
+    if cost["disturbed"]:
+        lines.append(f"The machine was busy: not measured, but built in, are {', '.join(cost['disturbed'])}.")
+    for row in cost["thresholds"]:
+        if row["elements"] is None:
+            text = "never, unless the operands are there already"
+        else:
+            text = f"from {row['elements']:,.0f} elements on"
+        if row["resident"] is not None:
+            text += f"; from {row['resident']:,.0f} where they are there already"
+        lines.append(f"auto, with a GPU: {row['class']} goes to {row['device']} {text}")
+    return [*lines, ""]
 
 
 def _hook(hook: dict[str, Any], options: dict[str, str]) -> Rows:

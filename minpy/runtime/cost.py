@@ -15,7 +15,9 @@ from functools import lru_cache
 from math import exp, isfinite, log
 from typing import Any
 
-SCHEMA = 1
+SCHEMA = 2
+# A machine that is so many times slower or faster than the one of the built-in figures was not measured, but disturbed.
+_PROPORTION = 300.0
 
 # What is measured for each cost class of the table of primitives. A size is the number of elements of the
 # largest operand, float32.
@@ -54,11 +56,14 @@ class CostModel:
         Whether the figures come from this machine; else they are the built-in ones.
     machine : mapping
         What the figures hold for: processor, number of cores, versions.
+    disturbed : tuple of str
+        What could not be measured because the machine was busy: these figures are the built-in ones.
     """
 
     points: Table
     measured: bool = False
     machine: Mapping[str, str] = field(default_factory=dict)
+    disturbed: tuple[str, ...] = ()
 
     @property
     def backends(self) -> tuple[str, ...]:
@@ -83,6 +88,21 @@ class CostModel:
         if elements > size1:
             slope = max(slope, 1.0)  # nothing here gets cheaper by the element without end
         return time1 * exp(slope * log(elements / size1))
+
+    def threshold(self, op_class: str, device: str = "mxnet-gpu", resident: bool = False) -> float | None:
+        """From how many elements on the device is chosen for operations of this class; None if it never is.
+
+        Parameters
+        ----------
+        op_class, device, resident
+            As for `best`.
+        """
+        sizes = [10.0 ** (power / 4) for power in range(4, 33)]
+        chosen = [self.best(op_class, size, resident, device) == device for size in sizes]
+        if not chosen[-1]:
+            return None
+        first = len(chosen) - (chosen[::-1].index(False) if False in chosen else len(chosen))
+        return sizes[first]
 
     def best(self, op_class: str, elements: float, resident: bool = False, device: str = "mxnet-gpu") -> str:
         """Where the operation is done first, counting the copies it needs: ``"numpy"`` or `device`.
@@ -167,18 +187,29 @@ def calibrate(backends: Iterable[str] | None = None, budget: float = 1.2) -> Cos
     makers = [_numpy_tasks]
     if wanted is None or any(name != "numpy" for name in wanted):
         makers += _mxnet_makers(wanted)
+    from time import perf_counter
+
     share = budget / (len(makers) * sum(len(sizes) for sizes in _SIZES.values()))
     for maker in makers:
         name, tasks = maker()
+        deadline = perf_counter() + 1.5 * budget / len(makers)
         measured[name] = {
-            op_class: _monotone([(size, _time(tasks[op_class](size), share)) for size in _SIZES[op_class]])
+            op_class: _monotone(
+                [(size, _time(tasks[op_class](size), share, deadline)) for size in _SIZES[op_class]]
+            )
             for op_class in tasks
         }
-    return CostModel(measured, True, machine())
+    disturbed = implausible(measured)
+    for backend, op_class in disturbed:
+        measured[backend][op_class] = BUILT_IN.points[backend][op_class]
+    return CostModel(measured, True, machine(), tuple(f"{name} on {backend}" for backend, name in disturbed))
 
 
-def _time(call: Callable[[], object], seconds: float) -> float:
-    """Microseconds of one call: the least of several batches, because whatever disturbs only adds."""
+def _time(call: Callable[[], object], seconds: float, deadline: float = float("inf")) -> float:
+    """Microseconds of one call: the least of several batches, because whatever disturbs only adds.
+
+    From `deadline` on, one batch must do.
+    """
     from time import perf_counter
 
     call()
@@ -194,7 +225,7 @@ def _time(call: Callable[[], object], seconds: float) -> float:
             call()
         stop = perf_counter()
         least = min(least, (stop - start) / batch)
-        if stop > end and attempt >= 2:
+        if stop > end and (attempt >= 2 or stop > deadline):
             break
     return least * 1e6
 
@@ -314,8 +345,20 @@ def machine() -> dict[str, str]:
         "threads": os.environ.get("OMP_NUM_THREADS")
         or cores,  # the MXNet back end sets it to the cores when it loads
         "numpy": _version("numpy"),
+        "blas": _blas(),
         "mxnet": _version("mxnet") or _version("mxnet-cu112"),
     }
+
+
+def _blas() -> str:
+    """The library of NumPy's products, as far as NumPy says."""
+    try:
+        from numpy.__config__ import CONFIG
+
+        found = CONFIG["Build Dependencies"]["blas"]
+        return f"{found['name']} {found.get('version', '')}".strip()
+    except (ImportError, KeyError, TypeError):
+        return ""
 
 
 def _cpu_model() -> str:
@@ -354,6 +397,10 @@ def calibration_path() -> str:
     return os.path.join(folder, f"calibration-{hashlib.sha256(key).hexdigest()[:16]}.json")
 
 
+def _as_json(model: CostModel) -> dict[str, Any]:
+    return {"machine": model.machine, "points": model.points, "disturbed": model.disturbed}
+
+
 def save(model: CostModel) -> str:
     """Keep a measured model for the next runs; return the file's path.
 
@@ -369,7 +416,7 @@ def save(model: CostModel) -> str:
     temporary = f"{path}.{os.getpid()}.tmp"
     try:
         with open(temporary, "w", encoding="utf-8") as file:
-            json.dump({"machine": model.machine, "points": model.points}, file, indent=1)
+            json.dump(_as_json(model), file, indent=1)
         os.replace(temporary, path)
     except BaseException:
         try:
@@ -394,7 +441,8 @@ def load() -> CostModel:
     try:
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
-        return from_json(data) if data["machine"] == machine() else BUILT_IN
+        found = from_json(data)
+        return found if data["machine"] == machine() and not implausible(found.points) else BUILT_IN
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return BUILT_IN
 
@@ -407,7 +455,23 @@ def from_json(data: Mapping[str, Any]) -> CostModel:
     ValueError, KeyError, TypeError, AttributeError
         If `data` is anything else.
     """
-    return CostModel(_checked(data["points"]), True, data["machine"])
+    disturbed = tuple(str(each) for each in data.get("disturbed", ()))
+    return CostModel(_checked(data["points"]), True, data["machine"], disturbed)
+
+
+def implausible(points: Table) -> list[tuple[str, str]]:
+    """The back ends and classes whose figures only a disturbed measurement can have given."""
+    found = []
+    for backend, classes in points.items():
+        for op_class, pairs in classes.items():
+            if op_class not in BUILT_IN.points.get(backend, {}):
+                continue
+            for size, time in pairs:
+                usual = BUILT_IN.predict(op_class, size, backend)
+                if not usual / _PROPORTION <= time <= usual * _PROPORTION:
+                    found.append((backend, op_class))
+                    break
+    return found
 
 
 def _checked(points: object) -> Table:
@@ -432,4 +496,4 @@ def _checked(points: object) -> Table:
 if __name__ == "__main__":
     # For `minpy doctor`: in a process of its own, so that a library that crashes takes only this one along.
     found = calibrate(sys.argv[1:] or None)
-    print("\n" + json.dumps({"machine": found.machine, "points": found.points}))
+    print("\n" + json.dumps(_as_json(found)))

@@ -181,3 +181,57 @@ def test_machine_is_the_same_before_and_after_mxnet_sets_its_threads(monkeypatch
     assert cost.machine() == before
     monkeypatch.setenv("OMP_NUM_THREADS", "77")
     assert cost.machine() != before
+
+
+@given(CLASSES, st.booleans())
+def test_thresholds_are_where_the_choice_changes(op_class, resident):
+    model = cost.BUILT_IN
+    found = model.threshold(op_class, resident=resident)
+    if found is None:
+        assert model.best(op_class, 1e8, resident) == "numpy"
+    else:
+        for factor in (1, 3, 100):
+            assert model.best(op_class, found * factor, resident) == "mxnet-gpu"
+        if found > 10:
+            assert model.best(op_class, found / 10**0.25, resident) == "numpy"
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+def test_what_is_out_of_all_proportion_is_not_believed(factor):
+    """A figure that only a disturbed measurement can have given."""
+    points = {
+        backend: {name: [list(pair) for pair in pairs] for name, pairs in classes.items()}
+        for backend, classes in cost.BUILT_IN.points.items()
+    }
+    assert cost.implausible(points) == []
+    for pair in points["numpy"]["sort"]:
+        pair[1] *= factor
+    assert cost.implausible(points) == [("numpy", "sort")]
+    cost.save(cost.CostModel(points, True, cost.machine()))
+    assert cost.load() is cost.BUILT_IN
+
+
+def test_what_was_disturbed_is_built_in(monkeypatch):
+    """A busy machine: what was not measured is said, kept and read again."""
+    monkeypatch.setattr(cost, "_time", lambda *_: 1.0)
+    monkeypatch.setattr(cost, "_PROPORTION", 20.0)
+    found = cost.calibrate(["numpy"], budget=0.0)
+    assert "sort on numpy" in found.disturbed
+    assert found.points["numpy"]["sort"] == cost.BUILT_IN.points["numpy"]["sort"]
+    cost.save(found)
+    again = cost.load()
+    assert again.measured and again.disturbed == found.disturbed
+
+
+def test_figures_hold_for_one_blas(monkeypatch):
+    before = cost.calibration_path()
+    monkeypatch.setattr(cost, "_blas", lambda: "another 1.0")
+    assert cost.machine()["blas"] == "another 1.0" and cost.calibration_path() != before
+
+
+def test_after_the_deadline_one_batch_must_do():
+    calls = []
+    assert cost._time(lambda: calls.append(1), 0.0, deadline=0.0) > 0
+    few = len(calls)
+    assert cost._time(lambda: calls.append(1), 0.0) > 0
+    assert len(calls) - few > few

@@ -195,7 +195,8 @@ def test_no_memory_to_go_back(run_both, monkeypatch):
 
     monkeypatch.setattr(Kernel, "_targets", none_left)
     found = run_both(
-        "for i in range(1, 60):\n  for j in range(10):\n    a[j] = a[i] / (a[j] - i)\n    if a[j] > 1e9:\n      print(1)\n",
+        "for i in range(1, 60):\n  for j in range(10):\n    a[j] = a[i] / (a[j] - i)\n"
+        "    if a[j] > 1e9:\n      print(1)\n",
         compiled=None,
         a=np.linspace(1.0, 2.0, 700),
     )

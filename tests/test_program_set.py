@@ -147,6 +147,8 @@ def test_measurement(tmp_path: Path) -> None:
         (["calls", "--size", "small"], "--size is for programs and cold"),
         (["calls", "--threads", "1"], "--threads is for programs and forward"),
         (["programs", "--threads", "0"], "--threads is between 1 and "),
+        (["forward", "--only", "sobel"], "not measured here: sobel. There is: tanh_exp, "),
+        (["forward", "--peers", "numba"], "--peers is for programs"),
     ],
 )
 def test_bad_words(words: list[str], message: str) -> None:

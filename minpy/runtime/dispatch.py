@@ -147,6 +147,8 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
         seconds = profile.timer(recorders, device) - start
         for recorder in recorders:
             recorder.operation(primitive.name, backend, seconds, reason)
+            if recorder.timed:
+                recorder.predict(primitive, args, kwargs, backend, device)
     if source is not None and not primitive.geometry:
         _record(source, primitive, args, kwargs, result)
     return result

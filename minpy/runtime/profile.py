@@ -28,6 +28,8 @@ class Recorder:
         ``(name, backend) -> number of calls``, in the order of first use.
     seconds : dict
         ``(name, backend) -> time`` including the wait for the device when `timed`.
+    expected : dict
+        ``(name, backend) -> time`` that the cost model predicts for what it has figures for, when `timed`.
     reasons : dict
         ``name -> {reason: count}`` for operations that a device was wanted for and the host ran.
     copies : dict
@@ -38,6 +40,7 @@ class Recorder:
         self.timed = timed
         self.calls: dict[tuple[str, str], int] = defaultdict(int)
         self.seconds: dict[tuple[str, str], float] = defaultdict(float)
+        self.expected: dict[tuple[str, str], float] = defaultdict(float)
         self.reasons: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         self.copies: dict[str, list] = {}
         self._lock = threading.Lock()
@@ -49,6 +52,19 @@ class Recorder:
             self.seconds[name, backend] += seconds
             if reason:
                 self.reasons[name][reason] += 1
+
+    def predict(self, primitive: Any, args: tuple, kwargs: dict, backend: str, device: Any) -> None:
+        """Add what the cost model says of one operation."""
+        from minpy.runtime import cost, dispatch
+
+        model = cost.model()
+        where = "numpy" if backend == NUMPY else f"mxnet-{device.device_type}"
+        if primitive.cost in ("host", "free") or where not in model.points:
+            return
+        elements, _ = dispatch.extent(args, kwargs)
+        seconds = model.predict(primitive.cost, elements, where) * 1e-6
+        with self._lock:
+            self.expected[primitive.name, backend] += seconds
 
     def copy(self, direction: str, nbytes: int, seconds: float) -> None:
         """Count one transfer between memories."""

@@ -135,10 +135,15 @@ def _operations(recorder: Recorder) -> Table:
     for backend, title in ((NUMPY, "NumPy"), (MXNET, "MXNet")):
         table.add_column(f"{title} calls", justify="right", footer=str(total[backend][0]))
         table.add_column(f"{title} time", justify="right", footer=duration(total[backend][1]))
+    if recorder.expected:
+        table.add_column("Predicted", justify="right", footer=duration(sum(recorder.expected.values())))
     for name, by in sorted(rows.items(), key=lambda item: -sum(seconds for _, seconds in item[1].values())):
         cells = []
         for backend in (NUMPY, MXNET):
             calls, seconds = by.get(backend, (0, 0.0))
             cells += [str(calls), duration(seconds)] if calls else ["", ""]
+        if recorder.expected:
+            own = [recorder.expected[name, backend] for backend in by if (name, backend) in recorder.expected]
+            cells.append(duration(sum(own)) if own else "")
         table.add_row(name, *cells)
     return table

@@ -7,7 +7,8 @@ import io
 import numpy as np
 import pytest
 
-from minpy.runtime import profile
+from minpy.runtime import cost, profile
+from minpy.runtime.entry import routed
 from minpy.runtime.report import duration, print_profile, size
 
 
@@ -96,3 +97,27 @@ def test_recording_counts_routed_calls_and_stops():
     routed.np.exp(np.ones(3))
     assert dict(recorder.calls) == {("exp", profile.NUMPY): 1}
     assert routed.np is np
+
+
+def test_profile_shows_what_the_cost_model_predicted(tmp_path, monkeypatch):
+    """Predicted beside measured, for what the model has figures for; nothing where nobody asks for times."""
+    monkeypatch.setenv("MINPY_CACHE_DIR", str(tmp_path))
+    a = np.ones((40, 50))
+    recorders = profile.Recorder(timed=True), profile.Recorder()
+    for each in recorders:
+        profile.start(each)
+    try:
+        for _ in range(3):
+            routed.np.exp(a)
+        routed.np.shape(a)
+    finally:
+        for each in recorders:
+            profile.stop(each)
+    timed, untimed = recorders
+    expected = 3e-6 * cost.BUILT_IN.predict("transcendental", 2000, "numpy")
+    assert timed.expected["exp", profile.NUMPY] == pytest.approx(expected)
+    assert not untimed.expected and "Predicted" not in printed(untimed)
+    lines = printed(timed).splitlines()
+    assert lines[1].endswith("Predicted")
+    (line,) = [line for line in lines if line.startswith("exp")]
+    assert line.endswith(duration(expected))

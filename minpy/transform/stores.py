@@ -16,7 +16,7 @@ back.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -25,25 +25,17 @@ import libcst as cst
 from minpy.places import taping_of
 from minpy.transform.catalog import COMPUTING, DISTRIBUTION, IN_PLACE, READING, WRITTEN_ATTRIBUTES
 from minpy.transform.emitted import ANYWHERE, ROUTED
+from minpy.transform.harmless import DISPLAYS, NEVER, STRINGS, Value, may_be_harmless, pairs, settle
 from minpy.transform.names import Binding, Point, Scope, is_builtin, is_no_array
 from minpy.transform.plan import Edit
 from minpy.transform.routing import Use, Walk
 from minpy.transform.syntax import child_fields, dotted_name
 
-_STRINGS = (cst.BaseString,)
-_DISPLAYS = (cst.List, cst.Set, cst.Dict, cst.ListComp, cst.SetComp, cst.DictComp)
-# Bases and values that are no arrays and hold none that could be written into here.
-_NEVER = (*_STRINGS, *_DISPLAYS, cst.GeneratorExp, cst.Lambda, cst.BaseNumber, cst.Ellipsis)
-# Built-in functions whose results are no arrays.
-_MAKERS = frozenset(
-    "bool bytearray bytes complex dict enumerate float frozenset hash int iter len list open ord range repr set "
-    "sorted str tuple zip".split()
-)
 # Built-in functions that run no code of the program's that could put something on a tape.
 _PURE = frozenset("abs float int len max min ord round".split())
 # What stands behind `or` without parentheses.
 _TIGHT = (
-    cst.Name, cst.Attribute, cst.Subscript, cst.Call, cst.BinaryOperation, cst.BaseNumber, *_DISPLAYS,
+    cst.Name, cst.Attribute, cst.Subscript, cst.Call, cst.BinaryOperation, cst.BaseNumber, *DISPLAYS,
 )  # fmt: skip
 # What needs parentheses of its own as an argument, or behind `else`.
 _LOOSE = (cst.Yield, cst.NamedExpr, cst.Tuple)
@@ -85,15 +77,14 @@ class StoreWalk(Walk):
 
     def __init__(self, module: cst.Module, text: str, *, operators: bool) -> None:
         super().__init__(module, text, operators=operators)
-        self._built_in: list[tuple[Binding, Use]] = []
+        self._values: list[Value] = []
         # What the text calls the runtime if it was rewritten before: its stores are as they should be.
         self._doors = {ANYWHERE}
 
     def run(self) -> None:
         """Walk the module."""
         super().run()
-        for binding, use in self._built_in:
-            binding.harmless += is_builtin(use.scope, use.name, use.point)
+        settle(self._values)
 
     # What is written into.
 
@@ -134,6 +125,11 @@ class StoreWalk(Walk):
         self._visit(node.value)
 
     def _bind_value(self, target: cst.CSTNode, value: cst.CSTNode | None) -> None:
+        mates = pairs(target, value)
+        if mates:
+            for mate in mates:
+                self._bind_value(*mate)
+            return
         if not isinstance(target, cst.Name):
             self._bind_target(target)
             return
@@ -141,25 +137,26 @@ class StoreWalk(Walk):
         if binding is not None and value is not None:
             self._note_value(binding, value)
 
-    def _note_value(self, binding: Binding, value: cst.CSTNode) -> None:
-        if isinstance(value, cst.UnaryOperation) and isinstance(value.expression, cst.BaseNumber):
-            value = value.expression
-        if isinstance(value, (*_NEVER, cst.Tuple)) or (
-            isinstance(value, cst.Name) and value.value in ("None", "True", "False")
-        ):
-            binding.harmless += 1
-        elif isinstance(value, cst.Call) and isinstance(value.func, cst.Name) and value.func.value in _MAKERS:
-            name, start = value.func.value, self.spans.start(value)
-            use = Use(self.scope, Point(self.block, start), name, (), start, start, "")
-            self._built_in.append((binding, use))
+    def _note_value(self, binding: Binding, value: cst.CSTNode, augmented: bool = False) -> None:
+        if may_be_harmless(value):
+            point = Point(self.block, self.spans.start(value))
+            self._values.append(Value(binding, augmented, value, self.scope, point))
 
     def _for(self, node: cst.For) -> None:
-        # The values of a range are numbers.
-        if isinstance(node.target, cst.Name) and isinstance(node.iter, cst.Call):
-            function = node.iter.func
-            if isinstance(function, cst.Name) and function.value == "range":
+        # The values of a range are numbers, and so is what enumerate counts.
+        if isinstance(node.iter, cst.Call) and isinstance(node.iter.func, cst.Name):
+            function, target = node.iter.func.value, node.target
+            rest: Sequence[cst.BaseElement] = ()
+            if function == "enumerate" and isinstance(target, (cst.Tuple, cst.List)) and target.elements:
+                target, *rest = target.elements
+                target = target.value if isinstance(target, cst.Element) else None
+            elif function != "range":
+                target = None
+            if isinstance(target, cst.Name):
                 self._visit(node.iter)
-                self._bind_value(node.target, node.iter)
+                self._bind_value(target, node.iter)
+                for element in rest:
+                    self._bind_target(element.value if isinstance(element, cst.Element) else element)
                 self._visit_block(node.body)
                 self._visit_block(node.orelse)
                 return
@@ -177,11 +174,10 @@ class StoreWalk(Walk):
             self._visit(node.value)
         elif isinstance(target, cst.Name):
             binding = self.scope.bind(target.value)
-            if isinstance(node.value, (*_NEVER, cst.Tuple)):
-                # With a number of its own, a number stays one, and a list with a list.
-                if binding is not None:
-                    binding.count -= 1
-            if isinstance(node.value, _STRINGS):
+            if binding is not None:
+                # With a number, a number stays one, and a list with a list.
+                self._note_value(binding, node.value, augmented=True)
+            if isinstance(node.value, STRINGS):
                 self._visit(node.value)
             else:
                 self._hand("before", node.value, reason, name=target.value)
@@ -230,7 +226,7 @@ class StoreWalk(Walk):
             self._excuse
             or self._is_emitted(node)
             or (use is not None and use.name in self._doors)
-            or (function != "before" and isinstance(node, _NEVER))
+            or (function != "before" and isinstance(node, NEVER))
             or (
                 isinstance(node, cst.Name)
                 and node.value in ("None", "True", "False")

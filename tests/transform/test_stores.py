@@ -344,3 +344,61 @@ def test_what_writes_is_said_with_its_reason() -> None:
     text = "import numpy as np\na[0] = 1\na += 1\na.sort()\nf(out=a)\na.flat = 1\n"
     reasons = {edit.reason for edit in rewriter.plan(text, DEFAULT).edits}
     assert len(reasons) == 5 and any(".sort()" in each for each in reasons)
+
+
+HARMLESS = {
+    "counters": "i, j = 0, 9\nwhile i < j:\n    i += 1\n    j -= 1",
+    "arithmetic of them": "n = len(t)\nm = (n + 1) // 2 if n else -n\nm += n\nm *= m - 1",
+    "in a circle": "i = 0\nj = 1\nwhile i < 9:\n    i = i + j\n    j = i - j\n    i += 1\n    j += i",
+    "nested tuples": "i, (j, [k, l]) = 1, (2.5, [3, 'x'])\ni += 1\nj += i\nk -= 1\nl += 'y'",
+    "a chain": "i = j = 0\ni += 1\nj += 1",
+    "counted": "for k, v in enumerate(t, 2):\n    k += 1",
+    "a range": "for k in range(3):\n    k *= 2",
+    "truth": "q = not t\nq += 1",
+    "or": "q = 0 or 7\nq += 1",
+    "of the module": "n = 3\ndef f():\n    m = n * 2\n    m += 1",
+    "a list": "q = [t] + [1]\nq += [2]\nq[0] = 3",
+}
+DOUBTFUL = {
+    "a parameter": "def f(n):\n    m = n + 1\n    m += 1",
+    "swapped in": "i, j = 0, t\ni, j = j, i\ni += 1",
+    "added": "i = 0\ni = i + t\ni += 1",
+    "augmented by one": "i = 0\ni += t\ni += 1",
+    "through another": "i = 0\nj = i\ni = t\nj += 1",
+    "in a circle": "i = 0\nj = 1\nfor v in t:\n    i = j\n    j = k\n    k = v\n    i += 1",
+    "or": "q = t or 7\nq += 1",
+    "if": "q = 1 if i else t\nq += 1",
+    "starred": "i, *j = 1, t\ni += 1",
+    "of another length": "i, j = get()\ni += 1",
+    "what is counted": "for k, v in enumerate(t):\n    v += 1",
+    "a name of its own": "def len(x): return x\nn = len(t)\nn += 1",
+    "an item": "q = (t, 1)\nr = q[0]\nr += 1",
+    "the least": "q = min([t])\nq += 1",
+    "a global": "i = 0\ndef f():\n    global i\n    i = t\ndef g():\n    j = i\n    j += 1",
+    "a nonlocal": "def f():\n    i = 0\n    def g():\n        nonlocal i\n        i = t\n    g()\n    i += 1",
+    "a pattern": "i = 0\nmatch t:\n    case i:\n        i += 1",
+    "a walrus": "i = 0\nif (i := t) is not None:\n    i += 1",
+    "with": "i = 0\nwith give(t) as i:\n    i += 1",
+    "of no binding": "i += 1",
+    "of a star": "from elsewhere import *\ndef f():\n    j = i\n    j += 1",
+}
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_is_certainly_no_array_is_left_alone(name: str) -> None:
+    text = rewriter.plan(f"import numpy as np\n{HARMLESS[name]}\n", DEFAULT).apply()
+    assert TAPING not in text
+
+
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_what_may_be_an_array_is_not(name: str) -> None:
+    text = rewriter.plan(f"import numpy as np\n{DOUBTFUL[name]}\n", DEFAULT).apply()
+    line = text.rstrip().splitlines()[-1]
+    assert f"+= (__minpy__.before({line.split('+=')[0].strip()}, 1) if {TAPING} else 1)" in line
+
+
+def test_binding_in_several_ways_binds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names in the targets that are looked at more closely are still known to be bound."""
+    for text in ("for k, np in enumerate(t): pass", "for k, *np in enumerate(t): pass", "i, np = 1, 2"):
+        plan = rewriter.plan(f"import numpy as np\n{text}\nnp.exp(1)\n", DEFAULT)
+        assert "__minpy__.np" not in plan.apply()

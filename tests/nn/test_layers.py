@@ -43,6 +43,7 @@ def test_activations(rng):
     x = rng.randn(3, 4)
     assert (L.relu(x) == np.where(x > 0, x, 0)).all()
     assert (L.tanh(x) == np.tanh(x)).all()
+    assert grad(lambda v: np.sum(L.relu(v)))(np.array([-1.0, 0.0, -0.0, 2.0])).tolist() == [0, 0, 0, 1]
     np.testing.assert_allclose(L.sigmoid(x), 1 / (1 + np.exp(-x)), rtol=1e-14)
 
 
@@ -222,6 +223,20 @@ def test_sequences_are_their_steps(kind, rng):
     theirs = grad(lambda *a: np.sum(by_steps(*a) ** 3), every)(x, h0, *w)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm", "gru"])
+def test_sequences_have_the_type_of_their_steps(kind, rng):
+    step, whole = STEP[kind]
+    x, h0, w = rng.randint(5, size=(2, 3, 4)), np.zeros((2, 3), "f4"), weights(kind, rng)
+    for types in ("f4 f4 f4 f4 f4 f4", "f4 f8 f4 f4 f4 f4", "i8 f4 f8 f4 f4 f4", "i8 i8 i8 i8 i8 i8"):
+        low = [v.astype(t) for v, t in zip(w, types.split(), strict=False)]
+        state = (h0, h0) if kind == "lstm" else (h0,)
+        one = step(x[:, 0], *state, *low)
+        one = one[0] if kind == "lstm" else one
+        all_steps = whole(x, h0, *low)
+        assert all_steps.dtype == one.dtype
+        np.testing.assert_allclose(all_steps[:, 0], one, rtol=1e-5, atol=1e-6)
 
 
 def test_lstm_starts_from_a_cell(rng):

@@ -41,9 +41,18 @@ def affine(x: Any, w: Any, b: Any) -> Any:
     return np.dot(rows, w) + b
 
 
+@custom_vjp
 def relu(x: Any) -> Any:
-    """The positive part of `x`; its derivative at 0 is one half, as that of ``np.maximum``."""
+    """The positive part of `x`; its derivative at 0 is 0."""
     return np.maximum(x, 0)
+
+
+def _relu_forward(x: Any) -> tuple[Any, Any]:
+    y = np.maximum(x, 0)
+    return y, y
+
+
+relu.defvjp(_relu_forward, lambda y, g: (g * np.greater(y, 0),))
 
 
 def tanh(x: Any) -> Any:

@@ -95,144 +95,180 @@ def lstm_step(x: Any, prev_h: Any, prev_c: Any, Wx: Any, Wh: Any, b: Any) -> tup
     return gates[:, 2 * h :] * np.tanh(next_c), next_c
 
 
-# ----- sequences. Inside, time comes first: a step is then one piece of memory.
+# ----- sequences. Inside, time comes first: a step is then one piece of memory. The rules are given plain arrays as a
+# rule, and then call NumPy itself; for derivatives of higher order they are given values that are being differentiated.
 
 
-def _by_time(x: Any) -> Any:
-    return np.ascontiguousarray(np.swapaxes(x, 0, 1))
+def _namespace(*arrays: Any) -> Any:
+    return numpy if all(type(each) is numpy.ndarray for each in arrays) else np
 
 
-def _inputs(x: Any, Wx: Any, b: Any) -> tuple[Any, Any]:
-    """The rows of `x` by time, (T · N, D), and what they add to each step's gates, (T, N, G)."""
+def _by_time(xp: Any, x: Any) -> Any:
+    return xp.ascontiguousarray(xp.swapaxes(x, 0, 1))
+
+
+def _gates(xp: Any, a: Any, count: int) -> Any:
+    """The logistic function of the first `count` columns and the hyperbolic tangent of the others, for one step.
+
+    Both in one pass: ``sigmoid(x)`` is ``(1 + tanh(x / 2)) / 2``, exact but for the last digits near 0.
+    """
+    half = a.dtype.type(0.5)
+    a[:, :count] *= half
+    a = xp.tanh(a)
+    a[:, :count] *= half
+    a[:, :count] += half
+    return a
+
+
+def _inputs(xp: Any, x: Any, Wx: Any, b: Any, *others: Any) -> tuple[Any, Any]:
+    """The rows of `x` by time, (T · N, D), and what they add to each step's gates, (T, N, G).
+
+    The latter are of the type of all operands together, of which the `others` come in at each step.
+    """
     n, t, d = numpy.shape(x)
-    rows = np.reshape(_by_time(x), (t * n, d))
-    return rows, np.reshape(np.dot(rows, Wx) + b, (t, n, numpy.shape(Wx)[1]))
+    rows = xp.reshape(_by_time(xp, x), (t * n, d))
+    dtype = numpy.result_type(numpy.float16, *(each.dtype for each in (x, Wx, b, *others)))
+    a = xp.dot(rows, Wx)
+    if a.dtype != dtype:
+        a = a.astype(dtype)
+    a += b
+    return rows, xp.reshape(a, (t, n, numpy.shape(Wx)[1]))
 
 
-def _of_inputs(rows: Any, da: Any, Wx: Any) -> tuple[Any, Any, Any]:
+def _of_inputs(xp: Any, rows: Any, da: Any, Wx: Any) -> tuple[Any, Any, Any]:
     """Cotangents of `x`, `Wx` and `b` for those of the gates, (T, N, G)."""
     t, n, g = da.shape
-    flat = np.reshape(da, (t * n, g))
-    dx = np.reshape(np.dot(flat, np.transpose(Wx)), (t, n, numpy.shape(rows)[1]))
-    return np.swapaxes(dx, 0, 1), np.dot(np.transpose(rows), flat), np.sum(flat, axis=0)
+    flat = xp.reshape(da, (t * n, g))
+    dx = xp.reshape(xp.dot(flat, xp.transpose(Wx)), (t, n, numpy.shape(rows)[1]))
+    return xp.swapaxes(dx, 0, 1), xp.dot(xp.transpose(rows), flat), xp.sum(flat, axis=0)
 
 
-def _product(states: Any, da: Any) -> Any:
+def _product(xp: Any, states: Any, da: Any) -> Any:
     """The sum of ``states[t].T · da[t]`` over the steps."""
     t, n, h = states.shape
-    return np.dot(np.transpose(np.reshape(states, (t * n, h))), np.reshape(da, (t * n, da.shape[2])))
+    return xp.dot(xp.transpose(xp.reshape(states, (t * n, h))), xp.reshape(da, (t * n, da.shape[2])))
 
 
 def _rnn_forward(x: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> tuple[Any, Any]:
-    rows, a = _inputs(x, Wx, b)
+    xp = _namespace(x, h0, Wx, Wh, b)
+    rows, a = _inputs(xp, x, Wx, b, h0, Wh)
     steps, n, h = a.shape
-    hs = np.empty((steps + 1, n, h), a.dtype)
+    hs = xp.empty((steps + 1, n, h), a.dtype)
     hs[0] = h0
     for t in range(steps):
-        hs[t + 1] = np.tanh(a[t] + np.dot(hs[t], Wh))
-    return _by_time(hs[1:]), (rows, hs, Wx, Wh)
+        hs[t + 1] = xp.tanh(a[t] + xp.dot(hs[t], Wh))
+    return _by_time(xp, hs[1:]), (rows, hs, Wx, Wh)
 
 
 def _rnn_backward(kept: tuple, g: Any) -> tuple:
     rows, hs, Wx, Wh = kept
+    xp = _namespace(rows, hs, Wx, Wh, g)
     steps = len(hs) - 1
-    back = np.transpose(Wh)
-    da = np.empty(hs[1:].shape, hs.dtype)
-    dh = np.zeros(hs[0].shape, hs.dtype)
+    back = xp.transpose(Wh)
+    slope = 1 - xp.square(hs[1:])
+    da = xp.empty(slope.shape, hs.dtype)
+    dh = xp.zeros(hs.shape[1:], hs.dtype)
     for t in reversed(range(steps)):
-        da[t] = (g[:, t] + dh) * (1 - np.square(hs[t + 1]))
-        dh = np.dot(da[t], back)
-    dx, dWx, db = _of_inputs(rows, da, Wx)
-    return dx, dh, dWx, _product(hs[:-1], da), db
+        da[t] = (g[:, t] + dh) * slope[t]
+        dh = xp.dot(da[t], back)
+    dx, dWx, db = _of_inputs(xp, rows, da, Wx)
+    return dx, dh, dWx, _product(xp, hs[:-1], da), db
 
 
 def _lstm_forward(x: Any, h0: Any, c0: Any, Wx: Any, Wh: Any, b: Any) -> tuple[Any, Any]:
-    rows, a = _inputs(x, Wx, b)
+    xp = _namespace(x, h0, c0, Wx, Wh, b)
+    rows, a = _inputs(xp, x, Wx, b, h0, c0, Wh)
     steps, n, width = a.shape
     h = width // 4
-    hs = np.empty((steps + 1, n, h), a.dtype)
-    cs = np.empty((steps + 1, n, h), a.dtype)
-    tanhs = np.empty((steps, n, h), a.dtype)
-    gates = np.empty((steps, n, width), a.dtype)
+    hs = xp.empty((steps + 1, n, h), a.dtype)
+    cs = xp.empty((steps + 1, n, h), a.dtype)
+    tanhs = xp.empty((steps, n, h), a.dtype)
+    gates = xp.empty((steps, n, width), a.dtype)
     hs[0] = h0
     cs[0] = c0
     for t in range(steps):
-        now = a[t] + np.dot(hs[t], Wh)
-        gates[t, :, : 3 * h] = sigmoid(now[:, : 3 * h])
-        gates[t, :, 3 * h :] = np.tanh(now[:, 3 * h :])
-        cs[t + 1] = gates[t, :, h : 2 * h] * cs[t] + gates[t, :, :h] * gates[t, :, 3 * h :]
-        tanhs[t] = np.tanh(cs[t + 1])
-        hs[t + 1] = gates[t, :, 2 * h : 3 * h] * tanhs[t]
-    return _by_time(hs[1:]), (rows, hs, cs, tanhs, gates, Wx, Wh)
+        now = _gates(xp, a[t] + xp.dot(hs[t], Wh), 3 * h)
+        gates[t] = now
+        cell = now[:, h : 2 * h] * cs[t]
+        cell += now[:, :h] * now[:, 3 * h :]
+        cs[t + 1] = cell
+        out = xp.tanh(cell)
+        tanhs[t] = out
+        hs[t + 1] = now[:, 2 * h : 3 * h] * out
+    return _by_time(xp, hs[1:]), (rows, hs, cs, tanhs, gates, Wx, Wh)
 
 
 def _lstm_backward(kept: tuple, g: Any) -> tuple:
     rows, hs, cs, tanhs, gates, Wx, Wh = kept
+    xp = _namespace(*kept, g)
     h = hs.shape[2]
     i, f, o, c = (gates[:, :, k * h : (k + 1) * h] for k in range(4))
-    back = np.transpose(Wh)
-    # What each gate's cotangent is multiplied by, for all steps at once.
-    slope = np.empty(gates.shape, gates.dtype)
-    slope[:, :, :h] = c * i * (1 - i)
-    slope[:, :, h : 2 * h] = cs[:-1] * f * (1 - f)
-    slope[:, :, 2 * h : 3 * h] = tanhs * o * (1 - o)
-    slope[:, :, 3 * h :] = i * (1 - np.square(c))
-    of_cell = o * (1 - np.square(tanhs))
-    da = np.empty(gates.shape, gates.dtype)
-    dh = np.zeros(hs[0].shape, hs.dtype)
-    dc = np.zeros(hs[0].shape, hs.dtype)
+    back = xp.transpose(Wh)
+    # What each gate's cotangent is multiplied by, for all steps at once; first 1 - gate, and 1 - c² for the last.
+    slope = 1 - gates
+    slope[:, :, :h] *= c * i
+    slope[:, :, h : 2 * h] *= cs[:-1] * f
+    slope[:, :, 2 * h : 3 * h] *= tanhs * o
+    slope[:, :, 3 * h :] *= (1 + c) * i
+    of_cell = o * (1 - xp.square(tanhs))
+    da = xp.empty(gates.shape, gates.dtype)
+    dh = xp.zeros(hs.shape[1:], hs.dtype)
+    dc = xp.zeros(hs.shape[1:], hs.dtype)
     for t in reversed(range(len(tanhs))):
         dh = dh + g[:, t]
         dc = dc + dh * of_cell[t]
-        da[t, :, :h] = dc * slope[t, :, :h]
-        da[t, :, h : 2 * h] = dc * slope[t, :, h : 2 * h]
+        da[t, :, : 2 * h] = xp.concatenate([dc, dc], axis=1) * slope[t, :, : 2 * h]
         da[t, :, 2 * h : 3 * h] = dh * slope[t, :, 2 * h : 3 * h]
         da[t, :, 3 * h :] = dc * slope[t, :, 3 * h :]
-        dh = np.dot(da[t], back)
+        dh = xp.dot(da[t], back)
         dc = dc * f[t]
-    dx, dWx, db = _of_inputs(rows, da, Wx)
-    return dx, dh, dc, dWx, _product(hs[:-1], da), db
+    dx, dWx, db = _of_inputs(xp, rows, da, Wx)
+    return dx, dh, dc, dWx, _product(xp, hs[:-1], da), db
 
 
 def _gru_forward(x: Any, h0: Any, Wx: Any, Wh: Any, b: Any, Wxh: Any, Whh: Any, bh: Any) -> tuple[Any, Any]:
-    rows, a = _inputs(x, Wx, b)
+    xp = _namespace(x, h0, Wx, Wh, b, Wxh, Whh, bh)
+    rows, a = _inputs(xp, x, Wx, b, h0, Wh, Wxh, Whh, bh)
     steps, n, width = a.shape
     h = width // 2
-    ah = np.reshape(np.dot(rows, Wxh) + bh, (steps, n, h))
-    hs = np.empty((steps + 1, n, h), a.dtype)
-    gates = np.empty(a.shape, a.dtype)
-    candidates = np.empty(ah.shape, a.dtype)
+    ah = xp.reshape(xp.dot(rows, Wxh) + bh, (steps, n, h))
+    hs = xp.empty((steps + 1, n, h), a.dtype)
+    gates = xp.empty(a.shape, a.dtype)
+    candidates = xp.empty(ah.shape, a.dtype)
     hs[0] = h0
     for t in range(steps):
-        gates[t] = sigmoid(a[t] + np.dot(hs[t], Wh))
-        z, r = gates[t, :, :h], gates[t, :, h:]
-        candidates[t] = np.tanh(ah[t] + np.dot(r * hs[t], Whh))
-        hs[t + 1] = z * hs[t] + (1 - z) * candidates[t]
-    return _by_time(hs[1:]), (rows, hs, gates, candidates, Wx, Wh, Wxh, Whh)
+        now = _gates(xp, a[t] + xp.dot(hs[t], Wh), width)
+        gates[t] = now
+        z, r = now[:, :h], now[:, h:]
+        candidate = xp.tanh(ah[t] + xp.dot(r * hs[t], Whh))
+        candidates[t] = candidate
+        hs[t + 1] = candidate + z * (hs[t] - candidate)
+    return _by_time(xp, hs[1:]), (rows, hs, gates, candidates, Wx, Wh, Wxh, Whh)
 
 
 def _gru_backward(kept: tuple, g: Any) -> tuple:
     rows, hs, gates, candidates, Wx, Wh, Wxh, Whh = kept
+    xp = _namespace(*kept, g)
     h = hs.shape[2]
-    back, back_candidate = np.transpose(Wh), np.transpose(Whh)
+    back, back_candidate = xp.transpose(Wh), xp.transpose(Whh)
     z, r = gates[:, :, :h], gates[:, :, h:]
-    of_candidate = (1 - z) * (1 - np.square(candidates))
+    of_candidate = (1 - z) * (1 - xp.square(candidates))
     of_z = (hs[:-1] - candidates) * z * (1 - z)
     of_r = hs[:-1] * r * (1 - r)
-    da = np.empty(gates.shape, gates.dtype)
-    dah = np.empty(candidates.shape, gates.dtype)
-    dh = np.zeros(hs[0].shape, hs.dtype)
+    da = xp.empty(gates.shape, gates.dtype)
+    dah = xp.empty(candidates.shape, gates.dtype)
+    dh = xp.zeros(hs.shape[1:], hs.dtype)
     for t in reversed(range(len(gates))):
         dh = dh + g[:, t]
         dah[t] = dh * of_candidate[t]
-        reset = np.dot(dah[t], back_candidate)
+        reset = xp.dot(dah[t], back_candidate)
         da[t, :, :h] = dh * of_z[t]
         da[t, :, h:] = reset * of_r[t]
-        dh = dh * z[t] + reset * r[t] + np.dot(da[t], back)
-    dx, dWx, db = _of_inputs(rows, da, Wx)
-    dx_candidate, dWxh, dbh = _of_inputs(rows, dah, Wxh)
-    dWhh = _product(r * hs[:-1], dah)
-    return dx + dx_candidate, dh, dWx, _product(hs[:-1], da), db, dWxh, dWhh, dbh
+        dh = dh * z[t] + reset * r[t] + xp.dot(da[t], back)
+    dx, dWx, db = _of_inputs(xp, rows, da, Wx)
+    dx_candidate, dWxh, dbh = _of_inputs(xp, rows, dah, Wxh)
+    dWhh = _product(xp, r * hs[:-1], dah)
+    return dx + dx_candidate, dh, dWx, _product(xp, hs[:-1], da), db, dWxh, dWhh, dbh
 
 
 def _operation(name: str, forward: Any, backward: Any) -> custom_vjp:

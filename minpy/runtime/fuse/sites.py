@@ -86,8 +86,9 @@ class Site:
         if entry.others or not _is_undisturbed():
             return False
         self.looks += 1
+        taping = entry.holders > 0 and _tape_is_open()
         try:
-            if entry.holders and _tape_is_open():
+            if taping:
                 done, result = self._on_tape(text, values)
                 if not done and result:
                     return False  # soon, perhaps
@@ -106,9 +107,10 @@ class Site:
                 self.reason = f"{type(error).__name__}: {error}"
                 if mode() != "auto" and type(error).__name__ not in _OF_THE_PROGRAM:
                     raise
-            self._was_small()
-            return False
+            done, result = False, False
         if not done:
+            if taping and self.block is not None:
+                return False  # without a tape it is worth a look
             self._was_small(_OPEN_NAPS if result else _SHORT_NAPS)
             return False
         self.small = 0
@@ -127,7 +129,10 @@ class Site:
                 return False, False
             from minpy.runtime.fuse.taped import Taped
 
+            self.taped = False  # unless it is one of the kind
             taped = self.taped = Taped(text, mode())
+        if taped is False:
+            return False, False
         result = taped.run(values)
         return (False, taped.waits()) if result is None else (True, [result])
 

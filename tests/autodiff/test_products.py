@@ -23,7 +23,8 @@ def unrolled(w: Any, x: Any, steps: int, left: bool) -> Any:
 
 @pytest.mark.parametrize("left", [False, True])
 @pytest.mark.parametrize(
-    ("rows", "shape", "steps"), [(32, (192, 200), 20), (8, (64, 96), 150), (3, (40, 41), 7), (100, (33, 40), 3)]
+    ("rows", "shape", "steps"),
+    [(32, (192, 200), 20), (8, (64, 96), 150), (3, (40, 41), 7), (100, (33, 40), 3)],
 )
 def test_many_products(left: bool, rows: int, shape: tuple[int, int], steps: int) -> None:
     """More steps than wait for a matrix at a time, and fewer; the factors are overwritten meanwhile."""

@@ -43,3 +43,16 @@ def test_importing_minpy_imports_nothing_heavy():
     program = f"import sys, minpy; minpy.routed; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_blocks_and_loops_bring_no_heavy_module():
+    """What the first block of a program imports is on the clock of each of its runs."""
+    text = (
+        "import sys, numpy; before = set(sys.modules)\n"
+        "import minpy.runtime.fuse.block, minpy.runtime.fuse.call, minpy.runtime.jit.drive\n"
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(sorted(new & {'unittest', 'subprocess', 'tempfile', 'argparse', 'llvmlite', 'libcst', 'rich'}))\n"
+        "print('numpy.testing' in set(sys.modules) - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "[]\nFalse\n"), done.stderr

@@ -29,7 +29,7 @@ _HEAVY = frozenset(
 )
 # NumPy's own functions, as they were: a block that uses one that was replaced meanwhile runs as written.
 FUNCTIONS: dict[str, Any] = {
-    name: getattr(np, name) for name in dir(np) if isinstance(getattr(np, name), np.ufunc)
+    name: value for name, value in vars(np).items() if isinstance(value, np.ufunc)
 } | {"where": np.where}
 _OF_TWO_ZEROS = frozenset({"maximum", "minimum"})
 _POWERS = {2: "square", 0.5: "sqrt", 1: "positive", -1: "reciprocal"}

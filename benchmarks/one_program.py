@@ -52,8 +52,8 @@ def distance(expected, found, tolerance=None, few=0.0, path="result"):
     With `tolerance` it may be so far away, relative to the largest element; with `few`, a part of the elements may
     differ.
     """
-    if isinstance(expected, (list, tuple)) and any(
-        isinstance(e, (np.ndarray, list, tuple)) for e in expected
+    if isinstance(expected, tuple) or (
+        isinstance(expected, list) and any(isinstance(e, (np.ndarray, list, tuple)) for e in expected)
     ):
         if len(expected) != len(found):
             return [f"{path} has {len(found)} parts instead of {len(expected)}"]
@@ -68,7 +68,7 @@ def distance(expected, found, tolerance=None, few=0.0, path="result"):
     if e.dtype.kind in "fc":
         finite = np.isfinite(e)
         largest = np.max(np.abs(e[finite]), initial=0.0)
-        allowed = (tolerance or CLOSE[e.dtype.name]) * largest
+        allowed = (tolerance or CLOSE.get(e.dtype.name, 1e-7)) * largest
         off = np.abs(np.where(finite, f, 0) - np.where(finite, e, 0))
         # Where the program gives nan or an infinity, the port has to.
         same = np.where(finite, off <= allowed, (e == f) | (np.isnan(e) & np.isnan(f)))

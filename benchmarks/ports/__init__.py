@@ -65,7 +65,13 @@ def missing(python: str, peer: str) -> str | None:
     if not shutil.which(python):
         return f"there is no {python}"
     found = subprocess.run([python, "-c", f"import {package(peer)}"], capture_output=True, text=True)
-    return found.stderr.strip().splitlines()[-1] if found.returncode else None
+    return last_words(found) if found.returncode else None
+
+
+def last_words(done: subprocess.CompletedProcess[str]) -> str:
+    """Why a process failed, in a line."""
+    lines = done.stderr.strip().splitlines()
+    return lines[-1] if lines else f"ended with status {done.returncode}"
 
 
 def version(python: str, package: str) -> str:

@@ -21,7 +21,7 @@ def check(peer: str, name: str, size: str, python: str = sys.executable) -> list
         env=environment_for([name], None),
     )
     if done.returncode:
-        return [done.stderr.strip().splitlines()[-1]]
+        return [ports.last_words(done)]
     return json.loads(done.stdout)["wrong"]
 
 

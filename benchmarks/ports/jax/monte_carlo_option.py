@@ -3,8 +3,8 @@ from functools import partial
 import jax.numpy as jnp
 from jax import jit, lax, random
 
-# The random numbers are JAX's own.
-TOLERANCE = 0.1
+# The random numbers are JAX's own: of 2,000 paths the deviation is known to a tenth.
+TOLERANCE = 0.2
 
 
 @partial(jit, static_argnames="paths")

@@ -48,6 +48,7 @@ class Routed:
         "math",
         "np",
         "op",
+        "pending",
         "scipy",
         "taping",
         "type",
@@ -82,6 +83,18 @@ class _Unfilled(Routed):
 routed: Routed = _Unfilled()
 for _flag in FLAGS:
     setattr(routed, _flag, True)
+
+
+class _Pending:
+    """What a variable holds whose value was not made: it is used up in a block of several statements."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<a value that was used up on the way>"
+
+
+routed.pending = _Pending()
 
 
 # What the attributes are while idle and while active, from the first use on.

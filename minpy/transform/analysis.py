@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import libcst as cst
 
-from minpy.transform.blocks import BlockWalk
 from minpy.transform.emitted import door_import, free_name
 from minpy.transform.plan import Edit, Note, Plan
+from minpy.transform.runs import RunWalk
 
 # What libcst does not give back as it was: form feeds in front of a statement (Python starts the indentation
 # anew after one), and lines that end in a lone carriage return.
@@ -50,7 +50,7 @@ def make_plan(source: str, *, operators: bool, door: str, loops: bool = False, b
     cleaned = _Cleaned(source)
     text = cleaned.text
     module = cst.parse_module(text)
-    walk = BlockWalk(module, text, operators=operators, loops=loops, blocks=blocks, original=source)
+    walk = RunWalk(module, text, operators=operators, loops=loops, blocks=blocks, original=source)
     if walk.spans.text != text:
         raise ValueError("libcst does not give the text back as it was")
     walk.run()

@@ -442,7 +442,7 @@ def array_of(value: Any) -> tuple[ArrayType, np.ndarray] | None:
             or not 1 <= value.ndim <= 8
         ):
             return None
-        unit = value.strides[-1] == value.itemsize or value.shape[-1] <= 1
+        unit = value.strides[-1] == value.itemsize
         return ArrayType(name, value.ndim, bool(unit), "bool_" if name == "bool" else name), value
     if type(value) is bytes:
         return ArrayType("uint8", 1, True, "int", True), np.frombuffer(value, np.uint8)

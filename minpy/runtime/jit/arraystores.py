@@ -21,19 +21,20 @@ LARGEST = 1 << 12
 class Stores(Views):
     """Loops over elements, new arrays, variables that hold arrays."""
 
-    def size_of(self, dims: tuple[str, ...]) -> str:
+    def size_of(self, dims: tuple[str, ...], largest: int = LARGEST) -> str:
         """The number of elements; leaves the loop if it is large."""
         known = [self.extents.get(dim, constant_of(dim) or 1) for dim in dims]
-        if prod(known) > LARGEST:
+        if prod(known) > largest:
             raise TooLarge("arrays so large are left to NumPy")
         size = "1"
         for dim in dims:
             size = dim if size == "1" else self.w.op(f"mul i64 {size}, {dim}") if dim != "1" else size
-        self.guard_range(size, 0, LARGEST, "arrays so large are left to NumPy")
+        self.guard_range(size, 0, largest, "arrays so large are left to NumPy")
         return size
 
     def nest(self, dims: tuple[str, ...], body: Callable[[list[str]], None]) -> None:
         """Run code for all indices; what its guards find is looked at afterwards."""
+        self.whole_arrays = True
         flag, outer, reason = self.w.alloca("i1", "fine"), self.flag, self.flag_reason
         self.w.put(f"store i1 true, ptr {flag}")
         self.flag, self.flag_reason = flag, ""

@@ -26,6 +26,7 @@ from minpy.runtime.jit.sites import WORTH, Site, is_undisturbed
 _PIECE = 2e-3  # seconds as written between two looks at the clock
 _LOOK = 2e-3  # seconds spent in short runs before the next of them is looked at
 _CHUNK = 30e-3  # seconds compiled between two looks at the program's variables
+_SMALL_WORTH = 500e-6  # the same, where compiled code gains less: with operations on small arrays
 _KEYS = 6  # compiled versions of one loop
 _LEAVES = 4  # so often a loop may leave compiled code early, and then once every so many iterations:
 _DISTANCE = 50
@@ -136,7 +137,7 @@ def run(
             if not kernel.can_run(snapshot):
                 return (position, False) if chunk else None
             copying = kernel.written_bytes(snapshot) / _COPY_RATE
-            if site.per_round and not chunk and copying * 3 > (count - position) * site.per_round > 0:
+            if not chunk and not site.force and not _gains(site, kernel, copying, count - position):
                 return None
             target = max(_CHUNK, 20 * copying)
             wanted = int(target / rate) if rate else 1
@@ -167,6 +168,22 @@ def run(
             return None
         return position, False
     return position, True
+
+
+def _gains(site: Site, kernel: Kernel, copying: float, left: int) -> bool:
+    """Whether the way into compiled code, of some 100 µs, and the copies of what is stored into pay."""
+    rest = left * site.per_round
+    if kernel.code.whole and not site.nest and not rest:
+        return False  # NumPy does small arrays well enough that one round is timed first
+    enough = max(_SMALL_WORTH, 10 * copying) if kernel.code.whole else 3 * copying
+    if not rest or rest >= enough:
+        return True
+    # To have looked for nothing costs as much as some rounds.
+    site.leaves += _LEAVES - 1
+    _left(site, (site.line, "it is too short for what it stores into"))
+    if site.reason:
+        store.forget(site.name)
+    return False
 
 
 def _left(site: Site, reason: tuple[int, str]) -> None:

@@ -72,6 +72,7 @@ class Code:
     clean: bool
     lists: tuple[tuple[str, int], ...] = ()  # those that are appended to, and where their logs are
     sources: tuple[tuple[str, int], ...] = ()  # what random numbers are drawn from, and its words
+    whole: bool = False  # whether there are operations on arrays
     views: bool = False  # whether variables may hold views of arrays that came in
 
 
@@ -374,6 +375,7 @@ class _Lowering(Helpers):
             self.clean,
             tuple(self.lists.items()),
             tuple((name, self.sources[name]) for name in sorted(self.drawn)),
+            self.whole_arrays,
             any(array.assigned and array.views for array in self.arrays.values()),
         )
 

@@ -14,6 +14,8 @@ from minpy.runtime.jit.reductions import LETTERS, SIGNED, Reductions
 from minpy.runtime.jit.values import Lazy, Ref, Val, scalar
 from minpy.runtime.jit.wholes import kind_of
 
+_FACTOR = 1 << 15  # elements of a factor: all the work is BLAS's, as in NumPy
+
 
 class Matrices(Reductions):
     """What knows of rows and columns."""
@@ -160,8 +162,8 @@ class Matrices(Reductions):
             else list(zip(other.dims, other.strides, strict=True))
         )
         self.guard(self.w.op(f"icmp eq i64 {n[0]}, {n2[0]}"), "a product of arrays that do not fit")
-        self.size_of(one.dims)
-        self.size_of(other.dims)
+        self.size_of(one.dims, _FACTOR)
+        self.size_of(other.dims, _FACTOR)
         dims = (*([m[0]] if ranks[0] == 2 else []), *([p[0]] if ranks[1] == 2 else []))
         if dims:
             new = self.fresh(kind, dims)

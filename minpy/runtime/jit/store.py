@@ -6,6 +6,7 @@ the run uncached.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import marshal
 import os
@@ -33,6 +34,12 @@ def remember(name: str) -> None:
     where = known_file(name)
     if where and not os.path.exists(where):
         kept.write(where, b"")
+
+
+def forget(name: str) -> None:
+    """Note that a site is not worth compiling after all."""
+    with contextlib.suppress(OSError):
+        os.unlink(known_file(name))
 
 
 def file_for(text: str, key: str) -> str:
@@ -92,6 +99,7 @@ def save(where: str, code: Code, compiled: bytes) -> None:
         code.clean,
         code.lists,
         code.sources,
+        code.whole,
         code.views,
         compiled,
     )

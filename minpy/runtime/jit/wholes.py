@@ -37,6 +37,7 @@ class Wholes(Operators):
 
     def __init__(self) -> None:
         super().__init__()
+        self.whole_arrays = False  # whether the code runs over elements
         self.made = False  # whether the code makes arrays
         self.head = "%head"
         self.idents = ""  # where the next identity of an array is

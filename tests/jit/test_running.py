@@ -184,7 +184,7 @@ def test_hot_loops_are_compiled_and_short_ones_left(tmp_path: Path) -> None:
 
 def test_verbose_says_what_became_of_the_loops(tmp_path: Path) -> None:
     path = tmp_path / "program.py"
-    path.write_text(LOOP + "x = []\nfor i in range(9): x.append(i)\n")
+    path.write_text(LOOP + "x = {}\nfor i in range(9): x[i] = i\n")
     variables = {
         **os.environ,
         "PYTHONPATH": ROOT,

@@ -14,6 +14,7 @@ from minpy.errors import GradientError, MinPyError, UsageError
 from minpy.runtime.array import Array, host
 from minpy.runtime.backends.mxnet import copy_in, copy_out, load
 from minpy.runtime.context import current_context
+from minpy.runtime.record import tape_of
 from minpy.symbols.executors import Executors, Lease
 
 # Operators that draw random numbers while they run: a forward run cannot be repeated.
@@ -258,7 +259,8 @@ class Function(Operation):
         return self._results(run)
 
     def _cotangents(self, g: Any, ans: Any, leaves: list, call: Call) -> list[Any]:
-        if any(type(leaf) is Array for leaf in leaves):
+        # (Arrays on a device, of no tape, are plain enough.)
+        if any(type(leaf) is Array and tape_of(leaf.storage) is not None for leaf in leaves):
             raise GradientError(
                 f"{self._row.name} is an MXNet symbol, which has first derivatives only. The call was at {call.line}"
             )
@@ -269,7 +271,7 @@ class Function(Operation):
         heads = []
         for output, d in zip(executor.outputs, g, strict=True):
             head = _nd().empty(output.shape, ctx=output.context, dtype=output.dtype)
-            value = np.zeros(output.shape) if d is None else np.reshape(d, output.shape)
+            value = np.zeros(output.shape) if d is None else np.reshape(_plain(d), output.shape)
             copy_in(head, np.ascontiguousarray(value, output.dtype))
             heads.append(head)
         executor.backward(heads)

@@ -15,7 +15,8 @@ import numpy as np
 from minpy.runtime.fuse import native
 from minpy.runtime.fuse.choose import Choice
 from minpy.runtime.fuse.ir import Irregular, Program
-from minpy.runtime.fuse.plan import Plan, key_of
+from minpy.runtime.fuse.keys import key_of
+from minpy.runtime.fuse.plan import Plan
 from minpy.runtime.fuse.state import ALL, checked_flags
 
 _KEPT = 128  # geometries

@@ -14,7 +14,7 @@ import numpy as np
 
 from minpy.runtime.fuse import choose, draws, forms
 from minpy.runtime.fuse.ir import Irregular, Program
-from minpy.runtime.fuse.plan import key_of
+from minpy.runtime.fuse.keys import key_of
 from minpy.runtime.fuse.state import checked_flags
 
 _KEPT = 128  # geometries

@@ -9,7 +9,8 @@ import numpy as np
 
 from minpy.runtime.fuse import native
 from minpy.runtime.fuse.choose import Choice
-from minpy.runtime.fuse.ir import NUMBERS, Irregular, Operation, Program
+from minpy.runtime.fuse.ir import Irregular, Operation, Program
+from minpy.runtime.fuse.keys import bits_of, compared, kind_of, reach_of
 from minpy.runtime.fuse.nest import moves_of
 from minpy.runtime.fuse.state import raising
 
@@ -198,7 +199,7 @@ class Plan:
                 if step.name in _OF_TWO_ZEROS and not _is_even(step.name, step.dtype.char):
                     raise Irregular
                 if step.dtype.kind == "b" and len(given) == 2:
-                    step.loop = _compared(given)
+                    step.loop = compared(given)
                 places[mine] = "t", len(self.steps)
                 self.steps.append(step)
         self.outputs: list[Output] = []
@@ -236,10 +237,10 @@ class Plan:
         ]
         self.numbers = len(s)
         self.number_leaves = s
-        self.number_kinds = [_kind_of(kinds[each]) for each in s]
-        self.number_bits = [_bits_of(kinds[each]) for each in s]
+        self.number_kinds = [kind_of(kinds[each]) for each in s]
+        self.number_bits = [bits_of(kinds[each]) for each in s]
         # What is computed first must have the kind that dtypes were asked with, whenever this plan is used.
-        self.checked = [(k, _reach_of(kinds[each])) for k, each in enumerate(s) if each < 0]
+        self.checked = [(k, reach_of(kinds[each])) for k, each in enumerate(s) if each < 0]
         lines = "".join(f"  {line}\n" for line in small)
         arguments = ", ".join(f"l{i}" for i in range(len(leaves)))
         self.small = bool(small)
@@ -311,7 +312,7 @@ class Plan:
             with raising(flags):
                 arrays, numbers = self.prepare(*leaves)
             for k, reach in self.checked:
-                if _reach_of(numbers[k]) != reach:
+                if reach_of(numbers[k]) != reach:
                     raise Irregular
         else:
             arrays, numbers = self.prepare(*leaves)
@@ -439,61 +440,6 @@ def _written(operation: Operation, operands: list[str]) -> str:
         return f"{operation.name}({', '.join(operands)})"
     symbol = _SYMBOLS[operation.name]
     return f"{symbol}{operands[0]}" if len(operands) == 1 else f"{operands[0]} {symbol} {operands[1]}"
-
-
-def _compared(given: list[Any]) -> np.dtype | None:
-    """The dtype in which two operands are compared."""
-    try:
-        loop = np.result_type(*given)
-    except (TypeError, OverflowError):
-        return None
-    kinds = {np.dtype(getattr(each, "dtype", type(each))).kind for each in given}
-    return None if kinds >= {"i", "u"} or loop.kind == "c" else loop
-
-
-def _kind_of(number: Any) -> str:
-    """``"b"``, ``"i"``, ``"f"`` or ``"c"``."""
-    return np.dtype(type(number)).kind.replace("u", "i")
-
-
-def _bits_of(number: Any) -> int:
-    """The bits of an integer; less than none of a negative one."""
-    if not isinstance(number, (bool, int, np.bool_, np.integer)):
-        return 0
-    value = int(number)
-    return value.bit_length() if value >= 0 else 64 if value.bit_length() > 62 else -value.bit_length()
-
-
-def key_of(leaf: Any) -> Any:
-    """What a plan depends on in a leaf."""
-    kind = type(leaf)
-    if kind is np.ndarray:
-        return leaf.dtype, leaf.shape, leaf.strides
-    if kind not in NUMBERS and not isinstance(leaf, np.generic):
-        raise Irregular
-    # As NumPy 1 does, which looks at the values of numbers to choose a dtype.
-    if isinstance(leaf, (float, np.floating)):
-        return kind, _reach(float(leaf))
-    if isinstance(leaf, (bool, complex, np.bool_, np.complexfloating)):
-        return kind, None if isinstance(leaf, (bool, np.bool_)) else repr(leaf)
-    if isinstance(leaf, (int, np.integer)):
-        value = int(leaf)
-        return kind, value if value.bit_length() > 52 else value.bit_length(), value < 0
-    raise Irregular
-
-
-def _reach(value: float) -> Any:
-    size = abs(value)
-    if size <= 65500 or size != size:
-        return 0
-    if 65600 < size <= 3.4e38:
-        return 1
-    return 2 if size > 3.5e38 and size != float("inf") else value
-
-
-def _reach_of(leaf: Any) -> Any:
-    """The same of what was computed first; arrays have no values that matter."""
-    return leaf.dtype if type(leaf) is np.ndarray else key_of(leaf)
 
 
 class _Done:

@@ -1,4 +1,4 @@
-"""What plans depend on in their operands: dtypes and geometry of arrays, kinds of numbers, and their size where NumPy asks it."""
+"""What plans depend on in operands: dtypes and geometry of arrays, kinds of numbers and how large NumPy sees them."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from generator import Maker
 from rows import RowMaker
 
 PROGRAMS = 300
-ROWS = 160
+ROWS = 100
 
 
 @pytest.mark.parametrize("part", range(6))

@@ -6,7 +6,6 @@ import ast
 import builtins
 import ctypes
 import inspect
-import random
 import sys
 from collections.abc import Callable, Iterable
 from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from minpy.runtime.jit.draws import source_of
 from minpy.runtime.jit.expressions import BITS
 from minpy.runtime.jit.helpers import GLOBAL, Helper, helper_of
 from minpy.runtime.jit.kinds import KIND_OF_TYPE, PYTHON, RANGES, Unsupported
@@ -31,10 +31,6 @@ _KNOWN = (
     type(np.dot),
     type(np.sum),
     type(None),
-    np.random.Generator,
-    np.random.RandomState,
-    random.Random,
-    type(np.random.rand),
 )
 _LONGEST = 1 << 16  # of a list that is copied at each entry
 _CO_OPTIMIZED = 0x1
@@ -401,7 +397,7 @@ class Snapshot:
             self.sources.append(value)
             self._arrays[name], self.values[name] = found
             self._key.append((name, found[0]))
-        elif isinstance(value, _KNOWN):
+        elif isinstance(value, _KNOWN) or source_of(value) is not None:
             self._known[name] = value
             self._key.append((name, id(value)))
 

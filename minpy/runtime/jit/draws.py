@@ -9,9 +9,8 @@ from __future__ import annotations
 import ast
 import ctypes
 import random
+import sys
 from typing import Any
-
-import numpy as np
 
 from minpy.runtime.jit.appends import Appends
 from minpy.runtime.jit.ir import double
@@ -97,11 +96,14 @@ def source_of(value: Any) -> Any:
         value = owner
     if type(value) is random.Random:
         return value if "random" not in vars(value) and _is_understood(value) else None
-    if type(owner) is np.random.RandomState and getattr(value, "__name__", "") in _METHODS:
+    module = sys.modules.get("numpy.random")
+    if module is None:  # newer NumPy loads it when it is first used
+        return None
+    if type(owner) is module.RandomState and getattr(value, "__name__", "") in _METHODS:
         value = owner
-    if type(value) is np.random.RandomState:
+    if type(value) is module.RandomState:
         return value._bit_generator
-    return value.bit_generator if type(value) is np.random.Generator else None
+    return value.bit_generator if type(value) is module.Generator else None
 
 
 def _is_understood(source: random.Random) -> bool:

@@ -15,9 +15,8 @@ import numpy as np
 
 from minpy.runtime.fuse import pool
 from minpy.runtime.fuse.ir import Irregular
-from minpy.runtime.fuse.operand import Operand, room
+from minpy.runtime.fuse.operand import Operand, at_work, room
 from minpy.runtime.fuse.plan import _is_even
-from minpy.runtime.fuse.state import raising
 
 _EXACT = 2**53
 _ADDING = frozenset({"sum", "prod", "mean", "std", "var", "cumsum", "cumprod"})
@@ -121,7 +120,7 @@ class Kept:
         turn = count()
 
         def work(_: int) -> None:
-            with raising(flags):
+            with at_work(flags):
                 while True:
                     number = next(turn)
                     if number >= len(pieces):
@@ -159,9 +158,9 @@ class Kept:
             shape = (columns.stop - columns.start, *operand.shape[2:])
             run = prod(shape)
             step = max(2, operand.elements // run)
-            stack = room("chain", operand.dtype, (step + 1) * run).reshape(step + 1, *shape)
             mine = result.reshape(width, *operand.shape[2:])[columns]
-            with raising(flags):
+            with at_work(flags):
+                stack = room("chain", operand.dtype, (step + 1) * run).reshape(step + 1, *shape)
                 for first in range(0, rows, step):
                     last = min(first + step, rows)
                     opened.into((slice(first, last), columns), stack[1 : 1 + last - first])

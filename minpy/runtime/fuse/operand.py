@@ -140,9 +140,31 @@ class Opened:
         return out
 
 
+class at_work:
+    """A piece of work in this thread: NumPy raises for `flags`, and `room` gives memory that nobody else uses.
+
+    Other work may begin, and end, in the midst of it, in the same thread: a signal's handler, or what the deletion
+    of an object runs.
+    """
+
+    def __init__(self, flags: int) -> None:
+        self._state = raising(flags)
+
+    def __enter__(self) -> None:
+        mine = _room.__dict__
+        self._outer = mine.get("kept")
+        mine["kept"] = mine.pop("idle", None) or {}
+        self._state.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._state.__exit__(*error)
+        mine = _room.__dict__
+        mine["idle"], mine["kept"] = mine["kept"], self._outer
+
+
 def room(name: Any, dtype: np.dtype, size: int) -> np.ndarray:
-    """Memory of this thread's, used again the next time."""
-    kept = _room.__dict__.setdefault("kept", {})
+    """Memory of this thread's, used again the next time; called by what is `at_work`."""
+    kept = _room.kept
     found = kept.get((name, dtype))
     if found is None or found.size < size:
         if len(kept) > 16:

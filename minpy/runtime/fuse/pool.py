@@ -1,112 +1,227 @@
-"""The threads that tiles are shared by: as many as this process may use, started when needed, gone before a fork."""
+"""The threads that tiles are shared by: as many as this process may use, started when needed, gone before a fork.
+
+Who asks for the work takes part in it. The parts are taken one by one by whoever is free, so nothing waits for a thread
+that does not come: because it is not scheduled, was ended by a fork, or the interpreter is shutting down.
+"""
 
 from __future__ import annotations
 
 import _thread
+import math
 import os
-import threading
+import sys
 from collections.abc import Callable
+from functools import lru_cache
 from queue import SimpleQueue
+from time import monotonic, sleep
 from typing import Any
+
+_PATIENCE = 10.0  # seconds that a fork waits for another thread's work at most
 
 
 def width() -> int:
     """How many threads may work on one block, the caller's included.
 
-    ``OMP_NUM_THREADS`` (which ``minpy run --threads`` sets) and the process's affinity are respected.
+    ``OMP_NUM_THREADS`` (which ``minpy run --threads`` sets), the process's affinity and the quota of its control
+    group are respected.
     """
     try:
         usable = len(os.sched_getaffinity(0))
     except AttributeError:
         usable = os.cpu_count() or 1
+    usable = min(usable, quota())
     text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return max(1, min(usable, int(text) if text.isdecimal() else usable, 64))
+
+
+@lru_cache(maxsize=4)
+def quota(table: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup") -> int:
+    """How many processors' time the control groups of this process may use, rounded up; many if nothing is said."""
+    least = 1 << 16
+    try:
+        with open(table, encoding="utf-8", errors="surrogateescape") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return least
+    for line in lines:
+        _, controllers, path = (*line.split(":", 2), "", "")[:3]
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = f"{root}/{controllers}" if controllers else root
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        for depth in range(len(parts) + 1):
+            folder = "/".join([top, *parts[:depth]])
+            least = min(least, _of_two(folder, controllers != ""))
+    return least
+
+
+def _of_two(folder: str, old: bool) -> int:
+    """The quota of one control group (of version 1 if `old`)."""
+    try:
+        if old:
+            with open(f"{folder}/cpu.cfs_quota_us") as file, open(f"{folder}/cpu.cfs_period_us") as other:
+                words = [file.read().strip(), other.read().strip()]
+        else:
+            with open(f"{folder}/cpu.max") as file:
+                words = file.read().split()
+        time, period = int(words[0]), int(words[1])
+    except (OSError, ValueError, IndexError):  # "max", or no such file
+        return 1 << 16
+    return max(1, math.ceil(time / period)) if time > 0 and period > 0 else 1 << 16
+
+
+class _Work:
+    """Parts that are to be done, and who takes part."""
+
+    def __init__(self, function: Callable[[int], None], parts: int) -> None:
+        self.function = function
+        self.numbers = iter(range(parts))  # taking one is a single step of the interpreter's
+        self.came: list[None] = []  # one for each thread that may have taken a part
+        self.gone: list[BaseException | None] = []  # how it ended for those that will take no more
+        self.bell: SimpleQueue[None] = SimpleQueue()  # rings after each of these
+
+    def take_part(self) -> None:
+        """In a thread of the pool: do parts as long as there are any, and say how that ended."""
+        self.came.append(None)
+        try:
+            for number in self.numbers:
+                self.function(number)
+        except BaseException as error:
+            self.gone.append(error)
+        else:
+            self.gone.append(None)
+        self.bell.put(None)
 
 
 class _Helper:
     """One thread of the pool."""
 
     def __init__(self) -> None:
-        self.tasks: SimpleQueue[Any] = SimpleQueue()
+        self.tasks: SimpleQueue[_Work | None] = SimpleQueue()
         self.over = _thread.allocate_lock()
         self.over.acquire()
-        _thread.start_new_thread(self._work, ())
+        self.ident = _thread.start_new_thread(self._work, ())
 
     def _work(self) -> None:
-        while True:
-            task = self.tasks.get()
-            if task is None:
-                break
-            function, number, outcome = task
-            try:
-                function(number)
-            except BaseException as error:
-                outcome.put(error)
-            else:
-                outcome.put(None)
-            del task, function, outcome
+        while (work := self.tasks.get()) is not None:
+            work.take_part()
+            del work
         self.over.release()
 
 
 _helpers: list[_Helper] = []
-_busy = threading.Lock()
+_holder: dict[str, int] = {}  # under "": the thread that uses the pool
+# The calls of `run` by thread. An exception out of a signal's handler may come so late that one is not taken out: then
+# it is not among the calls of that thread any more.
+_inside: dict[int, Any] = {}
+
+
+def _is_at_work(ident: int) -> bool:
+    """Whether a thread is in `run`."""
+    call = _inside.get(ident)
+    if call is None:
+        return False
+    frame = sys._current_frames().get(ident)
+    while frame is not None and frame is not call:
+        frame = frame.f_back
+    return frame is not None
 
 
 def run(function: Callable[[int], None], parts: int) -> None:
-    """Call ``function(0)`` … ``function(parts - 1)``, each in a thread, and wait for all of them.
+    """Call ``function(0)`` … ``function(parts - 1)``, here and in the threads of the pool, and wait for all of them.
 
-    One after the other, here, if the pool is taken. The first exception is raised when all are over.
+    One after the other, here, if the pool is taken. The first exception is raised when all are over; parts that were
+    not begun by then are not.
     """
-    if parts < 2 or not _busy.acquire(blocking=False):
+    me = _thread.get_ident()
+    if parts < 2 or (
+        me in _inside and _is_at_work(me)
+    ):  # inside: a signal's handler, or what a deleted object does, in the midst of it
         for number in range(parts):
             function(number)
         return
-    outcome: SimpleQueue[BaseException | None] = SimpleQueue()
-    started = 0
+    try:
+        _inside[me] = sys._getframe()
+        if _holder.setdefault("", me) != me:
+            for number in range(parts):
+                function(number)
+        else:
+            _shared(_Work(function, parts), parts)
+    finally:
+        if _holder.get("") == me:
+            del _holder[""]
+        _inside.pop(me, None)
+
+
+def _shared(work: _Work, parts: int) -> None:
     failure: BaseException | None = None
-    rest = range(0)
     try:
         try:
             while len(_helpers) < parts - 1:
                 _helpers.append(_Helper())
         except RuntimeError:  # no more threads to be had
             pass
-        for number in range(1, min(parts, len(_helpers) + 1)):
-            _helpers[number - 1].tasks.put((function, number, outcome))
-            started += 1
-        rest = range(started + 1, parts)
+        for helper in _helpers[: parts - 1]:
+            helper.tasks.put(work)
+        for number in work.numbers:
+            work.function(number)
+    except BaseException as error:
+        failure = error
+    # Whoever comes from now on finds nothing left to do, or (after a failure) nothing that may be begun.
+    while True:
+        # A signal's handler may raise here; what the others write into must outlive them.
         try:
-            function(0)
-            for number in rest:
-                function(number)
+            for _ in work.numbers:
+                pass
+            waiting = len(work.came)
+            break
         except BaseException as error:
-            failure = error
-        while started:
-            # A signal's handler may raise here; what the others write into must outlive them.
-            try:
-                error_there = outcome.get()
-            except BaseException as error:
-                failure = error
-                continue
-            started -= 1
-            failure = failure or error_there
-    finally:
-        _busy.release()
+            failure = failure or error
+    while len(work.gone) < waiting:
+        # Nor may it be lost who is gone: an exception may come between hearing the bell and counting.
+        try:
+            work.bell.get()
+        except BaseException as error:
+            failure = failure or error
+    for error_there in work.gone:
+        failure = failure or error_there
     if failure is not None:
         raise failure
 
 
+# A fork. The threads of the pool would not be there in the child, so none is there at the time.
+
+
 def _before_fork() -> None:
-    _busy.acquire()
+    me = _thread.get_ident()
+    until = monotonic() + _PATIENCE
+    while (other := _holder.setdefault("", me)) != me and _is_at_work(other) and monotonic() < until:
+        sleep(1e-4)
     while _helpers:
         helper = _helpers.pop()
         helper.tasks.put(None)
-        helper.over.acquire()
+        if helper.ident != me:
+            helper.over.acquire()
 
 
-def _after_fork() -> None:
-    _busy.release()
+def _after_fork_in_parent() -> None:
+    # (A signal's handler that forks in the midst of work goes on with it.)
+    me = _thread.get_ident()
+    if _holder.get("") == me and not _is_at_work(me):
+        del _holder[""]
+
+
+def _after_fork_in_child() -> None:
+    me = _thread.get_ident()
+    mine = _inside.get(me) if _is_at_work(me) else None
+    _inside.clear()
+    if mine is None:
+        _holder.clear()
+    else:
+        _inside[me] = mine
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork, after_in_parent=_after_fork)
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+    )

@@ -101,16 +101,18 @@ class Tiled:
                     size = pieces[0].size
                     temporaries = [each[:size].reshape(shape) for each in buffers]
                 code(*pieces, *[each[tile] for each in arrays], *numbers, *temporaries)
+        _scratch.kept[self] = buffers
 
     def _buffers(self) -> list[np.ndarray]:
-        """This thread's temporaries."""
+        """This thread's temporaries; they are put back when the work is done.
+
+        So a signal's handler that runs the same block in the midst of this one gets others.
+        """
         kept = _scratch.__dict__.setdefault("kept", {})
-        found = kept.get(self)
-        if found is None:
-            if len(kept) >= 8:
-                kept.clear()
-            found = kept[self] = [np.empty(self.elements, dtype) for dtype in self.temporaries]
-        return found
+        if len(kept) >= 8:
+            kept.clear()
+        found = kept.pop(self, None)
+        return found or [np.empty(self.elements, dtype) for dtype in self.temporaries]
 
 
 def _taken(tiles: list[Any], turn: Any) -> Any:

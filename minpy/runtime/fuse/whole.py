@@ -10,7 +10,7 @@ import numpy as np
 
 from minpy.runtime.fuse import order, pool
 from minpy.runtime.fuse.ir import Irregular
-from minpy.runtime.fuse.operand import Opened, Operand, room
+from minpy.runtime.fuse.operand import Opened, Operand, at_work, room
 from minpy.runtime.fuse.state import raising
 
 _EXACT = 2**53
@@ -120,7 +120,7 @@ class Whole:
         turn = count()
 
         def work(_: int) -> None:
-            with raising(flags):
+            with at_work(flags):
                 while True:
                     at = next(turn)
                     if at >= len(groups):

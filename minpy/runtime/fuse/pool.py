@@ -173,12 +173,12 @@ def _shared(work: _Work, parts: int) -> None:
         try:
             for _ in work.numbers:
                 pass
-            waiting = len(work.came)
             break
         except BaseException as error:
             failure = failure or error
-    while len(work.gone) < waiting:
-        # Nor may it be lost who is gone: an exception may come between hearing the bell and counting.
+    # Counted anew each time: who comes late goes at once, and must not be taken for one who is still at work. Nor may
+    # it be lost who is gone, where an exception comes between hearing the bell and counting.
+    while len(work.gone) < len(work.came):
         try:
             work.bell.get()
         except BaseException as error:

@@ -78,7 +78,7 @@ _LIBRARY = [
     "np.take(a, k, axis=0)", "np.bincount(k)", "np.bincount(k, minlength=50)", "np.histogram({v}, {bins})", "np.histogram(v, bins=9, range=(-1, 1))",
     "np.unique(k)", "np.unique(i)", "np.convolve(v, r[:9])", "np.correlate({v}, w[:7], mode='same')", "rng.random(n * 40)", "rng.random((m, n))", "rng.random(2000)",
     "np.matmul(t, t.transpose(0, 2, 1).copy())", "t.sum(axis={axes})", "np.sum(t * t, axis={axes})", "np.mean(t, axis={axes}, keepdims=True)", "np.max(t - 1, axis={axes})",
-    "np.fft.rfft(a)", "np.cumprod({m}, axis={axis})", "{v}.cumsum()", "np.ptp(a, axis={axis})", "v.searchsorted(w)",
+    "np.fft.rfft(a)", "np.cumprod({m}, axis={axis})", "({v}).cumsum()", "np.ptp(a, axis={axis})", "v.searchsorted(w)",
 ]  # fmt: skip
 _IN_PLACE = [
     "a.sort()",

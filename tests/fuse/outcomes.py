@@ -36,6 +36,8 @@ def shown(value: Any) -> Any:
         return {key: shown(item) for key, item in value.items()}
     if hasattr(value, "__dict__") and not callable(value):
         return type(value).__name__, shown(vars(value))
+    if type(value) is int:
+        return "int", hex(value)  # of whatever size
     return type(value).__name__, repr(value) if isinstance(
         value, (int, str, float, complex, type(None))
     ) else ""

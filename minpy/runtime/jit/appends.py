@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from minpy.runtime.jit.buffers import free
 from minpy.runtime.jit.kinds import INTS, KIND_OF_CODE, Unsupported, value_of
 from minpy.runtime.jit.wholecalls import WholeCalls
 
@@ -113,7 +114,5 @@ def logged(words: np.ndarray, slot: int) -> list[Any]:
 
 def release(words: np.ndarray, slot: int) -> None:
     """Give back the memory of a log."""
-    free = ctypes.CDLL(None).free
-    free.argtypes, free.restype = [ctypes.c_void_p], None
-    free(int(words[slot]))
+    free()(int(words[slot]))
     words[slot : slot + WORDS] = 0

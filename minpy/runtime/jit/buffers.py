@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -177,11 +178,17 @@ class Objects:
         return np.ndarray(shape, dtype, whole, address - data, strides)
 
 
+@cache
+def free() -> Callable[[int], None]:
+    """The C library's function of that name."""
+    found = ctypes.CDLL(None).free
+    found.argtypes, found.restype = [ctypes.c_void_p], None
+    return found
+
+
 def free_all(first: int) -> None:
     """Give back the buffers of a list."""
-    free = ctypes.CDLL(None).free
-    free.argtypes, free.restype = [ctypes.c_void_p], None
     while first:
         following = ctypes.c_int64.from_address(first + 24).value
-        free(first)
+        free()(first)
         first = following

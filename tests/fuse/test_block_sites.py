@@ -62,6 +62,15 @@ def test_small_arrays_put_a_block_to_sleep_until_it_is_woken(block) -> None:
     assert site.block is not None
 
 
+def test_small_arrays_may_be_large_together(block) -> None:
+    f, site = block("auto")
+    row = np.linspace(0, 1, 700)
+    assert not sites._may_be_large("v0+v1", (row, row, 3), sites._MANY)
+    assert site.block is None
+    f(row[:, None], row)
+    assert site.block is not None
+
+
 def test_what_a_large_block_gives_is_right_while_engines_are_tried(block) -> None:
     f, site = block("auto")
     expected = np.tanh(LARGE * LARGE + LARGE) - np.exp(-LARGE)

@@ -26,6 +26,7 @@ _SMALL_LOOKS = 3  # so many times in a row a block may turn out small before its
 _FIRST_NAP, _LONGEST_NAP = 0.05, 1.0
 _SHORT_NAPS = 6  # of each block, before all of them sleep long
 _OPEN_NAPS = 40  # the same, of one that is still to be compiled
+_BROADCAST = 100_000  # elements that two small arrays have together
 _MANY = 4096  # elements of an array that is worth a second look
 _SOME, _PATIENCE = 200, 3  # so many are worth one, too, if they keep coming back after so many naps
 _here = sys.modules[__name__].__dict__
@@ -208,7 +209,9 @@ def _may_be_large(text: str, values: tuple[Any, ...], many: int) -> bool:
     if mode() != "auto" or "." in text or text.startswith("__random"):  # looked at later
         return True
     numpy = sys.modules["numpy"]
-    return any(type(value) is numpy.ndarray and value.size >= many for value in values)
+    sizes = {value.shape: value.size for value in values if type(value) is numpy.ndarray}
+    first, second = sorted([0, 0, *sizes.values()])[-2:]
+    return second >= many or first * second >= _BROADCAST  # of different shapes: a column and a row
 
 
 def _tape_is_open() -> bool:

@@ -199,3 +199,20 @@ def test_a_tape_sees_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Any)
 
 def test_it_is_possible() -> None:
     assert shortcut.is_possible()
+
+
+def test_slices_that_move_have_no_short_way(run_all) -> None:
+    """What compiled code costs there is what the long way takes: nothing that was decided in another belief stays."""
+    found = run_all("for n in range(60):\n    v[n : n + 700] = w[n : n + 700] * 2.0 + s", **NAMES)
+    blocks = [site.block for site in found if site.block is not None and site.block._refused]
+    assert blocks and all(block.site is None for block in blocks)
+    for block in blocks:
+        for choice in block._choices.values():
+            assert not choice.may_be_short
+            choice.verdict, choice.best, choice.runs = (
+                "native1",
+                {"native1": 1e-6, "written": 2e-6},
+                {"native1": 9},
+            )
+            choice.forget_short_way()
+            assert (choice.verdict, choice.best, choice.runs) == (None, {"written": 2e-6}, {})

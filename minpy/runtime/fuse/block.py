@@ -68,6 +68,7 @@ class Block:
                 return self._value.run(names[: self._value.program.names])
             return False, False
         flags = checked_flags()
+        plan.choice.may_be_short = self.site is not None
         found = plan.run(leaves, flags, began)
         if found[0] and self.site is not None and flags == ALL and plan.choice.is_settled:
             if _shortening.acquire(
@@ -96,16 +97,22 @@ class Block:
         except background.Pending:
             pass
         except native.Unfit:
-            self.site = None
+            self._stay_long()
         except Irregular:
             self._refused += 1
             if self._refused > _REFUSED:
-                self.site = None
+                self._stay_long()
         except Exception:
             # The block has been computed: whatever is wrong here must not let it be computed again.
-            self.site = None
+            self._stay_long()
             if self.mode != "auto":
                 raise
+
+    def _stay_long(self) -> None:
+        """There is no short way for this block: what was decided in the belief that there is one is open again."""
+        self.site = None
+        for choice in self._choices.values():
+            choice.forget_short_way()
 
     def _make(self, key: Any, leaves: tuple[Any, ...]) -> Plan | None:
         if len(self._plans) >= _KEPT:

@@ -86,6 +86,17 @@ class Choice:
         self.expected = memory.verdict(self.key)
         self.waiting: Any = None  # a `background.Job`, while the block is being compiled
         self.compilable = compilable
+        self.may_be_short = (
+            False  # whether the block may yet take the short way, once compiled code is chosen
+        )
+
+    def forget_short_way(self) -> None:
+        """Measure compiled code again: each evaluation takes the long way to it."""
+        self.may_be_short = False
+        self.runs.pop("native1", None)
+        self.best.pop("native1", None)
+        if self.verdict == "native1":
+            self.verdict = None
 
     @property
     def is_settled(self) -> bool:
@@ -270,7 +281,7 @@ class Choice:
             if target is not None and outs[k] is not target:
                 np.copyto(target, outs[k])
         took = perf_counter() - began
-        if name == "native1" and shortcut_cost is not None:
+        if name == "native1" and shortcut_cost is not None and self.may_be_short:
             took = min(took, engine.took + shortcut_cost)  # the long way will not be taken again
         self._measured(name, took)
         return outs

@@ -63,6 +63,16 @@ def _is_host_numpy() -> bool:
     return sys.implementation.name == "cpython"
 
 
+# Whether blocks without a verdict are to say no, because somebody times what is around them.
+held = False
+
+
+def hold(is_held: bool) -> None:
+    """Let blocks try nothing out, or let them go on."""
+    global held
+    held = is_held
+
+
 def take() -> Any:
     """The next result of the block that was computed just before, in this thread."""
     return _local.results.pop()
@@ -84,7 +94,7 @@ class Site:
 
     def __call__(self, text: str, *values: Any) -> bool:
         """Compute the block if that is possible and pays; else False, and nothing has happened."""
-        if entry.others or not _is_undisturbed():
+        if held or entry.others or not _is_undisturbed():
             return False
         self.looks += 1
         taping = entry.holders > 0 and _tape_is_open()

@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 
 from minpy.runtime import ledger
+from minpy.runtime.fuse import sites as blocks
 from minpy.runtime.jit import background, engine, source, store
 from minpy.runtime.jit.bind import Frame, Names, Snapshot
 from minpy.runtime.jit.kernel import Kernel
 from minpy.runtime.jit.kinds import Unsupported
 from minpy.runtime.jit.sites import WORTH, Site, is_undisturbed
+from minpy.runtime.jit.trial import LONGEST, Trial
 
 _PIECE = 2e-3  # seconds as written between two looks at the clock
 _LOOK = 2e-3  # seconds spent in short runs before the next of them is looked at
@@ -81,12 +83,22 @@ def pieces(site: Site, over: Any, code: CodeType) -> Iterator[Iterable[Any]]:
                     break
         else:
             site.look_at = site.spent + _LOOK
+        is_sample = site.trial is not None and not site.trial.is_over
         started = perf_counter()
-        yield islice(iterator, piece)
+        if is_sample:
+            blocks.hold(True)  # engines that are tried out take longer than NumPy, which is compared with
+            try:
+                yield islice(iterator, piece)
+            finally:
+                blocks.hold(False)
+        else:
+            yield islice(iterator, piece)
         took = perf_counter() - started
         done = min(piece, count - position)  # the rest may be less than what was asked for
         position += piece
         site.spent += took
+        if site.trial is not None:
+            site.trial.wrote(took, done)
         if done > 1 or not site.per_round:
             site.per_round = took / max(done, 1)
         else:
@@ -99,6 +111,8 @@ def pieces(site: Site, over: Any, code: CodeType) -> Iterator[Iterable[Any]]:
 def _pays(site: Site, left: int) -> bool:
     if site.force:
         return True
+    if site.trial is not None and not site.trial.wants_compiled:
+        return False
     if site in pending:
         if not pending[site].done or left * site.per_round < WORTH:
             return False
@@ -127,6 +141,7 @@ def run(
         return None
     chunk, first = 0, position
     rate = site.per_round / 50  # a guess, until the first chunk was timed
+    began = perf_counter()
     try:
         if site.names is None:
             _look(site, code)
@@ -139,7 +154,8 @@ def run(
             copying = kernel.written_bytes(snapshot) / _COPY_RATE
             if not chunk and not site.force and not _gains(site, kernel, copying, count - position):
                 return None
-            target = max(_CHUNK, 20 * copying)
+            tried = _trial(site, kernel)
+            target = max(_CHUNK, 20 * copying) if tried is None else LONGEST
             wanted = int(target / rate) if rate else 1
             chunk = max(1, min(wanted, 64 * chunk if chunk else wanted))
             started = perf_counter()
@@ -149,6 +165,13 @@ def run(
             seconds[site] = seconds.get(site, 0.0) + took
             site.compiled += done
             position = outcome.position
+            if tried is not None:
+                way = (started - began) / (count - first)
+                if done and not tried.ran(took / done + way):
+                    site.give_up("NumPy's own operations are as fast")
+                    store.forget(site.name)
+            elif site.trial is not None:
+                site.trial.went(took)
             if outcome.broke:
                 return position, True
             if outcome.ended:
@@ -157,7 +180,7 @@ def run(
                 _left(site, outcome.reason)
                 return position, False
             rate = took / max(done, 1)
-            if not is_undisturbed():
+            if not is_undisturbed() or site.reason or (site.trial is not None and not site.trial.is_over):
                 return position, False
     except background.Pending as waiting:
         pending[site] = waiting.job
@@ -184,6 +207,17 @@ def _gains(site: Site, kernel: Kernel, copying: float, left: int) -> bool:
     if site.reason:
         store.forget(site.name)
     return False
+
+
+def _trial(site: Site, kernel: Kernel) -> Trial | None:
+    """The trial that this run is a sample of; None if it is none."""
+    if not kernel.code.whole or site.force or site.what == "while":
+        return None
+    if site.trial is None:
+        # The first run finds nothing in the processor's caches and tables: it is no sample.
+        site.trial = Trial()
+        return None
+    return None if site.trial.is_over else site.trial
 
 
 def _left(site: Site, reason: tuple[int, str]) -> None:

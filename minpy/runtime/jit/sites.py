@@ -120,6 +120,7 @@ class Site:
         "reason",
         "short",
         "spent",
+        "trial",
         "what",
     )
 
@@ -130,6 +131,7 @@ class Site:
         self.per_round = 0.0  # seconds for an iteration as written; 0 while unknown
         self.spent = self.look_at = 0.0  # seconds as written; how many before the next look
         self.short = 0
+        self.trial: Any = None  # a `trial.Trial`, where array operations must show that they gain
         self.names: Any = None  # a `bind.Names`, once the loop was looked at
         self.kernels: dict[Any, Any] = {}
         self.filename = ""

@@ -1,0 +1,56 @@
+"""Whether a loop of array operations is faster compiled: rounds as written and compiled ones in turns, both timed.
+
+Numbers and single elements always gain. Operations on arrays are what NumPy does best, so compiled code must show
+that it is faster, at the sizes at hand; else the loop is left alone. It must do so again from time to time: while the
+expressions in the loop try out engines of their own, the rounds as written are slower than they will be.
+"""
+
+from __future__ import annotations
+
+_SAMPLES = 4  # of each kind
+_MARGIN = 0.95  # compiled rounds must take less than this part of the others
+_AGAIN = (0.02, 0.2, 2.0)  # seconds of compiled runs after which the question is asked once more
+LONGEST = 2e-3  # seconds of a compiled sample
+
+
+class Trial:
+    """The samples of one loop: the best round of each kind, since all that disturbs makes rounds longer."""
+
+    __slots__ = ("_compiled", "_counts", "_gone", "_passed", "_written")
+
+    def __init__(self) -> None:
+        self._passed, self._gone = 0, 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._written = self._compiled = float("inf")  # seconds for a round
+        self._counts = [0, 0]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether compiled code may run without being compared, for now."""
+        return self._counts[1] >= _SAMPLES
+
+    @property
+    def wants_compiled(self) -> bool:
+        """Whether it is not the turn of a round as written."""
+        return self.is_over or self._counts[0] > self._counts[1]
+
+    def wrote(self, seconds: float, rounds: int) -> None:
+        """Rounds ran as written."""
+        if not self.is_over and rounds and self._counts[0] <= self._counts[1]:
+            self._written = min(self._written, seconds / rounds)
+            self._counts[0] += 1
+
+    def ran(self, seconds: float) -> bool:
+        """A compiled round took so long, with its part of the way there; whether compiled code may go on."""
+        self._compiled = min(self._compiled, seconds)
+        self._counts[1] += 1
+        return not self.is_over or self._compiled < _MARGIN * self._written
+
+    def went(self, seconds: float) -> None:
+        """Compiled code ran without being compared."""
+        self._gone += seconds
+        if self._passed < len(_AGAIN) and self._gone > _AGAIN[self._passed]:
+            self._passed += 1
+            self._begin()

@@ -1,0 +1,73 @@
+"""Loops of array operations must show that they gain by being compiled."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from minpy.runtime.fuse import sites as blocks
+from minpy.runtime.jit import trial
+from minpy.runtime.jit.trial import Trial
+
+
+def take_turns(one: Trial, written: list[float], compiled: list[float]) -> bool:
+    """Rounds as written and compiled in turns; whether compiled code may go on."""
+    goes_on = True
+    for slow, fast in zip(written, compiled, strict=True):
+        assert not one.wants_compiled
+        one.wrote(7 * slow, 7)
+        assert one.wants_compiled
+        goes_on = one.ran(fast)
+    assert one.is_over and one.wants_compiled
+    return goes_on
+
+
+@pytest.mark.parametrize(("gain", "goes_on"), [(50.0, True), (1.2, True), (1.0, False), (0.3, False)])
+def test_the_faster_one_wins(gain: float, goes_on: bool) -> None:
+    count = trial._SAMPLES
+    assert take_turns(Trial(), [1e-5] * count, [1e-5 / gain] * count) is goes_on
+
+
+def test_the_best_rounds_count() -> None:
+    """What disturbs some rounds does not decide."""
+    count = trial._SAMPLES
+    assert take_turns(Trial(), [1e-5] * count, [9e-3] * (count - 1) + [0.5e-5])
+    assert not take_turns(Trial(), [9e-3] * (count - 1) + [1e-5], [2e-5] * count)
+
+
+def test_it_is_asked_again() -> None:
+    count = trial._SAMPLES
+    one = Trial()
+    assert take_turns(one, [3e-5] * count, [2e-5] * count)
+    for limit in trial._AGAIN:
+        assert one.wants_compiled
+        one.went(limit * 1.001)
+        assert not one.wants_compiled
+        goes_on = take_turns(one, [1e-5] * count, [2e-5] * count)
+        assert not goes_on
+    one.went(1e9)
+    assert one.is_over
+
+
+def test_rounds_that_are_no_samples_are_not_counted() -> None:
+    one = Trial()
+    one.wrote(1.0, 0)  # the loop was over
+    assert not one.wants_compiled
+    one.wrote(1e-5, 1)
+    one.wrote(1e-9, 1)  # not its turn
+    assert math.isclose(one._written, 1e-5)
+
+
+def test_blocks_are_held_while_a_round_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = blocks.Site("b1_1_77770001")
+    monkeypatch.setenv("MINPY_FUSE", "auto")
+    blocks.hold(True)
+    try:
+        assert site("v0 + v1", 1.0, 2.0) is False
+        assert site.looks == 0
+    finally:
+        blocks.hold(False)
+        blocks.sites.remove(site)
+    assert site("v0 + v1", 1.0, 2.0) is False
+    assert site.looks == 1

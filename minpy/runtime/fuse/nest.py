@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minpy.runtime.fuse.walk import Walk
+
 if TYPE_CHECKING:
     from minpy.runtime.fuse.plan import Plan, Step
 
@@ -401,34 +403,13 @@ class Nest:
         lines = ["define i64 @kernel(ptr %w) {", "entry:"]
         count = len(pointers)
 
-        def word(name: str, at: int, kind: str = "i64", base: str = "w") -> None:
-            lines.append(f"  %q{name} = getelementptr i64, ptr %{base}, i64 {at}")
-            lines.append(f"  %{name} = load {kind}, ptr %q{name}, align 8")
-
-        word("fixed", 0, "ptr")
-        for axis in range(OUTER + 1):
-            word(f"n{axis}", axis, base="fixed")
-        for k in range(count):
-            # An array is known by its object, in which the address of its elements stands.
-            word(f"id{k}", 1 + k, "ptr")
-            lines.append(f"  %data{k} = getelementptr i8, ptr %id{k}, i64 {DATA}")
-            lines.append(f"  %start{k} = load ptr, ptr %data{k}, align 8")
-            at = OUTER + 1 + (OUTER + 2) * k
-            word(f"offset{k}", at, base="fixed")
-            lines.append(f"  %p{k} = getelementptr i8, ptr %start{k}, i64 %offset{k}")
-            for axis in range(OUTER + 1):
-                word(f"d{k}_{axis}", at + 1 + axis, base="fixed")
+        walk = Walk(lines, OUTER, DATA)
+        walk.load(count, OUTER + 1)
         for k, (_, kind) in enumerate(self.numbers):
-            word(f"s{k}", 1 + count + k, "double" if kind == "d" else "i64")
+            walk.word(f"s{k}", 1 + count + k, "double" if kind == "d" else "i64")
         lines += ["  %c = call i32 @minpy_feclearexcept(i32 61)", "  br label %h0"]
         for axis in range(OUTER):
-            before = "entry" if not axis else f"h{axis - 1}"
-            lines.append(f"h{axis}:")
-            lines.append(f"  %i{axis} = phi i64 [0, %{before}], [%j{axis}, %b{axis}]")
-            for k in range(count):
-                outer = f"%p{k}" if not axis else f"%r{k}_{axis - 1}"
-                lines.append(f"  %m{k}_{axis} = mul i64 %i{axis}, %d{k}_{axis}")
-                lines.append(f"  %r{k}_{axis} = getelementptr i8, ptr {outer}, i64 %m{k}_{axis}")
+            walk.enter(axis, count, f"b{axis}")
             if axis < OUTER - 1:
                 lines.append(f"  br label %h{axis + 1}")
         last = OUTER - 1

@@ -15,6 +15,7 @@ import numpy as np
 from minpy.runtime.fuse import native, pool
 from minpy.runtime.fuse.passes import ADD, SET, Pass
 from minpy.runtime.fuse.state import DIVIDE, INVALID, OVER
+from minpy.runtime.fuse.walk import Walk
 
 THROUGH = "through"  # as ADD, of an array that may overlap another one that is written
 _DATA = 16  # where PyArrayObject has its data pointer
@@ -241,38 +242,17 @@ class Text:
         count = outs + len(plan.inputs)
         lines = ["define i64 @kernel(ptr %w) {", "entry:"]
 
-        def word(name: str, at: int, type_: str = "i64", base: str = "w") -> None:
-            lines.append(f"  %q{name} = getelementptr i64, ptr %{base}, i64 {at}")
-            lines.append(f"  %{name} = load {type_}, ptr %q{name}, align 8")
-
         for k in range(len(self.buffers)):
             lines.append(f"  %b{k} = alloca [{_CHUNK} x {kind}], align 64")
-        word("fixed", 0, "ptr")
-        for axis in range(_OUTER + 1):
-            word(f"n{axis}", axis, base="fixed")
-        for k in range(count):
-            # An array is known by its object, in which the address of its elements stands.
-            word(f"id{k}", 1 + k, "ptr")
-            lines.append(f"  %data{k} = getelementptr i8, ptr %id{k}, i64 {_DATA}")
-            lines.append(f"  %start{k} = load ptr, ptr %data{k}, align 8")
-            at = _OUTER + 1 + (_OUTER + 1) * k
-            word(f"offset{k}", at, base="fixed")
-            lines.append(f"  %p{k} = getelementptr i8, ptr %start{k}, i64 %offset{k}")
-            for axis in range(_OUTER):
-                word(f"d{k}_{axis}", at + 1 + axis, base="fixed")
+        walk = Walk(lines, _OUTER, _DATA)
+        walk.load(count, _OUTER)
         for k in range(len(plan.numbers)):
-            word(f"n_{k}", 1 + count + k, "double")
+            walk.word(f"n_{k}", 1 + count + k, "double")
             convert = f"fptrunc double %n_{k} to float" if kind == "float" else f"fadd double %n_{k}, -0.0"
             lines.append(f"  %s{k} = {convert}")
         lines += ["  %cleared = call i32 @minpy_feclearexcept(i32 61)", "  br label %h0"]
         for axis in range(_OUTER):
-            before = "entry" if not axis else f"h{axis - 1}"
-            lines.append(f"h{axis}:")
-            lines.append(f"  %i{axis} = phi i64 [0, %{before}], [%j{axis}, %t{axis}]")
-            for k in range(count):
-                outer = f"%p{k}" if not axis else f"%r{k}_{axis - 1}"
-                lines.append(f"  %m{k}_{axis} = mul i64 %i{axis}, %d{k}_{axis}")
-                lines.append(f"  %r{k}_{axis} = getelementptr i8, ptr {outer}, i64 %m{k}_{axis}")
+            walk.enter(axis, count, f"t{axis}")
             lines.append(f"  br label %{f'h{axis + 1}' if axis < _OUTER - 1 else 'piece'}")
         last = _OUTER - 1
         # Without a buffer a row is one piece.

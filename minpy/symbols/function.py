@@ -28,12 +28,12 @@ class MXNetSymbolError(MinPyError, ValueError):
 
 
 class _Run:
-    """A forward run: its executor, and what a second backward run needs to repeat it."""
+    """A forward run: its executor, which holds the arguments, and the program's auxiliary states."""
 
-    __slots__ = ("aux", "contents", "lease", "swept")
+    __slots__ = ("aux", "lease", "swept")
 
-    def __init__(self, lease: Lease, contents: dict[str, np.ndarray], aux: dict[str, Any]) -> None:
-        self.lease, self.contents, self.aux = lease, contents, aux
+    def __init__(self, lease: Lease, aux: dict[str, Any]) -> None:
+        self.lease, self.aux = lease, aux
         self.swept = False
 
 
@@ -222,10 +222,9 @@ class Function(Operation):
         context = current_context().as_mxnet_context()
         lease = self._executors.lend({**arguments, **aux_shapes}, dtype, context, derivable)
         executor = lease.executor
-        contents = {name: _plain(value) for name, value in given.items() if name in arguments}
         for name in self._arguments:
-            if name in contents:
-                copy_in(executor.arg_dict[name], np.ascontiguousarray(contents[name], dtype))
+            if name in given:
+                copy_in(executor.arg_dict[name], np.ascontiguousarray(_plain(given[name]), dtype))
             else:
                 executor.arg_dict[name][:] = 0
         aux = {}
@@ -243,7 +242,7 @@ class Function(Operation):
             aux[name] = state
             copy_in(executor.aux_dict[name], np.ascontiguousarray(_plain(state), dtype))
         executor.forward(is_train=self.is_train)
-        return _Run(lease, contents, aux)
+        return _Run(lease, aux)
 
     def _results(self, run: _Run) -> Any:
         values = tuple([_host(output) for output in run.lease.executor.outputs])

@@ -34,6 +34,8 @@ _WHERE = {
     "vjp": "minpy.autodiff",
     "install": "minpy.transform.hook",
     "uninstall": "minpy.transform.hook",
+    "load_ipython_extension": "minpy.transform.cells",
+    "unload_ipython_extension": "minpy.transform.cells",
     "routed": "minpy.runtime.entry",
     "set_global_policy": "minpy.runtime.policy",
     "get_global_policy": "minpy.runtime.policy",

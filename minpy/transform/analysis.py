@@ -10,6 +10,7 @@ from typing import TypeVar
 import libcst as cst
 
 from minpy.transform.emitted import door_import, free_name
+from minpy.transform.names import NOTHING, Given
 from minpy.transform.plan import Edit, Note, Plan
 from minpy.transform.runs import RunWalk
 
@@ -45,7 +46,15 @@ class _Cleaned:
         return offset + self._dropped[bisect_right(self._places, offset)]
 
 
-def make_plan(source: str, *, operators: bool, door: str, loops: bool = False, blocks: str = "off") -> Plan:
+def make_plan(
+    source: str,
+    *,
+    operators: bool,
+    door: str,
+    loops: bool = False,
+    blocks: str = "off",
+    given: Given = NOTHING,
+) -> Plan:
     """Return the plan of a module's text; see `minpy.transform.rewriter.plan`."""
     cleaned = _Cleaned(source)
     text = cleaned.text
@@ -53,6 +62,7 @@ def make_plan(source: str, *, operators: bool, door: str, loops: bool = False, b
     walk = RunWalk(module, text, operators=operators, loops=loops, blocks=blocks, original=source)
     if walk.spans.text != text:
         raise ValueError("libcst does not give the text back as it was")
+    walk.grant(given)
     walk.run()
     written = door
     if door == "__minpy__":

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import libcst as cst
 
-from minpy.transform.names import MATH, SCIPY, Block, Point, Scope, Star, library_path
+from minpy.transform.names import MATH, SCIPY, Block, Given, Point, Scope, Star, library_path
 from minpy.transform.syntax import Spans, child_fields, dotted_name, leaves
 
 
@@ -30,6 +30,12 @@ class Bindings:
         self._established: list[tuple[list[Point], Point]] = []
         # Why array work would be left alone where the walk is now; "" in ordinary places.
         self._excuse = ""
+
+    def grant(self, given: Given) -> None:
+        """Take names of the module as bound before its text begins; to be called before `run`."""
+        before = Point(self.scope.root, -1)
+        for name, target in given.items():
+            self._bind_import(name, target, before)
 
     def run(self) -> None:
         """Walk the module."""

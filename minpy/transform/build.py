@@ -8,10 +8,14 @@ import time
 import warnings
 from dataclasses import replace
 from types import CodeType
+from typing import TYPE_CHECKING
 
 from minpy.errors import RewriteError, RewriteWarning
 from minpy.options import Options
 from minpy.transform import cache
+
+if TYPE_CHECKING:
+    from minpy.transform.names import Given
 
 DOOR = "__minpy__"  # the name, in the built-ins, that rewritten code goes through
 
@@ -132,15 +136,21 @@ def entry_for(source: bytes, path: str, options: Options, name: str, *, first: b
 
 
 def find_or_build(
-    source: bytes | str, path: str, options: Options, flags: int = 0, first: bool = False
+    source: bytes | str,
+    path: str,
+    options: Options,
+    flags: int = 0,
+    first: bool = False,
+    given: Given | None = None,
 ) -> tuple[cache.Entry, str]:
     """The entry of a module, from the cache if it may be there, and a remark on the cache.
 
     A module that cannot be rewritten has an entry too, marked as failed. The cache knows modules by the bytes
-    of their file alone, so text, and code under compiler flags from elsewhere, are built afresh.
+    of their file alone, so text, and code under compiler flags from elsewhere or with names that are `given` (see
+    `minpy.transform.names.Given`), are built afresh.
     """
     if not isinstance(source, bytes) or flags:
-        return _build(source, path, options, flags)[0], ""
+        return _build(source, path, options, flags, given)[0], ""
     entry = cache.load(source, path, options)
     if entry is not None:
         return entry, "from cache"
@@ -160,10 +170,12 @@ def find_or_build(
     return entry, f"not cached: {trouble}" if trouble else ""
 
 
-def _build(source: bytes | str, path: str, options: Options, flags: int) -> tuple[cache.Entry, bool]:
+def _build(
+    source: bytes | str, path: str, options: Options, flags: int, given: Given | None = None
+) -> tuple[cache.Entry, bool]:
     """Compile afresh; the second value says whether the outcome is worth keeping."""
     try:
-        return rewrite(source, path, options, flags), True
+        return rewrite(source, path, options, flags, given), True
     except RewriteError as error:
         # Without what the place of the warning says already.
         reason, line, lasting = str(error).removesuffix(f" [{error.code}]"), error.line or 1, True
@@ -178,7 +190,9 @@ def _build(source: bytes | str, path: str, options: Options, flags: int) -> tupl
     return cache.Entry(code, 0, reason, True, line), lasting
 
 
-def rewrite(source: bytes | str, path: str, options: Options, flags: int = 0) -> cache.Entry:
+def rewrite(
+    source: bytes | str, path: str, options: Options, flags: int = 0, given: Given | None = None
+) -> cache.Entry:
     """Compile a module afresh, rewritten; `flags` as for ``compile``.
 
     Raises
@@ -189,7 +203,9 @@ def rewrite(source: bytes | str, path: str, options: Options, flags: int = 0) ->
     with quiet_imports():
         from minpy.transform import rewriter
 
-        code, edits, reason = rewriter.compile_with_report(source, path, options, flags=flags)
+        code, edits, reason = rewriter.compile_with_report(
+            source, path, options, flags=flags, given=given or {}
+        )
     return cache.Entry(code, edits, "" if edits else reason or "nothing to rewrite")
 
 

@@ -20,6 +20,8 @@ from typing import Any, TypeVar, overload
 from minpy.errors import RewriteError, RewriteWarning
 from minpy.options import Options, from_environ
 from minpy.transform import build, hook
+from minpy.transform.granted import granted
+from minpy.transform.names import NOTHING, Given
 
 T = TypeVar("T")
 
@@ -30,7 +32,7 @@ _ITERABLE_COROUTINE = 0x100  # set on a function's code by types.coroutine
 
 # What accelerated functions lead to: the code that goes in for a code, and compiled modules, newest last.
 _exchanged: dict[tuple[str, str, CodeType], CodeType] = {}
-_modules: dict[tuple[str, bytes | str, int, str], tuple[CodeType, CodeType]] = {}
+_modules: dict[tuple[Any, ...], tuple[CodeType, CodeType]] = {}
 _KEPT_MODULES = 8
 
 
@@ -248,10 +250,12 @@ def _counterpart(function: FunctionType, source: bytes | str, options: Options) 
     """The rewritten code of `function`; its own if nothing is (still) to be rewritten."""
     old = function.__code__
     flags = old.co_flags & _FUTURES
+    given: Given = NOTHING
     if isinstance(source, str):
         flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # a notebook cell may have some
+        given = granted(source, function.__globals__)  # and uses what other cells have imported
     try:
-        plain, rewritten = _both(source, old.co_filename, flags, options)
+        plain, rewritten = _both(source, old.co_filename, flags, options, given)
     except SyntaxError:
         raise _CannotError(f"{old.co_filename} was changed after the function was made") from None
     pairs = list(_twins(plain, rewritten))
@@ -262,7 +266,7 @@ def _counterpart(function: FunctionType, source: bytes | str, options: Options) 
     if not places:
         # Perhaps it is rewritten already (by the hook, by another decoration), but with other options.
         other = build.with_operators(options, not options.operators)
-        _, otherwise = _both(source, old.co_filename, flags, other)
+        _, otherwise = _both(source, old.co_filename, flags, other, given)
         pairs = list(_twins(otherwise, rewritten))
         places = [place for place, (was, _) in enumerate(pairs) if was == bare]
     found = {pairs[place][1] for place in places}
@@ -276,13 +280,15 @@ def _counterpart(function: FunctionType, source: bytes | str, options: Options) 
     if new == bare:
         return old
     if new.co_freevars != old.co_freevars:
-        new = _with_cells(source, old, places[0], flags, options)
+        new = _with_cells(source, old, places[0], flags, options, given)
     return new.replace(co_flags=new.co_flags | old.co_flags & _ITERABLE_COROUTINE)
 
 
-def _both(source: bytes | str, filename: str, flags: int, options: Options) -> tuple[CodeType, CodeType]:
+def _both(
+    source: bytes | str, filename: str, flags: int, options: Options, given: Given
+) -> tuple[CodeType, CodeType]:
     """The module's code as it stands, and rewritten."""
-    key = (filename, source, flags, options.rewrite_key())
+    key = (filename, source, flags, options.rewrite_key(), tuple(sorted(given.items())))
     found = _modules.pop(key, None)
     if found is None:
         plain = compile(source, filename, "exec", flags, dont_inherit=True)
@@ -292,7 +298,7 @@ def _both(source: bytes | str, filename: str, flags: int, options: Options) -> t
             and plain == compile(source, filename, "exec", dont_inherit=True)
         ):
             flags = 0  # the text says so itself: the cache may have it
-        entry, _ = build.find_or_build(source, filename, options, flags)
+        entry, _ = build.find_or_build(source, filename, options, flags, given=given)
         hook.announce(entry.code)
         if entry.failed:
             raise _CannotError(entry.reason)
@@ -313,7 +319,9 @@ def _twins(plain: CodeType, rewritten: CodeType) -> Iterator[tuple[CodeType, Cod
         yield from _twins(one, other)
 
 
-def _with_cells(source: bytes | str, old: CodeType, place: int, flags: int, options: Options) -> CodeType:
+def _with_cells(
+    source: bytes | str, old: CodeType, place: int, flags: int, options: Options, given: Given
+) -> CodeType:
     """The rewritten code with all the free variables of `old`, so that it fits the closure of the function.
 
     A rewritten function may no longer need a name of the function around it (``np``, mostly); the compiler is
@@ -322,7 +330,7 @@ def _with_cells(source: bytes | str, old: CodeType, place: int, flags: int, opti
     with build.quiet_imports():
         from minpy.transform.rewriter import mapped_tree
 
-        tree = mapped_tree(source, old.co_filename, options, flags=flags)
+        tree = mapped_tree(source, old.co_filename, options, flags=flags, given=given)
     new = list(_codes(compile(tree, old.co_filename, "exec", flags, dont_inherit=True)))[place]
     missing = sorted(set(old.co_freevars) - set(new.co_freevars))
     for node in ast.walk(tree):

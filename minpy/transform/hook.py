@@ -186,8 +186,9 @@ def install(
 ) -> Installation:
     """Rewrite the user's modules that are imported from now on, in this process and in its children.
 
-    Calling it again adds to what is installed. The running script and modules that were imported before are
-    not reached: start a script with ``minpy run``, or install before importing.
+    In IPython and notebooks, the cells that run from now on are rewritten too. Calling it again adds to what is
+    installed. The running script and modules that were imported before are not reached: start a script with
+    ``minpy run``, or install before importing.
 
     Parameters
     ----------
@@ -232,6 +233,7 @@ def install(
         children.export(options)
         children.patch_run_path(runpy, code_of_script)
         late = _already_imported(session.filter)
+    _settle_cells(options)
     if "numpy" in sys.modules:
         memory.keep(options.keep_memory)
     if late:
@@ -269,12 +271,20 @@ def code_of_script(path: str, source: bytes) -> CodeType | None:
 
 def _settle() -> None:
     """Bring the rest in line with the installations that are left."""
+    _settle_cells(_sessions[-1].options if _sessions else None)
     if _sessions:
         children.export(_sessions[-1].options)
         return
     sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not _finder]
     children.export(None)
     children.unpatch_run_path()
+
+
+def _settle_cells(options: Options | None) -> None:
+    if "IPython" in sys.modules:
+        from minpy.transform import cells
+
+        cells.settle(options)
 
 
 def _already_imported(filter: Filter) -> list[str]:

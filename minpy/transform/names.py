@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from minpy.transform import catalog
+
+# Names that a text finds bound, as a cell of a notebook does: each with the path of the object of NumPy, SciPy or
+# `math` that it stands for, or None for anything else.
+Given = Mapping[str, str | None]
+NOTHING: Given = {}
 
 # What the module `math` is called among the paths below numpy; its functions are ":math.exp" and so on.
 MATH = ":math"

@@ -20,6 +20,7 @@ from typing import TypeVar
 from minpy.errors import RewriteError
 from minpy.options import Options
 from minpy.places import TAPING
+from minpy.transform.names import NOTHING, Given
 from minpy.transform.plan import Plan
 
 DOOR = "__minpy__"
@@ -40,7 +41,9 @@ _STACK = 512 * 1024 * 1024
 _DEPTH = 200_000
 
 
-def plan(source: str, options: Options, door: str = DOOR, filename: str = "<string>") -> Plan:
+def plan(
+    source: str, options: Options, door: str = DOOR, filename: str = "<string>", given: Given = NOTHING
+) -> Plan:
     """Analyse a module and return the edits that route its array work.
 
     Parameters
@@ -54,6 +57,8 @@ def plan(source: str, options: Options, door: str = DOOR, filename: str = "<stri
         imported by the rewritten text itself, as ``from minpy import routed``.
     filename : str
         For messages.
+    given : mapping of str to str or None
+        Names that are bound before the text runs (see `minpy.transform.names.Given`).
 
     Raises
     ------
@@ -62,12 +67,14 @@ def plan(source: str, options: Options, door: str = DOOR, filename: str = "<stri
     RewriteError
         Python accepts the text and libcst does not.
     """
-    return _plan(source, options, door, filename, source)
+    return _plan(source, options, door, filename, source, given)
 
 
-def _plan(source: str, options: Options, door: str, filename: str, original: bytes | str) -> Plan:
+def _plan(
+    source: str, options: Options, door: str, filename: str, original: bytes | str, given: Given
+) -> Plan:
     """Plan the edits of `source`, the text of `original`; Python's own errors are about the latter."""
-    if "numpy" not in source and not _OTHERS.search(source):
+    if not _is_of_use(source, given):
         return Plan(source, door=door, reason=_NO_NUMPY)
     used = re.search(rf"\b(?:{DOOR}|{TAPING})\b", source) if door == DOOR else None
     if used:
@@ -83,7 +90,9 @@ def _plan(source: str, options: Options, door: str, filename: str, original: byt
     def analyse() -> Plan:
         # A file that says what it runs through stays readable: only under the hook do loops and blocks get their sites.
         loops, blocks = door == DOOR and options.loops, options.fuse if door == DOOR else "off"
-        return analysis.make_plan(source, operators=options.operators, door=door, loops=loops, blocks=blocks)
+        return analysis.make_plan(
+            source, operators=options.operators, door=door, loops=loops, blocks=blocks, given=given
+        )
 
     try:
         return _with_deep_stack(analyse) if len(source) > _SMALL else _retry_deeper(analyse)
@@ -130,26 +139,38 @@ def compile_source(
 
 
 def compile_with_report(
-    source: bytes | str, filename: str, options: Options, *, mode: str = "exec", flags: int = 0
+    source: bytes | str,
+    filename: str,
+    options: Options,
+    *,
+    mode: str = "exec",
+    flags: int = 0,
+    given: Given = NOTHING,
 ) -> tuple[types.CodeType, int, str]:
     """Compile as `compile_source` does; return the code, the number of edits and, if there are none, why."""
-    return _compile(source, filename, options, (mode, flags, True, -1))
+    return _compile(source, filename, options, (mode, flags, True, -1), given)
 
 
 def mapped_tree(
-    source: bytes | str, filename: str, options: Options, *, mode: str = "exec", flags: int = 0
+    source: bytes | str,
+    filename: str,
+    options: Options,
+    *,
+    mode: str = "exec",
+    flags: int = 0,
+    given: Given = NOTHING,
 ) -> ast.AST:
     """Return the rewritten module's tree with the original's positions; errors as for `compile_source`."""
-    return _tree(source, filename, options, (mode, flags, True, -1))
+    return _tree(source, filename, options, (mode, flags, True, -1), given)
 
 
 _How = tuple[str, int, bool, int]  # the parameters of compile() after the file name
 
 
 def _compile(
-    source: bytes | str, filename: str, options: Options, how: _How
+    source: bytes | str, filename: str, options: Options, how: _How, given: Given = NOTHING
 ) -> tuple[types.CodeType, int, str]:
-    done = _plan_of(source, filename, options)
+    done = _plan_of(source, filename, options, given)
     if done.is_empty:
         return compile(source, filename, *how), 0, done.reason
 
@@ -159,8 +180,8 @@ def _compile(
     return _rewritten(work, source, filename, how), len(done.edits), ""
 
 
-def _tree(source: bytes | str, filename: str, options: Options, how: _How) -> ast.AST:
-    done = _plan_of(source, filename, options)
+def _tree(source: bytes | str, filename: str, options: Options, how: _How, given: Given) -> ast.AST:
+    done = _plan_of(source, filename, options, given)
     if done.is_empty:
         mode, flags, *rest = how
         return compile(source, filename, mode, flags | ast.PyCF_ONLY_AST, *rest)
@@ -184,18 +205,23 @@ def _rewritten(work: Callable[[], _Result], source: bytes | str, filename: str, 
         raise _cannot(filename, line, f"the rewritten module does not compile: {error}") from error
 
 
-def _plan_of(source: bytes | str, filename: str, options: Options) -> Plan:
+def _is_of_use(source: bytes | str, given: Given) -> bool:
+    """Whether array work may be found in a text."""
+    if any(path is not None for path in given.values()):
+        return True
     if isinstance(source, bytes):
-        of_use = b"numpy" in source or _OTHERS_BYTES.search(source)
-    else:
-        of_use = "numpy" in source or _OTHERS.search(source)
-    if not of_use:
+        return b"numpy" in source or _OTHERS_BYTES.search(source) is not None
+    return "numpy" in source or _OTHERS.search(source) is not None
+
+
+def _plan_of(source: bytes | str, filename: str, options: Options, given: Given) -> Plan:
+    if not _is_of_use(source, given):
         return Plan("", reason=_NO_NUMPY)
     try:
         text = decode(source)
     except (SyntaxError, UnicodeError, LookupError):
         return Plan("", reason="the text cannot be decoded")  # compile() says what is wrong
-    return _plan(text, options, DOOR, filename, source)
+    return _plan(text, options, DOOR, filename, source, given)
 
 
 def _cannot(filename: str, line: int, message: str) -> RewriteError:

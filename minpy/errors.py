@@ -73,6 +73,16 @@ class CheckpointError(MinPyError, ValueError):
     code = "MP052"
 
 
+class DataError(MinPyError, ValueError):
+    """A file of data is damaged, in another format, or not the published one."""
+
+    code = "MP053"
+
+
+class MissingDataError(DataError, FileNotFoundError):
+    """A data set is not there; the text says where it comes from."""
+
+
 class MinPyWarning(UserWarning):
     """Base of the warnings."""
 

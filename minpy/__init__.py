@@ -46,6 +46,9 @@ _WHERE = {
     "OnlyMXNetPolicy": "minpy.runtime.policy",
     "BlacklistPolicy": "minpy.runtime.policy",
     "AutoBlacklistPolicy": "minpy.runtime.policy",
+    "Config": "minpy.config",
+    "check_mxnet_version": "minpy.config",
+    "Policy": "minpy.runtime.policy",
     "Context": "minpy.runtime.context",
     "cpu": "minpy.runtime.context",
     "gpu": "minpy.runtime.context",
@@ -56,12 +59,21 @@ _WHERE = {
     "show_op_stat": "minpy.runtime.profile",
 }
 
+# Modules that are there without an import of their own, as in the original.
+_MODULES = frozenset(
+    "array array_variants context core dispatch io nn numpy primitive tape utils visualization".split()
+)
+
 __all__ = ["__version__", *_WHERE]
 
 _mxnet_import.install()  # so that programs may say `import mxnet`
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"minpy.{name}")
+    if name == "policy":
+        return import_module("minpy.dispatch.policy")
     if name not in _WHERE:
         raise AttributeError(f"module 'minpy' has no attribute {name!r}")
     module = import_module(_WHERE[name])
@@ -72,4 +84,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_WHERE})
+    return sorted({*globals(), *_WHERE, *_MODULES, "policy"})

@@ -1,6 +1,79 @@
-"""Gradients and MXNet symbols as functions, under the original's names; see `minpy.autodiff` and `minpy.symbols`."""
+"""Gradients, MXNet symbols as functions, and arrays in and out, under the original's names.
 
-from minpy.autodiff import grad, grad_and_loss
+See `minpy.autodiff`, `minpy.symbols` and `minpy.array`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from minpy import array
+from minpy.autodiff import grad, grad_and_loss, trees
 from minpy.symbols import Function, MXNetSymbolError
 
-__all__ = ["Function", "MXNetSymbolError", "grad", "grad_and_loss"]
+__all__ = [
+    "Function",
+    "MXNetSymbolError",
+    "convert_args",
+    "grad",
+    "grad_and_loss",
+    "minpy_to_numpy",
+    "numpy_to_minpy",
+    "return_numpy",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def numpy_to_minpy(var: Any) -> Any:
+    """What stands for the arrays in `var` among MinPy's: see `minpy.array.wrap`.
+
+    Parameters
+    ----------
+    var : array, or lists, tuples, dicts of arrays
+        Plain arrays on the host are MinPy's, and come back as they are; under a policy or in a context that wants a
+        device, operators on the result go there.
+
+    Returns
+    -------
+    array or container
+    """
+    return trees.transform(array.wrap, var)
+
+
+def minpy_to_numpy(var: Any) -> Any:
+    """The arrays in `var` as plain ``numpy.ndarray``.
+
+    Parameters
+    ----------
+    var : array, or lists, tuples, dicts of arrays
+
+    Returns
+    -------
+    array or container
+        The same memory where it is on the host; `asnumpy` copies. Of what is being differentiated it is a copy, through
+        which no gradient flows.
+    """
+    return trees.transform(array._unwrapped, var)
+
+
+def convert_args(func: F) -> F:
+    """Decorate a function: `numpy_to_minpy` of all arguments."""
+
+    @functools.wraps(func)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return func(*map(numpy_to_minpy, args), **{k: numpy_to_minpy(v) for k, v in kwargs.items()})
+
+    return wrapper  # type: ignore[return-value]
+
+
+def return_numpy(func: F) -> F:
+    """Decorate a function: `minpy_to_numpy` of its result."""
+
+    @functools.wraps(func)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return minpy_to_numpy(func(*args, **kwargs))
+
+    return wrapper  # type: ignore[return-value]

@@ -1,9 +1,32 @@
-"""What every test process needs."""
+"""What every test process needs.
+
+Tests marked ``mxnet`` are skipped where MXNet cannot be imported (a Python or NumPy too new for it).
+"""
 
 from __future__ import annotations
 
+import os
 import signal
+
+import pytest
 
 # A process that was started in the background ignores Ctrl-C, and so would each child of the tests that send it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Read when MXNet loads: with several test processes at a time its threads would wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    marked = [item for item in items if item.get_closest_marker("mxnet")]
+    if not marked:
+        return
+    from minpy.errors import DeviceError
+    from minpy.runtime.backends import mxnet
+
+    try:
+        mxnet.load()
+    except DeviceError as error:
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=str(error)))

@@ -1,5 +1,5 @@
-"""Dispatch policies, under the original's name; see `minpy.runtime.policy`."""
+"""Dispatch: policies, rules, registries, under the original's names; see `minpy.runtime`."""
 
-from minpy.dispatch import policy
+from minpy.dispatch import policy, primitive_selector, registry, rule
 
-__all__ = ["policy"]
+__all__ = ["policy", "primitive_selector", "registry", "rule"]

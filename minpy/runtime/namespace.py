@@ -45,14 +45,14 @@ def dispatcher(primitive: table.Primitive) -> Any:
         short = primitive.short
 
         def routed(*args: Any, **kwargs: Any) -> Any:
+            if not entry.holders:
+                return function(*args, **kwargs)
             if len(args) == 1 and not kwargs:
                 (operand,) = args
                 if builtins.type(operand) is Array and not entry.others:
                     storage = operand._storage
                     if storage is None or storage.remote is None:
                         return short(operand, 2)
-            if not entry.holders:
-                return function(*args, **kwargs)
             return dispatch.call(primitive, args, kwargs)
     elif primitive.mirrors:
 

@@ -7,26 +7,26 @@ A policy is a context manager (local to the thread or task, restored on exceptio
 from __future__ import annotations
 
 import functools
-import json
 import os
-import tempfile
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-import numpy as np
-
 from minpy.errors import PolicyError, UsageError
 from minpy.runtime import entry
+from minpy.runtime.rules import Blacklist
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# As in `minpy.array_variants`.
+_NUMPY, _MXNET = 0, 1
 
 
 class Policy:
     """Base of the policies.
 
     `wants_device` says whether a device is considered at all; then `refuse` may give a reason against it for one call.
+    A policy of one's own may define `decide` instead, as in the original.
     """
 
     name = "policy"
@@ -34,11 +34,34 @@ class Policy:
 
     def wants_device(self, host_context: bool) -> bool:
         """Whether a device is considered, given whether the current context is the host."""
-        raise NotImplementedError
+        if type(self).decide is Policy.decide:
+            raise NotImplementedError(f"{type(self).__name__} must define wants_device or decide")
+        return True
 
     def refuse(self, primitive: Any, args: tuple, kwargs: dict) -> str | None:
         """Why this call must not go to the device although it could; None to let it go."""
+        if type(self).decide is not Policy.decide and self.decide((_NUMPY, _MXNET)) != _MXNET:
+            return f"MP105 the policy {self.name} decides for NumPy"
         return None
+
+    def decide(self, candidates: Collection[int]) -> Any:
+        """Which of the kinds of implementation (``minpy.array_variants.ArrayType``) to take; None if none may be."""
+        from minpy.runtime.context import current_context
+
+        if _MXNET in candidates and self.wants_device(current_context().is_host):
+            return _MXNET
+        return _NUMPY if _NUMPY in candidates else None
+
+    def resolve_call(self, name: str, reg: Any, args: tuple, kwargs: dict) -> Any:
+        """Call the function `name` of a registry (``minpy.numpy.__registry__``) under this policy."""
+        with self:
+            return reg.function(name)(*args, **kwargs)
+
+    def show_op_stat(self) -> None:
+        """Print what ran where: see `minpy.show_op_stat`."""
+        from minpy.runtime.profile import show_op_stat
+
+        show_op_stat()
 
     def unsupported(self, primitive: Any, reason: str) -> None:
         """Called when the device cannot run a call: return to let NumPy run it, or raise `PolicyError`."""
@@ -112,6 +135,12 @@ class OnlyMXNetPolicy(Policy):
     def wants_device(self, host_context: bool) -> bool:
         return True
 
+    def decide(self, candidates: Collection[int]) -> Any:
+        return _MXNET if _MXNET in candidates else None
+
+    def refuse(self, primitive: Any, args: tuple, kwargs: dict) -> str | None:
+        return None
+
     def unsupported(self, primitive: Any, reason: str) -> None:
         raise PolicyError(
             f"{primitive.name} cannot run under the policy {self.name}: {reason}. "
@@ -122,47 +151,45 @@ class OnlyMXNetPolicy(Policy):
         return None
 
 
-def signature(args: tuple, kwargs: dict) -> str:
-    """The kinds of the arguments, as blacklist rules name them: ``array_dim2:float32, int; axis``."""
-
-    def kind(value: Any) -> str:
-        if isinstance(value, np.ndarray):
-            return f"array_dim{value.ndim}:{value.dtype}"
-        if isinstance(value, (list, tuple)):
-            return f"{type(value).__name__}({', '.join(sorted({kind(v) for v in value}))})"
-        return type(value).__name__
-
-    positional = ", ".join(kind(a) for a in args)
-    return f"{positional}; {', '.join(sorted(kwargs))}" if kwargs else positional
-
-
 class BlacklistPolicy(Policy):
     """MXNet except for listed calls.
 
     Parameters
     ----------
-    rules : dict of str to iterable of str
-        Primitive name -> argument signatures (see `signature`) that go to NumPy; ``"*"`` stands for all.
+    rules : dict of str to iterable of str, optional
+        Primitive name -> argument signatures (see `minpy.runtime.rules.signature`) that go to NumPy; ``"*"`` stands for
+        all. Without it, those of the file that is found (see `minpy.runtime.rules.Rules`), or none.
     """
 
     name = "blacklist"
 
-    def __init__(self, rules: dict[str, Any] | None = None) -> None:
-        self._lock = threading.Lock()
-        self.rules: dict[str, set[str]] = {name: set(kinds) for name, kinds in (rules or {}).items()}
+    def __init__(self, rules: Mapping[str, Iterable[str]] | None = None) -> None:
+        self.blacklist = Blacklist()
+        if rules is not None:
+            self.blacklist.set_rules(rules)
+        elif self.blacklist.loc is not None:
+            self.blacklist.load_rules_config()
+
+    @property
+    def rules(self) -> dict[str, set[str]]:
+        """Primitive name -> argument signatures."""
+        return self.blacklist.rules
+
+    @rules.setter
+    def rules(self, rules: dict[str, set[str]]) -> None:
+        self.blacklist.rules = rules
 
     def wants_device(self, host_context: bool) -> bool:
         return True
 
     def refuse(self, primitive: Any, args: tuple, kwargs: dict) -> str | None:
-        kinds = self.rules.get(primitive.name)
-        if kinds and ("*" in kinds or signature(args, kwargs) in kinds):
+        if self.blacklist.has(primitive.name, args, kwargs):
             return "MP105 blacklisted for these arguments"
         return None
 
-    def query(self, name: str) -> list[str]:
-        """The blacklisted argument signatures of the primitive `name`."""
-        return sorted(self.rules.get(name, ()))
+    def query(self, nspace: Any, name: str | None = None) -> list[str]:
+        """The blacklisted argument signatures: ``query("exp")``, or printed as well, ``query(np, "exp")``."""
+        return self.blacklist.query(nspace, name)
 
 
 class AutoBlacklistPolicy(BlacklistPolicy):
@@ -173,26 +200,31 @@ class AutoBlacklistPolicy(BlacklistPolicy):
     gen_rule : bool
         Add a rule when MXNet raises; without it the error goes through.
     append_rule : bool
-        Keep the rules that `loc` holds already, else start from none.
+        Keep the rules that the file holds already, else start from none.
     loc : path, optional
-        The file (JSON) the rules are loaded from and saved to by `save_rules`.
+        The file (JSON) the rules are loaded from and saved to by `save_rules`, or the folder it is in; see
+        `minpy.runtime.rules.Rules`.
     """
 
     name = "auto_blacklist"
 
     def __init__(
-        self, gen_rule: bool = True, append_rule: bool = True, loc: str | os.PathLike | None = None
+        self, gen_rule: bool = False, append_rule: bool = True, loc: str | os.PathLike | None = None
     ) -> None:
-        super().__init__()
-        self.gen_rule, self.loc = gen_rule, loc
-        if append_rule and loc is not None and os.path.exists(loc):
+        self.blacklist = Blacklist(loc)
+        self.gen_rule = gen_rule
+        if append_rule and self.loc is not None and os.path.exists(self.loc):
             self.load_rules()
+
+    @property
+    def loc(self) -> str | None:
+        """The file of the rules."""
+        return self.blacklist.loc
 
     def failed(self, primitive: Any, args: tuple, kwargs: dict, error: Exception) -> str | None:
         if not self.gen_rule:
             return None
-        with self._lock:
-            self.rules.setdefault(primitive.name, set()).add(signature(args, kwargs))
+        self.blacklist.put(primitive.name, args, kwargs)
         return super().failed(primitive, args, kwargs, error)
 
     def load_rules(self) -> None:
@@ -203,31 +235,16 @@ class AutoBlacklistPolicy(BlacklistPolicy):
         UsageError
             If the file cannot be read or is not a rules file; the present rules stay.
         """
-        if self.loc is None:
-            raise UsageError("this policy was made without loc=, so there is no file to load its rules from")
-        try:
-            with open(self.loc, encoding="utf-8") as file:
-                rules = {str(name): {str(kind) for kind in kinds} for name, kinds in json.load(file).items()}
-        except OSError as error:
-            raise UsageError(f"{self.loc} cannot be read: {error.strerror}") from None
-        except (ValueError, AttributeError, TypeError) as error:
-            raise UsageError(f"{self.loc} is not a file of blacklist rules: {error}") from None
-        self.rules = rules
+        self.blacklist.load_rules_config(force=True)
 
     def save_rules(self) -> None:
         """Write the rules to `loc`, whole or not at all."""
-        if self.loc is None:
-            raise UsageError("this policy was made without loc=, so there is no file to save its rules to")
-        folder = os.path.dirname(os.path.abspath(self.loc))
-        text = json.dumps({name: sorted(kinds) for name, kinds in sorted(self.rules.items())}, indent=1)
-        with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as file:
-            file.write(text)
-        os.replace(file.name, self.loc)
+        self.blacklist.save_rules_config()
 
 
-_NAMES: dict[str, type[Policy]] = {
-    policy.name: policy
-    for policy in (AutoPolicy, PreferMXNetPolicy, OnlyNumPyPolicy, OnlyMXNetPolicy, AutoBlacklistPolicy)
+_NAMES: dict[str, Callable[[], Policy]] = {
+    **{policy.name: policy for policy in (AutoPolicy, PreferMXNetPolicy, OnlyNumPyPolicy, OnlyMXNetPolicy)},
+    AutoBlacklistPolicy.name: lambda: AutoBlacklistPolicy(gen_rule=True),
 }
 
 # The policies entered in this thread or task, innermost last.

@@ -83,10 +83,20 @@ class Recorder:
 
 recorders: list[Recorder] = []
 
+_COPIES = {"device to host": "MXNet array to NumPy array", "host to device": "NumPy array to MXNet array"}
+
 
 @contextlib.contextmanager
 def copying(direction: str, nbytes: int) -> Iterator[None]:
-    """Time a transfer, if anybody listens."""
+    """Time a transfer, if anybody listens; it is also told to the logger ``minpy.array``, at INFO."""
+    logging = sys.modules.get("logging")  # who does not use it does not listen
+    if logging is not None and logging.getLogger("minpy.array").isEnabledFor(logging.INFO):
+        from minpy.runtime.record import Line
+
+        what = _COPIES[direction]
+        logging.getLogger("minpy.array").info(
+            "Copy from %s (%d bytes) at %s", what, nbytes, Line(sys._getframe(2))
+        )
     if not recorders:
         yield
         return

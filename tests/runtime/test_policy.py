@@ -26,10 +26,10 @@ from minpy.runtime.policy import (
     current_policy,
     get_global_policy,
     set_global_policy,
-    signature,
     wrap_policy,
 )
 from minpy.runtime.primitives import table
+from minpy.runtime.rules import signature
 
 needs_mxnet = pytest.mark.mxnet
 X = np.arange(6.0).reshape(2, 3)
@@ -346,7 +346,7 @@ def test_a_failing_kernel_falls_back_with_its_reason(failing) -> None:
 @needs_mxnet
 def test_auto_blacklist_learns(failing, tmp_path) -> None:
     path = tmp_path / "rules.json"
-    policy = AutoBlacklistPolicy(loc=path)
+    policy = AutoBlacklistPolicy(gen_rule=True, loc=path)
     with policy:
         for _ in range(3):
             np.testing.assert_array_equal(np.asarray(routed.np.exp(X)), np.exp(X))
@@ -368,7 +368,7 @@ def test_auto_blacklist_learns(failing, tmp_path) -> None:
 
 @needs_mxnet
 def test_auto_blacklist_without_rules_lets_errors_through(failing) -> None:
-    policy = AutoBlacklistPolicy(gen_rule=False)
+    policy = AutoBlacklistPolicy()
     with pytest.raises(RuntimeError, match="kernel failed"), policy:
         routed.np.exp(X)
     assert policy.rules == {}
@@ -376,7 +376,7 @@ def test_auto_blacklist_without_rules_lets_errors_through(failing) -> None:
 
 @needs_mxnet
 def test_auto_blacklist_from_threads(failing) -> None:
-    policy = AutoBlacklistPolicy()
+    policy = AutoBlacklistPolicy(gen_rule=True)
     errors: list[BaseException] = []
 
     def work(i: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 import minpy
 from minpy.core import grad, grad_and_loss
-from minpy.errors import DeviceError, GradientError, UsageError
+from minpy.errors import GradientError, UsageError
 from minpy.primitive import NoGradientFuncError, Primitive, customop
 from minpy.runtime.backends.mxnet import load
 
@@ -140,15 +140,9 @@ def test_wrong_use():
         grad(lambda x: np.sum(op(x)))(np.ones(3))
 
 
-def mxnet():
-    try:
-        return load()
-    except DeviceError as error:
-        pytest.skip(str(error))
-
-
+@pytest.mark.mxnet
 def test_on_mxnet_arrays():
-    mx = mxnet()
+    mx = load()
     seen = []
 
     @customop("mxnet")
@@ -170,10 +164,8 @@ def test_on_mxnet_arrays():
         grad(grad(lambda x: np.sum(square(x, 3))))(np.array(2.0))
 
 
-@pytest.mark.parametrize("policy", ["prefer_mxnet", "only_numpy"])
+@pytest.mark.parametrize("policy", [pytest.param("prefer_mxnet", marks=pytest.mark.mxnet), "only_numpy"])
 def test_under_policies(policy):
-    if policy == "prefer_mxnet":
-        mxnet()
     f = softmax_loss()
     expected = grad(f)(X, Y)
     with {"prefer_mxnet": minpy.PreferMXNetPolicy, "only_numpy": minpy.OnlyNumPyPolicy}[policy]():

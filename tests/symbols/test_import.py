@@ -7,13 +7,9 @@ import sys
 
 import pytest
 
-from minpy.errors import DeviceError
 from minpy.runtime.backends.mxnet import load
 
-try:
-    load()
-except DeviceError as error:
-    pytest.skip(str(error), allow_module_level=True)
+pytestmark = pytest.mark.mxnet
 
 
 @pytest.mark.parametrize(

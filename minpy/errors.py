@@ -31,6 +31,18 @@ class DeviceError(MinPyError, RuntimeError):
     code = "MP020"
 
 
+class DeviceMemoryError(DeviceError, MemoryError):
+    """The device has no room for an array, after all that could be freed was freed."""
+
+    code = "MP022"
+
+
+class DeviceFailure(DeviceError):
+    """The device failed in mid-run: what it held is lost."""
+
+    code = "MP023"
+
+
 class PolicyError(MinPyError, ValueError):
     """No implementation is allowed under the current policy."""
 

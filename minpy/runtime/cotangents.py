@@ -17,7 +17,7 @@ from minpy.runtime.array import Array
 from minpy.runtime.geometry import bounds, covers
 from minpy.runtime.record import Record, Write, current_tape, parts_of, tape_of
 from minpy.runtime.storage import BORROWED, COTANGENT, HELD, LAID_OUT, NEEDED, SHARED, Storage
-from minpy.runtime.writes import write
+from minpy.runtime.writes import kept, write
 
 
 def is_active(tape: Any, operand: Any) -> bool:
@@ -393,8 +393,7 @@ def _may_overlap(view: np.ndarray) -> bool:
 def read(target: Array, index: Any) -> Any:
     """A copy of ``target[index]``; an `Array` where the copy must be recorded."""
     if current_tape() is None:
-        data = target.contents
-        return data.copy() if index is None else data[index]
+        return kept(target, index)
     return target.copy() if index is None else target[index]
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from minpy.errors import MinPyError, TraceError
-from minpy.runtime import entry, precision, profile
+from minpy.errors import DeviceFailure, DeviceMemoryError, MinPyError, TraceError
+from minpy.runtime import entry, precision, profile, transfers
 from minpy.runtime.context import current_context
 from minpy.runtime.geometry import covers
 from minpy.runtime.policy import current_policy
@@ -105,8 +105,7 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
 
     if entry.others:
         policy = current_policy()
-        context = current_context()
-        device = context.device() if policy.wants_device(context.is_host) else None
+        device = wanted_device(policy)
     else:
         policy = device = None
     recorders = profile.recorders
@@ -118,7 +117,10 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
         if reason is None:
             try:
                 result = _run_on_device(device, primitive, args, kwargs)
-                backend = profile.MXNET
+                backend = device.backend
+            except DeviceFailure as error:
+                # What it held is lost; what the host still has may go on.
+                reason = f"MP109 {str(error).rpartition(' [')[0]}"
             except Exception as error:
                 reason = policy.failed(primitive, args, kwargs, error)
                 if reason is None:
@@ -193,10 +195,30 @@ class _NotRun:
 _NOT_RUN = _NotRun()
 
 
+def wanted_device(policy: Any = None) -> Any:
+    """The device that work may go to here, under the policy that is in force; None if all stays on the host."""
+    if not entry.others:
+        return None
+    context = current_context()
+    return context.device() if (policy or current_policy()).wants_device(context.is_host) else None
+
+
+def placed(value: Any) -> Any:
+    """A value that NumPy made out of nothing, so that a device which is in use needs one copy of it at most."""
+    if type(value) is not np.ndarray:
+        return value
+    device = wanted_device()
+    return value if device is None else _wrap(value, device, False, ())
+
+
 def refusal(policy: Any, device: Any, primitive: Primitive, args: tuple, kwargs: dict) -> str | None:
     """Why the device does not run this call under this policy; None if it does."""
-    if type(primitive.mxnet) is str:
-        reason: str | None = f"MP101 {primitive.mxnet}"
+    if device.broken is not None:
+        return f"MP109 {device.broken}"
+    kernel = device.kernel(primitive)
+    reason: str | None
+    if type(kernel) is str:
+        reason = f"MP101 {kernel}"
     else:
         reason = device.unsupported(primitive, args, kwargs)
     if reason is not None:
@@ -431,28 +453,32 @@ def _refuse_where(primitive: Primitive, kwargs: dict) -> None:
 def handle_of(device: Any, value: Any) -> Any:
     """The handle on `device` of an operand (an `Array` or a plain array)."""
     if type(value) is not Array:
-        value = np.asarray(value)
-        with profile.copying("host to device", value.nbytes):
-            return device.upload(value)
+        return transfers.upload(device, np.asarray(value))
     storage = value.storage
     if covers(value.window, storage.host):
         return storage.to_device(device)
+    if storage.handle is None and not storage.shared and 2 * value.window.nbytes >= storage.host.nbytes:
+        storage.to_device(device)  # a part that is most of the whole: others of it will be wanted
     if storage.handle is not None and storage.device is device:
         part = device.read(storage.handle, value.window, storage.host)
         if part is not None:
             return part
-    data = value.contents
-    with profile.copying("host to device", data.nbytes):
-        return device.upload(data)
+    return transfers.upload(device, value.contents)
 
 
 def _run_on_device(device: Any, primitive: Primitive, args: tuple, kwargs: dict) -> Any:
-    return _adopt(device, device.run(primitive, args, kwargs, handle_of))
+    try:
+        result = device.run(primitive, args, kwargs, handle_of)
+    except DeviceMemoryError:
+        transfers.release(device)
+        result = device.run(primitive, args, kwargs, handle_of)
+    return adopt(device, result)
 
 
-def _adopt(device: Any, value: Any) -> Any:
+def adopt(device: Any, value: Any) -> Any:
+    """What a kernel gave, as arrays that live on the device."""
     if type(value) in (list, tuple):
-        return type(value)(_adopt(device, v) for v in value)
+        return type(value)(adopt(device, v) for v in value)
     scalar = type(value) is Scalar
     handle = value.handle if scalar else value
     view = np.empty(() if scalar else device.shape(handle), device.dtype(handle))

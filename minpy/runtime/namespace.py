@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime import dispatch, entry, protocols, stores
+from minpy.runtime import dispatch, entry, generators, protocols, stores
 from minpy.runtime.array import Array, use_short_cuts
 from minpy.runtime.primitives import table
 from minpy.runtime.record import current_tape
@@ -126,6 +126,9 @@ def numpy_door() -> types.ModuleType:
             parent, _, name = primitive.name.rpartition(".")
             _open(doors, parent)
             setattr(doors[parent], name, dispatcher(primitive))
+        random = _open(doors, "random")
+        for name in ("default_rng", "Generator", "RandomState"):
+            setattr(random, name, getattr(generators, name))
         _door = doors[""]
     return _door
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from minpy.errors import PolicyError, UsageError
+from minpy.errors import DeviceMemoryError, PolicyError, UsageError
 from minpy.runtime import entry
 from minpy.runtime.rules import Blacklist
 
@@ -68,6 +68,8 @@ class Policy:
 
     def failed(self, primitive: Any, args: tuple, kwargs: dict, error: Exception) -> str | None:
         """The device raised: the reason under which NumPy runs the call, or None to let the error through."""
+        if isinstance(error, DeviceMemoryError):
+            return f"MP108 {str(error).rpartition(' [')[0]}"
         return f"MP107 the device raised {type(error).__name__}: {str(error).strip().splitlines()[-1][:120]}"
 
     def __enter__(self) -> Policy:

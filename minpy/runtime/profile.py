@@ -17,6 +17,7 @@ from typing import Any, TextIO
 from minpy.runtime import entry
 
 MXNET, NUMPY = "mxnet", "numpy"
+TITLES = {NUMPY: "NumPy", MXNET: "MXNet", "cupy": "CuPy"}
 
 
 class Recorder:
@@ -58,7 +59,7 @@ class Recorder:
         from minpy.runtime import cost, dispatch
 
         model = cost.model()
-        where = "numpy" if backend == NUMPY else f"mxnet-{device.device_type}"
+        where = "numpy" if backend == NUMPY else device.label
         if primitive.cost in ("host", "free") or where not in model.points:
             return
         elements, _ = dispatch.extent(args, kwargs)
@@ -74,11 +75,16 @@ class Recorder:
             entry_[1] += nbytes
             entry_[2] += seconds
 
+    def devices(self) -> tuple[str, ...]:
+        """The back ends of devices that ran something; MXNet, the original's, if none did."""
+        found = dict.fromkeys(backend for _, backend in self.calls if backend != NUMPY)
+        return tuple(found) or (MXNET,)
+
     def proportion(self) -> tuple[float, float]:
-        """The shares of calls that ran on MXNet and on NumPy, each from 0 to 1 (both 0 when nothing ran)."""
+        """The shares of calls that ran on a device and on NumPy, each from 0 to 1 (both 0 when nothing ran)."""
         total = sum(self.calls.values())
-        mxnet = sum(n for (_, backend), n in self.calls.items() if backend == MXNET)
-        return (mxnet / total, 1 - mxnet / total) if total else (0.0, 0.0)
+        there = sum(n for (_, backend), n in self.calls.items() if backend != NUMPY)
+        return (there / total, 1 - there / total) if total else (0.0, 0.0)
 
 
 recorders: list[Recorder] = []
@@ -155,11 +161,13 @@ def op_stat_text(recorder: Recorder | None) -> str:
     if recorder is None:
         return "No statistics: call minpy.record_op_stat() before the work."
     lines = []
-    for title, backend in (("MXNET", MXNET), ("NUMPY", NUMPY)):
-        lines.append(f"{title} op called times:")
+    devices = recorder.devices()
+    for backend in (*devices, NUMPY):
+        lines.append(f"{backend.upper()} op called times:")
         lines += [f" {name} : {n}" for (name, where), n in recorder.calls.items() if where == backend]
-    mxnet, numpy = recorder.proportion()
-    lines.append(f"Total Dispatch Proportion: {mxnet:.1%} in MXNet, {numpy:.1%} in NumPy")
+    there, numpy = recorder.proportion()
+    title = " and ".join(TITLES.get(each, each) for each in devices)
+    lines.append(f"Total Dispatch Proportion: {there:.1%} in {title}, {numpy:.1%} in NumPy")
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from minpy.runtime.profile import MXNET, NUMPY, Recorder
+from minpy.runtime.profile import NUMPY, TITLES, Recorder
 from minpy.runtime.told import Row
 
 
@@ -108,7 +108,8 @@ def print_profile(recorder: Recorder, stream: TextIO) -> None:
     if not recorder.copies:
         console.print("Copied nothing between memories.")
     if recorder.reasons:
-        console.print("\nNot everything ran on MXNet. These operations ran on NumPy for these reasons:")
+        device = " and ".join(TITLES.get(each, each) for each in recorder.devices())
+        console.print(f"\nNot everything ran on {device}. These operations ran on NumPy for these reasons:")
         for name, reasons in sorted(recorder.reasons.items(), key=lambda item: -sum(item[1].values())):
             console.print(Text(f"  {name}"))
             for reason, count in sorted(reasons.items(), key=lambda item: -item[1]):
@@ -124,7 +125,8 @@ def _operations(recorder: Recorder) -> Table:
         pad_edge=False,
         padding=(0, 2, 0, 0),
     )
-    total = {backend: [0, 0.0] for backend in (NUMPY, MXNET)}
+    backends = (NUMPY, *recorder.devices())
+    total = {backend: [0, 0.0] for backend in backends}
     rows: dict[str, dict[str, tuple[int, float]]] = {}
     for (name, backend), calls in recorder.calls.items():
         seconds = recorder.seconds[name, backend]
@@ -132,14 +134,15 @@ def _operations(recorder: Recorder) -> Table:
         total[backend][0] += calls
         total[backend][1] += seconds
     table.add_column("Operation", footer="Total")
-    for backend, title in ((NUMPY, "NumPy"), (MXNET, "MXNet")):
+    for backend in backends:
+        title = TITLES.get(backend, backend)
         table.add_column(f"{title} calls", justify="right", footer=str(total[backend][0]))
         table.add_column(f"{title} time", justify="right", footer=duration(total[backend][1]))
     if recorder.expected:
         table.add_column("Predicted", justify="right", footer=duration(sum(recorder.expected.values())))
     for name, by in sorted(rows.items(), key=lambda item: -sum(seconds for _, seconds in item[1].values())):
         cells = []
-        for backend in (NUMPY, MXNET):
+        for backend in backends:
             calls, seconds = by.get(backend, (0, 0.0))
             cells += [str(calls), duration(seconds)] if calls else ["", ""]
         if recorder.expected:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime import profile
+from minpy.runtime import transfers
 from minpy.runtime.backends.base import Device
 
 # What `Array.scalar` says of a Python number (True is a NumPy scalar): NumPy 2 gives its operations the type of the
@@ -124,12 +124,9 @@ class Storage:
         """The host memory, made current."""
         remote = self.remote
         if remote is not None and not remote.host_ok:
-            writeable = self.host.flags.writeable
-            self.host.flags.writeable = True
-            with profile.copying("device to host", self.host.nbytes):
-                remote.device.download(remote.handle, self.host)
-            self.host.flags.writeable = writeable
+            transfers.fetch(remote.device, remote.handle, self.host)
             remote.host_ok = True
+            transfers.double.add(self)
         return self.host
 
     def to_device(self, device: Device) -> Any:
@@ -138,10 +135,11 @@ class Storage:
         if remote.handle is not None and remote.device is device:
             return remote.handle
         host = self.to_host()
-        with profile.copying("host to device", host.nbytes):
-            handle = device.upload(host)
-        if not remote.shared:
-            remote.device, remote.handle = device, handle
+        if remote.shared:
+            return transfers.upload(device, host)
+        handle = transfers.send(device, host)
+        remote.device, remote.handle = device, handle
+        transfers.double.add(self)
         return handle
 
     def wrote_host(self) -> None:

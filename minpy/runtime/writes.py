@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from minpy.runtime import entry
+import numpy as np
+
+from minpy.errors import DeviceMemoryError
+from minpy.runtime import entry, transfers
 from minpy.runtime.geometry import is_basic, is_plainly_basic
 from minpy.runtime.record import Write, current_tape, innermost, tape_of, user_frame
 from minpy.runtime.storage import NEEDED, WEAK
@@ -16,7 +19,9 @@ def write(target: Array, index: Any, value: Any) -> None:
     if index is not None:
         plain = is_plainly_basic(index)
         if not plain:
-            index = host(index)
+            remote = target.storage.remote
+            if remote is None or remote.handle is None or current_tape() is not None:
+                index = host(index)
         if plain or is_basic(index):
             # An Ellipsis keeps the result a view where the index alone would give a scalar.
             storage = target.storage
@@ -38,16 +43,15 @@ def write(target: Array, index: Any, value: Any) -> None:
             if _write_lean(tape, target, value):
                 return
         _log(tape, target, index, value)
-    device = storage.device
-    if (
-        device is not None
-        and not storage.host_ok
-        and index is None
-        and _write_on_device(device, target, value)
-    ):
-        return
+    remote = storage.remote
+    if remote is not None and remote.handle is not None and not remote.shared:
+        try:
+            if _write_on_device(remote.device, target, index, value):
+                return
+        except DeviceMemoryError:
+            transfers.release(remote.device)  # the host has room
     data = target.contents
-    data[... if index is None else index] = host(value)
+    data[... if index is None else host(index)] = host(value)
     storage.wrote_host()
 
 
@@ -112,7 +116,7 @@ def _log(tape: Any, target: Array, index: Any, value: Any) -> None:
     if tape.outer is not None and tape.outer.open:
         old = target.copy() if index is None else dispatch.apply("getitem", target, index)
     else:
-        old = target.contents.copy() if index is None else target.contents[index]
+        old = kept(target, index)
     source = innermost([value]) if type(value) is Array else None
     if source is not None and storage.host.dtype.kind in "fc":
         mine = tape_of(storage)
@@ -121,21 +125,70 @@ def _log(tape: Any, target: Array, index: Any, value: Any) -> None:
     tape.append(Write(target, index, value if source is not None else None, old))
 
 
-def _write_on_device(device: Any, target: Array, value: Any) -> bool:
-    if type(value) is Array:
-        value = value.window if value.storage.device is None else value
-    if type(value) is Array and value.shape == target.shape and value.dtype == target.dtype:
-        source: Any = dispatch.handle_of(device, value)
-        if value.storage is target.storage:
+def kept(target: Array, index: Any) -> Any:
+    """A copy of ``target[index]`` (all of it if `index` is None) in the memory where it lives."""
+    storage = target.storage
+    remote = storage.remote
+    if remote is not None and remote.handle is not None and not remote.shared and index is None:
+        device = remote.device
+        if device.broken is None and target.window.ndim:
+            part = device.read(remote.handle, target.window, storage.host)
+            if part is not None:
+                try:
+                    return dispatch.adopt(device, device.copy(part))
+                except DeviceMemoryError:
+                    transfers.release(device)
+    data = target.contents
+    return data.copy() if index is None else data[index]
+
+
+def _write_on_device(device: Any, target: Array, index: Any, value: Any) -> bool:
+    """Write into the device's copy, in place; False (and nothing has happened) if it cannot or had better not."""
+    storage, window = target.storage, target.window
+    base = storage.host
+    if device.broken is not None:
+        return False
+    if type(value) is Array and not value.ndim:
+        value = host(value).item()
+    if isinstance(value, np.generic) and value.dtype.kind in "biuf":
+        value = value.item()
+    if isinstance(value, (bool, int, float)):
+        if not _fits(value, window.dtype):
+            return False
+        if index is None and storage.host_ok and not entry.others:
+            return False  # no device is in use now
+        source: Any = value
+    elif (
+        isinstance(value, np.ndarray) and value.dtype == window.dtype and value.size and value.dtype.isnative
+    ):
+        if index is None and value.shape != window.shape:
+            return False
+        if type(value) is not Array and storage.host_ok and value.nbytes > storage.host.nbytes // 4:
+            return False  # to send it is no less work than to send the whole when it is wanted
+        source = dispatch.handle_of(device, value)
+        if type(value) is Array and value.storage is storage:
             source = device.copy(source)  # the handle of a part may be a part of the buffer that is written
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        source = value
     else:
         return False
-    if source is None or not device.write(target.storage.handle, target.window, target.storage.host, source):
+    if source is None:
         return False
-    target.storage.wrote_device()
-    return True
+    if index is None:
+        done = device.write(storage.handle, window, base, source)
+    else:
+        done = device.put(storage.handle, window, base, index, source, dispatch.handle_of)
+    if done:
+        storage.wrote_device()
+    return done
+
+
+def _fits(value: bool | int | float, dtype: np.dtype) -> bool:
+    """Whether a device would write this number as NumPy does."""
+    if dtype.kind == "b":
+        return type(value) is bool
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return not isinstance(value, float) and limits.min <= value <= limits.max
+    return dtype.kind in "fc" and (isinstance(value, float) or abs(value) <= 2**53)
 
 
 # At the end: array.py uses this module.

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minpy import mxnet_import
-from minpy.errors import DeviceError
+from minpy.errors import DeviceError, DeviceFailure, DeviceMemoryError
+from minpy.runtime.backends.base import promoted, refused
 from minpy.runtime.primitives.table import DEVICE_DTYPES, Kernel, Scalar
 
 _lock = threading.RLock()
@@ -92,6 +93,8 @@ class MXNetDevice:
                 )
         self.device_type, self.device_id = device_type, device_id
         self.name = f"{device_type}({device_id})"
+        self.label = f"mxnet-{device_type}"
+        self.broken: str | None = None
         self.F = mx.nd
         self.context = mx.Context(device_type, device_id)
         self._places = functools.lru_cache(maxsize=256)(self._make_places)
@@ -102,14 +105,20 @@ class MXNetDevice:
     def upload(self, host: np.ndarray) -> Any:
         """See `Device.upload`."""
         data = np.ascontiguousarray(host)
-        handle = self.F.empty(data.shape or (1,), ctx=self.context, dtype=data.dtype)
-        copy_in(handle, data)
+        try:
+            handle = self.F.empty(data.shape or (1,), ctx=self.context, dtype=data.dtype)
+            copy_in(handle, data)
+        except Exception as error:
+            raise self._told(error) from error
         return handle
 
     def download(self, handle: Any, host: np.ndarray) -> None:
         """See `Device.download`."""
         target = host if host.flags.c_contiguous else np.empty(host.shape, host.dtype)
-        copy_out(handle, target)
+        try:
+            copy_out(handle, target)
+        except Exception as error:
+            raise self._told(error) from error
         if target is not host:
             host[...] = target
 
@@ -125,9 +134,37 @@ class MXNetDevice:
         """See `Device.dtype`."""
         return np.dtype(handle.dtype)
 
+    def memory(self) -> dict[str, int] | None:
+        """See `Device.memory`."""
+        if self.device_type != "gpu":
+            return None
+        free, total = load().context.gpu_memory_info(self.device_id)
+        return {"total": total, "free": free}
+
+    def free(self) -> None:
+        """See `Device.free`."""
+        self.context.empty_cache()
+
     def synchronize(self) -> None:
         """See `Device.synchronize`."""
-        self.F.waitall()
+        try:
+            self.F.waitall()
+        except Exception as error:
+            raise self._told(error) from error
+
+    def block(self, text: str, leaves: tuple, plan: Any) -> Any | None:
+        """See `Device.block`."""
+        return None
+
+    def _told(self, error: Exception) -> Exception:
+        """An error of MXNet's in the family's words; after one of CUDA's the card is not used any more."""
+        text = " ".join(str(error).split())
+        if "out of memory" in text or "Memory allocation failed" in text:
+            return DeviceMemoryError(f"{self.name} is full: {text[-160:]}")
+        if self.device_type == "gpu" and "CUDA" in text.upper():
+            self.broken = f"{self.name} failed: {text[-160:]}"
+            return DeviceFailure(self.broken)
+        return error
 
     # ----- views --------------------------------------------------------------------------------------------
 
@@ -159,6 +196,21 @@ class MXNetDevice:
         )
         return True
 
+    def put(
+        self, handle: Any, view: np.ndarray, base: np.ndarray, index: Any, value: Any, handle_of: Any
+    ) -> bool:
+        """See `Device.put`: masks of the part's shape, and numbers."""
+        if not isinstance(value, (int, float)) or not isinstance(index, np.ndarray):
+            return False
+        if index.dtype != np.bool_ or index.shape != view.shape or view.dtype == np.bool_:
+            return False
+        part = self.read(handle, view, base)
+        if part is None:
+            return False
+        mask = handle_of(self, index).astype("uint8")
+        filled = self.F.full(view.shape, value, ctx=self.context, dtype=view.dtype)
+        return self.write(handle, view, base, self.F.where(mask, filled, part))
+
     def _place(self, view: np.ndarray, base: np.ndarray) -> Any | None:
         """Where `view` lies in the flattened `base`: a slice if contiguous, else a handle of element numbers."""
         if not base.flags.c_contiguous or view.dtype != base.dtype or not view.size:
@@ -181,38 +233,13 @@ class MXNetDevice:
 
     # ----- kernels ------------------------------------------------------------------------------------------
 
+    def kernel(self, primitive: Any) -> Kernel | str:
+        """See `Device.kernel`."""
+        return primitive.mxnet
+
     def unsupported(self, primitive: Any, args: tuple, kwargs: dict) -> str | None:
         """See `Device.unsupported`."""
-        kernel: Kernel = primitive.mxnet
-        arrays = list(_arrays((*args, *kwargs.values())))
-        if not arrays and not primitive.creates:
-            return "MP103 no array operand"
-        for array in arrays:
-            if type(array) is not np.ndarray and not hasattr(array, "storage"):
-                return f"an operand is a {type(array).__name__}: a subclass with a meaning of its own"
-            if array.dtype.name not in kernel.dtypes:
-                what = (
-                    "MXNet has no dtype"
-                    if array.dtype.name not in DEVICE_DTYPES
-                    else "the kernel is not used for dtype"
-                )
-                return f"MP102 {what} {array.dtype}"
-            if not array.dtype.isnative:
-                return "MP102 the bytes are in the other machine's order"
-            if not array.size:
-                return "MP103 an empty array: nothing for a device to do"
-            if array.size > MOST_ELEMENTS:
-                return "MP103 more than 2**31 - 1 elements"
-        if arrays and not any(array.ndim for array in arrays):
-            return "MP103 only 0-d operands: nothing for a device to do"
-        if kernel.cast:
-            if not all(isinstance(a, (np.ndarray, np.generic, int, float, complex)) for a in args):
-                return "an operand is neither an array nor a number"
-            dtype = promoted(args)
-            if dtype.name not in kernel.dtypes:
-                return f"MP102 the operands promote to {dtype}, which the kernel is not used for"
-        reason = kernel.unless(*args, **kwargs) if kernel.unless is not None else None
-        return None if reason is None else f"MP104 {reason}"
+        return refused("MXNet", primitive.mxnet, DEVICE_DTYPES, MOST_ELEMENTS, primitive, args, kwargs)
 
     def run(self, primitive: Any, args: tuple, kwargs: dict, handle_of: Any) -> Any:
         """See `Device.run`."""
@@ -235,26 +262,6 @@ class MXNetDevice:
 
         with self.context:
             return kernel.run(self.F, *map(place, args), **{k: place(v) for k, v in kwargs.items()})
-
-
-def promoted(args: tuple) -> np.dtype:
-    """The dtype that NumPy's promotion gives the operands of an element-wise operation."""
-    return np.result_type(*[_kind(a) if isinstance(a, np.ndarray) else a for a in args])
-
-
-def _kind(array: Any) -> Any:
-    # 0-d arrays take part in promotion with their value.
-    if array.ndim:
-        return array.dtype
-    return array[()] if type(array) is np.ndarray else array.contents[()]
-
-
-def _arrays(values: Any) -> Any:
-    for value in values:
-        if isinstance(value, np.ndarray):
-            yield value
-        elif type(value) in (list, tuple):
-            yield from _arrays(value)
 
 
 __all__ = ["MXNetDevice", "Scalar", "copy_in", "copy_out", "load", "promoted"]

@@ -8,7 +8,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_MODULES = ("callbacks", "init", "io", "layers", "model", "model_builder", "model_gallery", "optim", "solver")
+_MODULES = (
+    "callbacks",
+    "init",
+    "io",
+    "layers",
+    "model",
+    "model_builder",
+    "model_gallery",
+    "modules",
+    "optim",
+    "solver",
+)
 
 __all__ = [*_MODULES]
 

@@ -212,6 +212,12 @@ class Solver:
         """The gradient of each parameter, and the loss, for one batch. Nothing is updated."""
         params = self.model.params
         before = {name: params[name] for name in self.model.param_configs}
+        if not before:
+            raise checks.fail(
+                "Solver",
+                f"model has no parameters: give {type(self.model).__name__} some with add_param; one whose modules are "
+                "its attributes has them once it was called with a batch, model(x)",
+            )
 
         def run(traced: dict[str, Any]) -> Any:
             params.update(traced)

@@ -4,9 +4,22 @@
     model = Model(net, "softmax", (3, 32, 32))
 
 Shapes are those of one sample. A module of one's own derives from `Module`.
+
+Modules can be called too (``net(x)``), and put into a class derived from `Model` as attributes, whose `forward` calls
+them; `Updater` then applies what ``model.backward()`` gives. `minpy.nn.modules` has those that go with it.
 """
 
-from minpy.nn.model_builder.containers import Add, Sequential, StochasticDepth
+from minpy.nn.model_builder.containers import (
+    Add,
+    Binary,
+    Container,
+    Mul,
+    Parallel,
+    Sequential,
+    StochasticDepth,
+    Sub,
+)
+from minpy.nn.model_builder.layer import Layer
 from minpy.nn.model_builder.layers import (
     Affine,
     BatchNormalization,
@@ -25,19 +38,25 @@ from minpy.nn.model_builder.layers import (
 )
 from minpy.nn.model_builder.model import Model
 from minpy.nn.model_builder.module import Module
+from minpy.nn.model_builder.updater import Updater
 
 __all__ = [
     "Add",
     "Affine",
     "BatchNormalization",
+    "Binary",
+    "Container",
     "Convolution",
     "Dropout",
     "Export",
     "Flatten",
     "GlobalPooling",
     "Identity",
+    "Layer",
     "Model",
     "Module",
+    "Mul",
+    "Parallel",
     "Pooling",
     "ReLU",
     "Reshape",
@@ -45,5 +64,7 @@ __all__ = [
     "Sigmoid",
     "SpatialBatchNormalization",
     "StochasticDepth",
+    "Sub",
     "Tanh",
+    "Updater",
 ]

@@ -23,10 +23,12 @@ class Affine(Module):
         How many outputs.
     initializer : str or callable, optional
         The rule for the initial weights, or a function of their shape.
+    name : str, optional
+        Stands before the names of the parameters.
     """
 
-    def __init__(self, hidden_number: int, initializer: Any = None) -> None:
-        super().__init__()
+    def __init__(self, hidden_number: int, initializer: Any = None, name: str | None = None) -> None:
+        super().__init__(name)
         self._hidden = checks.positive("Affine", "hidden_number", hidden_number)
         self._settings = {**initial("weight", initializer), **constant(bias=0.0)}
 
@@ -54,6 +56,8 @@ class Convolution(Module):
     stride, pad : pair of int
     initializer : str or callable, optional
         The rule for the initial filters, or a function of their shape.
+    name : str, optional
+        Stands before the names of the parameters.
     """
 
     def __init__(
@@ -63,8 +67,9 @@ class Convolution(Module):
         stride: Pair = (1, 1),
         pad: Pair = (0, 0),
         initializer: Any = None,
+        name: str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(name)
         self._kernel = checks.pair("Convolution", "kernel_shape", kernel_shape)
         self._number = checks.positive("Convolution", "kernel_number", kernel_number)
         self._stride = checks.pair("Convolution", "stride", stride)
@@ -141,13 +146,15 @@ class BatchNormalization(Module):
         Added to the variance.
     momentum : float
         What is kept of the running averages at each batch.
+    name : str, optional
+        Stands before the names of the parameters.
     """
 
     _axes, _what = 1, "(D,)"
     _layer = staticmethod(layers.batchnorm)
 
-    def __init__(self, epsilon: float = 1e-5, momentum: float = 0.9) -> None:
-        super().__init__()
+    def __init__(self, epsilon: float = 1e-5, momentum: float = 0.9, name: str | None = None) -> None:
+        super().__init__(name)
         self._epsilon, self._momentum = (
             float(epsilon),
             checks.fraction(type(self).__name__, "momentum", momentum),
@@ -193,8 +200,8 @@ class Dropout(Module):
     p : float
     """
 
-    def __init__(self, p: float) -> None:
-        super().__init__()
+    def __init__(self, p: float, name: str | None = None) -> None:
+        super().__init__(name)
         self._p = checks.fraction("Dropout", "p", p)
 
     def forward(self, inputs: Any, params: Params) -> Any:
@@ -256,8 +263,8 @@ class Reshape(Module):
         Of a sample; one length may be -1.
     """
 
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
+    def __init__(self, shape: Shape, name: str | None = None) -> None:
+        super().__init__(name)
         self._shape = tuple(shape)
 
     def forward(self, inputs: Any, params: Params) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,103 +10,122 @@ import numpy
 
 import minpy.numpy as np
 from minpy.nn import checks, layers
-from minpy.nn.model import ModelBase
+from minpy.nn.io import DataBatch
+from minpy.nn.model_builder.imperative import Imperative
 from minpy.nn.model_builder.module import Module
 
 _LOSSES = {"softmax": layers.softmax_loss, "l2": layers.l2_loss, "svm": layers.svm_loss}
+_LAYERS = [
+    name
+    for name in layers.__all__
+    if name.endswith(("_loss", "_cross_entropy")) and name != "temporal_softmax_loss"  # which takes a mask
+]
+
+Loss = str | Callable[..., Any]
 
 
-class Model(ModelBase):
-    """A network of modules as a model for the solver.
+class Model(Imperative):
+    """A network of modules as a model for the solver, or to be called.
+
+    ``Model(container, loss, input_shape)`` is a network that is put together already. A class derived from ``Model``
+    may instead have modules as attributes, and define `forward` by them; ``Model(loss)`` then takes the loss alone.
 
     A parameter is called by its module's kind, the number of the module among those of its kind, and its own name:
-    ``affine0_weight``.
+    ``affine0_weight``; a module that was given a name is called by it.
 
     Parameters
     ----------
     container : Module
         The network.
-    loss : {'softmax', 'l2', 'svm'} or callable
+    loss : {'softmax', 'l2', 'svm'}, the name of a loss of `minpy.nn.layers`, or callable
         A function of outputs and labels.
     input_shape : tuple of int
         Of one sample.
+
+    Examples
+    --------
+    >>> class Net(Model):
+    ...     def __init__(self):
+    ...         super().__init__(loss="softmax_loss")
+    ...         self.layers = Sequential(FullyConnected(num_hidden=64), ReLU(), FullyConnected(num_hidden=10))
+    ...
+    ...     def forward(self, x):
+    ...         return self.layers(x)
+    >>> net, updater = Net(), Updater(net, learning_rate=0.1)
+    >>> loss = net(x, labels=y)
+    >>> updater(net.backward())
     """
 
     def __init__(
-        self, container: Module, loss: str | Callable[[Any, Any], Any], input_shape: int | Sequence[int]
+        self,
+        container: Module | Loss | None = None,
+        loss: Loss | None = None,
+        input_shape: int | Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(container, Module):
+        if isinstance(container, str) or (callable(container) and not isinstance(container, Module)):
+            if loss is not None or input_shape is not None:
+                raise checks.fail("Model", f"container must be a module, not {container!r}")
+            container, loss = None, container
+        if container is not None and not isinstance(container, Module):
             raise checks.fail("Model", f"container must be a module, not {container!r}")
-        if not callable(loss):
-            checks.choice("Model", "loss", loss, _LOSSES)
+        self._loss = _loss_function(loss)
         self._container = container
-        self._loss = loss if callable(loss) else _LOSSES[loss]
+        if container is None:
+            if input_shape is not None:
+                raise checks.fail("Model", "input_shape goes with a container")
+            return
+        if loss is None or input_shape is None:
+            raise checks.fail("Model", f"{'loss' if loss is None else 'input_shape'} must be given")
         whole = (input_shape,) if isinstance(input_shape, (int, numpy.integer)) else input_shape
         self._input_shape = tuple(checks.positive("Model", "input_shape", n) for n in whole)
-        self._names: dict[Module, dict[str, str]] = {}
-        self._aux_names: dict[Module, dict[str, str]] = {}
-        numbers: Counter[str] = Counter()
         for module, shape in container.walk(self._input_shape):
-            self._declare(module, shape, numbers)
+            self.parameters.declare(
+                module,
+                module.parameter_shape(shape),
+                module.parameter_settings(),
+                module.aux_parameters(shape),
+            )
         self.output_shape = container.output_shape(self._input_shape)
-        self._all = _inside(container)
 
-    def _declare(self, module: Module, shape: tuple[int, ...], numbers: Counter[str]) -> None:
-        shapes = {name: tuple(s) for name, s in module.parameter_shape(shape).items()}
-        if module in self._names:  # it is there already, with the same parameters
-            for name, full in self._names[module].items():
-                if shapes[name] != self.param_configs[full]["shape"]:
-                    raise checks.fail(
-                        "Model",
-                        f"{full} would have the shape {self.param_configs[full]['shape']} at one place of its "
-                        f"module and {shapes[name]} at another",
-                    )
+    def _register(self, module: Any) -> None:
+        # A container may be that of several models.
+        if module is self.__dict__.get("_container", module) and type(self) is Model:
+            self._registered.append(module)
             return
-        kind = type(module).__name__.lower()
-        prefix = f"{kind}{numbers[kind]}_"
-        aux = module.aux_parameters(shape)
-        if shapes or aux:
-            numbers[kind] += 1
-        settings = module.parameter_settings()
-        for name in settings:
-            checks.choice(type(module).__name__, "a name in parameter_settings", name, shapes)
-        self._names[module] = {name: prefix + name for name in shapes}
-        for name, lengths in shapes.items():
-            self.add_param(prefix + name, lengths, **settings.get(name, {}))
-        self._aux_names[module] = {name: prefix + name for name in aux}
-        for name, value in aux.items():
-            self.add_aux_param(prefix + name, value)
+        super()._register(module)
 
-    def forward(self, X: Any, mode: str) -> Any:
+    def forward(self, X: Any, mode: str | None = None) -> Any:
         """The outputs of the network; samples may come in another shape of the same size."""
+        if self._container is None:
+            raise NotImplementedError(f"{type(self).__name__} must define forward")
         shape = numpy.shape(X)
         if shape[1:] != self._input_shape:
             if not shape or math.prod(shape[1:]) != math.prod(self._input_shape):
                 raise checks.fail("Model", f"X must have the shape {('N', *self._input_shape)}, not {shape}")
             X = np.reshape(X, (shape[0], *self._input_shape))
-        for module in self._all:
-            module.mode = mode
-        for module, names in self._aux_names.items():
-            if names:
-                module.aux_params = {name: self.aux_params[full] for name, full in names.items()}
-        params = {
-            module: {name: self.params[full] for name, full in names.items()}
-            for module, names in self._names.items()
-        }
-        out = self._container.run(X, params)
-        for module, names in self._aux_names.items():
-            for name, full in names.items():
-                self.aux_params[full] = module.aux_params[name]
-        return out
+        self._run_for(self.mode if mode is None else mode)
+        return self._container.run(X, self.parameters)
 
-    def loss(self, predict: Any, y: Any) -> Any:
+    def loss(self, predict: Any, y: Any, **kwargs: Any) -> Any:
         """The loss of outputs."""
-        return self._loss(predict, y)
+        if self._loss is None:
+            raise NotImplementedError(
+                f"{type(self).__name__} must be given a loss, or define loss(predict, y)"
+            )
+        return self._loss(predict, y, **kwargs)
+
+    def forward_batch(self, batch: DataBatch, mode: str) -> Any:
+        """The outputs for a batch."""
+        if self._container is not None:
+            return super().forward_batch(batch, mode)
+        self._ready_for_solver()
+        self._run_for(mode)
+        return self.forward(*batch.data)
 
 
-def _inside(module: Module) -> list[Module]:
-    found = [module]
-    for each in module.modules():
-        found += _inside(each)
-    return found
+def _loss_function(loss: Any) -> Callable[..., Any] | None:
+    if loss is None or callable(loss):
+        return loss
+    checks.choice("Model", "loss", loss, [*_LOSSES, *_LAYERS])
+    return _LOSSES[loss] if loss in _LOSSES else getattr(layers, loss)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy
+
 from minpy.nn import checks
+from minpy.nn.model_builder.parameters import Parameters
 
 Shape = tuple[int, ...]
 
@@ -14,8 +17,16 @@ class Module:
     """A part of a network: what it computes, and which parameters it has.
 
     To write one, define `forward`, and where they are not the defaults `output_shape`, `parameter_shape` and
-    `parameter_settings`. Names of parameters are the module's own; in the model, the module's name and number stand
-    before them. A module that occurs several times in a network has the same parameters everywhere.
+    `parameter_settings`. Names of parameters are the module's own; in the model, the module's name, or its kind and
+    number, stand before them. A module that occurs several times in a network has the same parameters everywhere.
+
+    A module can also be called: ``module(x)``. Its parameters begin at the first call, with the shapes that the inputs
+    ask for, and belong to the model that the module is an attribute of, or to itself.
+
+    Parameters
+    ----------
+    name : str, optional
+        Stands before the names of its parameters.
 
     Attributes
     ----------
@@ -38,10 +49,14 @@ class Module:
     """
 
     mode = "train"
+    name: str | None = None
     aux_params: dict[str, Any]
+    parameters: Parameters | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, name: str | None = None) -> None:
         self.aux_params = {}
+        if name is not None:
+            self.name = name
 
     def forward(self, inputs: Any, params: Mapping[str, Any]) -> Any:
         """The outputs for a batch of inputs."""
@@ -73,13 +88,87 @@ class Module:
         """All modules that have parameters of their own, each with the shape of its input."""
         return [(self, input_shape)]
 
-    def run(self, inputs: Any, params: Mapping[Module, Mapping[str, Any]]) -> Any:
-        """The outputs; `params` holds those of each module. For containers; others define `forward`."""
-        return self.forward(inputs, params.get(self, {}))
+    def run(self, inputs: Any, params: Parameters) -> Any:
+        """The outputs; `params` has those of each module. For containers; others define `forward`."""
+        outputs = self.forward(inputs, params.of(self, inputs))
+        params.keep(self)
+        return outputs
+
+    def declaration(self, inputs: Any) -> tuple[Mapping[str, Shape], Mapping[str, Any], Mapping[str, Any]]:
+        """Shapes and settings of the parameters, and auxiliary values, for a batch of inputs."""
+        shape = numpy.shape(inputs)[1:]
+        return self.parameter_shape(shape), self.parameter_settings(), self.aux_parameters(shape)
+
+    # ----- called by the program
+
+    def __call__(self, *inputs: Any) -> Any:
+        """The outputs for a batch of inputs, or for several."""
+        if self.parameters is None:
+            self.bind(Parameters())
+        return self.run(inputs[0] if len(inputs) == 1 else inputs, self.parameters)  # type: ignore[arg-type]
+
+    def bind(self, parameters: Parameters) -> None:
+        """Make the parameters of this module, and of those inside, part of these."""
+        if self.parameters is not None and self.parameters is not parameters and self.parameters.has(self):
+            raise checks.fail(
+                type(self).__name__, "it has parameters already, and cannot become a part of another model"
+            )
+        self.parameters = parameters
+        for module in self.modules():
+            module.bind(parameters)
+
+    @property
+    def param_dict(self) -> dict[str, Any]:
+        """The parameters, by their names in the model; those of the modules inside, too."""
+        return self._values("_names", "params")
+
+    @property
+    def aux_param_dict(self) -> dict[str, Any]:
+        """The auxiliary values, by their names in the model."""
+        return self._values("_aux_names", "aux_params")
+
+    def _values(self, names: str, values: str) -> dict[str, Any]:
+        if self.parameters is None:
+            return {}
+        full = getattr(self.parameters, names).get(self, {}).values()
+        found = {name: getattr(self.parameters.model, values).get(name) for name in full}
+        for module in self.modules():
+            found |= module._values(names, values)
+        return found
+
+    def training(self) -> None:
+        """Run for training from here on."""
+        self._run_for("train")
+
+    def inference(self) -> None:
+        """Run for inference from here on."""
+        self._run_for("test")
+
+    def _run_for(self, mode: str) -> None:
+        self.mode = mode
+        for module in self.modules():
+            module._run_for(mode)
+
+    def __add__(self, other: Module) -> Module:
+        return _combined("Add", self, other)
+
+    def __sub__(self, other: Module) -> Module:
+        return _combined("Sub", self, other)
+
+    def __mul__(self, other: Module) -> Module:
+        return _combined("Mul", self, other)
 
     def _wants(self, shape: Shape, axes: int, what: str) -> None:
         if len(shape) != axes:
             raise checks.fail(type(self).__name__, f"it takes samples of shape {what}, not {shape}")
+
+
+def _combined(kind: str, left: Module, right: Any) -> Any:
+    if not isinstance(right, Module):
+        return NotImplemented
+    from minpy.nn.model_builder import containers
+
+    return getattr(containers, kind)(left, right)
 
 
 def initial(name: str, initializer: Any) -> dict[str, dict[str, Any]]:

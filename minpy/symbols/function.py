@@ -28,12 +28,15 @@ class MXNetSymbolError(MinPyError, ValueError):
 
 
 class _Run:
-    """A forward run: its executor, which holds the arguments, and the program's auxiliary states."""
+    """A forward run: its executor, which holds the arguments, and the program's auxiliary states.
 
-    __slots__ = ("aux", "lease", "swept")
+    Of those that MXNet may change, `begun` holds what they were at the run.
+    """
 
-    def __init__(self, lease: Lease, aux: dict[str, Any]) -> None:
-        self.lease, self.aux = lease, aux
+    __slots__ = ("aux", "begun", "lease", "swept")
+
+    def __init__(self, lease: Lease, aux: dict[str, Any], begun: dict[str, np.ndarray]) -> None:
+        self.lease, self.aux, self.begun = lease, aux, begun
         self.swept = False
 
 
@@ -187,8 +190,8 @@ class Function(Operation):
         ----------
         **kwargs : array_like
             Arguments and auxiliary states by name; names that the symbol does not know are left out, so that all
-            parameters of a model can be given. Auxiliary states are updated in place when derivatives are taken. A
-            label (``…_label``) may be missing: it is then zero.
+            parameters of a model can be given. Auxiliary states are updated in place when derivatives are taken, once
+            for each call. A label (``…_label``) may be missing: it is then zero.
 
         Returns
         -------
@@ -227,7 +230,7 @@ class Function(Operation):
                 copy_in(executor.arg_dict[name], np.ascontiguousarray(_plain(given[name]), dtype))
             else:
                 executor.arg_dict[name][:] = 0
-        aux = {}
+        aux, begun = {}, {}
         for name, shape in aux_shapes.items():
             state = given.get(name)
             if state is None:
@@ -240,9 +243,10 @@ class Function(Operation):
                     f"{name} of {self._row.name} must have the shape {shape}, not {state.shape}"
                 )
             aux[name] = state
-            copy_in(executor.aux_dict[name], np.ascontiguousarray(_plain(state), dtype))
+            begun[name] = np.array(_plain(state), dtype, order="C")
+            copy_in(executor.aux_dict[name], begun[name])
         executor.forward(is_train=self.is_train)
-        return _Run(lease, aux)
+        return _Run(lease, aux, begun)
 
     def _results(self, run: _Run) -> Any:
         values = tuple([_host(output) for output in run.lease.executor.outputs])
@@ -274,8 +278,9 @@ class Function(Operation):
             copy_in(head, np.ascontiguousarray(value, output.dtype))
             heads.append(head)
         executor.backward(heads)
+        if not run.swept:
+            self._store_aux(run)
         run.swept = True
-        self._store_aux(run)
         found = {
             name: executor.grad_dict[name].asnumpy()
             for name in call.arguments[1]
@@ -298,6 +303,8 @@ class Function(Operation):
                     f"would be another function's. The call was at {call.line}"
                 )
         executor = run.lease.executor
+        for name, state in run.begun.items():
+            copy_in(executor.aux_dict[name], state)
         executor.forward(is_train=self.is_train)
 
     def _store_aux(self, run: _Run) -> None:

@@ -192,6 +192,20 @@ def test_jacobian_sweeps_one_run_several_times():
     assert not jacobian[:, 1:].any()
 
 
+def test_several_sweeps_of_one_run_move_averages_once():
+    f = batch_norm()
+    gamma, beta = np.ones(5), np.zeros(5)
+    jacobian = minpy.jacobian(lambda x: f(x=x, bn_gamma=gamma, bn_beta=beta)[0])(X)
+    assert jacobian.shape == (5, *X.shape)
+    np.testing.assert_allclose(f.aux_states["bn_moving_mean"], 0.1 * X.mean(axis=0), rtol=1e-6)
+    value, pullback = minpy.vjp(lambda x: f(x=x, bn_gamma=gamma, bn_beta=beta), X)
+    first = pullback(np.ones(value.shape) * X)[0]
+    before = f.aux_states["bn_moving_mean"].copy()
+    np.testing.assert_array_equal(pullback(np.ones(value.shape) * X)[0], first)
+    np.testing.assert_array_equal(f.aux_states["bn_moving_mean"], before)
+    np.testing.assert_allclose(before, X.mean(axis=0) * (1 - 0.9**2), rtol=1e-6)
+
+
 def test_random_numbers_are_not_drawn_again_for_a_second_sweep():
     f = Function(mx.sym.Dropout(mx.sym.Variable("x"), p=0.5))
     with pytest.raises(GradientError, match="Dropout"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import time
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -25,6 +27,7 @@ def save(path: str | os.PathLike, arrays: Mapping[str, Any], notes: Any = None) 
     """
     where = os.path.abspath(os.fspath(path))
     os.makedirs(os.path.dirname(where), exist_ok=True)
+    _clear(where)
     temporary = f"{where}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
     contents = {name: _plain(name, value) for name, value in arrays.items()}
     contents[_NOTES] = np.frombuffer(json.dumps(notes).encode(), np.uint8)
@@ -76,6 +79,30 @@ def _plain(name: str, value: Any) -> np.ndarray:
     if array.dtype.hasobject:
         raise TypeError(f"{name} holds Python objects, not numbers")
     return array
+
+
+def _clear(where: str) -> None:
+    """Remove what processes that were killed while they wrote this file have left."""
+    if os.name != "posix":
+        return
+    for path in glob.glob(f"{glob.escape(where)}.*-*.tmp"):
+        pid = path[len(where) + 1 :].partition("-")[0]
+        try:
+            # Another machine's process, of a folder that is shared, is not seen here: hence the minute.
+            if pid.isdigit() and not _runs(int(pid)) and time.time() - os.path.getmtime(path) > 60:
+                os.unlink(path)
+        except OSError:
+            pass
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _sync_folder(folder: str) -> None:

@@ -140,6 +140,19 @@ LOOPS = [
     "f = a[::2, ::-1]\nfor i in range(3): f[i] = f[i - 1] + 1; g = f[:, i]",
     "for i in range(n): q = a[i, 1:4]; y = q[::-1][0]",
     "for i in range(n): x += 2 ** 40 - 2 ** 62 // 4",
+    # What warns must be seen, also where the compiler knows the numbers.
+    "for i in range(n): s = np.zeros(3); t = s / s",
+    "for i in range(n): s = np.zeros(2); t = 1 / s; v[i] = i",
+    "for i in range(n): s = np.full(3, 1e308); t = s * s; t = s + s",
+    "for i in range(n): t = np.array([1e308, 1.0]) * 10",
+    "for i in range(n): v[:2] = np.sqrt(np.array([-1.0, y]))",
+    "for i in range(n): s = np.array([np.inf, 1.0]); t = s - s; u = s * 0",
+    "for i in range(n): m = np.array([1e200, y]) * 1e200 > 1; z = (np.array([1e200, y]) ** 2 > v[i]).any()",
+    "for i in range(n): s = np.array([np.inf, 1.0]); t = s + 1; u = s * s; v[:2] = 1 / s",
+    "for i in range(n): s = v.copy(); s[i] = np.nan; t = s * 2; m = s > 0; u = np.where(m, s, v)",
+    "for i in range(n): h[:] = v * 1e39; h = h + h",
+    "for i in range(n): v = v * (i - 2) / (i - 3)",
+    "for i in range(n): a = b / (v[:, None] - v[i])",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from dataclasses import replace
 from math import prod
@@ -9,13 +10,18 @@ from typing import Any
 
 from minpy.runtime.jit.buffers import HEADER
 from minpy.runtime.jit.expressions import BITS, constant_of
+from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import TooLarge, Unsupported
 from minpy.runtime.jit.values import ArrayType, ArrayVariable, Lazy, Ref, Several, Val
 from minpy.runtime.jit.views import Views
-from minpy.runtime.jit.wholes import refs_of
+from minpy.runtime.jit.wholes import breaks_of, refs_of
 
 # Larger arrays are left to NumPy and to the blocks, which have threads.
-LARGEST = 1 << 12
+LARGEST = 1 << 20
+# The processor's flags for what NumPy warns of: an invalid operation, a division by zero, an overflow.
+HAS_FLAGS = platform.machine() in ("x86_64", "AMD64")
+_RAISED = 0x1 | 0x4 | 0x8
+_MOST_BREAKS = 8  # of one axis
 
 
 class Stores(Views):
@@ -32,32 +38,103 @@ class Stores(Views):
         self.guard_range(size, 0, largest, "arrays so large are left to NumPy")
         return size
 
-    def nest(self, dims: tuple[str, ...], body: Callable[[list[str]], None]) -> None:
-        """Run code for all indices; what its guards find is looked at afterwards."""
+    def nest(
+        self,
+        dims: tuple[str, ...],
+        body: Callable[[list[str]], None],
+        stores: bool = False,
+        breaks: tuple[tuple[int, str], ...] = (),
+    ) -> None:
+        """Run code for all indices, in pieces between `breaks`; what its guards find is looked at afterwards.
+
+        If the body `stores` all that it computes, the processor's flags say whether an operation overflowed, divided by
+        zero or was invalid, as they do for NumPy. (What is not stored, the compiler may compute after they are read.)
+        """
         self.whole_arrays = True
+        opening, around = len(self.w.lines), (self.floats, self.computed)
+        self.floats, self.computed = ({} if stores and HAS_FLAGS else None), False
         flag, outer, reason = self.w.alloca("i1", "fine"), self.flag, self.flag_reason
         self.w.put(f"store i1 true, ptr {flag}")
         self.flag, self.flag_reason = flag, ""
         indices: list[str] = []
-        ends: list[tuple[str, str, str]] = []
-        for dim in dims:
-            counter = self.w.alloca("i64", "k")
-            self.w.put(f"store i64 0, ptr {counter}")
-            head, inside, end = (self.w.fresh(hint) for hint in ("over", "element", "past"))
-            self.w.place(head)
-            k = self.w.op(f"load i64, ptr {counter}")
-            self.w.branch(self.w.op(f"icmp slt i64 {k}, {dim}"), inside, end)
-            self.w.place(inside)
+        ends: list[Callable[[], None]] = []
+        for axis, dim in enumerate(dims, -len(dims)):
+            places = tuple(dict.fromkeys(x for each, x in breaks if each == axis and x != "0"))
+            if places and len(places) <= _MOST_BREAKS:
+                start, stop, end_of_piece = self._over_pieces(dim, places)
+                ends.append(end_of_piece)
+                k, end_of_loop = self._over_elements(start, stop)
+                self.pieces[k] = start, frozenset(places)
+            else:
+                k, end_of_loop = self._over_elements("0", dim)
             indices.append(k)
-            ends.append((counter, head, end))
+            ends.append(end_of_loop)
         body(indices)
-        for (counter, head, end), k in zip(reversed(ends), reversed(indices), strict=True):
-            self.w.put(f"store i64 {self.w.op(f'add nuw nsw i64 {k}, 1')}, ptr {counter}")
-            self.w.jump(head)
-            self.w.place(end)
+        floats, computed = self.floats, self.computed
+        self.floats, self.computed = around
+        for x in floats or ():
+            self.guard(self.w.op(f"fcmp ord double {x}, {double(0.0)}"), "a result that is NaN")
+        for finish in reversed(ends):
+            finish()
         found, self.flag, self.flag_reason = self.flag_reason, outer, reason
         if found:
             self.guard(self.w.op(f"load i1, ptr {flag}"), found)
+        if computed:
+            self._flagged(opening)
+
+    def _over_elements(self, start: str, stop: str) -> tuple[str, Callable[[], None]]:
+        """Begin a loop from `start` to before `stop`: its index, and what ends it."""
+        counter = self.w.alloca("i64", "k")
+        self.w.put(f"store i64 {start}, ptr {counter}")
+        head, inside, end = (self.w.fresh(hint) for hint in ("over", "element", "past"))
+        self.w.place(head)
+        k = self.w.op(f"load i64, ptr {counter}")
+        self.w.branch(self.w.op(f"icmp slt i64 {k}, {stop}"), inside, end)
+        self.w.place(inside)
+
+        def finish() -> None:
+            self.w.put(f"store i64 {self.w.op(f'add nuw nsw i64 {k}, 1')}, ptr {counter}")
+            self.w.jump(head)
+            self.w.place(end)
+
+        return k, finish
+
+    def _over_pieces(self, dim: str, places: tuple[str, ...]) -> tuple[str, str, Callable[[], None]]:
+        """Begin a loop over the pieces of an axis: where one begins and ends, and what ends the loop."""
+        cell = self.w.alloca("i64", "piece")
+        self.w.put(f"store i64 0, ptr {cell}")
+        head, inside, end = (self.w.fresh(hint) for hint in ("pieces", "piece", "past"))
+        self.w.place(head)
+        start = self.w.op(f"load i64, ptr {cell}")
+        self.w.branch(self.w.op(f"icmp slt i64 {start}, {dim}"), inside, end)
+        self.w.place(inside)
+        stop = dim
+        for x in places:
+            later = self.w.op(f"icmp sgt i64 {x}, {start}")
+            sooner = self.w.op(f"icmp slt i64 {x}, {stop}")
+            next_ = self.w.op(f"and i1 {later}, {sooner}")
+            stop = self.w.op(f"select i1 {next_}, i64 {x}, i64 {stop}")
+
+        def finish() -> None:
+            self.w.put(f"store i64 {stop}, ptr {cell}")
+            self.w.jump(head)
+            self.w.place(end)
+
+        return start, stop, finish
+
+    def _flagged(self, opening: int) -> None:
+        """Leave the loop if the code since the line `opening` raised one of the processor's flags."""
+        place = self.w.alloca("i32", "flags")
+        self.w.declarations |= {f"declare void @llvm.x86.sse.{name}mxcsr(ptr)" for name in ("ld", "st")}
+        lines, self.w.lines = self.w.lines, []
+        self.w.put(f"call void @llvm.x86.sse.stmxcsr(ptr {place})")
+        lowered = self.w.op(f"and i32 {self.w.op(f'load i32, ptr {place}')}, -64")
+        self.w.put(f"store i32 {lowered}, ptr {place}")
+        self.w.put(f"call void @llvm.x86.sse.ldmxcsr(ptr {place})")
+        self.w.lines = [*lines[:opening], *self.w.lines, *lines[opening:]]
+        self.w.put(f"call void @llvm.x86.sse.stmxcsr(ptr {place})")
+        raised = self.w.op(f"and i32 {self.w.op(f'load i32, ptr {place}')}, {_RAISED}")
+        self.guard(self.w.op(f"icmp eq i32 {raised}, 0"), "an overflow, an invalid value or a division by zero")
 
     def fill(self, target: Ref, value: Any, apart: bool = False) -> None:
         """Store an array or a scalar into all elements of another; `apart` if they share no memory."""
@@ -74,7 +151,10 @@ class Stores(Views):
         self._computed(value, target.dims)
         place = target if apart else self._apart(target, value)
         self.nest(
-            target.dims, lambda indices: self.write(self._spot(place, indices), self.at(value, indices))
+            target.dims,
+            lambda indices: self.write(self._spot(place, indices), self.at(value, indices)),
+            True,
+            breaks_of(value),
         )
         if place is not target:
             shared, copy, on = (

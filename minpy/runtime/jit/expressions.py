@@ -47,6 +47,10 @@ class Expressions:
         self.line = 0
         # While the elements of an array are computed, guards only lower this flag: it is looked at once, at the end.
         self.flag = self.flag_reason = ""
+        # Where the processor's flags tell what NumPy would warn of: the floats of an element that may be NaN and are
+        # not looked at, since others that are made of them will be.
+        self.floats: dict[str, None] | None = None
+        self.computed = False  # whether such floats were met
         self.extents: dict[str, int] = {}  # of axes: how long they are now, by the name that their length has
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.changed = False
@@ -376,6 +380,11 @@ class Expressions:
 
     def checked(self, result: str, *operands: str) -> str:
         """Leave the loop where NumPy's scalars warn, infinite of finite operands, and for NaN (see `ordered`)."""
+        if self.floats is not None:
+            for operand in operands:
+                self.floats.pop(operand, None)
+            self.ordered(result)
+            return result
         size = self.intrinsic("fabs", result)
         finite = self.w.op(f"fcmp olt double {size}, {INFINITY}")
         fine, odd = self.w.fresh("fine"), self.w.fresh("odd")
@@ -397,6 +406,10 @@ class Expressions:
 
     def ordered(self, result: str) -> None:
         """Leave the loop for NaN: which of several NaNs comes out is not LLVM's concern."""
+        if self.floats is not None:
+            self.floats[result] = None
+            self.computed = True
+            return
         self.guard(self.w.op(f"fcmp ord double {result}, {double(0.0)}"), "a result that is NaN")
 
     # Variables.

@@ -94,7 +94,7 @@ class Kernel:
         """
         if self.code.views and any(owner_of(array) is None for array in self._entered(snapshot)):
             raise Unsupported("a view of an array whose memory has gaps")
-        if self._sums and np.getbufsize() < LONGEST_SUM:
+        if self._sums and np.getbufsize() != LONGEST_SUM:
             raise Unsupported("np.setbufsize decides how sums are added up")
         words = np.zeros(self.code.words, np.int64)
         arrays = self._fill(words, snapshot)

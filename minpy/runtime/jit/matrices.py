@@ -14,7 +14,7 @@ from minpy.runtime.jit.reductions import LETTERS, SIGNED, Reductions
 from minpy.runtime.jit.values import Lazy, Ref, Val, scalar
 from minpy.runtime.jit.wholes import kind_of
 
-_FACTOR = 1 << 15  # elements of a factor: all the work is BLAS's, as in NumPy
+_FACTOR = 1 << 26  # elements of a factor: all the work is BLAS's, as in NumPy
 
 
 class Matrices(Reductions):

@@ -18,6 +18,7 @@ _HEAD = object.__basicsize__
 _CHARACTERS = {np.dtype(each).num: each for each in "?bBhHiIlLqQfd"}
 # The largest sum that every NumPy computes by one call of its loop: older ones look at a buffer's length at a time.
 LONGEST_SUM = 8192
+_WHOLE = 1 << 40
 
 
 @cache
@@ -109,6 +110,25 @@ def _reduction(name: str, types: str, loop: tuple[int, int]) -> bool:
             if not _same(out[0], ufunc.reduce(values)):
                 return False
     return _same(np.add.reduce(np.array([-0.0], dtype)), dtype.type(0.0)) or name != "add"
+
+
+@cache
+def sum_piece(types: str) -> int:
+    """How many elements of a long sum NumPy gives its loop at a time; 0 if that is not certain."""
+    loop, dtype = _found("add", types), np.dtype(types[-1])
+    found = [_WHOLE, LONGEST_SUM]
+    for count, step in ((LONGEST_SUM + 1, 1), (20_001, 1), (33_333, 2), (100_003, 1)):
+        values = np.sin(np.arange(count * step) * 1.7).astype(dtype)[::step]
+        expected = np.add.reduce(values)
+        for piece in list(found):
+            out = np.zeros(1, dtype)
+            for start in range(0, count, piece):
+                part = values[start : start + piece]
+                places = [each.ctypes.data for each in (out, part, out)]
+                _run(loop, places, [len(part)], [0, part.strides[0], 0])
+            if not _same(out[0], expected):
+                found.remove(piece)
+    return found[0] if found else 0
 
 
 def _product(name: str, types: str, loop: tuple[int, int]) -> bool:

@@ -150,7 +150,7 @@ class Operators(Expressions):
                 self.w.op(f"fpext float {self.narrowed(x)} to double") if each.kinds & PYTHON else x
                 for each, x in ((one, a), (other, b))
             )
-        if symbol in ("/", "//", "%"):
+        if symbol in ("//", "%") or (symbol == "/" and (self.floats is None or kinds <= PYTHON)):
             self.guard(self.w.op(f"fcmp une double {b}, {double(0.0)}"), "a division by zero")
         if symbol in ("//", "%"):
             if stays or "float32" in kinds:

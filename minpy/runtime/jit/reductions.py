@@ -6,8 +6,9 @@ import ast
 from typing import Any
 
 from minpy.runtime.jit import numpy_loops
+from minpy.runtime.jit.arraystores import LARGEST
 from minpy.runtime.jit.calls import Calls
-from minpy.runtime.jit.expressions import BITS, INFINITY
+from minpy.runtime.jit.expressions import BITS, INFINITY, constant_of
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import BOOLS, INTS, Unsupported
 from minpy.runtime.jit.values import Ref, Val, scalar
@@ -89,12 +90,11 @@ class Reductions(Calls):
             symbol = self.loop(f"reduce add {LETTERS[kind] * 3}")
             ref = self._line(value)
             size = self.size_of(ref.dims)
-            self.guard_range(size, 0, numpy_loops.LONGEST_SUM, "a long sum")
             type_ = BITS[kind][0]
             out = self.w.alloca(type_, "sum")
             self.w.put(f"store {type_} {double(0.0)}, ptr {out}")
-            steps = ["0", ref.strides[-1] if len(ref.dims) == 1 else str(BITS[kind][1]), "0"]
-            self.run_loop(symbol, [out, ref.pointer, out], [size], steps)
+            step = ref.strides[-1] if len(ref.dims) == 1 else str(BITS[kind][1])
+            self._sum_pieces(symbol, out, ref.pointer, size, step, numpy_loops.sum_piece(LETTERS[kind] * 3))
             return self._finite_result(kind, out)
         if kind not in SIGNED | {"bool_"}:
             raise Unsupported(f"a sum of {kind}")
@@ -108,6 +108,31 @@ class Reductions(Calls):
 
         self.nest(value.dims, add)
         return scalar("int64", "i", self.w.op(f"load i64, ptr {out}"))
+
+    def _sum_pieces(self, symbol: str, out: str, start: str, size: str, step: str, piece: int) -> None:
+        """Add up elements in the pieces in which NumPy does."""
+        constant = constant_of(size)
+        short = constant is not None and constant <= numpy_loops.LONGEST_SUM
+        if short or piece > LARGEST:
+            self.run_loop(symbol, [out, start, out], [size], ["0", step, "0"])
+            return
+        if not piece:
+            self.guard_range(size, 0, numpy_loops.LONGEST_SUM, "a long sum")
+            piece = numpy_loops.LONGEST_SUM
+        done = self.w.alloca("i64", "done")
+        self.w.put(f"store i64 0, ptr {done}")
+        head, more, end = (self.w.fresh(hint) for hint in ("sum", "piece", "end"))
+        self.w.place(head)
+        first = self.w.op(f"load i64, ptr {done}")
+        left = self.w.op(f"sub i64 {size}, {first}")
+        self.w.branch(self.w.op(f"icmp sgt i64 {left}, 0"), more, end)
+        self.w.place(more)
+        count = self.w.op(f"select i1 {self.w.op(f'icmp slt i64 {left}, {piece}')}, i64 {left}, i64 {piece}")
+        place = self.w.op(f"getelementptr i8, ptr {start}, i64 {self.w.op(f'mul i64 {first}, {step}')}")
+        self.run_loop(symbol, [out, place, out], [count], ["0", step, "0"])
+        self.w.put(f"store i64 {self.w.op(f'add i64 {first}, {count}')}, ptr {done}")
+        self.w.jump(head)
+        self.w.place(end)
 
     def _some(self, dims: tuple[str, ...]) -> str:
         size = self.size_of(dims)

@@ -67,7 +67,8 @@ class Lazy:
     """An array expression that is not computed yet: its elements' kind, its shape, the code for one of them.
 
     An extent ``"1"`` is stretched to whatever it meets; `refs` are the arrays that it reads, and `mixed` says that it
-    reads them at other places than where its elements will be.
+    reads them at other places than where its elements will be. `breaks` are axes, counted from the last one (-1), with
+    positions from which on the elements of `refs` lie somewhere else: loops over elements are cut there.
     """
 
     kind: str
@@ -75,6 +76,7 @@ class Lazy:
     element: Callable[[list[str]], Val]
     refs: tuple[Ref, ...]
     mixed: bool = False
+    breaks: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True)

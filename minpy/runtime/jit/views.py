@@ -9,7 +9,7 @@ from typing import Any
 from minpy.runtime.jit.expressions import BITS, constant_of
 from minpy.runtime.jit.kinds import INTS, Unsupported
 from minpy.runtime.jit.values import Known, Lazy, Ref, Val
-from minpy.runtime.jit.wholes import Wholes, is_whole, kind_of, refs_of
+from minpy.runtime.jit.wholes import Wholes, breaks_of, is_whole, kind_of, refs_of
 
 
 class Views(Wholes):
@@ -150,7 +150,9 @@ class Views(Wholes):
             number = self.wrapped(self.as_integer(self.at(index, indices[:1])), dim)
             return self.read(self.item(base, [number, *indices[1:]], checked=False))
 
-        return Lazy(base.type.kind, dims, element, (base, *refs_of(index)), True)
+        rest = len(base.dims) - 1
+        breaks = tuple((axis - rest, x) for axis, x in breaks_of(index))
+        return Lazy(base.type.kind, dims, element, (base, *refs_of(index)), True, breaks)
 
     def transposed(self, value: Any) -> Ref:
         """``a.T``."""

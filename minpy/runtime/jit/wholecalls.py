@@ -13,7 +13,7 @@ from minpy.runtime.jit.kinds import INTS, RANGES, Unsupported
 from minpy.runtime.jit.matrices import Matrices
 from minpy.runtime.jit.reductions import LETTERS
 from minpy.runtime.jit.values import Known, Lazy, Ref, Several, Val, scalar
-from minpy.runtime.jit.wholes import is_whole, kind_of
+from minpy.runtime.jit.wholes import breaks_of, is_whole, kind_of, refs_of
 
 _APART = 16
 
@@ -195,25 +195,31 @@ class WholeCalls(Matrices):
         return self.mapped(kind, cast, whole)
 
     def _roll(self, value: Any, count: Any, axis: Any = None) -> Lazy:
-        """``np.roll`` of a vector, or of a matrix along one axis."""
+        """``np.roll`` of a vector, or of another array along one axis."""
         whole = self.whole(value)
         rank = len(whole.dims)
-        place = "0" if axis is None else self.as_integer(self._operand(axis))
-        if rank > 2 or (rank > 1 and axis is None) or place not in ("0", "1", "-1", "-2"):
+        place = constant_of("0" if axis is None else self.as_integer(self._operand(axis)))
+        if (rank > 1 and axis is None) or place is None or not -rank <= place < rank:
             raise Unsupported("np.roll along this axis")
-        along = int(place) % rank
-        ref = self.held(whole)
-        dim = ref.dims[along]
+        along = place % rank
+        dim = whole.dims[along]
         self.guard(self.w.op(f"icmp sgt i64 {dim}, 0"), "np.roll of nothing")
         shift = self._floor_division("%", self.as_integer(self._operand(count)), dim)
+        near = self.w.op(f"sub i64 0, {shift}")
+        far = self.w.op(f"add i64 {near}, {dim}")
 
         def element(indices: list[str]) -> Val:
-            back = self.w.op(f"sub i64 {indices[along]}, {shift}")
-            wrapped = self.w.op(f"add i64 {back}, {dim}")
-            x = self.w.op(f"select i1 {self.w.op(f'icmp slt i64 {back}, 0')}, i64 {wrapped}, i64 {back}")
-            return self.at(ref, [*indices[:along], x, *indices[along + 1 :]])
+            k = indices[along]
+            start, places = self.pieces.get(k, (k, frozenset()))
+            if shift not in places:
+                start = k
+            offset = self.w.op(f"select i1 {self.w.op(f'icmp slt i64 {start}, {shift}')}, i64 {far}, i64 {near}")
+            x = self.w.op(f"add i64 {k}, {offset}")
+            return self.at(whole, [*indices[:along], x, *indices[along + 1 :]])
 
-        return Lazy(ref.type.kind, ref.dims, element, (ref,), True)
+        others = tuple(each for each in breaks_of(whole) if each[0] != along - rank)
+        breaks = (*others, (along - rank, shift))
+        return Lazy(kind_of(whole), whole.dims, element, refs_of(whole), True, breaks)
 
     def _arange(self, *arguments: Any) -> Lazy:
         """``np.arange`` of integers."""

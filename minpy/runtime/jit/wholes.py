@@ -18,6 +18,11 @@ from minpy.runtime.jit.operators import COMPARISONS, Operators
 from minpy.runtime.jit.values import Lazy, Ref, Val, scalar
 
 
+# Operators of arrays of integers that never warn: what does not fit is cut off.
+WRAPPING = {"+": "add", "-": "sub", "*": "mul"}
+SMALL_ENOUGH = frozenset(kinds_.NUMPY_INTS) - {"uint64"}
+
+
 def is_whole(value: Any) -> bool:
     """Whether a value is an array with axes."""
     return isinstance(value, Lazy) or (isinstance(value, Ref) and bool(value.dims))
@@ -32,6 +37,13 @@ def refs_of(value: Any) -> tuple[Ref, ...]:
     return value.refs if isinstance(value, Lazy) else (value,) if isinstance(value, Ref) else ()
 
 
+def breaks_of(value: Any) -> tuple[tuple[int, str], ...]:
+    """Where loops over the elements of an array are cut (see `Lazy`)."""
+    if not isinstance(value, Lazy):
+        return ()
+    return tuple((axis, x) for axis, x in value.breaks if value.dims[axis] != "1")
+
+
 class Wholes(Operators):
     """Arrays as values."""
 
@@ -41,6 +53,8 @@ class Wholes(Operators):
         self.made = False  # whether the code makes arrays
         self.head = "%head"
         self.idents = ""  # where the next identity of an array is
+        # Of an index in a loop that is cut: where its present piece begins, and at which positions pieces do.
+        self.pieces: dict[str, tuple[str, frozenset[str]]] = {}
         self.inner = 0  # loops around the code, inside the outermost one
         self.written: frozenset[str] = frozenset()  # the arrays that came in and may be stored into
 
@@ -102,7 +116,8 @@ class Wholes(Operators):
 
         refs = tuple(ref for each in wholes for ref in refs_of(each))
         mixed = any(isinstance(each, Lazy) and each.mixed for each in wholes)
-        return Lazy(kind, self.common(*wholes), element, refs, mixed)
+        breaks = tuple(dict.fromkeys(place for each in wholes for place in breaks_of(each)))
+        return Lazy(kind, self.common(*wholes), element, refs, mixed, breaks)
 
     def converted(self, value: Val, kind: str) -> Val:
         """A scalar as one of a kind that NumPy would cast it to."""
@@ -159,9 +174,20 @@ class Wholes(Operators):
         operand, result = self._kinds(symbol, left, right)
 
         def function(one: Val, other: Val) -> Val:
+            if symbol in WRAPPING and operand in SMALL_ENOUGH:
+                return scalar(operand, "i", self.folded(operand, f"{WRAPPING[symbol]} i64 {one.x}, {other.x}"))
             return Operators.binary(self, symbol, one, other)
 
         return self.mapped(result, function, self._cast(left, operand), self._cast(right, operand))
+
+    def folded(self, kind: str, text: str) -> str:
+        """An integer of 64 bits cut to those of `kind`, as NumPy's arrays do it."""
+        x = self.w.op(text)
+        bits, unsigned = int(kind.removeprefix("u")[3:]), kind.startswith("u")
+        if bits < 64:
+            x = self.w.op(f"trunc i64 {x} to i{bits}")
+            x = self.w.op(f"{'z' if unsigned else 's'}ext i{bits} {x} to i64")
+        return x
 
     def product(self, left: Any, right: Any) -> Any:
         raise NotImplementedError
@@ -181,6 +207,8 @@ class Wholes(Operators):
 
     def root(self, value: Val) -> Val:
         """NumPy's square root of a float64."""
+        if self.floats is not None:
+            return scalar("float64", "d", self.checked(self.intrinsic("sqrt", value.x), value.x))
         self.guard(
             self.w.op(f"fcmp oge double {value.x}, {double(0.0)}"),
             "a square root of a negative number or NaN",

@@ -134,7 +134,9 @@ class Stores(Views):
         self.w.lines = [*lines[:opening], *self.w.lines, *lines[opening:]]
         self.w.put(f"call void @llvm.x86.sse.stmxcsr(ptr {place})")
         raised = self.w.op(f"and i32 {self.w.op(f'load i32, ptr {place}')}, {_RAISED}")
-        self.guard(self.w.op(f"icmp eq i32 {raised}, 0"), "an overflow, an invalid value or a division by zero")
+        self.guard(
+            self.w.op(f"icmp eq i32 {raised}, 0"), "an overflow, an invalid value or a division by zero"
+        )
 
     def fill(self, target: Ref, value: Any, apart: bool = False) -> None:
         """Store an array or a scalar into all elements of another; `apart` if they share no memory."""
@@ -324,12 +326,12 @@ class Stores(Views):
     def store_array(self, array: ArrayVariable, value: Ref) -> None:
         """Let a variable hold an array; what it cannot hold yet, it can in the next pass."""
         value = self.named(value)
-        if array.type != value.type:
-            if array.type._replace(unit=False) != value.type._replace(unit=False):
-                raise Unsupported(f"{array.name!r} changes between arrays of different types")
-            if array.type.unit:
-                array.type = array.type._replace(unit=False)
-                self.changed = True
+        joined = array.type.joined(value.type.with_dims(value.dims))
+        if joined is None:
+            raise Unsupported(f"{array.name!r} changes between arrays of different types")
+        if joined != array.type:
+            array.type = joined
+            self.changed = True
         if not value.roots <= array.roots or (value.fresh and not array.fresh):
             array.roots |= value.roots
             array.fresh = array.fresh or value.fresh

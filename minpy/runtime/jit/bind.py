@@ -18,6 +18,7 @@ from minpy.runtime.jit.expressions import BITS
 from minpy.runtime.jit.helpers import GLOBAL, Helper, helper_of
 from minpy.runtime.jit.kinds import KIND_OF_TYPE, PYTHON, RANGES, Unsupported
 from minpy.runtime.jit.lower import Entry
+from minpy.runtime.jit.stacks import kinds_of
 from minpy.runtime.jit.values import ArrayType
 
 _MISSING = object()
@@ -46,6 +47,7 @@ class NamesOf:
         self.dotted: set[str] = set()
         self.indexed: set[str] = set()
         self.appended: set[str] = set()
+        self.popped: set[str] = set()
         for part in parts:
             for each in ast.walk(part):
                 self._note(each)
@@ -70,6 +72,8 @@ class NamesOf:
         elif isinstance(node, ast.Call):
             for argument in node.args:
                 self._index(argument)
+            if isinstance(node.func, ast.Attribute) and node.func.attr in ("pop", "popleft"):
+                self.popped.add(dotted(node.func.value) or "")
 
     def _append(self, node: ast.Expr) -> None:
         call = node.value
@@ -250,19 +254,24 @@ class Snapshot:
         self._names = names
         self.start = self.step = 0
         self.sources: list[Any] = []  # the sequences that are read, the lists and tuples themselves
+        self.stacks: dict[str, Any] = {}  # lists that are taken from
         self._outer = self._take_outer(iterable, "")
+        for name in sorted(names.popped - {""}):
+            self._take_stack(name, self._attribute(frame, name) if "." in name else frame.get(name))
         # What is stored before it is read may be anything: it makes no other code.
         for name in sorted(names.live):
             value = frame.get(name)
-            if value is not _MISSING:
+            if value is not _MISSING and name not in self.stacks:
                 self._take(name, value)
         for name in sorted(names.dotted):
             value = self._attribute(frame, name)
-            if value is not _MISSING:
+            if value is not _MISSING and name not in self.stacks:
                 self._take(name, value)
         self.lists: dict[str, list[Any]] = {}  # that are appended to, and nothing else
-        for name in sorted(names.appended):
+        for name in sorted(names.appended - self.stacks.keys()):
             self._take_list(name, self._attribute(frame, name) if "." in name else frame.get(name), iterable)
+        if any(self._sequences(each, iterable) for each in self.stacks.values()):
+            raise Unsupported("a list that is read and taken from under two names")
         self.helpers: dict[int, Helper] = {}
         for value in list(self._known.values()):
             self._take_helper(frame, value, site_digest)
@@ -271,12 +280,21 @@ class Snapshot:
     def _take_list(self, name: str, value: Any, iterable: Any) -> None:
         if type(value) is not list or name in self._names.stored or self._sequences(value, iterable):
             return
-        if any(each is value for each in self.lists.values()):
+        if any(each is value for each in (*self.lists.values(), *self.stacks.values())):
             raise Unsupported("a list that is appended to under two names")
         self.lists[name] = value
         self._key.append((name, "list"))
 
-    def _sequences(self, value: list[Any], over: Any) -> bool:
+    def _take_stack(self, name: str, value: Any) -> None:
+        found = kinds_of(value)
+        if found is None or name in self._names.stored:
+            return
+        if any(each is value for each in self.stacks.values()):
+            raise Unsupported("a list that is taken from under two names")
+        self.stacks[name] = value
+        self._key.append((name, "stack", *found))
+
+    def _sequences(self, value: Any, over: Any) -> bool:
         """Whether a list is also read, in the loop or by it."""
         if type(over) is tuple and len(over) > 1 and over[0] in ("enumerate", "zip"):
             inner = over[1] if over[0] == "zip" else (over[1],)
@@ -319,6 +337,7 @@ class Snapshot:
             dict(self.helpers),
             frozenset(self.lists),
             {name: self.values[name].shape for name in self._arrays},
+            {name: kinds_of(value) or (-1, ()) for name, value in self.stacks.items()},
         )
 
     def lasting_key(self) -> str:
@@ -336,6 +355,7 @@ class Snapshot:
             (
                 self._outer,
                 sorted(self.lists),
+                [key for key in self._key if key[1:2] == ("stack",)],
                 sorted(self._scalars.items()),
                 sorted(self._arrays.items()),
                 named,
@@ -439,7 +459,10 @@ def array_of(value: Any) -> tuple[ArrayType, np.ndarray] | None:
         ):
             return None
         unit = value.strides[-1] == value.itemsize
-        return ArrayType(name, value.ndim, bool(unit), "bool_" if name == "bool" else name), value
+        # Columns and rows meet other arrays, and are stretched.
+        ones = tuple(axis for axis, dim in enumerate(value.shape) if dim == 1) if value.ndim > 1 else ()
+        kind = "bool_" if name == "bool" else name
+        return ArrayType(name, value.ndim, bool(unit), kind, False, ones), value
     if type(value) is bytes:
         return ArrayType("uint8", 1, True, "int", True), np.frombuffer(value, np.uint8)
     if type(value) is str:

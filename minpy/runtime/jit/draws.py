@@ -12,9 +12,9 @@ import random
 import sys
 from typing import Any
 
-from minpy.runtime.jit.appends import Appends
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import Unsupported
+from minpy.runtime.jit.stacks import Stacks
 from minpy.runtime.jit.values import Val, scalar
 
 WORDS = 2  # of a source: where its state is, and NumPy's function that draws from it
@@ -113,7 +113,7 @@ def _is_understood(source: random.Random) -> bool:
     return list(words) == [state[-1], *state[:-1]]
 
 
-class Draws(Appends):
+class Draws(Stacks):
     """Calls that draw a random number."""
 
     def __init__(self) -> None:

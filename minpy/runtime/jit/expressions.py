@@ -167,7 +167,10 @@ class Expressions:
         pointer = self.w.op(f"load ptr, ptr {array.pointer}")
         if not array.comes_in:
             self.guard(self.w.op(f"icmp ne ptr {pointer}, null"), f"{array.name!r} may not be set")
-        dims = tuple(self.w.op(f"load i64, ptr {dim}") for dim in array.dims)
+        dims = tuple(
+            "1" if axis in array.type.ones else self.w.op(f"load i64, ptr {dim}")
+            for axis, dim in enumerate(array.dims)
+        )
         self.extents.update(zip(dims, self.shapes.get(array.name, ()), strict=False))
         strides = tuple(self.w.op(f"load i64, ptr {stride}") for stride in array.strides)
         if array.type.unit:

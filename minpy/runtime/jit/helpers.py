@@ -166,7 +166,7 @@ class Helpers(Statements):
         if array is None:
             if key in self.temporaries and self.temporaries[key].kinds:
                 raise Unsupported(f"{name!r} changes between arrays and numbers")
-            array = self.places[key] = ArrayVariable(name, ref.type)
+            array = self.places[key] = ArrayVariable(name, ref.type.with_dims(ref.dims))
             self.allocate_array(array)
             self.changed = True
         self.store_array(array, ref)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.jit import background, engine, store
+from minpy.runtime.jit import background, engine, stacks, store
 from minpy.runtime.jit.appends import logged, release
 from minpy.runtime.jit.bind import Frame, Snapshot
 from minpy.runtime.jit.buffers import Objects, free_all, owner_of
@@ -25,6 +25,7 @@ from minpy.runtime.jit.lower import (
     STEP,
     STOPPED,
     lower,
+    word_in,
     word_of,
 )
 from minpy.runtime.jit.numpy_loops import LONGEST_SUM
@@ -64,6 +65,7 @@ class Kernel:
             code, compiled = found
         self.code = code
         self._function = engine.function(compiled, code.externals)
+        self._stacks = [stacks.Layout(*fields) for fields in code.stacks]
         self._sums = any(name.startswith("reduce ") for name in code.externals)
         # Their identities are in the key.
         self._kept = [(value, getattr(value, "__code__", None)) for value in snapshot.entry().known.values()]
@@ -97,13 +99,16 @@ class Kernel:
         if self._sums and np.getbufsize() != LONGEST_SUM:
             raise Unsupported("np.setbufsize decides how sums are added up")
         words = np.zeros(self.code.words, np.int64)
-        arrays = self._fill(words, snapshot)
         try:
+            arrays = self._fill(words, snapshot)
+            self._fill_stacks(words, snapshot)
             return self._run(words, frame, snapshot, arrays, first, last)
         finally:
             free_all(int(words[BUFFERS]))
             for _, slot in self.code.lists:
                 release(words, slot)
+            for layout in self._stacks:
+                stacks.release(words, layout.slot)
 
     def _entered(self, snapshot: Snapshot) -> list[np.ndarray]:
         return [snapshot.values[each.name] for each in self.code.arrays if each.comes_in]
@@ -144,6 +149,9 @@ class Kernel:
                 words[slot + 1] = 0
             for source in reversed(sources):
                 source.take_back()
+            for layout in self._stacks:
+                stacks.release(words, layout.slot)
+            self._fill_stacks(words, snapshot)
             if stopped > first:
                 # What led there did no harm the first time, and does none now.
                 answer = self._call(words, first, stopped)
@@ -153,6 +161,13 @@ class Kernel:
             return Outcome(stopped, reason=reason)
         self._finish(words, frame, snapshot, arrays)
         return Outcome(int(words[STOPPED]), broke=answer == BROKE, ended=answer == ENDED)
+
+    def _fill_stacks(self, words: np.ndarray, snapshot: Snapshot) -> None:
+        for layout in self._stacks:
+            try:
+                stacks.fill(words, layout, snapshot.stacks[layout.name], word_in)
+            except MemoryError:
+                raise Unsupported("there is no memory for a list") from None
 
     def _call(self, words: np.ndarray, first: int, last: int) -> int:
         words[FIRST], words[LAST] = first, last
@@ -184,6 +199,8 @@ class Kernel:
     def _finish(self, words: np.ndarray, frame: Frame, snapshot: Snapshot, arrays: list[np.ndarray]) -> None:
         for name, slot in self.code.lists:
             snapshot.lists[name].extend(logged(words, slot))
+        for layout in self._stacks:
+            stacks.finish(words, layout, snapshot.stacks[layout.name])
         floats = words.view(np.float64)
         changes: dict[str, Any] = {}
         for variable in self.code.scalars:

@@ -18,13 +18,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from minpy.runtime.jit import appends, draws
+from minpy.runtime.jit import appends, draws, stacks
 from minpy.runtime.jit.appends import WORDS
 from minpy.runtime.jit.buffers import DECLARATIONS, SMALLEST, TEXT
 from minpy.runtime.jit.draws import source_of
 from minpy.runtime.jit.expressions import TYPES
 from minpy.runtime.jit.helpers import Helper, Helpers
-from minpy.runtime.jit.kinds import CODES, INTS, UNBOUND, Unsupported, go_together, representation
+from minpy.runtime.jit.kinds import (
+    CODES,
+    INTS,
+    KIND_OF_TYPE,
+    UNBOUND,
+    Unsupported,
+    go_together,
+    representation,
+)
 from minpy.runtime.jit.statements import (
     ROUNDS,
     Elements,
@@ -56,6 +64,7 @@ class Entry:
     helpers: dict[int, Helper] = field(default_factory=dict)
     lists: frozenset[str] = frozenset()  # that are appended to
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # now; the code takes any
+    stacks: dict[str, stacks.Kinds] = field(default_factory=dict)  # lists that are taken from
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,7 @@ class Code:
     sources: tuple[tuple[str, int], ...] = ()  # what random numbers are drawn from, and its words
     whole: bool = False  # whether there are operations on arrays
     views: bool = False  # whether variables may hold views of arrays that came in
+    stacks: tuple[tuple[Any, ...], ...] = ()  # the fields of a `stacks.Layout` each
 
 
 @dataclass
@@ -84,6 +94,7 @@ class _Findings:
     temporaries: dict[tuple[Any, ...], set[str]] = field(default_factory=dict)
     arrays: dict[str, ArrayVariable] = field(default_factory=dict)
     places: dict[tuple[Any, ...], ArrayVariable] = field(default_factory=dict)
+    widths: dict[str, int] = field(default_factory=dict)
 
 
 def lower(node: ast.For | ast.While, entry: Entry) -> Code:
@@ -111,7 +122,7 @@ def lower(node: ast.For | ast.While, entry: Entry) -> Code:
             if attempt.unknown:
                 raise Unsupported("a variable is read that nothing sets")
             return code
-        findings = _Findings(new, values, attempt.arrays, attempt.places)
+        findings = _Findings(new, values, attempt.arrays, attempt.places, attempt.widths)
     raise Unsupported("the types of the variables do not settle")
 
 
@@ -133,6 +144,14 @@ class _Lowering(Helpers):
             self._declare(name, kinds.get(name))
         for key, found in findings.temporaries.items():
             self.temporaries[key] = Variable("a value", set(found), set(found))
+        self.widths = dict(findings.widths)
+        for name, (width, kinds) in entry.stacks.items():
+            if width >= 0:
+                self.widths[name] = width
+            for number, own in enumerate(kinds):
+                part = self.temporaries.setdefault(_part(name, number), Variable("an item"))
+                part.kinds |= set(own)
+                part.own |= set(own)
         for name, type_ in sorted(entry.arrays.items()):
             roots = frozenset((name,))
             self.arrays[name] = ArrayVariable(name, type_, roots=roots, comes_in=True)
@@ -244,11 +263,28 @@ class _Lowering(Helpers):
         for name in sorted(self.entry.lists):
             self.lists[name] = words
             words += WORDS
+        for name in sorted(self.entry.stacks):
+            self.stacks[name] = words
+            words += stacks.WORDS
         for name, value in sorted(self.known.items()):
             if source_of(value) is not None:
                 self.sources[name] = words
                 words += draws.WORDS
         return words
+
+    def part(self, name: str, number: int) -> Variable:
+        return self._variable(_part(name, number), "an item")
+
+    def _layouts(self) -> tuple[tuple[Any, ...], ...]:
+        return tuple(
+            (
+                name,
+                slot,
+                self.widths.get(name, stacks.PLAIN),
+                tuple(self.part(name, i).rep for i in range(max(self.widths.get(name, 1), 1))),
+            )
+            for name, slot in self.stacks.items()
+        )
 
     def _word(self, slot: int) -> str:
         return self.w.op(f"getelementptr i64, ptr %words, i64 {slot}")
@@ -343,7 +379,7 @@ class _Lowering(Helpers):
     def _code(self, words: int) -> Code:
         opening = self._opening()
         reasons = tuple(self.exits)
-        if self.logs:
+        if self.logs or self.pushes:
             self.externals["realloc"] = 0
         if self.made:
             self.externals |= {"malloc": 0, "free": 0}
@@ -352,7 +388,9 @@ class _Lowering(Helpers):
                 *sorted(self.w.declarations),
                 *((*DECLARATIONS, TEXT) if self.made else ()),
                 *((draws.TEXT,) if self.draws else ()),
-                *((*appends.DECLARATIONS, appends.TEXT) if self.logs else ()),
+                *(appends.DECLARATIONS if self.logs or self.pushes else ()),
+                *((appends.TEXT,) if self.logs else ()),
+                *((stacks.TEXT,) if self.pushes else ()),
                 "define i64 @kernel(ptr noalias %words) {",
                 "entry:",
                 *self.w.allocas,
@@ -377,12 +415,25 @@ class _Lowering(Helpers):
             tuple((name, self.sources[name]) for name in sorted(self.drawn)),
             self.whole_arrays,
             any(array.assigned and array.views for array in self.arrays.values()),
+            self._layouts(),
         )
+
+
+def _part(name: str, number: int) -> tuple[Any, ...]:
+    return "an item of", name, number
 
 
 def comes_in(variable: Variable, kind: str | None) -> bool:
     """Whether a variable takes over the value, of this kind, that it has at the loop's entry."""
     return kind is not None and kind in variable.kinds
+
+
+def word_in(rep: str, value: Any) -> tuple[Any, int]:
+    """The two words of a number in a representation."""
+    kind = KIND_OF_TYPE[type(value)]
+    if rep == "d" and kind in INTS and abs(value) > 2**53:
+        raise Unsupported("an integer beyond 2**53 where floats are met")
+    return (float if rep == "d" else int)(value), CODES[kind]
 
 
 def word_of(variable: Variable, kind: str | None, value: Any) -> tuple[Any, int]:
@@ -399,4 +450,4 @@ def word_of(variable: Variable, kind: str | None, value: Any) -> tuple[Any, int]
     return int(value), tag
 
 
-__all__: Sequence[str] = ("Code", "Entry", "comes_in", "lower", "representation", "word_of")
+__all__: Sequence[str] = ("Code", "Entry", "comes_in", "lower", "representation", "word_in", "word_of")

@@ -128,7 +128,7 @@ class Statements(Draws):
             variable = self.scalars.get(name)
             if variable is None or variable.kinds:
                 raise Unsupported(f"{name!r} changes between arrays and numbers")
-            array = self.arrays[name] = ArrayVariable(name, value.type)
+            array = self.arrays[name] = ArrayVariable(name, value.type.with_dims(value.dims))
             self.allocate_array(array)
             self.changed = True
         array.views = array.views or not value.ident

@@ -101,6 +101,7 @@ def save(where: str, code: Code, compiled: bytes) -> None:
         code.sources,
         code.whole,
         code.views,
+        code.stacks,
         compiled,
     )
     kept.write_checked(where, marshal.dumps(content))

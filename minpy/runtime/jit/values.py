@@ -33,7 +33,8 @@ class ArrayType(NamedTuple):
     """What is known of an array when the loop is compiled.
 
     `unit` says that the elements of the last axis lie side by side; `kind` is what an element is when it is read;
-    `sequence` marks what is no array in the program: a list, a tuple, bytes, a string, all of one kind.
+    `sequence` marks what is no array in the program: a list, a tuple, bytes, a string, all of one kind; `ones` are
+    the axes that have one element whatever happens.
     """
 
     dtype: str
@@ -41,6 +42,17 @@ class ArrayType(NamedTuple):
     unit: bool
     kind: str
     sequence: bool = False
+    ones: tuple[int, ...] = ()
+
+    def with_dims(self, dims: tuple[str, ...]) -> ArrayType:
+        """This type, with what is known of the extents in the code."""
+        return self._replace(ones=tuple(axis for axis, dim in enumerate(dims) if dim == "1"))
+
+    def joined(self, other: ArrayType) -> ArrayType | None:
+        """What is known of an array that is of this or the other type; None if nothing can be both."""
+        unit, ones = self.unit and other.unit, tuple(sorted(set(self.ones) & set(other.ones)))
+        mine, others = (each._replace(unit=unit, ones=ones) for each in (self, other))
+        return mine if mine == others else None
 
 
 @dataclass(frozen=True)

@@ -213,7 +213,9 @@ class WholeCalls(Matrices):
             start, places = self.pieces.get(k, (k, frozenset()))
             if shift not in places:
                 start = k
-            offset = self.w.op(f"select i1 {self.w.op(f'icmp slt i64 {start}, {shift}')}, i64 {far}, i64 {near}")
+            offset = self.w.op(
+                f"select i1 {self.w.op(f'icmp slt i64 {start}, {shift}')}, i64 {far}, i64 {near}"
+            )
             x = self.w.op(f"add i64 {k}, {offset}")
             return self.at(whole, [*indices[:along], x, *indices[along + 1 :]])
 

@@ -175,7 +175,9 @@ class Wholes(Operators):
 
         def function(one: Val, other: Val) -> Val:
             if symbol in WRAPPING and operand in SMALL_ENOUGH:
-                return scalar(operand, "i", self.folded(operand, f"{WRAPPING[symbol]} i64 {one.x}, {other.x}"))
+                return scalar(
+                    operand, "i", self.folded(operand, f"{WRAPPING[symbol]} i64 {one.x}, {other.x}")
+                )
             return Operators.binary(self, symbol, one, other)
 
         return self.mapped(result, function, self._cast(left, operand), self._cast(right, operand))

@@ -24,7 +24,8 @@ left, waiting = list(stack), list(queue) if type(queue) is deque else queue
 PROGRAMS = [
     (
         True,
-        "while stack:\n  a, b = stack.pop()\n  c = (a + b) // 2\n  if b - a > 2: stack.append((a, c)); stack.append((c + 1, b))\n  x += a",
+        "while stack:\n  a, b = stack.pop()\n  c = (a + b) // 2\n"
+        "  if b - a > 2: stack.append((a, c)); stack.append((c + 1, b))\n  x += a",
     ),
     (True, "for i in range(n):\n  a, b = stack.pop()\n  x += a * b\n  stack.append((i, x % 7))"),
     (True, "for i in range(n):\n  stack.append((i, i + 1))\n  if i % 3: x, z = stack.pop()"),
@@ -46,7 +47,8 @@ PROGRAMS = [
     (True, "stack = [True]\nfor i in range(n): z = stack.pop(); stack.append(not z)"),
     (
         True,
-        "for i in range(n):\n  if len(stack) and not x: x = stack[-1][0] + stack[0][1]\n  stack.append((x, i)); a, b = stack.pop(-1)",
+        "for i in range(n):\n  if len(stack) and not x: x = stack[-1][0] + stack[0][1]\n"
+        "  stack.append((x, i)); a, b = stack.pop(-1)",
     ),
     (
         True,
@@ -54,23 +56,28 @@ PROGRAMS = [
     ),
     (
         True,
-        "for i in range(n):\n  v[i] = i\n  if i > 12: x = stack.pop()[0]\n  stack.append((i, 1))\n  if i == 15: print(end='')",
+        "for i in range(n):\n  v[i] = i\n  if i > 12: x = stack.pop()[0]\n  stack.append((i, 1))\n"
+        "  if i == 15: print(end='')",
     ),
     (
         True,
-        "while True:\n  a, b = stack.pop()\n  for j in range(2): x += 1\n  if x < 30: stack.append((a + x, b)); stack.append((b, a))",
+        "while True:\n  a, b = stack.pop()\n  for j in range(2): x += 1\n"
+        "  if x < 30: stack.append((a + x, b)); stack.append((b, a))",
     ),
     (
         True,
-        "while queue:\n  c = queue.popleft()\n  for j in range(2):\n    if k[c] > x: x += 1; queue.append(k[c])",
+        "while queue:\n  c = queue.popleft()\n  for j in range(2):\n"
+        "    if k[c] > x: x += 1; queue.append(k[c])",
     ),
     (
         True,
-        "for i in range(n):\n  c = queue.popleft()\n  queue.append(c + 1); queue.append(i)\n  if i % 3 == 1: x += queue.pop()",
+        "for i in range(n):\n  c = queue.popleft()\n  queue.append(c + 1); queue.append(i)\n"
+        "  if i % 3 == 1: x += queue.pop()",
     ),
     (
         True,
-        "queue = deque([(1, 0.5), (2, 1.5)])\nfor i in range(n):\n  a, b = queue.popleft()\n  queue.append((a + 1, b * 0.5))",
+        "queue = deque([(1, 0.5), (2, 1.5)])\nfor i in range(n):\n  a, b = queue.popleft()\n"
+        "  queue.append((a + 1, b * 0.5))",
     ),
     (
         True,
@@ -79,11 +86,13 @@ PROGRAMS = [
     (True, "queue = deque(range(9))\nfor i in range(8): x += queue.pop() if i % 2 else queue.popleft()"),
     (
         True,
-        "class C: pass\no = C(); o.todo = [5]\nfor i in range(n): x = o.todo.pop(); o.todo.append(x + i)\nleft = o.todo",
+        "class C: pass\no = C(); o.todo = [5]\n"
+        "for i in range(n): x = o.todo.pop(); o.todo.append(x + i)\nleft = o.todo",
     ),
     (
         True,
-        "def f():\n  todo = [(0, 5)]\n  s = 0\n  for i in range(9):\n    a, b = todo.pop()\n    s += a\n    todo.append((b, a + 1)); todo.append((a, i))\n  return todo, s\nleft = f()",
+        "def f():\n  todo = [(0, 5)]\n  s = 0\n  for i in range(9):\n    a, b = todo.pop()\n"
+        "    s += a\n    todo.append((b, a + 1)); todo.append((a, i))\n  return todo, s\nleft = f()",
     ),
     (
         True,
@@ -91,7 +100,9 @@ PROGRAMS = [
     ),
     (
         True,
-        "stack = [(i, i) for i in range(9)]; kept = list(stack)\nfor i in range(5): a, b = stack.pop(); a, b = stack.pop(); stack.append((a, 9))\nsame = [e is f for e, f in zip(kept, stack)]",
+        "stack = [(i, i) for i in range(9)]; kept = list(stack)\n"
+        "for i in range(5): a, b = stack.pop(); a, b = stack.pop(); stack.append((a, 9))\n"
+        "same = [e is f for e, f in zip(kept, stack)]",
     ),
     # Left to Python.
     (None, "for i in range(n): a, b = stack.pop()"),
@@ -105,7 +116,8 @@ PROGRAMS = [
     (None, "stack = [1]\nother = stack\nfor i in range(n): other.append(i); x -= stack.pop()"),
     (
         None,
-        "queue = deque([1], maxlen=3)\nfor i in range(n): queue.append(i); queue.append(i); x += queue.popleft()",
+        "queue = deque([1], maxlen=3)\n"
+        "for i in range(n): queue.append(i); queue.append(i); x += queue.popleft()",
     ),
     (None, "stack = [2]\nfor i in range(n): stack = [i, 2]; x = stack.pop()"),
     (None, "stack = [1, 2, 3]\nfor e in stack: x += stack.pop()"),

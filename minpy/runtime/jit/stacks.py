@@ -1,8 +1,9 @@
-"""Lists and deques that a compiled loop takes from and adds to: ``stack.pop()``, ``queue.popleft()``, ``stack.append(x)``.
+"""Lists and deques that a compiled loop takes from: ``stack.pop()``, ``queue.popleft()``, with ``append``.
 
 While the loop runs, the items lie in memory of their own: numbers, or tuples of as many numbers each. Five words of the
 loop's block say where, which are the first and the one after the last, for how many there is room, and how many of
-those that came in have not been taken away from the end. When the loop hands back, the object is made to hold what it would.
+those that came in have not been taken away from the end. When the loop hands back, the object is made to hold what it
+would hold.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ Kinds = tuple[int, tuple[tuple[str, ...], ...]]
 
 
 def kinds_of(value: Any) -> Kinds | None:
-    """The width of the items of a list or deque, and the kinds of each part (-1: it is empty); None if it is not for us."""
+    """The width of the items of a list or deque (-1: it is empty), and the kinds of each part; None if it cannot be."""
     if type(value) not in (list, deque) or len(value) > LONGEST or getattr(value, "maxlen", None) is not None:
         return None
     types = set(map(type, value))

@@ -17,7 +17,6 @@ from minpy.runtime.jit.kinds import BOOLS, Unsupported
 from minpy.runtime.jit.operators import COMPARISONS, Operators
 from minpy.runtime.jit.values import Lazy, Ref, Val, scalar
 
-
 # Operators of arrays of integers that never warn: what does not fit is cut off.
 WRAPPING = {"+": "add", "-": "sub", "*": "mul"}
 SMALL_ENOUGH = frozenset(kinds_.NUMPY_INTS) - {"uint64"}

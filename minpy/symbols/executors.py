@@ -65,11 +65,15 @@ class Executors:
             return {name: F.zeros(shapes[name], ctx=context, dtype=dtype) for name in names}
 
         arguments = self.symbol.list_arguments()
+        # One derivative is always asked for, the smallest: where there is none, MXNet takes weights for constants, keeps
+        # them in another layout, and goes on with these when their contents are replaced (oneDNN's subgraphs).
+        smallest = min(arguments, key=lambda name: int(np.prod(shapes[name])))
+        wanted = arguments if derivable else [smallest]
         return self.symbol.bind(
             context,
             make(arguments),
-            args_grad=make(arguments) if derivable else None,
-            grad_req="write" if derivable else "null",
+            args_grad=make(wanted),
+            grad_req={name: "write" if name in wanted else "null" for name in arguments},
             aux_states=make(self.symbol.list_auxiliary_states()),
         )
 

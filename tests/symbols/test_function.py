@@ -247,6 +247,24 @@ def test_wrong_descriptions():
         dense(input_shapes={"fc_bias": (10,)}).get_params()
 
 
+@pytest.mark.parametrize("is_train", [True, False])
+@pytest.mark.parametrize("what", ["dense", "convolution"])
+def test_weights_that_are_replaced_between_calls_count(what, is_train):
+    x = mx.sym.Variable("x")
+    if what == "dense":
+        net, shape = mx.sym.FullyConnected(x, name="f", num_hidden=3), (5, 7)
+    else:
+        net, shape = mx.sym.Convolution(x, name="f", kernel=(3, 3), num_filter=4), (2, 1, 8, 8)
+    net = mx.sym.Activation(net, act_type="relu")
+    rng = np.random.default_rng(0)
+    kept = Function(net, {"x": shape})
+    kept.is_train = is_train
+    for _ in range(4):
+        shapes = {name: each["shape"] for name, each in kept.get_params().items()} | {"x": shape}
+        given = {name: rng.standard_normal(each).astype("f") for name, each in shapes.items()}  # oneDNN's type
+        np.testing.assert_array_equal(kept(**given), Function(net)(**given))
+
+
 def test_executors_are_used_again():
     f = dense()
     for _ in range(20):

@@ -6,13 +6,14 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 JOBS := 2
 
-.PHONY: campaign engines demo test lint bench results corpus clean help
+.PHONY: campaign engines demo docs test lint bench results corpus clean help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo     train two plain NumPy programs under MinPy, on real data"
 	@echo "make test     the test suite"
+	@echo "make docs     the manual as web pages, its tutorials executed, into docs/_build/html"
 	@echo "make lint     ruff: rules and layout"
 	@echo "make bench    what MinPy costs and gains, as ratios to plain NumPy"
 	@echo "make results  the same for whole programs beside Numba, JAX and others, into docs/results.md (hours)"
@@ -33,6 +34,11 @@ test: $(VENV)/.has-test
 lint: $(VENV)/.has-dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+
+# A page whose code raises, a link that leads nowhere, a docstring that cannot be read: each ends it.
+docs: $(VENV)/.has-docs
+	$(PY) -m sphinx -b html -q -W --keep-going docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
 
 bench: $(VENV)/.has-bench
 	$(PY) -m benchmarks
@@ -73,7 +79,7 @@ engines: $(VENV)/.has-test
 	$(PY) tests/engines/forced_campaign.py --jobs $(JOBS)
 
 clean:
-	rm -rf $(VENV) build dist campaign .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build campaign .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment. It is editable, so that a change of the source needs no installation; a change of pyproject.toml
@@ -87,6 +93,7 @@ $(VENV)/.has-demo: EXTRAS := cpu,examples
 $(VENV)/.has-test: EXTRAS := cpu,test
 $(VENV)/.has-bench: EXTRAS := cpu,bench,examples
 $(VENV)/.has-results: EXTRAS := cpu,bench,peers,examples
+$(VENV)/.has-docs: EXTRAS := cpu,docs
 $(VENV)/.has-dev: EXTRAS := dev
 $(VENV)/.has-%: pyproject.toml $(PY)
 	@echo "== installing minpy[$(EXTRAS)] into $(VENV)"

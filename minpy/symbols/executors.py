@@ -65,8 +65,8 @@ class Executors:
             return {name: F.zeros(shapes[name], ctx=context, dtype=dtype) for name in names}
 
         arguments = self.symbol.list_arguments()
-        # One derivative is always asked for, the smallest: where there is none, MXNet takes weights for constants, keeps
-        # them in another layout, and goes on with these when their contents are replaced (oneDNN's subgraphs).
+        # One derivative is always asked for, the smallest: where there is none, MXNet takes weights for constants,
+        # keeps them in another layout, and goes on with these when their contents are replaced (oneDNN's subgraphs).
         smallest = min(arguments, key=lambda name: int(np.prod(shapes[name])))
         wanted = arguments if derivable else [smallest]
         return self.symbol.bind(

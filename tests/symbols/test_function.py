@@ -261,7 +261,9 @@ def test_weights_that_are_replaced_between_calls_count(what, is_train):
     kept.is_train = is_train
     for _ in range(4):
         shapes = {name: each["shape"] for name, each in kept.get_params().items()} | {"x": shape}
-        given = {name: rng.standard_normal(each).astype("f") for name, each in shapes.items()}  # oneDNN's type
+        given = {
+            name: rng.standard_normal(each).astype("f") for name, each in shapes.items()
+        }  # oneDNN's type
         np.testing.assert_array_equal(kept(**given), Function(net)(**given))
 
 

@@ -22,6 +22,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "auto"
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
+nb_render_markdown_format = "myst"  # tables
 nb_merge_streams = True  # one box for what a cell prints
 
 autosummary_generate = True

@@ -1,4 +1,4 @@
-"""Executors of a symbol: bound once for shapes, dtype and context, lent to one call at a time.
+"""Executors of a symbol: bound once for shapes, dtype, context and mode, lent to one call at a time.
 
 A call that is recorded keeps its executor until its record is gone, because MXNet's backward run reads what the forward
 run left in it. So one symbol may be applied any number of times before a backward run.
@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.backends.mxnet import load
+from minpy.runtime.backends.mxnet import copy_in, load
 
 # Idle executors of one geometry that are kept; each holds the memory of a forward and a backward run.
 _IDLE = 4
 
-Key = tuple[tuple[tuple[str, tuple[int, ...]], ...], str, Any, bool]
+Key = tuple[tuple[tuple[str, tuple[int, ...]], ...], str, Any, bool, bool]
 
 
 class Executors:
@@ -33,7 +33,12 @@ class Executors:
         self._lock = threading.RLock()
 
     def lend(
-        self, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype, context: Any, derivable: bool
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        dtype: np.dtype,
+        context: Any,
+        is_train: bool,
+        derivable: bool,
     ) -> Lease:
         """An executor for these arguments that nobody else uses.
 
@@ -44,10 +49,12 @@ class Executors:
         dtype : numpy.dtype
             Of all of them.
         context : mxnet.Context
+        is_train : bool
+            What it is run with. In test mode oneDNN lays weights out anew, in place: see `Lease.write`.
         derivable : bool
             Whether a backward run is wanted: it costs memory for the derivatives.
         """
-        key = (tuple(sorted(shapes.items())), dtype.str, context, derivable)
+        key = (tuple(sorted(shapes.items())), dtype.str, context, is_train, derivable)
         with self._lock:
             idle = self._idle.get(key)
             executor = idle.pop() if idle else None
@@ -92,6 +99,17 @@ class Lease:
     def __init__(self, owner: Executors, key: Key, executor: Any) -> None:
         self.executor = executor
         self._owner, self._key = owner, key
+        self.is_train = key[3]
+
+    def write(self, handle: Any, value: np.ndarray) -> None:
+        """Copy a C-contiguous array into an argument or auxiliary state of the executor, of the same dtype."""
+        if self.is_train:
+            copy_in(handle, value)
+            return
+        # Its memory may have the layout of oneDNN, which only MXNet's own copy knows.
+        whole = load().nd.empty(handle.shape, ctx=handle.context, dtype=handle.dtype)
+        copy_in(whole, value)
+        whole.copyto(handle)
 
     def __del__(self) -> None:
         self._owner.take_back(self._key, self.executor)

@@ -223,11 +223,12 @@ class Function(Operation):
         arguments, aux_shapes, _ = self._shapes_of(shapes)
         dtype = self._dtype or _widest(given.values())
         context = current_context().as_mxnet_context()
-        lease = self._executors.lend({**arguments, **aux_shapes}, dtype, context, derivable)
+        shapes_of_all = {**arguments, **aux_shapes}
+        lease = self._executors.lend(shapes_of_all, dtype, context, bool(self.is_train), derivable)
         executor = lease.executor
         for name in self._arguments:
             if name in given:
-                copy_in(executor.arg_dict[name], np.ascontiguousarray(_plain(given[name]), dtype))
+                lease.write(executor.arg_dict[name], np.ascontiguousarray(_plain(given[name]), dtype))
             else:
                 executor.arg_dict[name][:] = 0
         aux, begun = {}, {}
@@ -244,8 +245,8 @@ class Function(Operation):
                 )
             aux[name] = state
             begun[name] = np.array(_plain(state), dtype, order="C")
-            copy_in(executor.aux_dict[name], begun[name])
-        executor.forward(is_train=self.is_train)
+            lease.write(executor.aux_dict[name], begun[name])
+        executor.forward(is_train=lease.is_train)
         return _Run(lease, aux, begun)
 
     def _results(self, run: _Run) -> Any:
@@ -297,15 +298,14 @@ class Function(Operation):
     def _repeat(self, run: _Run, call: Call) -> None:
         """Run forward again: a backward run may have overwritten what it read."""
         for node in json.loads(self._symbol.tojson())["nodes"]:
-            if node["op"].startswith(_RANDOM) and self.is_train:
+            if node["op"].startswith(_RANDOM) and run.lease.is_train:
                 raise GradientError(
                     f"{self._row.name} draws random numbers ({node['op']}), so a second derivative of the same call "
                     f"would be another function's. The call was at {call.line}"
                 )
-        executor = run.lease.executor
         for name, state in run.begun.items():
-            copy_in(executor.aux_dict[name], state)
-        executor.forward(is_train=self.is_train)
+            run.lease.write(run.lease.executor.aux_dict[name], state)
+        run.lease.executor.forward(is_train=run.lease.is_train)
 
     def _store_aux(self, run: _Run) -> None:
         # MXNet updates moving averages in its backward run. They are the program's arrays.

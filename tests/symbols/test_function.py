@@ -267,6 +267,56 @@ def test_weights_that_are_replaced_between_calls_count(what, is_train):
         np.testing.assert_array_equal(kept(**given), Function(net)(**given))
 
 
+def reads_its_arguments(net, x, is_train, differentiated):
+    """The largest difference between a function that ran with other weights before, and a new one."""
+    functions = Function(net), Function(net)
+    shapes = Function(net, {"x": x.shape}).get_params()
+    for f in functions:
+        f.is_train = is_train
+    for n in range(3):
+        params = {name: random(*p["shape"], seed=n).astype("f") for name, p in shapes.items()}
+
+        def total(params, f):
+            return np.sum(f(x=x, **params) ** 2)
+
+        if differentiated:
+            found = [minpy.grad(total)(params, f) for f in functions]
+        else:
+            found = [{"value": f(x=x, **params)} for f in functions]
+        functions = functions[0], Function(net)
+        functions[1].is_train = is_train
+    return max(abs(found[0][name] - found[1][name]).max() / abs(found[1][name]).max() for name in found[1])
+
+
+@pytest.mark.parametrize("differentiated", [False, True])
+@pytest.mark.parametrize("is_train", [True, False])
+@pytest.mark.parametrize("kind", ["dense", "convolution", "normalised"])
+def test_weights_are_read_anew_at_each_call(kind, is_train, differentiated):
+    """What oneDNN made of the weights of an earlier call, in whatever layout, is not used again."""
+    x = mx.sym.Variable("x")
+    data = random(8, 3, 8, 8).astype("f")
+    net = {
+        "dense": lambda: mx.sym.FullyConnected(mx.sym.Flatten(x), name="fc", num_hidden=64),
+        "convolution": lambda: mx.sym.Convolution(x, name="conv", kernel=(3, 3), num_filter=32),
+        "normalised": lambda: mx.sym.Activation(
+            mx.sym.BatchNorm(mx.sym.Convolution(x, name="c", kernel=(3, 3), num_filter=32), fix_gamma=False),
+            act_type="relu",
+        ),
+    }[kind]()
+    assert reads_its_arguments(net, data, is_train, differentiated) < 1e-5
+
+
+def test_the_mode_of_a_run_stays_its_own():
+    """Between the forward and a second backward run, `is_train` may change."""
+    net = mx.sym.BatchNorm(mx.sym.Variable("x"), name="bn", fix_gamma=False)
+    f = Function(net)
+    data, weights = random(6, 3), {"bn_gamma": np.ones(3), "bn_beta": np.zeros(3)}
+    _, pull = minpy.vjp(lambda x: f(x=x, **weights), data)
+    first = pull(random(6, 3, seed=5))[0]
+    f.is_train = False
+    np.testing.assert_allclose(pull(random(6, 3, seed=5))[0], first, rtol=1e-12)
+
+
 def test_executors_are_used_again():
     f = dense()
     for _ in range(20):

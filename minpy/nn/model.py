@@ -8,10 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from minpy.errors import CheckpointError
+from minpy.errors import ArgumentError, CheckpointError
 from minpy.nn import checks, files
 from minpy.nn.io import DataBatch
 from minpy.runtime.array import host
+
+
+class ParamsNameNotFoundError(CheckpointError):
+    """A file lacks a parameter that the model has."""
+
+
+class UnknownAccessModeError(ArgumentError):
+    """A model is run for something else than ``'train'`` or ``'test'``."""
+
 
 _SETTINGS = ("init_rule", "init_config", "update_rule", "optim_config")
 
@@ -167,7 +176,9 @@ def unpack(model: ModelBase, arrays: Mapping[str, Any], notes: Any, path: str, p
     ):
         missing, more = sorted(set(ours) - set(theirs)), sorted(set(theirs) - set(ours))
         if missing:
-            raise CheckpointError(f"{path} has no {what} {missing[0]!r}, which {type(model).__name__} has")
+            raise ParamsNameNotFoundError(
+                f"{path} has no {what} {missing[0]!r}, which {type(model).__name__} has"
+            )
         if more:
             raise CheckpointError(f"{path} has the {what} {more[0]!r}, which {type(model).__name__} has not")
     for name, value in params.items():

@@ -13,9 +13,12 @@ import time
 import numpy as np
 import pytest
 
-from minpy import primitive
+import minpy.numpy
+from minpy import AutoBlacklistPolicy, primitive
 from minpy.errors import ArgumentError, UsageError
-from minpy.utils import log, minprof
+from minpy.runtime.primitives import table
+from minpy.utils import blacklist_generator, log, minprof
+from minpy.utils.common import enforce_type
 from minpy.utils.gradient_checker import quick_grad_check
 
 # ----- gradients
@@ -244,3 +247,47 @@ def test_colour_on_a_terminal(monkeypatch):
         monkeypatch.setattr(sys, "stderr", terminal := Terminal())
         log.get_logger("test.minpy.colour").warning("x")
         assert ("\x1b[33m[W" in terminal.getvalue()) is coloured
+
+
+# ----- common, blacklist_generator ------------------------------------------------------------------------------
+
+
+def test_types_are_enforced():
+    @enforce_type(int)
+    def double(x, *, times=2):
+        return x * times
+
+    class Counter:
+        @enforce_type((int, float), method=True)
+        def add(self, x):
+            return x + 1
+
+    assert double(3) == 6 and double(3, times=3) == 9 and Counter().add(1.5) == 2.5
+    for call, text in (
+        (lambda: double("a"), "double: argument 0 must be of type int, not str"),
+        (lambda: double(1, times=2.0), "double: argument 'times' must be of type int, not float"),
+        (lambda: Counter().add("a"), "add: argument 0 must be of type int or float, not str"),
+    ):
+        with pytest.raises(ArgumentError, match=text):
+            call()
+
+
+@pytest.mark.mxnet
+def test_a_blacklist_by_trying(tmp_path, monkeypatch):
+    table.load()
+    rows = [table.by_name[name] for name in ("exp", "sin", "sum", "dot")]
+    monkeypatch.setattr(blacklist_generator, "_rows", lambda: rows)
+    assert blacklist_generator.generate_default_blacklist().rules == {}
+
+    def broken(F, x):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(table.by_name["sin"], "mxnet", table.Kernel(broken))
+    before = np.random.get_state()[1].copy()
+    found = blacklist_generator.generate_default_blacklist(tmp_path)
+    assert set(found.rules) == {"sin"} and "array_dim2:float32" in found.query("sin")
+    assert (np.random.get_state()[1] == before).all()
+    again = AutoBlacklistPolicy(loc=tmp_path)
+    assert again.rules == found.rules
+    with again:
+        np.testing.assert_allclose(minpy.numpy.sin(np.ones((2, 2))), np.sin(np.ones((2, 2))))

@@ -11,6 +11,7 @@ import numpy
 import minpy.numpy as np
 from minpy.nn import checks, layers
 from minpy.nn.io import DataBatch
+from minpy.nn.model import UnknownAccessModeError
 from minpy.nn.model_builder.imperative import Imperative
 from minpy.nn.model_builder.module import Module
 
@@ -104,7 +105,10 @@ class Model(Imperative):
             if not shape or math.prod(shape[1:]) != math.prod(self._input_shape):
                 raise checks.fail("Model", f"X must have the shape {('N', *self._input_shape)}, not {shape}")
             X = np.reshape(X, (shape[0], *self._input_shape))
-        self._run_for(self.mode if mode is None else mode)
+        mode = self.mode if mode is None else mode
+        if mode not in ("train", "test"):
+            raise UnknownAccessModeError(f"Model: mode must be 'train' or 'test', not {mode!r}")
+        self._run_for(mode)
         return self._container.run(X, self.parameters)
 
     def loss(self, predict: Any, y: Any, **kwargs: Any) -> Any:

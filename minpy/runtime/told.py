@@ -153,7 +153,7 @@ def loops() -> list[Row]:
         if not (site.filename or site.reason):
             continue
         row = Row(site.filename, site.line, site.compiled, engine="compiled" if site.compiled else "")
-        row.seconds = drive.seconds.get(site, 0.0) if drive else 0.0
+        row.seconds = drive.seconds_of(site) if drive else 0.0
         if site.compiled and site.per_round:
             row.saved = site.compiled * site.per_round - row.seconds
         row.reason = site.reason or ("" if site.compiled else "its runs did not take long enough")

@@ -66,7 +66,7 @@ def test_a_second_run_needs_no_compiler(tmp_path: Path) -> None:
     text = LOOP + "print('llvmlite.binding' in sys.modules)\n" + SHOW
     assert run(tmp_path, text, MINPY_JIT="force")[0] == "True"
     kept = sorted(path.suffix for path in (tmp_path / "cache" / "loops").iterdir())
-    assert kept == [".loop"]
+    assert kept == [".guard", ".loop"]
     loads = "False" if sys.platform.startswith("linux") and os.uname().machine == "x86_64" else "True"
     assert run(tmp_path, text, MINPY_JIT="force")[0] == loads
 

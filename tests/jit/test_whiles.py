@@ -229,7 +229,7 @@ def test_compiled_runs_that_lose_time_end(loop: Loop, monkeypatch: pytest.Monkey
 
     def enter(site: Any, *rest: Any) -> Any:
         loop.entered += 1
-        site.compiled += 3
+        site.run_compiled += 3
         loop.clock.now += 40e-6
         return 3, False
 

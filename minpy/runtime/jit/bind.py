@@ -21,7 +21,7 @@ from minpy.runtime.jit.lower import Entry
 from minpy.runtime.jit.stacks import kinds_of
 from minpy.runtime.jit.values import ArrayType
 
-_MISSING = object()
+MISSING = object()
 # `np.dot` and its like have a type of their own in some versions of NumPy.
 _KNOWN = (
     ModuleType,
@@ -34,7 +34,7 @@ _KNOWN = (
     type(None),
 )
 _LONGEST = 1 << 16  # of a list that is copied at each entry
-_CO_OPTIMIZED = 0x1
+CO_OPTIMIZED = 0x1
 WHILE = ("while",)  # what a loop runs over that runs over nothing
 
 
@@ -203,7 +203,7 @@ class Frame:
         code = frame.f_code
         self.frame = frame
         self.locals = frame.f_locals
-        self.optimized = bool(code.co_flags & _CO_OPTIMIZED)
+        self.optimized = bool(code.co_flags & CO_OPTIMIZED)
         if not self.optimized and self.locals is not frame.f_globals:
             raise Unsupported("a loop in the body of a class")
         self.fast = frozenset(code.co_varnames)
@@ -212,9 +212,9 @@ class Frame:
             raise Unsupported("a variable is shared with a function inside")
 
     def get(self, name: str) -> Any:
-        """What a name stands for, or `_MISSING`."""
+        """What a name stands for, or `MISSING`."""
         if self.optimized and (name in self.fast or name in self.cells):
-            return self.locals.get(name, _MISSING)
+            return self.locals.get(name, MISSING)
         return self.get_global(name)
 
     def is_stored_globally(self, name: str, stored: set[str]) -> bool:
@@ -223,8 +223,8 @@ class Frame:
 
     def get_global(self, name: str) -> Any:
         """What a name stands for in the module."""
-        value = self.frame.f_globals.get(name, _MISSING)
-        return getattr(builtins, name, _MISSING) if value is _MISSING else value
+        value = self.frame.f_globals.get(name, MISSING)
+        return getattr(builtins, name, MISSING) if value is MISSING else value
 
     def put(self, changes: dict[str, Any]) -> None:
         """Assign variables."""
@@ -255,17 +255,17 @@ class Snapshot:
         self.start = self.step = 0
         self.sources: list[Any] = []  # the sequences that are read, the lists and tuples themselves
         self.stacks: dict[str, Any] = {}  # lists that are taken from
-        self._outer = self._take_outer(iterable, "")
+        self.outer = self._take_outer(iterable, "")
         for name in sorted(names.popped - {""}):
             self._take_stack(name, self._attribute(frame, name) if "." in name else frame.get(name))
         # What is stored before it is read may be anything: it makes no other code.
         for name in sorted(names.live):
             value = frame.get(name)
-            if value is not _MISSING and name not in self.stacks:
+            if value is not MISSING and name not in self.stacks:
                 self._take(name, value)
         for name in sorted(names.dotted):
             value = self._attribute(frame, name)
-            if value is not _MISSING and name not in self.stacks:
+            if value is not MISSING and name not in self.stacks:
                 self._take(name, value)
         self.lists: dict[str, list[Any]] = {}  # that are appended to, and nothing else
         for name in sorted(names.appended - self.stacks.keys()):
@@ -275,7 +275,7 @@ class Snapshot:
         self.helpers: dict[int, Helper] = {}
         for value in list(self._known.values()):
             self._take_helper(frame, value, site_digest)
-        self.key = (self._outer, *self._key)
+        self.key = (self.outer, *self._key)
 
     def _take_list(self, name: str, value: Any, iterable: Any) -> None:
         if type(value) is not list or name in self._names.stored or self._sequences(value, iterable):
@@ -321,7 +321,7 @@ class Snapshot:
             if frame.is_stored_globally(name.partition(".")[0], self._names.stored):
                 continue  # the loop changes what the function reads
             found = frame.get_global(name) if "." not in name else self._follow(frame.get_global, name)
-            if found is not _MISSING:
+            if found is not MISSING:
                 self._take(GLOBAL + name, found, name in names.indexed)
                 new.append(found)
         for each in new:
@@ -333,7 +333,7 @@ class Snapshot:
             dict(self._arrays),
             dict(self._known),
             frozenset(self._names.stored),
-            self._outer,
+            self.outer,
             dict(self.helpers),
             frozenset(self.lists),
             {name: self.values[name].shape for name in self._arrays},
@@ -353,7 +353,7 @@ class Snapshot:
         stored = sorted(self._names.stored)
         return repr(
             (
-                self._outer,
+                self.outer,
                 sorted(self.lists),
                 [key for key in self._key if key[1:2] == ("stack",)],
                 sorted(self._scalars.items()),
@@ -362,6 +362,16 @@ class Snapshot:
                 stored,
             )
         )
+
+    @property
+    def kinds(self) -> tuple[tuple[str, str], ...]:
+        """The kinds of the scalars."""
+        return tuple(sorted(self._scalars.items()))
+
+    @property
+    def known_objects(self) -> dict[str, Any]:
+        """The objects that the code is made for, by the names that they have in it."""
+        return self._known
 
     def known(self, name: str) -> Any:
         """The object that a name stands for in the code."""
@@ -373,7 +383,7 @@ class Snapshot:
 
     def _attribute(self, frame: Frame, name: str) -> Any:
         if name.partition(".")[0] in self._names.stored:
-            return _MISSING
+            return MISSING
         return self._follow(frame.get, name)
 
     @staticmethod
@@ -382,22 +392,22 @@ class Snapshot:
         value = get(root)
         for attribute in rest:
             if isinstance(value, ModuleType):
-                value = value.__dict__.get(attribute, _MISSING)
+                value = value.__dict__.get(attribute, MISSING)
             elif (
-                value is _MISSING
+                value is MISSING
                 or isinstance(value, (np.ndarray, np.generic, type))
                 or type(value) in (int, float)
             ):
-                return _MISSING
+                return MISSING
             else:
                 # Only what the instance itself holds: nothing that runs when it is looked up.
                 own = getattr(value, "__dict__", None)
                 if type(own) is not dict or attribute not in own:
-                    return _MISSING
-                if inspect.getattr_static(value, attribute, _MISSING) is not own[attribute]:
-                    return _MISSING
+                    return MISSING
+                if inspect.getattr_static(value, attribute, MISSING) is not own[attribute]:
+                    return MISSING
                 if type(value).__getattribute__ is not object.__getattribute__:
-                    return _MISSING
+                    return MISSING
                 value = own[attribute]
         return value
 

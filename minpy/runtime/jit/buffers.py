@@ -16,7 +16,7 @@ import numpy as np
 
 HEADER = 64
 SMALLEST = 65535  # owners up to here are numbers of arrays that came in, above addresses of buffers
-_IDENT = 32
+IDENT = 32
 
 DECLARATIONS = ("declare ptr @at_malloc(i64)", "declare void @at_free(ptr)")
 TEXT = f"""
@@ -103,7 +103,7 @@ got:
   %next = load ptr, ptr %head
   store ptr %next, ptr %n
   store ptr %b, ptr %head
-  %i = getelementptr i8, ptr %b, i64 {_IDENT}
+  %i = getelementptr i8, ptr %b, i64 {IDENT}
   store i64 0, ptr %i
   %end = icmp eq ptr %next, null
   br i1 %end, label %out, label %relink
@@ -152,7 +152,7 @@ class Objects:
     def is_part(self, words: Any) -> bool:
         """Whether a variable holds a part of a new array; the new arrays themselves come before their parts."""
         ident, _, owner = (int(each) for each in words[:3])
-        return owner > SMALLEST and ctypes.c_int64.from_address(owner + _IDENT).value != ident
+        return owner > SMALLEST and ctypes.c_int64.from_address(owner + IDENT).value != ident
 
     def _view(self, dtype: Any, shape: Any, strides: Any, ident: int, address: int, owner: int) -> np.ndarray:
         came = self._entered[owner]
@@ -164,7 +164,7 @@ class Objects:
 
     def _new(self, dtype: Any, shape: Any, strides: Any, ident: int, address: int, owner: int) -> np.ndarray:
         data = owner + HEADER
-        if ctypes.c_int64.from_address(owner + _IDENT).value == ident:
+        if ctypes.c_int64.from_address(owner + IDENT).value == ident:
             whole = np.empty(shape, dtype)
             ctypes.memmove(whole.ctypes.data, data, whole.nbytes)
             self._buffers[owner] = whole

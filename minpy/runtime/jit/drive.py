@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from time import perf_counter
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,16 @@ from minpy.runtime import ledger
 from minpy.runtime.fuse import sites as blocks
 from minpy.runtime.jit import background, engine, source, store
 from minpy.runtime.jit.bind import Frame, Names, Snapshot
-from minpy.runtime.jit.kernel import Kernel
+from minpy.runtime.jit.kernel import INTERRUPTED, Kernel, NoRoom
 from minpy.runtime.jit.kinds import Unsupported
-from minpy.runtime.jit.sites import WORTH, Site, is_undisturbed
+from minpy.runtime.jit.sites import WORTH, Site, is_undisturbed, loops
 from minpy.runtime.jit.trial import LONGEST, Trial
 
 _PIECE = 2e-3  # seconds as written between two looks at the clock
 _LOOK = 2e-3  # seconds spent in short runs before the next of them is looked at
 _CHUNK = 30e-3  # seconds compiled between two looks at the program's variables
 _SMALL_WORTH = 500e-6  # the same, where compiled code gains less: with operations on small arrays
+_ENTRY = 4e-6  # seconds as written that are worth the short way
 _KEYS = 6  # compiled versions of one loop
 _LEAVES = 4  # so often a loop may leave compiled code early, and then once every so many iterations:
 _DISTANCE = 50
@@ -38,6 +40,13 @@ _HOPE = 4  # times the same: what was spent in a loop that may come again, so of
 
 
 seconds: dict[Site, float] = {}  # that each loop has run compiled
+
+
+def seconds_of(site: Site) -> float:
+    """How long a loop has run compiled."""
+    return seconds.get(site, 0.0) + (site.shortcut.seconds if site.shortcut else 0.0)
+
+
 pending: dict[Site, background.Job] = {}  # loops whose code is being compiled
 
 
@@ -62,16 +71,59 @@ def length(over: Any) -> int:
     return len(over)
 
 
-def pieces(site: Site, over: Any, code: CodeType) -> Iterator[Iterable[Any]]:
-    """What the loop is to run over as written, piece by piece; between two of them it may run compiled."""
-    position = 0
+def begin(site: Site, over: Any, frame: FrameType) -> Iterable[Any]:
+    """Run a loop compiled, if that pays; what is left of it for the interpreter."""
+    position, tried = 0, False
+    count = length(over)
+    if count and _pays(site, count):
+        result = run(site, over, frame.f_code, frame, 0, count)
+        tried = result is None
+        if result is not None:
+            position, ended = result
+            if ended or position >= length(over):
+                return ()
+            tried = True
+    return chain.from_iterable(pieces(site, over, frame.f_code, position, tried))
+
+
+def left(site: Site, number: int, position: int, answer: int, *arguments: Any) -> Any:
+    """The guard had to leave compiled code: what is left of the loop for the interpreter.
+
+    Parameters
+    ----------
+    number : int
+        That of the plan.
+    position : int
+        The round that is next.
+    answer : int
+        The kernel's, as in `lower`; 0 where the time was up.
+    """
+    if answer == INTERRUPTED:
+        raise SystemError("a compiled loop took another way when it was run again")
+    if answer > 0:
+        _left(site, site.shortcut.plans[number].kernel.code.reasons[answer - 1])
+    if site.what == "while":
+        return False
+    code = sys._getframe(1).f_code
+    return chain.from_iterable(pieces(site, site.over(arguments), code, position, answer > 0))
+
+
+def pieces(
+    site: Site, over: Any, code: CodeType, position: int = 0, tried: bool = False
+) -> Iterator[Iterable[Any]]:
+    """What the loop is to run over as written, piece by piece; between two of them it may run compiled.
+
+    Not before the first one, if that was `tried`.
+    """
     piece = 1
-    iterator = iterator_at(over, 0)
+    iterator = iterator_at(over, position)
     while not site.reason:
         count = length(over)
         if position >= count or not is_undisturbed():
             break
-        if _pays(site, count - position):
+        if tried:
+            tried = False
+        elif _pays(site, count - position):
             result = run(site, over, code, sys._getframe(1), position, count)
             if result is not None:
                 position, ended = result
@@ -163,7 +215,7 @@ def run(
             took = perf_counter() - started
             done = outcome.position - position
             seconds[site] = seconds.get(site, 0.0) + took
-            site.compiled += done
+            site.run_compiled += done
             position = outcome.position
             if tried is not None:
                 way = (started - began) / (count - first)
@@ -172,13 +224,14 @@ def run(
                     store.forget(site.name)
             elif site.trial is not None:
                 site.trial.went(took)
-            if outcome.broke:
-                return position, True
-            if outcome.ended:
-                return position, False
+            if outcome.broke or outcome.ended:
+                _shorten(site, kernel, frame, snapshot)
+                return position, outcome.broke
             if outcome.reason is not None:
                 _left(site, outcome.reason)
                 return position, False
+            if position >= count and (site.trial is None or site.trial.is_over):
+                _shorten(site, kernel, frame, snapshot)
             rate = took / max(done, 1)
             if not is_undisturbed() or site.reason or (site.trial is not None and not site.trial.is_over):
                 return position, False
@@ -186,11 +239,35 @@ def run(
         pending[site] = waiting.job
         return (position, False) if chunk else None
     except Unsupported as error:
-        if position == first:
+        if position != first:
+            return position, False
+        if site.kernels and not isinstance(error, NoRoom):
+            _left(site, (site.line, str(error)))  # not for what it has met now
+        else:
             site.give_up(str(error))
-            return None
-        return position, False
+        return None
     return position, True
+
+
+def _shorten(site: Site, kernel: Kernel, frame: FrameType, snapshot: Snapshot) -> None:
+    """Let the loop go the short way when it meets again what it has met now."""
+    if site.shortcut is False or site.reason:
+        return
+    from minpy.runtime.jit import shortcut
+
+    try:
+        if site.shortcut is None:
+            if not shortcut.is_possible():
+                raise shortcut.Irregular
+            site.shortcut = shortcut.Shortcut(site, partial(left, site))
+        site.shortcut.lay_out(kernel, frame, site.names, snapshot)
+    except shortcut.Irregular:
+        if not site.shortcut or not site.shortcut.plans:
+            site.shortcut = False
+        return
+    least, per_byte = (0.0, 0.0) if site.force else (_ENTRY, 3 / _COPY_RATE)
+    site.shortcut.value(site.per_round, least, per_byte)
+    setattr(loops, site.name, site.shortcut.function)
 
 
 def _gains(site: Site, kernel: Kernel, copying: float, left: int) -> bool:
@@ -235,17 +312,23 @@ def _look(site: Site, code: CodeType) -> None:
 
 
 def _kernel(site: Site, snapshot: Snapshot) -> Kernel:
-    known = site.kernels.setdefault(snapshot.key, [])
+    known = site.kernels.get(snapshot.key, [])
     for kernel in known:
         if kernel.fits(snapshot):
             return kernel
-    if sum(map(len, site.kernels.values())) >= _KEYS and not site.force:
+    what = snapshot.key, snapshot.kinds
+    if what in site.refused:
+        raise Unsupported(site.refused[what])
+    if sum(map(len, site.kernels.values())) + len(site.refused) >= _KEYS and not site.force:
         raise Unsupported("its variables have ever new types")
     try:
         kernel = Kernel(site.names.node, f"{site.name}\n{site.names.text}", snapshot)
     except engine.CompileError as error:
         raise Unsupported(f"the compiler refused it: {error}") from error
-    known.append(kernel)
+    except Unsupported as error:
+        site.refused[what] = str(error)
+        raise
+    site.kernels[snapshot.key] = [*known, kernel]
     if not site.force:
         store.remember(site.name)
     return kernel

@@ -80,7 +80,15 @@ def _machine() -> tuple[Any, Any, str]:
     return llvm, machine, f"{llvmlite.__version__} {cpu} {features}"
 
 
-def _address(function: Any) -> int:
+@lru_cache(maxsize=1)
+def _quick_machine() -> Any:
+    """One that makes code in little time."""
+    llvm, _, _ = _machine()
+    return llvm.Target.from_default_triple().create_target_machine(opt=0)
+
+
+def address(function: Any) -> int:
+    """Where a function of `ctypes` is."""
     return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
@@ -102,11 +110,11 @@ def library_function(name: str, arity: int) -> int:
             continue
         if function(*arguments) != expected:
             return 0
-    return _address(function)
+    return address(function)
 
 
-def object_code(text: str) -> bytes:
-    """Compile an assembly text.
+def object_code(text: str, *, quickly: bool = False) -> bytes:
+    """Compile an assembly text; `quickly`: so that this, and not the code, takes little time.
 
     Raises
     ------
@@ -116,7 +124,7 @@ def object_code(text: str) -> bytes:
     with _lock:
         try:
             llvm, machine, _ = _machine()
-            return _object_code(llvm, machine, text)
+            return _object_code(llvm, _quick_machine() if quickly else machine, text, 0 if quickly else 3)
         except (RuntimeError, OSError, ImportError, AttributeError, TypeError) as error:
             raise CompileError(str(error)) from error
 
@@ -134,7 +142,7 @@ def function(code: bytes, externals: dict[str, int]) -> Any:
     CompileError
         It cannot be loaded.
     """
-    outside = {"minpy_PyErr_CheckSignals": _address(ctypes.pythonapi.PyErr_CheckSignals)}
+    outside = {"minpy_PyErr_CheckSignals": address(ctypes.pythonapi.PyErr_CheckSignals)}
     for name, arity in externals.items():
         if not arity:
             # One of NumPy's loops, or what manages memory.
@@ -148,8 +156,19 @@ def function(code: bytes, externals: dict[str, int]) -> Any:
         outside[f"minpy_{name}"] = library_function(name, arity)
         if not outside[f"minpy_{name}"]:
             raise CompileError(f"the C library's {name} is not what Python uses")
-    address = loader.place(code, "kernel", outside)
-    if not address:
+    return _FUNCTION(placed(code, outside))
+
+
+def placed(code: bytes, outside: dict[str, int]) -> int:
+    """The address of the function ``kernel`` of compiled code that calls functions with these addresses.
+
+    Raises
+    ------
+    CompileError
+        It cannot be loaded.
+    """
+    found = loader.place(code, "kernel", outside)
+    if not found:
         with _lock:
             try:
                 llvm, machine, _ = _machine()
@@ -158,25 +177,27 @@ def function(code: bytes, externals: dict[str, int]) -> Any:
                 engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
                 engine.add_object_file(llvm.ObjectFileRef.from_data(code))
                 engine.finalize_object()
-                address = engine.get_function_address("kernel")
+                found = engine.get_function_address("kernel")
             except (RuntimeError, OSError, ImportError, AttributeError, TypeError) as error:
                 raise CompileError(str(error)) from error
             _kept.append(engine)
-    if not address:
+    if not found:
         raise CompileError("the compiled function has no address")
-    return _FUNCTION(address)
+    return found
 
 
-def _object_code(llvm: Any, machine: Any, text: str) -> bytes:
+def _object_code(llvm: Any, machine: Any, text: str, level: int) -> bytes:
     module = llvm.parse_assembly(text)
     module.verify()
+    if not level:
+        return bytes(machine.emit_object(module))
     if hasattr(llvm, "create_pass_builder"):
-        options = llvm.create_pipeline_tuning_options(speed_level=3)
+        options = llvm.create_pipeline_tuning_options(speed_level=level)
         builder = llvm.create_pass_builder(machine, options)
         builder.getModulePassManager().run(module, builder)
     else:
         builder = llvm.create_pass_manager_builder()
-        builder.opt_level = 3
+        builder.opt_level = level
         manager = llvm.create_module_pass_manager()
         machine.add_analysis_passes(manager)
         builder.populate(manager)

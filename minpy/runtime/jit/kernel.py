@@ -33,6 +33,10 @@ from minpy.runtime.jit.numpy_loops import LONGEST_SUM
 DONE = 0
 
 
+class NoRoom(Unsupported):
+    """There is no memory for what must be kept."""
+
+
 class Outcome:
     """What a run came to: `position` is the first iteration that has not run; `broke` that a ``break`` was met;
     `ended` that the condition of a ``while`` is not true.
@@ -66,6 +70,7 @@ class Kernel:
         self.code = code
         self._function = engine.function(compiled, code.externals)
         self._stacks = [stacks.Layout(*fields) for fields in code.stacks]
+        self.address = engine.address(self._function)
         self._sums = any(name.startswith("reduce ") for name in code.externals)
         # Their identities are in the key.
         self._kept = [(value, getattr(value, "__code__", None)) for value in snapshot.entry().known.values()]
@@ -129,15 +134,15 @@ class Kernel:
         try:
             copies = [] if self.code.clean else [(array, array.copy()) for array in self._targets(snapshot)]
         except MemoryError:
-            raise Unsupported("there is no memory for a copy of what it stores into") from None
+            raise NoRoom("there is no memory for a copy of what it stores into") from None
         try:
             answer = self._call(words, first, last)
         except BaseException:
             # A signal's handler raised. The arrays are as the loop left them at some moment, and so are the variables.
-            self._finish(words, frame, snapshot, arrays)
+            self.finish(words, frame, snapshot.lists | snapshot.stacks, arrays)
             raise
         if answer > DONE and self.code.clean:
-            self._finish(words, frame, snapshot, arrays)
+            self.finish(words, frame, snapshot.lists | snapshot.stacks, arrays)
             return Outcome(int(words[STOPPED]), reason=self.code.reasons[answer - 1])
         if answer > DONE:
             stopped, reason = int(words[STOPPED]), self.code.reasons[answer - 1]
@@ -157,9 +162,9 @@ class Kernel:
                 answer = self._call(words, first, stopped)
                 if answer != DONE:
                     raise SystemError("a compiled loop took another way when it was run again")
-                self._finish(words, frame, snapshot, arrays)
+                self.finish(words, frame, snapshot.lists | snapshot.stacks, arrays)
             return Outcome(stopped, reason=reason)
-        self._finish(words, frame, snapshot, arrays)
+        self.finish(words, frame, snapshot.lists | snapshot.stacks, arrays)
         return Outcome(int(words[STOPPED]), broke=answer == BROKE, ended=answer == ENDED)
 
     def _fill_stacks(self, words: np.ndarray, snapshot: Snapshot) -> None:
@@ -196,11 +201,14 @@ class Kernel:
             arrays.append(array)
         return arrays
 
-    def _finish(self, words: np.ndarray, frame: Frame, snapshot: Snapshot, arrays: list[np.ndarray]) -> None:
+    def finish(
+        self, words: np.ndarray, frame: Frame, lists: dict[str, list[Any]], arrays: list[np.ndarray]
+    ) -> None:
+        """Set the frame's variables as the words say, and append to lists; `arrays` are those that came in."""
         for name, slot in self.code.lists:
-            snapshot.lists[name].extend(logged(words, slot))
+            lists[name].extend(logged(words, slot))
         for layout in self._stacks:
-            stacks.finish(words, layout, snapshot.stacks[layout.name])
+            stacks.finish(words, layout, lists[layout.name])
         floats = words.view(np.float64)
         changes: dict[str, Any] = {}
         for variable in self.code.scalars:

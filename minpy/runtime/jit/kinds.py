@@ -51,7 +51,7 @@ BOOLS = frozenset({"bool", "bool_"})
 PYTHON = frozenset({"int", "float", "bool", "str"})
 INTS = frozenset({"int", *NUMPY_INTS})
 
-_TYPES: dict[str, type] = {
+TYPES: dict[str, type] = {
     "int": int,
     "float": float,
     "bool": bool,
@@ -61,7 +61,7 @@ _TYPES: dict[str, type] = {
     "float32": np.float32,
     **{name: getattr(np, name) for name in NUMPY_INTS},
 }
-KIND_OF_TYPE: dict[type, str] = {type_: kind for kind, type_ in _TYPES.items()}
+KIND_OF_TYPE: dict[type, str] = {type_: kind for kind, type_ in TYPES.items()}
 
 # The least and the largest value of a kind that the compiled code holds in 64 bits with a sign.
 RANGES: dict[str, tuple[int, int]] = {
@@ -74,8 +74,8 @@ _SAMPLES: dict[str, tuple[Any, ...]] = {
     "float": (1.5, 3e100),
     "bool": (True, False),
     "bool_": (np.bool_(True), np.bool_(False)),
-    **{kind: (_TYPES[kind](1), _TYPES[kind](3.5)) for kind in ("float64", "float32")},
-    **{kind: (_TYPES[kind](1), _TYPES[kind](100)) for kind in NUMPY_INTS},
+    **{kind: (TYPES[kind](1), TYPES[kind](3.5)) for kind in ("float64", "float32")},
+    **{kind: (TYPES[kind](1), TYPES[kind](100)) for kind in NUMPY_INTS},
 }
 
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -107,7 +107,7 @@ def go_together(kinds: set[str]) -> bool:
 def value_of(tag: int, bits: Any) -> Any:
     """The Python object for a tag and the value that the compiled code had."""
     kind = KIND_OF_CODE[tag]
-    return chr(int(bits)) if kind == "str" else _TYPES[kind](bits)
+    return chr(int(bits)) if kind == "str" else TYPES[kind](bits)
 
 
 @cache
@@ -136,7 +136,7 @@ def _operands(kind: str, whole: bool) -> tuple[Any, ...]:
     if whole:
         return (np.ones(2, bool if kind == "bool_" else kind),)
     # Larger Python numbers might give another type; the code leaves the loop where they do not fit.
-    return {"int": (1, 3), "float": (1.5,)}.get(kind, _SAMPLES.get(kind, (_TYPES[kind](1),)))
+    return {"int": (1, 3), "float": (1.5,)}.get(kind, _SAMPLES.get(kind, (TYPES[kind](1),)))
 
 
 @cache

@@ -16,7 +16,6 @@ import builtins
 import os
 import sys
 from collections.abc import Callable, Iterable
-from itertools import chain
 from typing import Any
 
 from minpy.places import LOOPS, flag_of
@@ -104,7 +103,7 @@ class Site:
     """One loop of the program. Called as the built-in function in its place; gives what the loop runs over."""
 
     __slots__ = (
-        "compiled",
+        "__weakref__",
         "digest",
         "filename",
         "force",
@@ -118,7 +117,10 @@ class Site:
         "per_round",
         "plain",
         "reason",
+        "refused",
+        "run_compiled",
         "short",
+        "shortcut",
         "spent",
         "trial",
         "what",
@@ -134,14 +136,32 @@ class Site:
         self.trial: Any = None  # a `trial.Trial`, where array operations must show that they gain
         self.names: Any = None  # a `bind.Names`, once the loop was looked at
         self.kernels: dict[Any, Any] = {}
+        self.refused: dict[Any, str] = {}  # what it met that cannot be compiled, and why
         self.filename = ""
         self.reason = ""
-        self.compiled = self.leaves = 0  # iterations; how often compiled code could not go on
+        self.run_compiled = 0  # iterations, the long way
+        self.leaves = 0  # how often compiled code could not go on
+        self.shortcut: Any = None  # a `shortcut.Shortcut`; False if there will be none
         if not sites and os.environ.get("MINPY_VERBOSE", "0") not in ("", "0"):
             import atexit
 
             atexit.register(report)
         sites.append(self)
+
+    @property
+    def compiled(self) -> int:
+        """How many iterations have run compiled."""
+        return self.run_compiled + (self.shortcut.rounds if self.shortcut else 0)
+
+    def over(self, arguments: tuple[Any, ...]) -> Any:
+        """What the loop runs over, as `drive` takes it."""
+        if self.what == "range":
+            return range(*arguments)
+        if self.what == "iter":
+            return arguments[0]
+        if self.what == "enumerate":
+            return ("enumerate", arguments[0], arguments[1] if len(arguments) > 1 else 0)
+        return ("zip", arguments)
 
     def __call__(self, *arguments: Any) -> Iterable[Any]:
         iterable: Any = self.plain(*arguments)
@@ -162,15 +182,9 @@ class Site:
             return iterable
         from minpy.runtime.jit import drive
 
-        if self.what in ("range", "iter"):
-            over: Any = iterable if self.what == "range" else arguments[0]
-        elif self.what == "enumerate":
-            over = ("enumerate", arguments[0], arguments[1] if len(arguments) > 1 else 0)
-        else:
-            over = ("zip", arguments)
-        code = sys._getframe(1).f_code
-        self.filename = code.co_filename
-        return chain.from_iterable(drive.pieces(self, over, code))
+        frame = sys._getframe(1)
+        self.filename = frame.f_code.co_filename
+        return drive.begin(self, self.over(arguments), frame)
 
     def give_up(self, reason: str) -> None:
         """Let this loop run as written from now on, at no cost; the loops in it get their chance."""

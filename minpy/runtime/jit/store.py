@@ -42,12 +42,23 @@ def forget(name: str) -> None:
         os.unlink(known_file(name))
 
 
-def file_for(text: str, key: str) -> str:
-    """The file of a loop's text at an entry; empty if nothing is kept."""
+def file_for(text: str, key: str, suffix: str = "loop") -> str:
+    """The file of a loop's text at an entry, or of another text; empty if nothing is kept."""
     if not kept.folder():
         return ""
     identity = "\0".join((engine.stamp(), text, key))
-    return kept.folder("loops", f"{hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()}.loop")
+    return kept.folder("loops", f"{hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()}.{suffix}")
+
+
+def load_bytes(where: str) -> bytes | None:
+    """What `save_bytes` kept in a file, or None."""
+    return kept.read_checked(where) if where else None
+
+
+def save_bytes(where: str, data: bytes) -> None:
+    """Keep what belongs to no loop."""
+    if where:
+        kept.write_checked(where, data)
 
 
 def load(where: str) -> tuple[Code, bytes] | None:

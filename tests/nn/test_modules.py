@@ -10,6 +10,7 @@ import minpy.nn.model_builder as builder
 from minpy.errors import ArgumentError
 from minpy.nn import layers, modules
 from minpy.nn.io import NDArrayIter
+from minpy.nn.model import UnknownAccessModeError
 from minpy.nn.solver import Solver
 
 mxnet = pytest.mark.mxnet
@@ -475,6 +476,12 @@ def test_options_of_the_updater(rng):
             wrong()
     with pytest.raises(AttributeError, match="no 'epsilon'"):
         updater.epsilon  # noqa: B018
+
+
+def test_modes_that_do_not_exist():
+    model = builder.Model(builder.ReLU(), "l2", (2,))
+    with pytest.raises(UnknownAccessModeError, match="mode must be 'train' or 'test', not 'tarin'"):
+        model.forward(np.ones((1, 2)), "tarin")
 
 
 def test_wrong_use_of_models(rng):

@@ -1,0 +1,87 @@
+"""The tables of docs/original.md: what they name exists, and every row says where and which test."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+PAGE = ROOT / "docs" / "original.md"
+CODE = re.compile(r"`([^`]+)`")
+TEST = re.compile(r"(tests/[\w/.]+\.py)::(\w+)")
+
+
+def rows() -> list[tuple[str, str, str, str]]:
+    """The rows of the tables about names: of the original, here, tests, differences."""
+    found: list[tuple[str, str, str, str]] = []
+    inside = False
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("|"):
+            inside = False
+            continue
+        # (A bar inside of code is no border of a cell.)
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|(?=(?:[^`]*`[^`]*`)*[^`]*$)", line)[1:-1]]
+        if cells[0] == "of the original":
+            inside = True
+        elif inside and not set(line) <= set("|- "):
+            assert len(cells) == 4, line
+            found.append(tuple(cells))  # type: ignore[arg-type]
+    return found
+
+
+ROWS = rows()
+
+
+@functools.cache
+def functions_in(path: str) -> frozenset[str]:
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    return frozenset(
+        node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    )
+
+
+def resolve(name: str) -> None:
+    """Import the module, and look the rest up."""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        try:
+            value = importlib.import_module(".".join(parts[:end]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[end:]:
+            value = getattr(value, part)
+        return
+    raise AttributeError(name)
+
+
+def test_the_tables_are_found():
+    titles = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("## ")]
+    assert len(titles) >= 15 and len(ROWS) >= 180
+    assert len({row[0] for row in ROWS}) == len(ROWS), "two rows for the same"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0][:50])
+def test_what_is_named_exists(row):
+    name, here, tests, _ = row
+    places = CODE.findall(here)
+    assert places, f"{name}: where is it?"
+    for place in places:
+        if place.startswith("minpy."):
+            resolve(place)
+        else:
+            assert (ROOT / place).exists(), f"{name}: {place} is not there"
+    named = TEST.findall(tests)
+    assert named and len(named) == len(CODE.findall(tests)), f"{name}: which test?"
+    for path, test in named:
+        assert test in functions_in(path), f"{name}: {path} has no {test}"
+
+
+def test_a_row_that_is_wrong_is_found():
+    with pytest.raises(AttributeError):
+        resolve("minpy.core.no_such_name")
+    assert "no_such_test" not in functions_in("tests/original/test_table.py")

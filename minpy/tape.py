@@ -1,10 +1,14 @@
 """The tape, under the original's names; see `minpy.runtime.tape`. `minpy.grad` and its relatives are the way to use it.
 
-with tape() as records:
-    x = minpy.array.wrap(x)
-    x.mark_for_bp(records)
-    y = np.sum(x**2)
-(dx,) = records.get_gradient((x,), y)
+By hand::
+
+    with tape() as records:
+        x = minpy.array.wrap(x)
+        x.mark_for_bp(records)
+        y = np.sum(x**2)
+    (dx,) = records.get_gradient((x,), y)
+
+Gradients may be asked for several times.
 """
 
 from __future__ import annotations

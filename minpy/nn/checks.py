@@ -64,6 +64,17 @@ def fraction(function: str, name: str, value: Any) -> float:
     return number
 
 
+def number(function: str, name: str, value: Any) -> float:
+    """A finite number."""
+    try:
+        found = float("nan") if isinstance(value, (str, bytes)) else float(value)
+    except (TypeError, ValueError):
+        found = float("nan")
+    if not np.isfinite(found):
+        raise fail(function, f"{name} must be a finite number, not {value!r}")
+    return found
+
+
 def positive(function: str, name: str, value: Any) -> int:
     """A whole number above zero."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:

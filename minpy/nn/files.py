@@ -46,6 +46,24 @@ def save(path: str | os.PathLike, arrays: Mapping[str, Any], notes: Any = None) 
     _sync_folder(os.path.dirname(where))
 
 
+def check_place(path: str | os.PathLike) -> None:
+    """Make the folder of a file that will be written.
+
+    Raises
+    ------
+    CheckpointError
+        If that cannot be, or nothing can be written there.
+    """
+    where = os.path.abspath(os.fspath(path))
+    folder = os.path.dirname(where)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"{where} cannot be written: {folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK):
+        raise CheckpointError(f"{where} cannot be written: nothing can be written into {folder}")
+
+
 def load(path: str | os.PathLike, what: str = "a file of parameters") -> tuple[dict[str, np.ndarray], Any]:
     """The arrays and the notes of a file.
 

@@ -35,6 +35,8 @@ def _rule(**defaults: Any) -> Callable[[Callable[..., Any]], Rule]:
                     f"init.{name}",
                     f"config has no option {sorted(unknown)[0]!r}: it takes {', '.join(sorted(defaults))}",
                 )
+            if isinstance(shape, str) or not all(isinstance(n, (int, np.integer)) and n >= 0 for n in shape):
+                raise checks.fail(f"init.{name}", f"shape must be a tuple of whole numbers, not {shape!r}")
             shape = tuple(int(n) for n in shape)
             options = {**defaults, **(config or {})}
             dtype = options.pop("dtype")

@@ -69,7 +69,7 @@ def check_options(rule: str | Rule, config: Config) -> None:
     Raises
     ------
     ArgumentError
-        Names the option and those that there are.
+        Names the option and those that there are, or what is no finite number.
     """
     function: Any = get(rule)
     if not hasattr(function, "options"):
@@ -80,6 +80,9 @@ def check_options(rule: str | Rule, config: Config) -> None:
             f"optim.{function.__name__}",
             f"config has no option {unknown[0]!r}: it takes {', '.join(function.options)}",
         )
+    for option in function.options:
+        if option in config and not isinstance(config[option], numpy.ndarray):
+            checks.number(f"optim.{function.__name__}", option, config[option])
 
 
 def _state(config: Config, name: str, w: Any) -> Any:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from minpy.autodiff import grad_and_loss
 from minpy.errors import ArgumentError, DivergenceError
-from minpy.nn import checkpoints, checks, evaluation, init, layers, optim
+from minpy.nn import checkpoints, checks, evaluation, files, init, layers, optim
 from minpy.nn.callbacks import AfterEpoch, Callback, bar, no_bar
 from minpy.nn.io import DataBatch
 from minpy.nn.model import ModelBase, snapshot
@@ -104,7 +104,11 @@ class Solver:
     ) -> None:
         if unknown:
             raise _unknown(sorted(unknown)[0])
+        _check_parts(model, train_dataiter, test_dataiter)
         checks.choice("Solver", "task_type", task_type, TASKS)
+        for name, config in (("init_config", init_config), ("optim_config", optim_config)):
+            if config is not None and not isinstance(config, Mapping):
+                raise checks.fail("Solver", f"{name} must be a dict of options, not {config!r}")
         init.get(init_rule), optim.get(update_rule)
         optim.check_options(update_rule, optim_config or {})
         for name, number in (
@@ -120,6 +124,8 @@ class Solver:
             raise checks.fail(
                 "Solver", f"{'resume' if resume else 'checkpoint_every'} needs a file: checkpoint=…"
             )
+        if checkpoint is not None and os.path.isdir(checkpoint):
+            raise checks.fail("Solver", f"checkpoint must be a file, but {os.fspath(checkpoint)} is a folder")
         if checkpoint_every and not hasattr(train_dataiter, "get_state"):
             raise checks.fail(
                 "Solver",
@@ -130,7 +136,7 @@ class Solver:
         self.task_type = task_type
         self.init_rule, self.init_config = init_rule, dict(init_config or {})
         self.update_rule, self.optim_config = update_rule, dict(optim_config or {})
-        self.lr_decay, self.num_epochs = float(lr_decay), int(num_epochs)
+        self.lr_decay, self.num_epochs = checks.number("Solver", "lr_decay", lr_decay), int(num_epochs)
         self.train_acc_num_samples, self.print_every, self.verbose = (
             train_acc_num_samples,
             print_every,
@@ -282,6 +288,8 @@ class Solver:
 
         Called again, it goes on for as many. Parameters that have no value yet are initialised.
         """
+        if self.checkpoint is not None:
+            files.check_place(self.checkpoint)  # now, and not after an epoch
         if (
             self.resume
             and self.checkpoint is not None
@@ -419,6 +427,18 @@ class Solver:
         self.epoch, self.iteration = state["epoch"], state["iteration"]
         self._midway, self._waited = state["midway"], state["waited"]
         self.best_val_acc, self._stopped = state["best"], state["stopped"]
+
+
+def _check_parts(model: Any, *iterators: Any) -> None:
+    if not isinstance(model, ModelBase):
+        what = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise checks.fail("Solver", f"model must be a model (ModelBase), not {what}")
+    for name, iterator in zip(("train_dataiter", "test_dataiter"), iterators, strict=True):
+        if not hasattr(iterator, "reset") or not hasattr(iterator, "__iter__"):
+            raise checks.fail(
+                "Solver",
+                f"{name} must be an iterator over batches, such as NDArrayIter, not {type(iterator).__name__}",
+            )
 
 
 def _unknown(name: str) -> ArgumentError:

@@ -13,6 +13,7 @@ import pytest
 from solver_models import Line, Net, clusters, make
 
 from minpy.errors import ArgumentError, CheckpointError
+from minpy.nn import files
 from minpy.nn.callbacks import Callback
 from minpy.nn.io import NDArrayIter
 
@@ -136,6 +137,7 @@ sys.path[:0] = [{tests!r}]
 from test_checkpoints import everything
 from solver_models import make
 from minpy.nn import files
+from minpy.nn import files
 from minpy.nn.callbacks import Callback
 
 place, number = {place!r}, {number}
@@ -229,3 +231,33 @@ def test_wrong_checkpoints_change_nothing(tmp_path):
         other = make(checkpoint=path)
         other.train_dataiter = NDArrayIter(*clusters(50), batch_size=25)
         other.load_checkpoint()
+
+
+def test_no_damage_goes_unnoticed(tmp_path):
+    """A file with a wrong byte, or cut off anywhere, is an error, or it holds what it held."""
+    path = tmp_path / "c"
+    solver = make(checkpoint=path, num_epochs=1)
+    solver.train()
+    whole = path.read_bytes()
+    expected, notes = files.load(path)
+
+    def holds_what_it_held():
+        try:
+            arrays, found = files.load(path)
+        except CheckpointError as error:
+            assert str(path) in str(error)
+            return False
+        same = {k: v.tobytes() for k, v in arrays.items()} == {k: v.tobytes() for k, v in expected.items()}
+        assert same and found == notes
+        return True
+
+    kept = 0
+    for place in range(0, len(whole), 61):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x55
+        path.write_bytes(damaged)
+        kept += holds_what_it_held()
+    assert kept < 0.2 * len(range(0, len(whole), 61))  # times and attributes of the archive
+    for length in range(0, len(whole), 997):
+        path.write_bytes(whole[:length])
+        assert not holds_what_it_held()

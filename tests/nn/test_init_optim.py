@@ -71,6 +71,8 @@ def test_seed_repeats_every_rule():
         (lambda: init.custom((2,), {"function": lambda s: np.ones(5)}), r"returned an array of shape \(5,\)"),
         (lambda: init.custom((2,), {"function": 3}), "function must be callable"),
         (lambda: init.orthogonal((2,)), "init.orthogonal: shape must have two axes"),
+        (lambda: init.xavier("ab"), "init.xavier: shape must be a tuple of whole numbers, not 'ab'"),
+        (lambda: init.xavier((2, -1)), "init.xavier: shape must be a tuple of whole numbers"),
     ],
 )  # fmt: skip
 def test_bad_rules_are_named(call, text):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from solver_models import Line, line_data, make
+from solver_models import Line, clusters, line_data, make
 
-from minpy.errors import ArgumentError, DivergenceError
+from minpy.errors import ArgumentError, CheckpointError, DivergenceError
 from minpy.nn import optim
 from minpy.nn.io import NDArrayIter
 from minpy.nn.model import ModelBase
@@ -38,14 +38,62 @@ BAD = [
     ({"loss": 3}, "loss must be a function or the name of one"),
     ({"resume": True}, "resume needs a file"),
     ({"checkpoint_every": 5}, "checkpoint_every needs a file"),
+    ({"num_epochs": "3"}, "num_epochs must be a whole number above 0, not '3'"),
+    ({"lr_decay": "0.9"}, "lr_decay must be a finite number, not '0.9'"),
+    ({"optim_config": [0.1]}, r"optim_config must be a dict of options, not \[0.1\]"),
+    ({"init_config": "a"}, "init_config must be a dict of options"),
+    (
+        {"update_rule": "sgd", "optim_config": {"learning_rate": "0.1"}},
+        "learning_rate must be a finite number",
+    ),
+    ({"optim_config": {"beta1": float("nan")}}, "optim.adam: beta1 must be a finite number, not nan"),
+    ({"checkpoint": "."}, r"checkpoint must be a file, but \. is a folder"),
 ]
 
 
-@pytest.mark.parametrize("options, text", BAD, ids=[next(iter(o)) for o, _ in BAD])
+@pytest.mark.parametrize("options, text", BAD, ids=[text[:30] for _, text in BAD])
 def test_bad_options_are_named(options, text):
     with pytest.raises(ArgumentError, match=text) as caught:
         make(**options)
     assert isinstance(caught.value, ValueError)
+
+
+def test_parts_of_the_wrong_kind_are_named(tmp_path):
+    x, y = line_data(10)
+    it = NDArrayIter(x, y, 5)
+    for call, text in (
+        (lambda: Solver(None, it, it), r"model must be a model \(ModelBase\), not NoneType"),
+        (lambda: Solver(Line, it, it), "not the class Line"),
+        (lambda: Solver(Line(), x, it), "train_dataiter must be an iterator over batches, .* not ndarray"),
+        (lambda: Solver(Line(), it, [x, y]), "test_dataiter must be an iterator over batches, .* not list"),
+        (lambda: Solver(ModelBase(), it, it, verbose=False).train(), "model has no parameters"),
+    ):
+        with pytest.raises(ArgumentError, match=text):
+            call()
+
+
+def test_a_checkpoint_that_cannot_be_written_is_said_before_anything_is_trained(tmp_path):
+    (tmp_path / "file").write_text("")
+    solver = make(checkpoint=tmp_path / "file" / "state")
+    with pytest.raises(CheckpointError, match="state cannot be written"):
+        solver.train()
+    assert solver.iteration == 0
+
+
+def test_data_of_the_wrong_shape_and_labels_out_of_range_are_named():
+    x, y = clusters(20)
+    for data, label, text in (
+        (x[:, :3], y, r"affine: x must have the shape .* with 4 elements in each sample"),
+        (x, y + 2, r"softmax_loss: label\[\d+\] is \d, outside of the classes 0 to 2"),
+        (x, y - 1, r"softmax_loss: label\[\d+\] is -1, outside of the classes 0 to 2"),
+        (x, y + 0.5, "softmax_loss: label holds .*5, which is no class number"),
+        (x, None, "loss_batch: the batch has no label"),
+    ):
+        solver = make()
+        solver.train_dataiter = NDArrayIter(data, label, 20)
+        with pytest.raises(ArgumentError, match=text):
+            solver.train()
+        assert solver.iteration == 0
 
 
 def test_bad_models_are_named():

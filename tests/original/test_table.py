@@ -17,7 +17,7 @@ TEST = re.compile(r"(tests/[\w/.]+\.py)::(\w+)")
 
 
 def rows() -> list[tuple[str, str, str, str]]:
-    """The rows of the tables about names: of the original, here, tests, differences."""
+    """The rows of the tables about names: of the original, here, differences, tests."""
     found: list[tuple[str, str, str, str]] = []
     inside = False
     for line in PAGE.read_text(encoding="utf-8").splitlines():
@@ -67,7 +67,7 @@ def test_the_tables_are_found():
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0][:50])
 def test_what_is_named_exists(row):
-    name, here, tests, _ = row
+    name, here, _, tests = row
     places = CODE.findall(here)
     assert places, f"{name}: where is it?"
     for place in places:

@@ -89,15 +89,18 @@ def examine(calibrate: bool = False) -> dict[str, Any]:
     if mxnet["state"] == "broken":
         problems.append({"what": f"MXNet does not load: {mxnet['reason']}", "repair": mxnet["repair"]})
     report["gpus"] = gpus = examine_gpus()
+    report["cupy"] = cupy = examine_cupy(gpus)
+    if cupy["state"] == "broken":
+        problems.append({"what": f"CuPy does not load: {cupy['reason']}", "repair": cupy["repair"]})
     report["options"] = _options(mxnet, gpus, problems)
     if calibrate:
-        _calibrate(mxnet, problems)
+        _calibrate(mxnet, gpus, problems)
     report["cache"] = _cache()
     report["threads"] = _threads()
     report["memory"] = _memory()
     report["engines"] = _engines()
     report["hook"] = _hook()
-    report["cost"] = _cost(mxnet, any(device["mxnet"] for device in gpus["devices"]))
+    report["cost"] = _cost(mxnet, gpus)
     return report
 
 
@@ -165,6 +168,12 @@ def diagnose(error: str, text: str, owners: list[str]) -> tuple[str, str]:
             f"a GPU build of MXNet, and no NVIDIA driver ({said})",
             f"pip uninstall -y {' '.join(owners) or 'mxnet-cu112'} && pip install 'minpy[cpu]'",
         )
+    if "libcudnn.so.8" in text and (_version("nvidia-cudnn-cu11") or "8").partition(".")[0] != "8":
+        wrong = _version("nvidia-cudnn-cu11")
+        return (
+            f"cuDNN {wrong} is installed, and MXNet needs cuDNN 8 ({said})",
+            "pip install 'nvidia-cudnn-cu11>=8.9,<9'",
+        )
     if any(library in text for library in _CUDA_LIBRARIES):
         return f"a CUDA library is missing ({said})", "pip install 'minpy[cu112]'"
     if "cannot open shared object file" in text:
@@ -183,10 +192,14 @@ def _reinstall(owners: list[str]) -> str:
 
 
 def _try_mxnet() -> dict[str, Any]:
+    return _in_a_child(_TRY_MXNET)
+
+
+def _in_a_child(program: str, arguments: list[str] | None = None) -> dict[str, Any]:
     environ = {key: value for key, value in os.environ.items() if key != "MINPY_ACTIVE"}
     try:
         child = subprocess.run(
-            [sys.executable, "-c", _TRY_MXNET],
+            [sys.executable, "-c", program, *(arguments or [])],
             capture_output=True,
             text=True,
             errors="replace",
@@ -254,47 +267,90 @@ def _import_failure(name: str) -> str:
 
 
 def examine_gpus() -> dict[str, Any]:
-    """The NVIDIA GPUs as the driver names them, without loading CUDA or MXNet."""
-    import ctypes
+    """The NVIDIA GPUs as the driver names them, and what drives each; loads neither CUDA nor MXNet nor CuPy."""
+    from minpy.errors import UsageError
+    from minpy.runtime.backends import choice, driver
 
-    found: dict[str, Any] = {"driver": None, "reason": "", "devices": []}
+    said = driver.query()
+    found: dict[str, Any] = {
+        "driver": "CUDA " + ".".join(map(str, said.version)) if said.version else None,
+        "reason": said.reason,
+        "repair": said.repair,
+        "devices": [],
+    }
+    there = choice.installed()
     try:
-        cuda = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
-    except OSError:
-        found["reason"] = "no NVIDIA driver"
-        return found
-    status = cuda.cuInit(0)
-    if status:
-        found["reason"] = f"the NVIDIA driver does not start (cuInit: error {status})"
-        return found
-    number, device = ctypes.c_int(), ctypes.c_int()
-    cuda.cuDriverGetVersion(ctypes.byref(number))
-    found["driver"] = f"CUDA {number.value // 1000}.{number.value % 1000 // 10}"
-    cuda.cuDeviceGetCount(ctypes.byref(number))
-    for index in range(number.value):
-        if cuda.cuDeviceGet(ctypes.byref(device), index):
-            continue
-        name, major, minor, memory = (
-            ctypes.create_string_buffer(100),
-            ctypes.c_int(),
-            ctypes.c_int(),
-            ctypes.c_size_t(),
+        wanted = choice.wanted()
+    except UsageError:
+        wanted = "auto"  # that the variable is bad is said elsewhere
+    for card in said.cards:
+        chosen = choice.choose(card, said, there, wanted)
+        found["devices"].append(
+            {
+                "index": card.index,
+                "name": card.name,
+                "capability": ".".join(map(str, card.capability)),
+                "memory_bytes": card.memory,
+                "backend": chosen.backend,
+                "why": chosen.why,
+                "repair": chosen.repair,
+            }
         )
-        cuda.cuDeviceGetName(name, 100, device)
-        cuda.cuDeviceGetAttribute(ctypes.byref(major), 75, device)
-        cuda.cuDeviceGetAttribute(ctypes.byref(minor), 76, device)
-        cuda.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
-        entry = {
-            "index": index,
-            "name": name.value.decode(errors="replace"),
-            "capability": f"{major.value}.{minor.value}",
-            "memory_bytes": memory.value,
-            # MXNet 1.9.1 carries machine code for 5.0 to 8.6 and no PTX: other cards have nothing to run.
-            "mxnet": 5 <= major.value <= 8,
+    return found
+
+
+_TRY_CUPY = """
+import json, sys, time
+start = time.perf_counter()
+try:
+    from minpy.runtime.backends import cupy as backend
+    cupy = backend.load()
+    version = cupy.__version__
+    if len(sys.argv) > 1:
+        device = backend.CuPyDevice("gpu", int(sys.argv[1]))
+        import numpy as np
+        back = np.empty(6)
+        device.download(device.upload(np.arange(6.0)), back)
+        if back.tolist() != [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]:
+            raise RuntimeError(f"the GPU gave {back.tolist()} back where it was given 0 to 5")
+    result = {"loads": True, "version": version}
+except BaseException as error:
+    result = {"loads": False, "text": f"{type(error).__name__}: {error}"}
+result["seconds"] = round(time.perf_counter() - start, 2)
+print("\\n" + json.dumps(result))
+"""
+
+
+def examine_cupy(gpus: dict[str, Any]) -> dict[str, Any]:
+    """Whether CuPy loads: ``state`` is ``"loads"``, ``"absent"`` or ``"broken"``; with a GPU, a copy there and back."""
+    from minpy.runtime.backends import choice
+
+    name = choice.installed().cupy
+    if not name:
+        return {
+            "state": "absent",
+            "distribution": "",
+            "reason": "not installed",
+            "repair": "",
+            "version": None,
         }
-        found["devices"].append(entry)
-    if not found["devices"]:
-        found["reason"] = "the NVIDIA driver sees no GPU"
+    driven = [str(card["index"]) for card in gpus["devices"] if card["backend"] == "cupy"]
+    tried = _in_a_child(_TRY_CUPY, driven[:1])
+    found = {
+        "state": "loads",
+        "distribution": name,
+        "reason": "",
+        "repair": "",
+        "version": tried.get("version"),
+    }
+    if not tried["loads"]:
+        text = " ".join(tried["text"].split())
+        found |= {"state": "broken", "reason": text, "repair": f"pip install --force-reinstall {name}"}
+        if "libcuda.so" in text or "InsufficientDriver" in text or "NoDevice" in text:
+            found |= {"state": "loads", "reason": "no GPU that it could use here", "repair": gpus["repair"]}
+        elif any(library in text for library in ("nvrtc", "cublas", "cudart", "cusolver", "cufft")):
+            found["reason"] = f"a library of CUDA's is missing ({text})"
+            found["repair"] = f"pip install '{name}[ctk]'"
     return found
 
 
@@ -321,13 +377,16 @@ def _options(mxnet: dict[str, Any], gpus: dict[str, Any], problems: list[dict[st
             problems.append(
                 {"what": f"MINPY_CONTEXT={options.context}: {what}", "repair": "unset MINPY_CONTEXT"}
             )
-        elif not devices[index]["mxnet"] or not mxnet.get("gpus"):
+        elif not devices[index]["backend"]:
             card = devices[index]
-            why = f"MXNet {MXNET} cannot drive {card['name']} (capability {card['capability']})"
-            if card["mxnet"]:
-                why = f"this MXNet sees no GPU ({', '.join(mxnet['distributions']) or 'not installed'})"
-            repair = "pip install 'minpy[cu112]'" if card["mxnet"] else "unset MINPY_CONTEXT"
-            problems.append({"what": f"MINPY_CONTEXT={options.context}: {why}", "repair": repair})
+            problems.append(
+                {"what": f"MINPY_CONTEXT={options.context}: {card['why']}", "repair": card["repair"]}
+            )
+        elif devices[index]["backend"] == "mxnet" and not mxnet.get("gpus"):
+            why = f"this MXNet sees no GPU ({', '.join(mxnet['distributions']) or 'not installed'})"
+            problems.append(
+                {"what": f"MINPY_CONTEXT={options.context}: {why}", "repair": "pip install 'minpy[cu112]'"}
+            )
     if options.policy in ("only_mxnet", "prefer_mxnet") and mxnet["state"] == "absent":
         problems.append(
             {"what": f"MINPY_POLICY={options.policy}: MXNet is {mxnet['reason']}", "repair": mxnet["repair"]}
@@ -335,10 +394,11 @@ def _options(mxnet: dict[str, Any], gpus: dict[str, Any], problems: list[dict[st
     return to_environ(options)
 
 
-def _calibrate(mxnet: dict[str, Any], problems: list[dict[str, str]]) -> None:
+def _calibrate(mxnet: dict[str, Any], gpus: dict[str, Any], problems: list[dict[str, str]]) -> None:
     from minpy.runtime import cost
 
-    backends = [] if mxnet["state"] == "loads" else ["numpy"]
+    driven = any(card["backend"] for card in gpus["devices"])
+    backends = [] if mxnet["state"] == "loads" or driven else ["numpy"]
     environ = {key: value for key, value in os.environ.items() if key != "MINPY_ACTIVE"}
     child = subprocess.run(
         [sys.executable, "-m", "minpy.runtime.cost", *backends], capture_output=True, text=True, env=environ
@@ -453,7 +513,7 @@ def _startup_file() -> str | None:
     return None
 
 
-def _cost(mxnet: dict[str, Any], gpu: bool) -> dict[str, Any]:
+def _cost(mxnet: dict[str, Any], gpus: dict[str, Any]) -> dict[str, Any]:
     """The cost model's table, for the back ends that are here."""
     from minpy.runtime import cost
 
@@ -461,7 +521,8 @@ def _cost(mxnet: dict[str, Any], gpu: bool) -> dict[str, Any]:
     here = {
         "numpy": True,
         "mxnet-cpu": mxnet["state"] == "loads",
-        "mxnet-gpu": mxnet["state"] == "loads" and gpu,
+        "mxnet-gpu": any(card["backend"] == "mxnet" for card in gpus["devices"]),
+        "cupy-gpu": any(card["backend"] == "cupy" for card in gpus["devices"]),
     }
     rows = []
     for op_class in cost.OP_CLASSES:

@@ -13,6 +13,7 @@ def render(report: dict[str, Any]) -> None:
     sections = [
         ("Versions", _versions(report)),
         ("MXNet", _mxnet(report["mxnet"])),
+        ("CuPy", _cupy(report["cupy"])),
         ("GPUs", _gpus(report["gpus"])),
         ("Cache", _cache(report["cache"])),
         ("Threads", _threads(report["threads"])),
@@ -97,21 +98,35 @@ def _mxnet(mxnet: dict[str, Any]) -> Rows:
     return rows
 
 
+def _cupy(cupy: dict[str, Any]) -> Rows:
+    rows = [("installed", cupy["distribution"] or "no (only GPUs need it: pip install 'minpy[cupy]')")]
+    if cupy["state"] != "absent":
+        rows.append(("loads", f"yes, CuPy {cupy['version']}" if cupy["version"] else "no"))
+    if cupy["state"] != "absent" and cupy["reason"]:
+        rows.append(("but" if cupy["state"] == "loads" else "why", cupy["reason"]))
+    if cupy["repair"]:
+        rows.append(("repair", cupy["repair"]))
+    return rows
+
+
 def _gpus(gpus: dict[str, Any]) -> Rows:
     rows = [("driver", gpus["driver"] or gpus["reason"])]
     if gpus["driver"] and gpus["reason"]:
         rows.append(("none", gpus["reason"]))
+    if gpus["reason"] and gpus["reason"] != "no NVIDIA driver":
+        rows.append(("repair", gpus["repair"]))
     for device in gpus["devices"]:
-        verdict = (
-            "MXNet 1.9.1 can drive it" if device["mxnet"] else "no MXNet 1.9.1 has code for it; NumPy is used"
-        )
+        verdict = f"{device['backend'] or 'not used'}: {device['why']}"
         memory = f"{device['memory_bytes'] / 2**30:.0f} GiB"
         rows.append(
             (
                 f"gpu:{device['index']}",
-                f"{device['name']}, capability {device['capability']}, {memory}: {verdict}",
+                f"{device['name']}, capability {device['capability']}, {memory}",
             )
         )
+        rows.append(("driven by", verdict))
+        if device["repair"]:
+            rows.append(("repair", device["repair"]))
     return rows
 
 

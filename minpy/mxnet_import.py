@@ -16,6 +16,62 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
+# The libraries of CUDA 11 that MXNet's build for GPUs is linked with, those that others need first: the packages they
+# are in (below ``nvidia``), and their names.
+CUDA_LIBRARIES = (
+    ("cuda_runtime", "libcudart.so.11.0"),
+    ("nvtx", "libnvToolsExt.so.1"),
+    ("cuda_nvrtc", "libnvrtc.so.11.2"),
+    ("cublas", "libcublasLt.so.11"),
+    ("cublas", "libcublas.so.11"),
+    ("cufft", "libcufft.so.10"),
+    ("curand", "libcurand.so.10"),
+    ("cusolver", "libcusolver.so.11"),
+    ("nccl", "libnccl.so.2"),
+    ("cudnn", "libcudnn.so.8"),
+)
+_loaded: list[Any] = []
+
+
+def preload() -> list[str]:
+    """Load CUDA's libraries out of their wheels, so that MXNet finds them without ``LD_LIBRARY_PATH``.
+
+    What is not there, or does not load, is left to the system's search path; MXNet names it if it is missing there too.
+
+    Returns
+    -------
+    list of str
+        The names of those that were loaded.
+    """
+    import ctypes
+    import importlib.util
+
+    os.environ.setdefault("CUDA_MODULE_LOADING", "LAZY")  # less time and memory to start with
+    os.environ.setdefault("MXNET_CUDNN_LIB_CHECKING", "0")  # built for an 8.1; any 8 does
+    try:
+        spec = importlib.util.find_spec("nvidia")
+    except (ImportError, ValueError):
+        spec = None
+    found = []
+    for root in (spec.submodule_search_locations or ()) if spec is not None else ():
+        for package, name in CUDA_LIBRARIES:
+            path = os.path.join(root, package, "lib", name)
+            if name in found or not os.path.exists(path):
+                continue
+            try:
+                _loaded.append(ctypes.CDLL(path))
+            except OSError:
+                continue
+            found.append(name)
+    return found
+
+
+def _is_for_gpus() -> bool:
+    from importlib import metadata
+
+    names = {(dist.metadata["Name"] or "").lower() for dist in metadata.distributions()}
+    return any(name.startswith("mxnet-cu") for name in names)
+
 
 @contextmanager
 def prepared() -> Iterator[None]:
@@ -29,6 +85,8 @@ def prepared() -> Iterator[None]:
     )
     # Else each symbol that is bound writes a line to standard error.
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
+    if _is_for_gpus():
+        preload()
     added = "bool" not in vars(np)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

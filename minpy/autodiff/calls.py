@@ -11,7 +11,7 @@ import numpy as np
 from minpy.autodiff import trees
 from minpy.autodiff.afterwards import of_caller
 from minpy.errors import GradientError, TraceError
-from minpy.runtime import adoption, dispatch, stores
+from minpy.runtime import adoption, dispatch, entry, stores, writes
 from minpy.runtime.array import Array, host
 from minpy.runtime.record import Write, tape_of
 from minpy.runtime.storage import PYTHON_SCALAR, Storage
@@ -99,6 +99,11 @@ def _by_name(fun: Any, name: str, args: tuple, kwargs: dict) -> int | str:
         raise GradientError(f"argnum {name!r}: the call of {name_of(fun)} does not give it")
     names = ", ".join(p.name for p in parameters) or "none that can be seen"
     raise GradientError(f"argnum {name!r}: {name_of(fun)} has no such parameter (it has {names})")
+
+
+def _over(array: np.ndarray) -> Storage:
+    """A storage over memory of the program's."""
+    return Storage(array).lend() if entry.others else Storage(array)
 
 
 # ----- a run ------------------------------------------------------------------------------------------------
@@ -230,7 +235,7 @@ class Run:
                 # Elements that share memory (a broadcast) are variables of their own all the same.
                 if self.private or (0 in view.strides and view.size > 1 and not view.flags.writeable):
                     view = view.copy(order="K")
-                inner = Array(view, Storage(view))
+                inner = Array(view, _over(view))
                 stores.adopt(inner.storage)
         elif isinstance(value, (float, int, complex, np.floating, np.complexfloating)) and not isinstance(
             value, bool
@@ -255,7 +260,7 @@ class Run:
         # What the function writes into its other arguments must be on the tape too.
         if type(value) is not np.ndarray or value.dtype.kind not in "biufc":
             return value
-        inner = Array(value, Storage(value))
+        inner = Array(value, _over(value))
         self._entered.append((inner, value))
         return inner
 
@@ -402,6 +407,8 @@ def gradient(leaf: Array, g: Any) -> Any:
             if leaf.scalar and not g.scalar:
                 return Array(g.window, g.storage, scalar=True)
             return g
+        if g.storage.handle is not None and not leaf.scalar:
+            return writes.kept(g, None)  # it stays on the device
         g = np.array(host(g))
     return np.asarray(g)[()] if leaf.scalar else np.asarray(g)
 

@@ -212,7 +212,9 @@ class Array:
     def __getitem__(self, index: Any) -> Any:
         plain = is_plainly_basic(index)
         if not plain:
-            index = host(index)
+            held = self._storage
+            if held is None or held.remote is None or held.remote.handle is None:
+                index = host(index)  # else an index that lives on a device stays there
         if self.scalar:
             self._plain()[index]  # raises what a scalar raises
         if plain or is_basic(index):

@@ -15,7 +15,7 @@ from functools import lru_cache
 from math import exp, isfinite, log
 from typing import Any
 
-SCHEMA = 2
+SCHEMA = 3
 # A machine that is so many times slower or faster than the one of the built-in figures was not measured, but disturbed.
 _PROPORTION = 300.0
 
@@ -51,7 +51,7 @@ class CostModel:
     ----------
     points : mapping
         ``points[backend][op_class]``: measured ``(size, microseconds)`` pairs by size. The back ends are
-        ``"numpy"``, ``"mxnet-cpu"`` and ``"mxnet-gpu"``, as far as they were there.
+        ``"numpy"``, ``"mxnet-cpu"``, ``"mxnet-gpu"`` and ``"cupy-gpu"``, as far as they were there.
     measured : bool
         Whether the figures come from this machine; else they are the built-in ones.
     machine : mapping
@@ -134,7 +134,8 @@ class CostModel:
 
 # Measured on a 2-core x86-64 machine, NumPy 1.26, MXNet 1.9.1: used until `minpy doctor --calibrate`.
 # "mxnet-gpu" was not measured: it is 15 µs a launch, 200 GB/s of memory, 10 GB/s of bus, a product 11 times
-# faster than NumPy's, as the original project reported; rough, and on the side of staying with NumPy.
+# faster than NumPy's, as the original project reported; rough, and on the side of staying with NumPy. Neither was
+# "cupy-gpu": the same with the launches of CuPy.
 BUILT_IN = CostModel(
     {
         "numpy": {
@@ -165,6 +166,16 @@ BUILT_IN = CostModel(
             "to_device": ((10, 30.0), (3e4, 45.0), (1e6, 430.0)),
             "to_host": ((10, 20.0), (3e4, 32.0), (1e6, 420.0)),
         },
+        "cupy-gpu": {
+            "move": ((10, 12.0), (3e4, 12.5), (1e6, 50.0)),
+            "arith": ((10, 12.0), (3e4, 13.0), (1e6, 70.0)),
+            "transcendental": ((10, 12.0), (3e4, 12.5), (1e6, 50.0)),
+            "reduce": ((10, 25.0), (3e4, 26.0), (1e6, 40.0)),
+            "sort": ((10, 80.0), (3e4, 150.0), (1e6, 800.0)),
+            "matmul": ((64, 20.0), (4096, 22.0), (65536, 40.0), (1048576, 600.0)),
+            "to_device": ((10, 25.0), (3e4, 40.0), (1e6, 430.0)),
+            "to_host": ((10, 20.0), (3e4, 32.0), (1e6, 420.0)),
+        },
     }
 )
 
@@ -186,7 +197,7 @@ def calibrate(backends: Iterable[str] | None = None, budget: float = 1.2) -> Cos
     measured: dict[str, dict[str, Points]] = {}
     makers = [_numpy_tasks]
     if wanted is None or any(name != "numpy" for name in wanted):
-        makers += _mxnet_makers(wanted)
+        makers += _mxnet_makers(wanted) + _cupy_makers(wanted)
     from time import perf_counter
 
     share = budget / (len(makers) * sum(len(sizes) for sizes in _SIZES.values()))
@@ -299,6 +310,72 @@ def _mxnet_makers(wanted: tuple[str, ...] | None) -> list[Callable]:
     ]
 
 
+def _cupy_makers(wanted: tuple[str, ...] | None) -> list[Callable]:
+    if wanted is not None and "cupy-gpu" not in wanted:
+        return []
+    try:
+        from minpy.runtime.backends import device_for
+        from minpy.runtime.backends.cupy import count
+
+        device = device_for("gpu", 0) if count() else None
+    except Exception:
+        device = None
+    if device is None or device.label != "cupy-gpu":
+        return []
+    return [lambda: ("cupy-gpu", device_tasks(device))]
+
+
+def device_tasks(device: Any) -> Tasks:
+    """What to time on a device, through the back end's own interface: what a call of a program's costs there."""
+    import numpy
+
+    from minpy.runtime.primitives import table
+
+    table.load()
+
+    def full(size: int, *shape: int):
+        return device.upload(numpy.full(shape or size, 0.5, "float32"))
+
+    def finished(name: str, *handles: Any, **options: Any) -> Call:
+        primitive = table.by_name[name]
+        outline = [numpy.broadcast_to(numpy.float32(0.5), device.shape(h)) for h in handles]
+        place = {id(o): h for o, h in zip(outline, handles, strict=True)}
+
+        def call() -> None:
+            device.run(primitive, tuple(outline), options, lambda _, array: place[id(array)])
+            device.synchronize()
+
+        return call
+
+    def matmul(size: int) -> Call:
+        side = round(size**0.5)
+        return finished("dot", full(0, side, side), full(0, side, side))
+
+    def to_device(size: int) -> Call:
+        host = _shuffled(size)
+
+        def call() -> None:
+            device.upload(host)
+            device.synchronize()
+
+        return call
+
+    def to_host(size: int) -> Call:
+        handle, host = full(size), numpy.empty(size, "float32")
+        return lambda: device.download(handle, host)
+
+    return {
+        "move": lambda size: finished("copy", full(size)),
+        "arith": lambda size: finished("add", full(size), full(size)),
+        "transcendental": lambda size: finished("exp", full(size)),
+        "reduce": lambda size: finished("sum", full(size)),
+        "sort": lambda size: finished("sort", device.upload(_shuffled(size))),
+        "matmul": matmul,
+        "to_device": to_device,
+        "to_host": to_host,
+    }
+
+
 def _mxnet_tasks(mxnet: Any, backend: str, device: Any) -> tuple[str, Tasks]:
     nd = mxnet.nd
 
@@ -347,6 +424,7 @@ def machine() -> dict[str, str]:
         "numpy": _version("numpy"),
         "blas": _blas(),
         "mxnet": _version("mxnet") or _version("mxnet-cu112"),
+        "cupy": _version("cupy-cuda13x") or _version("cupy-cuda12x") or _version("cupy"),
     }
 
 

@@ -211,6 +211,14 @@ def placed(value: Any) -> Any:
     return value if device is None else _wrap(value, device, False, ())
 
 
+def near(value: Any, other: Any) -> Any:
+    """The small plain `value` as an array that counts as living where `other` lives."""
+    if type(other) is not Array or type(value) is Array or other.storage.handle is None:
+        return value
+    boxed = np.asarray(value)
+    return Array(boxed, Storage(boxed, other.storage.device))
+
+
 def refusal(policy: Any, device: Any, primitive: Primitive, args: tuple, kwargs: dict) -> str | None:
     """Why the device does not run this call under this policy; None if it does."""
     if device.broken is not None:

@@ -100,14 +100,10 @@ class AutoPolicy(Policy):
         return not host_context
 
     def refuse(self, primitive: Any, args: tuple, kwargs: dict) -> str | None:
-        from minpy.runtime import dispatch
+        from minpy.runtime import placement
+        from minpy.runtime.context import current_context
 
-        elements, resident = dispatch.extent(args, kwargs)
-        from minpy.runtime.cost import model
-
-        if model().best(primitive.cost, elements, resident=resident) == "numpy":
-            return "MP106 the cost model expects NumPy to be faster at this size"
-        return None
+        return placement.account(current_context().device()).refuse(primitive, args, kwargs)
 
 
 class PreferMXNetPolicy(Policy):

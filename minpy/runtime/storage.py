@@ -59,13 +59,16 @@ class Remote:
     shared : bool
         Code that is not rewritten holds the host memory and may write to it at any time: the host copy is the
         truth from then on, and device copies are made afresh for each use.
+    lent : bool
+        The host memory was the program's before this storage was made, and `handle` may serve for other storages too:
+        it is copied before it is written to.
     """
 
-    __slots__ = ("device", "handle", "host_ok", "shared")
+    __slots__ = ("device", "handle", "host_ok", "lent", "shared")
 
     def __init__(self, device: Device | None, handle: Any) -> None:
         self.device, self.handle = device, handle
-        self.host_ok, self.shared = handle is None, False
+        self.host_ok, self.shared, self.lent = handle is None, False, False
 
 
 class Storage:
@@ -137,10 +140,29 @@ class Storage:
         host = self.to_host()
         if remote.shared:
             return transfers.upload(device, host)
-        handle = transfers.send(device, host)
+        handle = (transfers.upload if remote.lent else transfers.send)(device, host)
         remote.device, remote.handle = device, handle
         transfers.double.add(self)
         return handle
+
+    def lend(self) -> Storage:
+        """Say that the memory is the program's: other storages over it may have been sent to a device, or will be."""
+        self._far().lent = True
+        return self
+
+    def own_handle(self) -> Any:
+        """The current handle, to be written to."""
+        remote = self.remote
+        if remote.lent:
+            contiguous = (
+                self.host.flags.c_contiguous and remote.device.shape(remote.handle) == self.host.shape
+            )
+            if contiguous:
+                remote.handle = remote.device.copy(remote.handle)
+            else:
+                remote.handle = transfers.send(remote.device, self.to_host())
+            remote.lent = False
+        return remote.handle
 
     def wrote_host(self) -> None:
         """The host memory was written: the device copy is stale."""

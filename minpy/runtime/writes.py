@@ -173,9 +173,9 @@ def _write_on_device(device: Any, target: Array, index: Any, value: Any) -> bool
     if source is None:
         return False
     if index is None:
-        done = device.write(storage.handle, window, base, source)
+        done = device.write(storage.own_handle(), window, base, source)
     else:
-        done = device.put(storage.handle, window, base, index, source, dispatch.handle_of)
+        done = device.put(storage.own_handle(), window, base, index, source, dispatch.handle_of)
     if done:
         storage.wrote_device()
     return done

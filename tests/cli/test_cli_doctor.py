@@ -179,16 +179,23 @@ def test_environment_that_asks_for_what_is_not_there(monkeypatch, variables, sai
     assert len(problems) == 1 and said in problems[0]["what"] and problems[0]["repair"]
 
 
-H200 = {"index": 0, "name": "NVIDIA H200", "capability": "9.0", "memory_bytes": 2**37, "mxnet": False}
-A100 = {"index": 0, "name": "NVIDIA A100", "capability": "8.0", "memory_bytes": 2**36, "mxnet": True}
+H200 = {"index": 0, "name": "NVIDIA H200", "capability": "9.0", "memory_bytes": 2**37}
+A100 = {"index": 0, "name": "NVIDIA A100", "capability": "8.0", "memory_bytes": 2**36}
+NOTHING = {
+    "backend": "",
+    "why": "no library that drives NVIDIA H200 is installed",
+    "repair": "pip install it",
+}
+BY_MXNET = {"backend": "mxnet", "why": "it has code for it", "repair": ""}
 
 
 @pytest.mark.parametrize(
     "device, seen, said",
     [
-        (H200, 1, "cannot drive NVIDIA H200 (capability 9.0)"),
-        (A100, 0, "this MXNet sees no GPU"),
-        (A100, 1, None),
+        (H200 | NOTHING, 1, "no library that drives NVIDIA H200"),
+        (A100 | BY_MXNET, 0, "this MXNet sees no GPU"),
+        (A100 | BY_MXNET, 1, None),
+        (H200 | BY_MXNET | {"backend": "cupy"}, 0, None),
     ],
 )
 def test_gpu_asked_for(monkeypatch, device, seen, said):
@@ -215,9 +222,9 @@ def test_calibrate(bench, monkeypatch, capsys):
     assert first["cost"]["measured"] is True
     monkeypatch.setenv("MINPY_CACHE_DIR", bench.environ["MINPY_CACHE_DIR"])
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert doctor._cost(first["mxnet"], gpu=False) == first["cost"]
+    assert doctor._cost(first["mxnet"], first["gpus"]) == first["cost"]
     monkeypatch.setenv("OMP_NUM_THREADS", "77")  # the figures hold for one number of threads
-    assert doctor._cost(first["mxnet"], gpu=False)["measured"] is False
+    assert doctor._cost(first["mxnet"], first["gpus"])["measured"] is False
     doctor_text.render(first)
     assert "measured on this machine" in capsys.readouterr().out
 

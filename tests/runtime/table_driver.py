@@ -17,7 +17,7 @@ import numpy as np
 from minpy.runtime import policy as policies
 from minpy.runtime import profile
 from minpy.runtime.array import Array, host
-from minpy.runtime.backends import device_for
+from minpy.runtime.context import Context, cpu
 from minpy.runtime.namespace import numpy_door
 from minpy.runtime.primitives import table
 from minpy.runtime.storage import Storage
@@ -27,6 +27,7 @@ DTYPES = (
     "bool int8 uint8 int16 uint16 int32 uint32 int64 uint64 "
     "float16 float32 float64 longdouble complex64 complex128 clongdouble"
 ).split()
+DTYPES_OF_GPUS = frozenset(DTYPES) - {"longdouble", "float128", "clongdouble", "complex256"}
 LAYOUTS = ("F", "strided", "negative", "transposed", "readonly", "swapped")
 # On the host the same NumPy function runs; on MXNet each dtype has its own rounding.
 TOLERANCE = {"float16": 2e-2, "float32": 2e-5, "float64": 1e-12, "complex64": 2e-5, "complex128": 1e-12}
@@ -97,12 +98,13 @@ def laid_out(x: np.ndarray, layout: str) -> np.ndarray:
     return plain
 
 
-def on_device(x: np.ndarray) -> Any:
-    """`x` as an `Array` that lives on MXNet's CPU if that has its dtype; its host copy is stale."""
+def on_device(x: np.ndarray, context: Context | None = None) -> Any:
+    """`x` as an `Array` that lives on a device (MXNet's CPU) if that has its dtype; its host copy is stale."""
     view = np.array(x)
     storage = Storage(view)
-    if x.dtype.name in table.DEVICE_DTYPES and x.dtype.isnative and x.size:
-        storage.to_device(device_for("cpu", 0))
+    dtypes = table.DEVICE_DTYPES if context is None else DTYPES_OF_GPUS
+    if x.dtype.name in dtypes and x.dtype.isnative and x.size:
+        storage.to_device((context or cpu()).device())
         view[...] = np.zeros(
             (), view.dtype
         )  # what NumPy would see if the runtime forgot to fetch the contents
@@ -224,8 +226,13 @@ def cases(primitive: table.Primitive, policy: str) -> Iterator[tuple[str, tuple,
                     )
 
 
-def parity_failures(primitive: table.Primitive, policy: str, limit: int = 6) -> list[str]:
-    """Where the routed function differs from NumPy's under `policy`, as texts (at most `limit`)."""
+def parity_failures(
+    primitive: table.Primitive, policy: str, limit: int = 6, context: Context | None = None
+) -> list[str]:
+    """Where the routed function differs from NumPy's under `policy`, as texts (at most `limit`).
+
+    With a `context` the work is done there; the default is the host, where the policy may choose MXNet.
+    """
     if primitive.samples is None:
         return ["the row has no samples"]
     failures: list[str] = []
@@ -234,7 +241,7 @@ def parity_failures(primitive: table.Primitive, policy: str, limit: int = 6) -> 
     recorder = profile.start(profile.Recorder())
     forms = ("plain", "device") if policy == "prefer_mxnet" else ("plain",)
     try:
-        with policies.create(policy):
+        with policies.create(policy), context or cpu():
             for label, args, kwargs in cases(primitive, policy):
                 for form in forms:
                     tried += 1
@@ -242,7 +249,7 @@ def parity_failures(primitive: table.Primitive, policy: str, limit: int = 6) -> 
                     try:
                         found = lasting(
                             lambda a=args, k=kwargs, f=form: _parity(
-                                primitive, function, a, k, f, policy, recorder
+                                primitive, function, a, k, f, policy, recorder, context
                             )
                         )
                     except Exception as error:  # a kernel's error surfaces when its result is fetched
@@ -255,9 +262,11 @@ def parity_failures(primitive: table.Primitive, policy: str, limit: int = 6) -> 
                             return failures
     finally:
         profile.stop(recorder)
-    if policy == "prefer_mxnet" and not isinstance(primitive.mxnet, str):
-        if not recorder.calls.get((primitive.name, profile.MXNET)):
-            failures.append("no sample ran on MXNet, although the row has a kernel")
+    if policy == "prefer_mxnet":
+        device = (context or cpu()).device()
+        if not isinstance(device.kernel(primitive), str):
+            if not recorder.calls.get((primitive.name, device.backend)):
+                failures.append(f"no sample ran on {device.backend}, although the row has a kernel")
     if not tried:
         failures.append("no sample was tried")
     return failures
@@ -301,9 +310,10 @@ def _parity(
     form: str,
     policy: str,
     recorder: profile.Recorder,
+    context: Context | None = None,
 ) -> str | None:
     plain_args, plain_kwargs = each(args, _keep), each(kwargs, _keep)
-    change = on_device if form == "device" else _keep
+    change = (lambda x: on_device(x, context)) if form == "device" else _keep
     our_args, our_kwargs = each(args, change), each(kwargs, change)
     if primitive.family == "random":
         np.random.seed(7)

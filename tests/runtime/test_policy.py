@@ -431,22 +431,3 @@ def test_rules_that_cannot_be_saved_leave_the_old_file(tmp_path, monkeypatch) ->
         policy.save_rules()
     assert path.read_text() == '{"sin": ["*"]}'
     assert [p.name for p in tmp_path.iterdir()] == ["rules.json"]
-
-
-def test_the_cost_model_decides_on_a_device(monkeypatch) -> None:
-    from minpy.runtime import cost
-
-    asked = []
-
-    class Model:
-        def best(self, kind, elements, *, resident):
-            asked.append((kind, elements, resident))
-            return "numpy" if elements < 100 else "device"
-
-    monkeypatch.setattr(cost, "model", Model)
-    table.load()
-    policy, exp = AutoPolicy(), table.by_name["exp"]
-    assert "cost model" in policy.refuse(exp, (X,), {})
-    assert policy.refuse(exp, (np.ones(200),), {}) is None
-    assert asked == [("transcendental", 6, False), ("transcendental", 200, False)]
-    assert policy.wants_device(False) and not policy.wants_device(True)

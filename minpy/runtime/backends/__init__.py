@@ -1,4 +1,4 @@
-"""Back ends: where kernels run. NumPy is the host; MXNet is the first device."""
+"""Back ends: where kernels run. NumPy is the host; MXNet and CuPy drive devices (see `base.Device`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,18 @@ def device_for(device_type: str, device_id: int) -> Any:
         with _lock:
             device = _devices.get(key)
             if device is None:
-                from minpy.runtime.backends.mxnet import MXNetDevice
-
-                device = _devices[key] = MXNetDevice(device_type, device_id)
+                device = _devices[key] = _made(device_type, device_id)
     return device
+
+
+def _made(device_type: str, device_id: int) -> Any:
+    if device_type == "gpu":
+        from minpy.runtime.backends import choice
+
+        if choice.backend_for(device_id) == "cupy":
+            from minpy.runtime.backends.cupy import CuPyDevice
+
+            return CuPyDevice(device_type, device_id)
+    from minpy.runtime.backends.mxnet import MXNetDevice
+
+    return MXNetDevice(device_type, device_id)

@@ -50,6 +50,9 @@ class Device(Protocol):
     def copy(self, handle: Any) -> Any:
         """A handle with memory of its own."""
 
+    def broadcast(self, handle: Any, shape: tuple[int, ...]) -> Any:
+        """The handle, of as many axes as `shape`, repeated to it; to be read only."""
+
     def download(self, handle: Any, host: np.ndarray) -> None:
         """Copy the handle's elements into `host`, which has its shape and dtype; waits for pending work."""
 

@@ -122,6 +122,17 @@ class MXNetDevice:
         if target is not host:
             host[...] = target
 
+    def broadcast(self, handle: Any, shape: tuple[int, ...]) -> Any:
+        """See `Device.broadcast`."""
+        if self.dtype(handle).name in ("float32", "float64"):
+            if handle.size == 1:
+                return self.F.broadcast_to(handle.reshape((1,)), shape=(int(np.prod(shape)),)).reshape(shape)
+            if len(shape) <= 5:
+                return self.F.broadcast_to(handle, shape=shape)
+        host = np.empty(handle.shape, self.dtype(handle))
+        self.download(handle, host)
+        return self.upload(np.broadcast_to(host, shape))
+
     def copy(self, handle: Any) -> Any:
         """See `Device.copy`."""
         return handle.copy()

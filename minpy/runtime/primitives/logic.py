@@ -137,4 +137,11 @@ for _name in ("round", "around", "round_"):
         mxnet="MXNet rounds halves away from zero",
         samples=_decimals,
     )
-row("real_if_close", view=True, cost="arith", vjp=one(lambda g, a, x: g), samples=values())
+row(
+    "real_if_close",
+    # Of a complex array the contents say what the result is.
+    view=lambda x, *tol, **kwargs: not np.iscomplexobj(x),
+    cost="arith",
+    vjp=one(lambda g, a, x: g),
+    samples=values(),
+)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from minpy.runtime import entry
+
 NO_VALUE = np._NoValue  # what NumPy's reductions have as default
 
 
@@ -107,6 +109,9 @@ def in_line(x, axis):
 def spread(g: Any, x: Any) -> Any:
     """`g` broadcast to the shape of `x`."""
     shape = np.shape(x)
+    if entry.others and isinstance(g, (np.ndarray, np.generic)):
+        g = dispatch.near(g, x)  # else what follows would be done on the host, in full size
+        return np.broadcast_to(g, shape)
     if type(g) is np.ndarray and np.size(x) <= 4096:
         # A copy takes a fifth of the time that NumPy needs to make the view.
         whole = np.empty(shape, g.dtype)
@@ -214,3 +219,7 @@ def _rebuild(value: Any, found: dict) -> Any:
     if type(value) in (list, tuple):
         return [_rebuild(v, found) for v in value]
     return found.get(id(value))
+
+
+# At the end: dispatch imports the table.
+from minpy.runtime import dispatch  # noqa: E402

@@ -1,0 +1,432 @@
+"""CuPy as a device: every NVIDIA card that its CUDA supports, with NumPy's dtypes, strides and views.
+
+A handle is a ``cupy.ndarray`` with the memory layout of the host array that describes it, so a part of it is a view of
+the same strides, and is read and written in place. All work of a device is in one stream of its own, whichever thread
+asks; copies of large arrays go through pinned buffers, the next piece being filled while one is under way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minpy.errors import DeviceError, DeviceFailure, DeviceMemoryError, UsageError
+from minpy.runtime.backends import cupy_kernels
+from minpy.runtime.backends.base import arrays_in, promoted, refused
+from minpy.runtime.primitives.table import Kernel, Primitive, Scalar
+
+_lock = threading.RLock()
+_module: Any = None
+_failure: str | None = None
+
+MOST_ELEMENTS = 2**62  # no limit of its own
+_PIECE = 8 << 20  # bytes of a pinned buffer
+_STAGED = 1 << 20  # bytes from which a copy goes through them
+_REST = 0.9  # of the memory that is free at the start: what may be used
+
+
+def load() -> Any:
+    """The module ``cupy``, imported once.
+
+    Raises
+    ------
+    DeviceError
+        If it is not installed or does not load; says why and what to do.
+    """
+    global _module, _failure
+    if _module is not None:
+        return _module
+    with _lock:
+        if _module is None and _failure is None:
+            try:
+                import cupy
+
+                _module = cupy
+            except ImportError as error:
+                text = " ".join(str(error).split())[:200]
+                _failure = (
+                    f"CuPy is not installed or does not load ({text}). "
+                    "Install it with: pip install 'minpy[cupy]' (CUDA 12) or 'minpy[cupy13]' (CUDA 13)"
+                )
+            except Exception as error:
+                _failure = f"CuPy does not load: {type(error).__name__}: {error}. `minpy doctor` says how to repair it"
+    if _failure is not None:
+        raise DeviceError(_failure)
+    return _module
+
+
+class CuPyDevice:
+    """One GPU, driven by CuPy.
+
+    Parameters
+    ----------
+    device_type : str
+        ``"gpu"``.
+    device_id : int
+        Its number among those that CUDA shows.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such GPU.
+    """
+
+    backend = "cupy"
+
+    def __init__(self, device_type: str, device_id: int) -> None:
+        self.cupy = cupy = load()
+        try:
+            count = cupy.cuda.runtime.getDeviceCount()
+        except Exception as error:
+            raise DeviceError(
+                f"CuPy finds no GPU: {type(error).__name__}: {error}. `minpy doctor` says why"
+            ) from None
+        if device_type != "gpu" or device_id >= count:
+            raise DeviceError(
+                f"{device_type}({device_id}) is not there: CuPy sees {count} GPU{'s' if count != 1 else ''}. "
+                "`minpy doctor` says why"
+            )
+        self.device_type, self.device_id = device_type, device_id
+        self.name, self.label = f"{device_type}({device_id})", "cupy-gpu"
+        self.broken: str | None = None
+        self._device = cupy.cuda.Device(device_id)
+        with self._device:
+            self._stream = cupy.cuda.Stream(non_blocking=True)
+            self._pool = cupy.cuda.MemoryPool()
+            free, _ = cupy.cuda.runtime.memGetInfo()
+        self._pool.set_limit(_limit(free))
+        self.F = _Names(cupy)
+        self._staging = _Staging(cupy)
+        self._refused: set[tuple] = set()
+        self._blocks: dict[Any, Any] = {}
+        self._copying = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<CuPy {self.name}>"
+
+    @contextlib.contextmanager
+    def _here(self) -> Iterator[None]:
+        """On this card, in its stream and pool; what CUDA says in the family's words."""
+        cuda = self.cupy.cuda
+        try:
+            with self._device, self._stream, cuda.using_allocator(self._pool.malloc):
+                yield
+        except (DeviceError, UsageError):
+            raise
+        except cuda.memory.OutOfMemoryError as error:
+            raise DeviceMemoryError(f"{self.name} is full: {' '.join(str(error).split())[:200]}") from error
+        except self._errors() as error:
+            text = " ".join(str(error).split())[:200]
+            if "OutOfMemory" in text or "MemoryAllocation" in text:
+                raise DeviceMemoryError(f"{self.name} is full: {text}") from error
+            self.broken = f"{self.name} failed: {type(error).__name__}: {text}"
+            raise DeviceFailure(self.broken) from error
+
+    def _errors(self) -> tuple[type, ...]:
+        cuda = self.cupy.cuda
+        return cuda.runtime.CUDARuntimeError, cuda.driver.CUDADriverError
+
+    # ----- memory -------------------------------------------------------------------------------------------
+
+    def upload(self, host: np.ndarray) -> Any:
+        """See `Device.upload`; what is laid out in Fortran's order stays so."""
+        turned = host.flags.f_contiguous and not host.flags.c_contiguous
+        data = np.ascontiguousarray(host.T if turned else host)
+        data = data.reshape(1) if not data.ndim else data
+        with self._here(), self._copying:
+            handle = self.cupy.empty(data.shape, data.dtype)
+            self._staging.upload(handle, data, self._stream)
+        return handle.T if turned else handle
+
+    def download(self, handle: Any, host: np.ndarray) -> None:
+        """See `Device.download`."""
+        if self.broken is not None:
+            raise DeviceFailure(self.broken)
+        with self._here(), self._copying:
+            if host.ndim and handle.strides == host.strides and host.flags.forc:
+                turned = not host.flags.c_contiguous
+                self._staging.download(
+                    handle.T if turned else handle, host.T if turned else host, self._stream
+                )
+                return
+            whole = np.empty(host.shape, host.dtype)
+            flat = self.cupy.ascontiguousarray(handle).reshape(-1)
+            self._staging.download(flat, whole.reshape(-1), self._stream)
+        host[...] = whole
+
+    def broadcast(self, handle: Any, shape: tuple[int, ...]) -> Any:
+        """See `Device.broadcast`: a view, as NumPy's is."""
+        strides = tuple([0 if m == 1 else s for m, s in zip(handle.shape, handle.strides, strict=True)])
+        with self._here():
+            return self.cupy.ndarray(shape, handle.dtype, handle.data, strides)
+
+    def copy(self, handle: Any) -> Any:
+        """See `Device.copy`."""
+        with self._here():
+            return handle.copy()
+
+    def shape(self, handle: Any) -> tuple[int, ...]:
+        """See `Device.shape`."""
+        return handle.shape
+
+    def dtype(self, handle: Any) -> np.dtype:
+        """See `Device.dtype`."""
+        return np.dtype(handle.dtype)
+
+    def memory(self) -> dict[str, int]:
+        """See `Device.memory`."""
+        with self._here():
+            free, total = self.cupy.cuda.runtime.memGetInfo()
+        return {"total": total, "free": free, "used": self._pool.used_bytes()}
+
+    def free(self) -> None:
+        """See `Device.free`."""
+        if self.broken is None:
+            with self._here():
+                self._stream.synchronize()
+                self._pool.free_all_blocks()
+
+    def synchronize(self) -> None:
+        """See `Device.synchronize`."""
+        if self.broken is None:
+            with self._here():
+                self._stream.synchronize()
+
+    # ----- parts of handles ---------------------------------------------------------------------------------
+
+    def part(self, handle: Any, view: np.ndarray, base: np.ndarray) -> Any | None:
+        """The view of `handle` that corresponds to `view` of `base`; None if their layouts differ."""
+        if (
+            handle.strides != base.strides
+            or handle.shape != base.shape
+            or view.dtype != base.dtype
+            or not view.size
+        ):
+            return None
+        start = view.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+        item = view.itemsize
+        if start % item or any(stride % item for stride in view.strides):
+            return None
+        return self.cupy.ndarray(view.shape, view.dtype, handle.data + start, view.strides)
+
+    def read(self, handle: Any, view: np.ndarray, base: np.ndarray) -> Any | None:
+        """See `Device.read`."""
+        return self.part(handle, view, base)
+
+    def write(self, handle: Any, view: np.ndarray, base: np.ndarray, value: Any) -> bool:
+        """See `Device.write`."""
+        part = self.part(handle, view, base)
+        if part is None:
+            return False
+        with self._here():
+            if self._overlap(value, handle):
+                value = value.copy()
+            part[...] = value
+        return True
+
+    def put(
+        self, handle: Any, view: np.ndarray, base: np.ndarray, index: Any, value: Any, handle_of: Any
+    ) -> bool:
+        """See `Device.put`."""
+        part = self.part(handle, view, base)
+        if part is None or cupy_kernels.in_bounds(index, view.shape) is not None:
+            return False
+        if hasattr(value, "dtype") and cupy_kernels.repeats(index):
+            return False  # the last of the values for a place wins with NumPy, any with a GPU
+        with self._here():
+            if self._overlap(value, handle):
+                value = value.copy()
+            part[self._placed(index, handle_of)] = value
+        return True
+
+    def _overlap(self, value: Any, handle: Any) -> bool:
+        return hasattr(value, "dtype") and self.cupy.may_share_memory(value, handle)
+
+    def _placed(self, index: Any, handle_of: Any) -> Any:
+        if type(index) is tuple:
+            return tuple([self._placed(part, handle_of) for part in index])
+        if type(index) is list:
+            index = np.asarray(index)
+        if isinstance(index, np.ndarray) and index.ndim:
+            return handle_of(self, index)
+        return index
+
+    # ----- kernels ------------------------------------------------------------------------------------------
+
+    def kernel(self, primitive: Primitive) -> Kernel | str:
+        """See `Device.kernel`."""
+        return cupy_kernels.of(primitive)
+
+    def unsupported(self, primitive: Primitive, args: tuple, kwargs: dict) -> str | None:
+        """See `Device.unsupported`."""
+        kernel = cupy_kernels.KERNELS[primitive.name]
+        if self._refused and self._signature(primitive, args) in self._refused:
+            return "MP102 CuPy's result is of another dtype than NumPy's"
+        return refused("CuPy", kernel, cupy_kernels.DTYPES, MOST_ELEMENTS, primitive, args, kwargs)
+
+    def _signature(self, primitive: Primitive, args: tuple) -> tuple:
+        return primitive.name, *[a.dtype.str if isinstance(a, np.ndarray) else type(a) for a in args]
+
+    def run(self, primitive: Primitive, args: tuple, kwargs: dict, handle_of: Any) -> Any:
+        """See `Device.run`."""
+        kernel = cupy_kernels.KERNELS[primitive.name]
+        wanted = cupy_kernels.expected(kernel, primitive, args, kwargs)
+        dtype = promoted(args) if kernel.cast else None
+        if dtype is not None and wanted is not None and dtype.kind in "iu" and wanted.kind in "iu":
+            dtype = wanted  # NumPy's choice between signed and unsigned depends on the values of numbers
+        given: list[Any] = []
+
+        def place(value: Any) -> Any:
+            if isinstance(value, np.ndarray):
+                if not value.ndim:
+                    value = value[()] if type(value) is np.ndarray else value.contents[()]
+                    return dtype.type(value) if dtype is not None else value
+                handle = handle_of(self, value)
+                given.append(handle)
+                if dtype is not None and handle.dtype != dtype:
+                    return handle.astype(dtype)
+                return handle
+            if dtype is not None and isinstance(value, (bool, int, float, complex, np.generic)):
+                return dtype.type(value)
+            if type(value) in (list, tuple):
+                return type(value)(map(place, value))
+            return value
+
+        with self._here():
+            placed = [place(a) for a in args]
+            named = {k: place(v) for k, v in kwargs.items()}
+            result = kernel.run(self.F, *placed, **named)
+            if type(result) in (list, tuple):
+                return type(result)([self._owned(r, given) for r in result])
+            if wanted is not None and result.dtype != wanted:
+                self._refused.add(self._signature(primitive, args))
+                raise TypeError(f"{primitive.name}: {result.dtype} where NumPy gives {wanted}")
+            return self._owned(result, given)
+
+    def _owned(self, result: Any, given: list[Any]) -> Any:
+        """A result in C order and in memory of its own."""
+        if not result.flags.c_contiguous:
+            result = self.cupy.ascontiguousarray(result)
+        if any(result is g for g in given) or (
+            result.base is not None and any(self.cupy.may_share_memory(result, g) for g in given)
+        ):
+            result = result.copy()
+        return result if result.ndim else Scalar(result)
+
+    def block(self, text: str, leaves: tuple, plan: Any) -> Any | None:
+        """See `Device.block`."""
+        return None
+
+
+def _limit(free: int) -> int:
+    """How many bytes the pool may take: what ``MINPY_DEVICE_MEMORY`` says (``4GiB``, ``50%``), else most of all."""
+    text = os.environ.get("MINPY_DEVICE_MEMORY", "").strip()
+    if not text:
+        return int(_REST * free)
+    units = {"%": free / 100, "GiB": 2**30, "MiB": 2**20, "GB": 1e9, "MB": 1e6, "": 1}
+    number = text.rstrip("%GiMB")
+    try:
+        size = int(float(number) * units[text[len(number) :].strip()])
+    except (KeyError, ValueError):
+        raise UsageError(
+            f"MINPY_DEVICE_MEMORY={text!r} is no amount of memory: write 4GiB, 500MB or 50%"
+        ) from None
+    if size <= 0:
+        raise UsageError(f"MINPY_DEVICE_MEMORY={text!r} must be more than nothing")
+    return size
+
+
+class _Names:
+    """CuPy's names, as kernels ask for them."""
+
+    def __init__(self, cupy: Any) -> None:
+        self._cupy = cupy
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._cupy, name)
+        setattr(self, name, found)
+        return found
+
+    def raising(self) -> Any:
+        """Let solvers say that there is no solution; they wait for it."""
+        from importlib import import_module
+
+        return import_module("cupyx").errstate(linalg="raise")
+
+
+class _Staging:
+    """Copies through pinned memory: while one buffer is under way the other is filled or emptied."""
+
+    def __init__(self, cupy: Any) -> None:
+        self.cupy = cupy
+        self._buffers: list[tuple[np.ndarray, Any]] | None = None
+
+    def _pair(self) -> list[tuple[np.ndarray, Any]]:
+        """Two buffers, each with the event after which it is free."""
+        if self._buffers is None:
+            cuda = self.cupy.cuda
+            self._buffers = [
+                (
+                    np.frombuffer(cuda.alloc_pinned_memory(_PIECE), np.uint8, _PIECE),
+                    cuda.Event(disable_timing=True),
+                )
+                for _ in range(2)
+            ]
+        return self._buffers
+
+    def upload(self, handle: Any, data: np.ndarray, stream: Any) -> None:
+        """Copy the C-contiguous `data` into `handle`, of the same shape; `data` may change afterwards."""
+        if data.nbytes < _STAGED:
+            handle.set(data, stream=stream)
+            stream.synchronize()
+            return
+        there, here = handle.reshape(-1), data.reshape(-1)
+        step = _PIECE // data.itemsize
+        for i, start in enumerate(range(0, here.size, step)):
+            buffer, event = self._pair()[i % 2]
+            event.synchronize()
+            piece = buffer[: min(step, here.size - start) * data.itemsize].view(data.dtype)
+            piece[...] = here[start : start + step]
+            there[start : start + step].set(piece, stream=stream)
+            event.record(stream)
+
+    def download(self, handle: Any, host: np.ndarray, stream: Any) -> None:
+        """Copy `handle` into the C-contiguous `host`, of the same shape; done when this returns."""
+        if host.nbytes < _STAGED:
+            handle.get(stream=stream, out=host)
+            return
+        there, here = handle.reshape(-1), host.reshape(-1)
+        step = _PIECE // host.itemsize
+        under_way: list[tuple[int, np.ndarray, Any]] = []
+        for i, start in enumerate(range(0, here.size, step)):
+            if len(under_way) == 2:
+                self._empty(here, *under_way.pop(0))
+            buffer, event = self._pair()[i % 2]
+            event.synchronize()  # an upload may still be reading it
+            piece = buffer[: min(step, here.size - start) * host.itemsize].view(host.dtype)
+            there[start : start + step].get(stream=stream, out=piece, blocking=False)
+            event.record(stream)
+            under_way.append((start, piece, event))
+        for each in under_way:
+            self._empty(here, *each)
+
+    @staticmethod
+    def _empty(here: np.ndarray, start: int, piece: np.ndarray, event: Any) -> None:
+        event.synchronize()
+        here[start : start + piece.size] = piece
+
+
+def count() -> int:
+    """How many GPUs CuPy sees; 0 if it is not there."""
+    try:
+        return load().cuda.runtime.getDeviceCount()
+    except Exception:
+        return 0
+
+
+__all__ = ["CuPyDevice", "arrays_in", "count", "load"]

@@ -1,0 +1,187 @@
+"""Where the policy `auto` lets an operation run: where it is done first, the copies counted, and those that will follow.
+
+One call cannot know how often an array will be used again. So a copy is made as soon as the calls so far would have paid
+for it (who rents until the rent has cost as much as the house never pays more than twice the least), and what is copied
+stays. Arrays that go to and fro all the same, because an operation in between runs on the host only, or the program looks
+at each result, cost more than they gain: then everything stays on the host for a while, twice as long each time.
+
+All of this is about time. A wrong guess makes a program slower, never wrong.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+
+from minpy.runtime import cost, transfers
+
+_KNOWN = 1024  # arrays whose credit is remembered
+_LOOKED_AT = 8  # copies to the host before anything is said about them
+_FIRST_REST, _LONGEST_REST = 1024, 1 << 20  # operations on the host after arrays went to and fro
+_FADES = 0.5  # what counts of the account after each look
+_WINDOW = 64  # operations between two looks
+
+BOUNCES = "MP110 the arrays went to and fro between the memories: {copies} copies for {calls} operations there, {lost:.1f} ms lost"
+
+
+class Account:
+    """What copies to and from one device have cost lately, and what it has gained."""
+
+    def __init__(self, device: Any) -> None:
+        self.device = device
+        self._lock = threading.Lock()
+        self._credit: OrderedDict[tuple, float] = OrderedDict()
+        self.gained = self.spent = self._lost = 0.0  # microseconds
+        self.calls = self.fetches = self.since = 0
+        self.rest, self.length = 0, _FIRST_REST
+        self.said = ""
+
+    def refuse(self, primitive: Any, args: tuple, kwargs: dict) -> str | None:
+        """Why the operation had better run on the host; None if it had not."""
+        model, label = cost.model(), self.device.label
+        known = model if label in model.points else cost.BUILT_IN
+        if primitive.cost == "host" or label not in known.points:
+            return "MP106 the cost model has no figures for it"
+        elements, there, here = self._operands(args, kwargs)
+        if primitive.cost == "free":
+            return None if there else "MP106 nothing to do: it stays where it is"
+        on_host = _time(model, "numpy", primitive.cost, elements, args)
+        on_device = _time(known, label, primitive.cost, elements, args)
+        send = sum([known.predict("to_device", n, label) for _, n in here])
+        fetch = sum([known.predict("to_host", n, label) for _, n in there])
+        with self._lock:
+            if self.rest:
+                self.rest -= 1
+                if not there or on_host + fetch < 4 * on_device:
+                    return self.said
+            gain = on_host - on_device
+            if gain > 0:
+                # What the device would save is the credit of those arrays that are not there yet.
+                saved = gain + self._earned(here, gain)
+                if not here or saved >= send:
+                    self._paid(here)
+                    self._note(gain, send)
+                    return None
+            elif there:
+                # It has the operands, but is the slower one: they are fetched once that has cost as much.
+                self._lost -= gain
+                if self._lost < fetch:
+                    self._note(gain, send)
+                    return None
+                self._lost = 0.0
+        return "MP106 the cost model expects NumPy to be faster at this size"
+
+    def _operands(self, args: tuple, kwargs: dict) -> tuple[int, list[tuple], list[tuple]]:
+        """The elements of the largest operand; which are on the device only, and which on the host only."""
+        elements, there, here = 1, [], []
+        known = transfers.uploads()
+        stack = [*args, *kwargs.values()]
+        while stack:
+            value = stack.pop()
+            kind = type(value)
+            if kind is Array:
+                n = value.size
+                remote = value.storage.remote
+                handle = remote is not None and remote.handle is not None and remote.device is self.device
+                if not handle:
+                    here.append((("s", id(value.storage)), n))
+                elif not remote.host_ok:
+                    there.append((("s", id(value.storage)), n))
+            elif isinstance(value, np.ndarray):
+                n = value.size
+                if not known.knows(self.device, value):
+                    here.append((("p", value.__array_interface__["data"][0], value.nbytes), n))
+            elif kind in (list, tuple):
+                stack.extend(value)
+                continue
+            else:
+                continue
+            elements = max(elements, n)
+        return elements, there, here
+
+    def _earned(self, arrays: list[tuple], gain: float) -> float:
+        """The credit of these arrays so far; then `gain` more."""
+        if not arrays:
+            return 0.0
+        credits = [self._credit.get(key, 0.0) for key, _ in arrays]
+        for (key, _), old in zip(arrays, credits, strict=True):
+            self._credit[key] = old + gain
+            self._credit.move_to_end(key)
+        while len(self._credit) > _KNOWN:
+            self._credit.popitem(last=False)
+        return min(credits)
+
+    def _paid(self, arrays: list[tuple]) -> None:
+        for key, _ in arrays:
+            self._credit.pop(key, None)
+
+    def _note(self, gain: float, send: float) -> None:
+        self.gained += gain
+        self.spent += send
+        self.calls += 1
+        self.since += 1
+        if self.since >= _WINDOW:
+            self._look()
+
+    def fetched(self, nbytes: int) -> None:
+        """The host got something that only the device had."""
+        model = cost.model()
+        known = model if self.device.label in model.points else cost.BUILT_IN
+        if self.device.label not in known.points:
+            return
+        with self._lock:
+            self.spent += known.predict("to_host", max(nbytes / 8, 1), self.device.label)
+            self.fetches += 1
+            if self.fetches >= _LOOKED_AT and self.fetches % _LOOKED_AT == 0:
+                self._look()
+
+    def _look(self) -> None:
+        self.since = 0
+        if self.fetches >= _LOOKED_AT and self.spent > self.gained:
+            self.said = BOUNCES.format(
+                copies=self.fetches, calls=self.calls, lost=(self.spent - self.gained) / 1000
+            )
+            self.rest, self.length = self.length, min(2 * self.length, _LONGEST_REST)
+            self.gained = self.spent = 0.0
+            self.calls = self.fetches = 0
+            return
+        if self.gained > 4 * self.spent:
+            self.length = _FIRST_REST
+        self.gained *= _FADES
+        self.spent *= _FADES
+
+
+def _time(model: Any, label: str, kind: str, elements: int, args: tuple) -> float:
+    """Microseconds of an operation without its copies."""
+    if kind == "matmul" and len(args) >= 2 and all(isinstance(a, np.ndarray) and a.ndim for a in args[:2]):
+        # What is measured are square matrices; a thin one is read once, and that is all.
+        left, right = args[:2]
+        work = left.size * (right.shape[-1] if right.ndim > 1 else 1)
+        return max(model.predict(kind, work ** (2 / 3), label), model.predict("reduce", elements, label))
+    return model.predict(kind, elements, label)
+
+
+_accounts: weakref.WeakKeyDictionary[Any, Account] = weakref.WeakKeyDictionary()
+
+
+def account(device: Any) -> Account:
+    """The account of a device."""
+    found = _accounts.get(device)
+    if found is None:
+        found = _accounts.setdefault(device, Account(device))
+    return found
+
+
+def fetched(device: Any, nbytes: int) -> None:
+    """Enter a copy to the host."""
+    found = _accounts.get(device)
+    if found is not None:
+        found.fetched(nbytes)
+
+
+# At the end: array.py leads here.
+from minpy.runtime.array import Array  # noqa: E402

@@ -1,9 +1,10 @@
-"""Where the policy `auto` lets an operation run: where it is done first, the copies counted, and those that will follow.
+"""Where the policy `auto` lets an operation run: where it is done first, counting copies, those to come as well.
 
-One call cannot know how often an array will be used again. So a copy is made as soon as the calls so far would have paid
-for it (who rents until the rent has cost as much as the house never pays more than twice the least), and what is copied
-stays. Arrays that go to and fro all the same, because an operation in between runs on the host only, or the program looks
-at each result, cost more than they gain: then everything stays on the host for a while, twice as long each time.
+One call cannot know how often an array will be used again. So a copy is made as soon as the calls so far would have
+paid for it (who rents until the rent has cost as much as the house never pays more than twice the least), and what is
+copied stays. Arrays that go to and fro all the same, because an operation in between runs on the host only, or the
+program looks at each result, cost more than they gain: then everything stays on the host for a while, twice as long
+each time.
 
 All of this is about time. A wrong guess makes a program slower, never wrong.
 """
@@ -25,7 +26,10 @@ _FIRST_REST, _LONGEST_REST = 1024, 1 << 20  # operations on the host after array
 _FADES = 0.5  # what counts of the account after each look
 _WINDOW = 64  # operations between two looks
 
-BOUNCES = "MP110 the arrays went to and fro between the memories: {copies} copies for {calls} operations there, {lost:.1f} ms lost"
+BOUNCES = (
+    "MP110 the arrays went to and fro between the memories: {copies} copies for {calls} operations there, "
+    "{lost:.1f} ms lost"
+)
 
 
 class Account:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from minpy.runtime.jit.arrangements import Arrangements
 from minpy.runtime.jit.buffers import free
 from minpy.runtime.jit.kinds import INTS, KIND_OF_CODE, Unsupported, value_of
-from minpy.runtime.jit.wholecalls import WholeCalls
 
 WORDS = 3
 _FIRST_ROOM = 64
@@ -56,7 +56,7 @@ put:
 """
 
 
-class Appends(WholeCalls):
+class Appends(Arrangements):
     """Calls of the method `append` of lists."""
 
     def __init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -22,6 +23,14 @@ LARGEST = 1 << 20
 HAS_FLAGS = platform.machine() in ("x86_64", "AMD64")
 _RAISED = 0x1 | 0x4 | 0x8
 _MOST_BREAKS = 8  # of one axis
+
+
+def is_turned(ref: Ref) -> bool:
+    """Whether the elements of each column of a matrix lie side by side, whatever happens."""
+    if len(ref.dims) != 2 or "1" in ref.dims:
+        return False
+    size = str(BITS[ref.type.dtype][1])
+    return ref.strides[0] == size != ref.strides[1]
 
 
 class Stores(Views):
@@ -152,12 +161,14 @@ class Stores(Views):
                 self.guard(self.w.op(f"icmp eq i64 {dim}, {other}"), "a store of an array of another shape")
         self._computed(value, target.dims)
         place = target if apart else self._apart(target, value)
-        self.nest(
-            target.dims,
-            lambda indices: self.write(self._spot(place, indices), self.at(value, indices)),
-            True,
-            breaks_of(value),
-        )
+
+        def store(indices: list[str]) -> None:
+            self.write(self._spot(place, indices), self.at(value, indices))
+
+        if is_turned(target):
+            self.nest(target.dims[::-1], lambda indices: store(indices[::-1]), True)
+        else:
+            self.nest(target.dims, store, True, breaks_of(value))
         if place is not target:
             shared, copy, on = (
                 self.w.op(f"icmp ne ptr {place.pointer}, {target.pointer}"),
@@ -244,11 +255,13 @@ class Stores(Views):
         self.guard(self.w.op(f"icmp ne i64 {owner}, 0"), "there is no memory")
         pointer = self.w.op(f"inttoptr i64 {self.w.op(f'add i64 {owner}, {HEADER}')} to ptr")
         strides = [str(size)]
-        for dim in reversed(dims[1:]):
+        for dim in reversed(dims[1:]) if order == "C" else dims[:-1]:
             stride = strides[0]
             strides.insert(0, stride if dim == "1" else self.w.op(f"mul i64 {stride}, {dim}"))
+        if order == "F":
+            strides.reverse()
         kind = "bool_" if dtype == "bool" else dtype
-        type_ = ArrayType(dtype, len(dims), True, kind)
+        type_ = ArrayType(dtype, len(dims), order == "C", kind)
         return Ref(type_, pointer, dims, tuple(strides), "", owner, frozenset(), True)
 
     def held(self, value: Any) -> Ref:
@@ -257,11 +270,15 @@ class Stores(Views):
             return value
         if not isinstance(value, Lazy):
             raise Unsupported("a value that is no array")
-        for ref in value.refs:
-            # NumPy lays its results out as the operands lie; ours are in C order.
-            if len(ref.dims) > 1:
-                self._descending(ref)
-        new = self.fresh("bool" if value.kind == "bool_" else value.kind, value.dims)
+        # NumPy lays its results out as the operands lie; ours are in C order, or in that of transposed matrices.
+        tables = [ref for ref in value.refs if len(ref.dims) - ref.dims.count("1") > 1]
+        turned = len(value.dims) == 2 and bool(tables) and all(map(is_turned, tables))
+        for ref in tables:
+            if turned:
+                ref = replace(ref, dims=ref.dims[::-1], strides=ref.strides[::-1])
+            self._descending(ref)
+        dtype = "bool" if value.kind == "bool_" else value.kind
+        new = self.fresh(dtype, value.dims, "F" if turned else "C")
         self.quietly(lambda: self.fill(new, value, apart=True))
         return new
 
@@ -282,7 +299,8 @@ class Stores(Views):
         return value
 
     def _descending(self, ref: Ref) -> None:
-        for one, other in zip(ref.strides, ref.strides[1:], strict=False):
+        strides = [stride for dim, stride in zip(ref.dims, ref.strides, strict=True) if dim != "1"]
+        for one, other in pairwise(strides):
             if one != "0" and other != "0":
                 self.guard(self.w.op(f"icmp sge i64 {one}, {other}"), "an array that is not in C order")
                 self.guard(self.w.op(f"icmp sge i64 {other}, 0"), "an array that is not in C order")

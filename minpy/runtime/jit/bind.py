@@ -67,6 +67,8 @@ class NamesOf:
             self._append(node)
         elif isinstance(node, ast.Subscript):
             self._index(node.value)
+            for part in node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]:
+                self._index(part)
         elif isinstance(node, (ast.For, ast.comprehension)):
             self._index(node.iter)
         elif isinstance(node, ast.Call):

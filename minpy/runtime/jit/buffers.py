@@ -166,6 +166,8 @@ class Objects:
         data = owner + HEADER
         if ctypes.c_int64.from_address(owner + IDENT).value == ident:
             whole = np.empty(shape, dtype)
+            if strides != whole.strides and len(shape) == 2 and min(shape) > 1:
+                whole = np.empty(shape, dtype, "F")
             ctypes.memmove(whole.ctypes.data, data, whole.nbytes)
             self._buffers[owner] = whole
             return whole

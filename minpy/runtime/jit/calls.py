@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.jit.arraystores import Stores
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import BOOLS, PYTHON, Unsupported
+from minpy.runtime.jit.selections import Selections
 from minpy.runtime.jit.values import Known, Ref, Val, scalar
 from minpy.runtime.jit.wholes import is_whole
 
@@ -32,7 +32,7 @@ _LIBRARY = {
 _LOGARITHMS = ("log", "log2", "log10")
 
 
-class Calls(Stores):
+class Calls(Selections):
     """Calls; what is not here is left to Python."""
 
     def _call(self, node: ast.Call) -> Any:

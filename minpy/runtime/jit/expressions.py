@@ -134,7 +134,9 @@ class Expressions:
             return scalar("str", "i", str(ord(value)))
         raise Unsupported(f"the constant {value!r:.40} is left to Python")
 
-    def _constant(self, node: ast.Constant) -> Val:
+    def _constant(self, node: ast.Constant) -> Any:
+        if node.value is None:
+            return Known(None)
         return self.constant(node.value)
 
     def _name(self, node: ast.Name) -> Any:

@@ -19,6 +19,14 @@ _CHARACTERS = {np.dtype(each).num: each for each in "?bBhHiIlLqQfd"}
 # The largest sum that every NumPy computes by one call of its loop: older ones look at a buffer's length at a time.
 LONGEST_SUM = 8192
 _WHOLE = 1 << 40
+_LINEAR = {"solve": "ab", "solve1": "ab", "inv": "a", "cholesky_lo": "a", "det": "a"}
+
+
+def _ufunc(name: str) -> np.ufunc:
+    """A ufunc of NumPy's, or one behind its linear algebra."""
+    if name in _LINEAR:
+        return getattr(np.linalg._umath_linalg, name)  # type: ignore[attr-defined]
+    return getattr(np, name)
 
 
 @cache
@@ -27,7 +35,7 @@ def _found(name: str, types: str) -> tuple[int, int]:
 
     Zeros if that is not certain.
     """
-    ufunc = getattr(np, name)
+    ufunc = _ufunc(name)
     base = id(ufunc) + _HEAD
 
     def integer(offset: int) -> int:
@@ -88,6 +96,13 @@ def _elementwise(name: str, types: str, loop: tuple[int, int]) -> bool:
             _run(loop, [each.ctypes.data for each in every], [count], steps)
             if not _same(out, expected):
                 return False
+            if count > 1 and len(operands) == 2:
+                # One number for all elements of the other operand.
+                with np.errstate(all="ignore"):
+                    expected = ufunc(operands[0], operands[1][0])
+                _run(loop, [each.ctypes.data for each in every], [count], [steps[0], 0, steps[2]])
+                if not _same(out, expected):
+                    return False
     return True
 
 
@@ -131,6 +146,25 @@ def sum_piece(types: str) -> int:
     return found[0] if found else 0
 
 
+@cache
+def adds_in_order(types: str) -> bool:
+    """Whether fewer than eight elements are added one after the other."""
+    loop, dtype = _found("add", types), np.dtype(types[-1])
+    for count in range(1, 8):
+        for scale in (1.0, 1e-7, 1e7):
+            values = (np.sin(np.arange(count) * 1.7) * scale ** (np.arange(count) % 4)).astype(dtype)
+            out = np.zeros(1, dtype)
+            _run(
+                loop, [out.ctypes.data, values.ctypes.data, out.ctypes.data], [count], [0, dtype.itemsize, 0]
+            )
+            total = values[0]
+            for each in values[1:]:
+                total = total + each
+            if not _same(out[0], dtype.type(0) + total):
+                return False
+    return True
+
+
 def _product(name: str, types: str, loop: tuple[int, int]) -> bool:
     """Vectors and matrices of several sizes and layouts, as `matmul` passes them on."""
     dtype = np.dtype(types[-1])
@@ -165,6 +199,28 @@ def _product(name: str, types: str, loop: tuple[int, int]) -> bool:
     return True
 
 
+def _linear(name: str, types: str, loop: tuple[int, int]) -> bool:
+    """Systems of several sizes and layouts, as NumPy's linear algebra passes them on."""
+    ufunc = _ufunc(name)
+    for count, columns in ((1, 1), (2, 3), (3, 1), (4, 4), (7, 2), (20, 5)):
+        for turned in (False, True):
+            a = _samples(np.dtype("d"), count * count, -1.0, 3.0).reshape(count, count)
+            a = a @ a.T + count * np.eye(count)
+            b = _samples(np.dtype("d"), count * columns, -2.0, 1.0).reshape(count, columns)
+            if turned:
+                a, b = np.asfortranarray(a), np.asfortranarray(b)
+            operands = [a, b if name == "solve" else b[:, 0]][: len(_LINEAR[name])]
+            expected = ufunc(*operands, signature=f"{'d' * len(operands)}->d")
+            out = np.zeros(np.shape(expected))
+            every = [*operands, out]
+            steps = [*[0] * len(every), *(stride for each in every for stride in each.strides)]
+            sizes = [1, count, *([columns] if name == "solve" else [])]
+            _run(loop, [each.ctypes.data for each in every], sizes, steps)
+            if not _same(out, expected):
+                return False
+    return True
+
+
 def product_steps(*shapes: Any) -> list[Any]:
     """The strides that `matmul` gives its loop, from shapes and strides of the operands and the result."""
     (m, sm), (n, sn), (n2, sn2), (p, sp) = (
@@ -188,6 +244,7 @@ _CHECKS: dict[str, Callable[[str, str, tuple[int, int]], bool]] = {
     "map": _elementwise,
     "reduce": _reduction,
     "product": _product,
+    "linear": _linear,
 }
 
 

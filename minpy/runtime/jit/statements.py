@@ -10,6 +10,7 @@ from minpy.runtime.jit.draws import Draws
 from minpy.runtime.jit.expressions import constant_of
 from minpy.runtime.jit.kinds import NotYet, TooLarge, Unsupported
 from minpy.runtime.jit.operators import SYMBOLS
+from minpy.runtime.jit.selections import Spots
 from minpy.runtime.jit.values import ArrayVariable, Known, Lazy, Ref, Several, Val, Variable, scalar
 from minpy.runtime.jit.wholes import is_whole, kind_of
 
@@ -101,7 +102,9 @@ class Statements(Draws):
             self._bind_name(target.id, value)
         elif isinstance(target, ast.Subscript):
             ref = self._place(target)
-            if not ref.dims:
+            if isinstance(ref, Spots):
+                self.scatter(ref, value if is_whole(value) else self._operand(value))
+            elif not ref.dims:
                 self.write(ref, self._operand(value))
             else:
                 self.fill(ref, value if is_whole(value) else self._operand(value))
@@ -134,13 +137,15 @@ class Statements(Draws):
         array.views = array.views or not value.ident
         self.store_array(array, value)
 
-    def _place(self, target: ast.Subscript) -> Ref:
+    def _place(self, target: ast.Subscript) -> Any:
         base = self.expression(target.value)
         if not isinstance(base, Ref) or base.type.sequence:
             raise Unsupported("a store into something that is no array")
-        ref = self.element(base, target.slice)
-        if isinstance(ref, Lazy):
-            raise Unsupported("a store into elements that an array selects")
+        nodes = target.slice.elts if isinstance(target.slice, ast.Tuple) else [target.slice]
+        parts = [self._part(node) for node in nodes]
+        if any(isinstance(part, (Ref, Lazy, Several)) for part in parts):
+            return self.changed_spots(base, parts)
+        ref = self.parted(base, parts)
         self.note_written(ref)
         return ref
 
@@ -155,6 +160,9 @@ class Statements(Draws):
                 self.bind(node.target, self.kept(self.binary(symbol, current, value)))
         elif isinstance(node.target, ast.Subscript):
             ref = self._place(node.target)
+            if isinstance(ref, Spots):
+                self._change_spots(ref, symbol, node.value)
+                return
             if ref.dims:
                 self._change(ref, symbol, self.expression(node.value))
                 return
@@ -162,6 +170,12 @@ class Statements(Draws):
             self.write(ref, self.binary(symbol, current, self.expression(node.value)))
         else:
             raise Unsupported(f"an assignment to {type(node.target).__name__}")
+
+    def _change_spots(self, spots: Spots, symbol: str, node: ast.expr) -> None:
+        """``a[k] += b``: what is selected is taken out, changed and stored."""
+        current = self.held(self.gathered(spots))
+        self._change(current, symbol, self.expression(node))
+        self.scatter(spots, current)
 
     def _change(self, ref: Ref, symbol: str, value: Any) -> None:
         """``a += b`` of arrays, in place."""

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from minpy.runtime.jit.expressions import BITS, constant_of
-from minpy.runtime.jit.kinds import INTS, Unsupported
-from minpy.runtime.jit.values import Known, Lazy, Ref, Val
-from minpy.runtime.jit.wholes import Wholes, breaks_of, is_whole, kind_of, refs_of
+from minpy.runtime.jit.kinds import Unsupported
+from minpy.runtime.jit.values import Known, Lazy, Ref, Several
+from minpy.runtime.jit.wholes import Wholes
 
 
 class Views(Wholes):
@@ -23,8 +23,12 @@ class Views(Wholes):
         if base.type.sequence:
             return super().element(base, index)
         parts = [self._part(node) for node in nodes]
-        if any(is_whole(part) for part in parts):
-            return self._gathered(base, parts)
+        if any(isinstance(part, (Ref, Lazy, Several)) for part in parts):
+            return self.chosen(base, parts)
+        return self.parted(base, parts)
+
+    def parted(self, base: Ref, parts: list[Any]) -> Ref:
+        """The element or view for the parts of an index, none of them an array."""
         if all(isinstance(part, str) for part in parts):
             if len(parts) > base.type.ndim:
                 raise Unsupported("more indices than axes")
@@ -42,7 +46,9 @@ class Views(Wholes):
             if value.value is None:
                 return None
             value = self.constant(value.value)
-        return self.as_integer(value) if isinstance(value, Val) else self.whole(value)
+        if isinstance(value, (Several, Ref, Lazy)):
+            return value
+        return self.as_integer(self._operand(value))
 
     def _view(self, base: Ref, parts: list[Any]) -> Ref:
         taken = sum(part is not None and part is not Ellipsis for part in parts)
@@ -112,6 +118,11 @@ class Views(Wholes):
             x = w.op(f"select i1 {w.op(f'icmp slt i64 {x}, {least}')}, i64 {least}, i64 {x}")
             return w.op(f"select i1 {w.op(f'icmp sgt i64 {x}, {most}')}, i64 {most}, i64 {x}")
 
+        ends = [constant_of(each or "0") for each in (lower, upper)]
+        if number == 1 and ends[0] is not None and ends[0] >= 0 and ends[1] == ends[0] + 1:
+            # Columns and rows meet other arrays, and are stretched.
+            self.guard(w.op(f"icmp sgt i64 {dim}, {ends[0]}"), "a slice of one element that is not there")
+            return str(ends[0]), "1", "1"
         extent = self._extent(dim, (lower, upper, step))
         start = bound(lower, most if back else "0")
         stop = bound(upper, "-1" if back else dim)
@@ -137,22 +148,9 @@ class Views(Wholes):
             return None
         return len(range(*slice(*numbers).indices(self.extents[dim])))
 
-    def _gathered(self, base: Ref, parts: list[Any]) -> Lazy:
-        """What an array of integers selects along the first axis."""
-        index = parts[0]
-        if len(parts) != 1 or kind_of(index) not in INTS or len(index.dims) != 1:
-            raise Unsupported("this index of arrays")
-        dim = base.dims[0]
-        self.guard(self.w.op(f"icmp sgt i64 {dim}, 0"), "a selection from nothing")
-        dims = (*index.dims, *base.dims[1:])
-
-        def element(indices: list[str]) -> Val:
-            number = self.wrapped(self.as_integer(self.at(index, indices[:1])), dim)
-            return self.read(self.item(base, [number, *indices[1:]], checked=False))
-
-        rest = len(base.dims) - 1
-        breaks = tuple((axis - rest, x) for axis, x in breaks_of(index))
-        return Lazy(base.type.kind, dims, element, (base, *refs_of(index)), True, breaks)
+    def chosen(self, base: Ref, parts: list[Any]) -> Any:
+        """What an index selects some of whose parts are arrays."""
+        raise NotImplementedError
 
     def transposed(self, value: Any) -> Ref:
         """``a.T``."""

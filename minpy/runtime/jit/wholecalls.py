@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.jit.expressions import BITS, constant_of
+from minpy.runtime.jit.expressions import BITS, INFINITY, constant_of
 from minpy.runtime.jit.kinds import INTS, RANGES, Unsupported
 from minpy.runtime.jit.matrices import Matrices
 from minpy.runtime.jit.reductions import LETTERS
@@ -39,6 +39,9 @@ class WholeCalls(Matrices):
             if function in (len,) or lookup(METHODS_OF, function) is None:
                 return super().call_known(function, arguments, keywords)
             return self.call_method(arguments[0], METHODS_OF[function], arguments[1:], keywords)
+        name = lookup(METHODS_OF, function)
+        if name is not None and len(arguments) == 1 and not keywords:
+            return self.reduced_number(self._operand(arguments[0]), name)
         if isinstance(function, np.ufunc) and len(arguments) == function.nin and not keywords:
             try:
                 return super().call_known(function, arguments, keywords)
@@ -51,16 +54,20 @@ class WholeCalls(Matrices):
         if handler is None or not is_whole(value):
             raise Unsupported(f"the method .{name}")
         axis = keywords.pop("axis", None)
-        keep = keywords.pop("keepdims", None)
-        if keep is not None and not (
-            isinstance(keep, Val) and keep.kind == "bool" and keep.x in ("true", "false")
-        ):
-            raise Unsupported("keepdims that is not True or False")
-        keep = keep is not None and keep.x == "true"
-        if keywords or (keep and axis is None):
+        keep = self._flag_of(keywords.pop("keepdims", None))
+        freedom = keywords.pop("ddof", None) if name in ("var", "std") else None
+        free = 0
+        if freedom is not None:
+            free = constant_of(self._operand(freedom).x) or 0
+            if not (isinstance(freedom, Val) and freedom.kind == "int") or not 0 <= free < 64:
+                raise Unsupported("ddof that is no small constant")
+        if keywords:
             raise Unsupported(f".{name}() with keywords")
-        if name in ALONG and (axis is not None or len(arguments) == 1):
-            return self.along(self.whole(value), name, arguments[0] if axis is None else axis, keep)
+        if name in ALONG and (axis is not None or len(arguments) == 1 or keep):
+            along = axis if axis is not None else arguments[0] if arguments else Known(None)
+            return self.along(self.whole(value), name, along, keep, free)
+        if free:
+            raise Unsupported(f".{name}() with ddof")
         if axis is not None:
             raise Unsupported(f".{name}() along an axis")
         try:
@@ -86,7 +93,7 @@ class WholeCalls(Matrices):
         x = self.w.op(f"load double, ptr {slots[-1]}")
         return scalar("float64", "d", self.checked(x, *values))
 
-    def _mapped_by_numpy(self, function: np.ufunc, *operands: Any) -> Ref:
+    def by_numpy(self, function: np.ufunc, *operands: Any) -> Ref:
         """An element-wise function that is not ours, of arrays."""
         if len(operands) != function.nin:
             raise Unsupported("a ufunc with this number of arguments")
@@ -95,28 +102,137 @@ class WholeCalls(Matrices):
         if kinds - {kind} or kind not in LETTERS:
             raise Unsupported(f"np.{function.__name__} of arrays of this type")
         symbol = self.loop(f"map {function.__name__} {LETTERS[kind] * (len(operands) + 1)}")
-        refs = []
+        refs, numbers = [], []
+        pointers, steps, gaps = [], [], False
         for each in operands:
             if not is_whole(each):
-                raise Unsupported(f"np.{function.__name__} of an array and a number")
+                # As NumPy's iterator passes it: one element, over and over.
+                number = self.converted(self._operand(each), kind)
+                pointers.append(self._in_memory(number, kind))
+                steps.append("0")
+                numbers.append(number)
+                continue
             whole = self._cast(self.whole(each), kind)
             refs.append(self.held(whole))
-            if len(whole.dims) > 1:
-                self._contiguous(refs[-1])
-        new = self.fresh(refs[0].type.dtype, self.common(*refs))
+            if len(whole.dims) > 1 and isinstance(whole, Ref):
+                self._descending(whole)
+                gaps = True
+            pointers.append(refs[-1].pointer)
+            steps.append(refs[-1].strides[-1])
+        for each in refs[1:]:
+            if len(each.dims) != len(refs[0].dims):
+                raise Unsupported(f"np.{function.__name__} of arrays with different axes")
+            for dim, other in zip(refs[0].dims, each.dims, strict=True):
+                if dim != other:
+                    self.guard(self.w.op(f"icmp eq i64 {dim}, {other}"), "arrays whose shapes do not fit")
+        new = self.fresh(refs[0].type.dtype, refs[0].dims)
         size = self.size_of(new.dims)
-        self.run_loop(
-            symbol,
-            [each.pointer for each in (*refs, new)],
-            [size],
-            [each.strides[-1] for each in (*refs, new)],
+        self._run_rows(
+            symbol, operands, refs, new, pointers, [*steps, new.strides[-1]], size if not gaps else ""
         )
 
         def look(indices: list[str]) -> None:
-            self.checked(self.at(new, indices).x, *(self.at(each, indices).x for each in refs))
+            operands = (*(self.at(each, indices).x for each in refs), *(each.x for each in numbers))
+            self.checked(self.at(new, indices).x, *operands)
 
         self.nest(new.dims, look)
         return new
+
+    def _run_rows(
+        self,
+        symbol: str,
+        operands: tuple[Any, ...],
+        refs: list[Ref],
+        new: Ref,
+        pointers: list[str],
+        steps: list[str],
+        size: str,
+    ) -> None:
+        """Call an element-wise loop for all elements at once if `size` says how many, or if they lie in a line; else
+        for one row after the other, as NumPy does."""
+        if size:
+            self.run_loop(symbol, [*pointers, new.pointer], [size], steps)
+            return
+        line = "true"
+        for ref in refs:
+            reach = str(BITS[ref.type.dtype][1])
+            for dim, stride in zip(reversed(ref.dims), reversed(ref.strides), strict=True):
+                if stride != reach:
+                    line = self.w.op(f"and i1 {line}, {self.w.op(f'icmp eq i64 {stride}, {reach}')}")
+                reach = self.w.op(f"mul i64 {reach}, {dim}")
+        once, rows, end = (self.w.fresh(hint) for hint in ("once", "rows", "end"))
+        self.w.branch(line, once, rows)
+        self.w.place(once)
+        self.run_loop(symbol, [*pointers, new.pointer], [self.size_of(new.dims)], steps)
+        self.w.jump(end)
+        self.w.place(rows)
+
+        def row(indices: list[str]) -> None:
+            waiting = iter(refs)
+            places = [
+                self.item(next(waiting), [*indices, "0"], checked=False).pointer
+                if is_whole(each)
+                else pointer
+                for each, pointer in zip(operands, pointers, strict=True)
+            ]
+            out = self.item(new, [*indices, "0"], checked=False).pointer
+            self.run_loop(symbol, [*places, out], [new.dims[-1]], steps)
+
+        self.nest(new.dims[:-1], row)
+        self.w.place(end)
+
+    def _in_memory(self, value: Val, kind: str) -> str:
+        """Where a number lies that one of NumPy's loops reads."""
+        type_, x = BITS[kind][0], value.x
+        if kind == "float32":
+            x = self.w.op(f"fptrunc double {x} to float")
+        place = self.w.alloca(f"[{_APART} x {type_}]", "number")
+        self.w.put(f"store {type_} {x}, ptr {place}")
+        return place
+
+    def array_of_items(self, items: Several) -> Ref:
+        return self._make_array([items], {})
+
+    # Truth values.
+
+    def _logical(self, symbol: str, left: Any, right: Any) -> Any:
+        for each in (left, right):
+            if not is_whole(each) or kind_of(each) != "bool_":
+                raise Unsupported("a logical function of numbers")
+        return self.binary(symbol, left, right)
+
+    def _logical_not(self, value: Any) -> Lazy:
+        if kind_of(self.whole(value)) != "bool_":
+            raise Unsupported("np.logical_not of numbers")
+        return self.mapped("bool_", self._opposite, value)
+
+    def _opposite(self, value: Val) -> Val:
+        return scalar("bool_", "b", self.w.op(f"xor i1 {value.x}, true"))
+
+    def _class_of(self, value: Any, name: str) -> Lazy:
+        """``np.isnan`` and its like."""
+        if kind_of(self.whole(value)) not in LETTERS:
+            raise Unsupported(f"np.{name} of this type")
+
+        def test(each: Val) -> Val:
+            size = self.intrinsic("fabs", each.x)
+            how = {"isnan": "uno", "isfinite": "olt", "isinf": "oeq"}[name]
+            return scalar("bool_", "b", self.w.op(f"fcmp {how} double {size}, {INFINITY}"))
+
+        return self.mapped("bool_", test, value)
+
+    def _nonzero_of(self, value: Any) -> Several:
+        return Several(tuple(self.all_nonzero(self.whole(value))))
+
+    def _nonzero_of_vector(self, value: Any) -> Ref:
+        if len(value.dims) != 1:
+            raise Unsupported("np.flatnonzero of a matrix")
+        return self.nonzero(value)
+
+    def _count_nonzero(self, value: Any) -> Val:
+        if kind_of(self.whole(value)) != "bool_":
+            raise Unsupported("np.count_nonzero of numbers")
+        return scalar("int", "i", self.total(value).x)
 
     # Element by element.
 
@@ -126,7 +242,10 @@ class WholeCalls(Matrices):
             return self.held(value)
         return self.held(Lazy(value.type.kind, value.dims, lambda indices: self.at(value, indices), (value,)))
 
-    def _where(self, condition: Any, left: Any, right: Any) -> Lazy:
+    def _where(self, condition: Any, *values: Any) -> Any:
+        if not values:
+            return self._nonzero_of(condition)
+        left, right = values
         if not is_whole(condition) or kind_of(condition) != "bool_":
             raise Unsupported("np.where of this condition")
         left, right = self._sides(left, right)
@@ -297,6 +416,19 @@ class WholeCalls(Matrices):
             self._descending(self.whole(arguments[0]))
         return self._copy(arguments[0])
 
+    def _make_norm(self, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        if len(arguments) != 1 or set(keywords) - {"axis", "keepdims"}:
+            raise Unsupported("a norm with these arguments")
+        return self.norm(arguments[0], keywords.get("axis"), self._flag_of(keywords.get("keepdims")))
+
+    def _flag_of(self, value: Any) -> bool:
+        """A truth value of the program's text; not given, it is false."""
+        if value is None:
+            return False
+        if not isinstance(value, Val) or value.kind != "bool" or value.x not in ("true", "false"):
+            raise Unsupported("keepdims that is not True or False")
+        return value.x == "true"
+
     def _make_full(self, arguments: list[Any], keywords: dict[str, Any]) -> Ref:
         if len(arguments) != 2 or set(keywords) - {"dtype"}:
             raise Unsupported("a new array with these arguments")
@@ -371,7 +503,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "copy": WholeCalls._copy,
     "astype": WholeCalls._astype,
 }
-ALONG = frozenset({"sum", "min", "max", "mean", "argmin", "argmax"})
+ALONG = frozenset({"sum", "min", "max", "mean", "argmin", "argmax", "var", "std", "any", "all"})
 METHODS_OF: dict[Any, str] = {
     np.sum: "sum",
     np.min: "min",
@@ -404,9 +536,27 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.dot: WholeCalls._dot,
     np.matmul: WholeCalls.product,
     np.outer: WholeCalls._outer,
-    np.linalg.norm: WholeCalls._norm,
+    np.logical_and: lambda self, one, other: self._logical("&", one, other),
+    np.logical_or: lambda self, one, other: self._logical("|", one, other),
+    np.logical_xor: lambda self, one, other: self._logical("^", one, other),
+    np.logical_not: WholeCalls._logical_not,
+    np.isnan: lambda self, value: self._class_of(value, "isnan"),
+    np.isinf: lambda self, value: self._class_of(value, "isinf"),
+    np.isfinite: lambda self, value: self._class_of(value, "isfinite"),
+    np.nonzero: WholeCalls._nonzero_of,
+    np.flatnonzero: lambda self, value: self._nonzero_of_vector(self.whole(value)),
+    np.count_nonzero: WholeCalls._count_nonzero,
+    np.less: lambda self, one, other: self.compare(ast.Lt(), one, other),
+    np.less_equal: lambda self, one, other: self.compare(ast.LtE(), one, other),
+    np.greater: lambda self, one, other: self.compare(ast.Gt(), one, other),
+    np.greater_equal: lambda self, one, other: self.compare(ast.GtE(), one, other),
+    np.equal: lambda self, one, other: self.compare(ast.Eq(), one, other),
+    np.not_equal: lambda self, one, other: self.compare(ast.NotEq(), one, other),
     np.add: lambda self, one, other: self.binary("+", one, other),
     np.subtract: lambda self, one, other: self.binary("-", one, other),
+    np.negative: lambda self, value: self.unary(ast.UnaryOp(ast.USub(), ast.Constant(0)), value),
+    np.floor_divide: lambda self, one, other: self.binary("//", one, other),
+    np.remainder: lambda self, one, other: self.binary("%", one, other),
     np.multiply: lambda self, one, other: self.binary("*", one, other),
     np.divide: lambda self, one, other: self.binary("/", one, other),
 }
@@ -427,13 +577,24 @@ for _name in (
     "log2",
 ):
     ELEMENTWISE[getattr(np, _name)] = True
-for _name in ("log10", "log1p", "expm1", "cbrt", "arcsinh", "arctan2", "hypot"):
+for _name in (
+    "log10",
+    "log1p",
+    "expm1",
+    "cbrt",
+    "arcsinh",
+    "arctan2",
+    "hypot",
+    "power",
+    "logaddexp",
+    "deg2rad",
+    "rad2deg",
+):
     ELEMENTWISE[getattr(np, _name)] = True
 for _function in ELEMENTWISE:
-    FUNCTIONS[_function] = lambda self, *operands, function=_function: self._mapped_by_numpy(
-        function, *operands
-    )
+    FUNCTIONS[_function] = lambda self, *operands, function=_function: self.by_numpy(function, *operands)
 MAKERS: dict[Any, Callable[..., Any]] = {
+    np.linalg.norm: WholeCalls._make_norm,
     np.zeros: lambda self, arguments, keywords: self._make(arguments, keywords, self.constant(0)),
     np.ones: lambda self, arguments, keywords: self._make(arguments, keywords, self.constant(1)),
     np.empty: lambda self, arguments, keywords: self._make(arguments, keywords, None),

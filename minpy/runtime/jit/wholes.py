@@ -8,10 +8,14 @@ scalar code of `operators`, whose guards are looked at once, after the loop.
 from __future__ import annotations
 
 import ast
+import struct
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from minpy.runtime.jit import kinds as kinds_
+from minpy.runtime.jit.expressions import constant_of
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import BOOLS, Unsupported
 from minpy.runtime.jit.operators import COMPARISONS, Operators
@@ -34,6 +38,13 @@ def kind_of(value: Any) -> str:
 
 def refs_of(value: Any) -> tuple[Ref, ...]:
     return value.refs if isinstance(value, Lazy) else (value,) if isinstance(value, Ref) else ()
+
+
+def _number(x: str) -> float | None:
+    """The value of an operand of type double that is a constant."""
+    if not x.startswith("0x"):
+        return None
+    return struct.unpack("<d", struct.pack("<Q", int(x, 16)))[0]
 
 
 def breaks_of(value: Any) -> tuple[tuple[int, str], ...]:
@@ -204,7 +215,14 @@ class Wholes(Operators):
             return self.mapped(kind, lambda each: Operators.binary(self, "*", each, each), left)
         if right.x == double(0.5) and kind == "float64":
             return self.mapped("float64", self.root, left)
-        raise Unsupported("a power of an array, other than 2 and 0.5")
+        exponent = constant_of(right.x) if right.rep == "i" else _number(right.x)
+        if kind == "float64" and exponent is not None and exponent not in (-1, 0, 1, 2, 0.5):
+            return self.by_numpy(np.power, left, scalar("float64", "d", double(float(exponent))))
+        raise Unsupported("a power of an array with this exponent")
+
+    def by_numpy(self, function: np.ufunc, *operands: Any) -> Ref:
+        """An element-wise function computed by NumPy's loop."""
+        raise NotImplementedError
 
     def root(self, value: Val) -> Val:
         """NumPy's square root of a float64."""

@@ -1,0 +1,260 @@
+"""LLVM code for reductions of arrays along some of their axes, in the order in which NumPy makes them."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from minpy.runtime.jit import numpy_loops
+from minpy.runtime.jit.expressions import BITS, constant_of
+from minpy.runtime.jit.ir import double
+from minpy.runtime.jit.kinds import BOOLS, Unsupported
+from minpy.runtime.jit.reductions import LETTERS, SIGNED, Reductions
+from minpy.runtime.jit.values import Known, Ref, Several, Val, scalar
+
+_SHORT = 8  # NumPy adds fewer elements one after the other
+
+
+class Axes(Reductions):
+    """What knows of axes."""
+
+    def axes_of(self, axis: Any, rank: int) -> tuple[int, ...] | None:
+        """The axes that an argument names, or None for all."""
+        if isinstance(axis, Known) and axis.value is None:
+            return None
+        items = axis.items if isinstance(axis, Several) else (axis,)
+        found = set()
+        for item in items:
+            operand = self._operand(item)
+            number = constant_of(operand.x) if operand.kind == "int" else None
+            if number is None or not -rank <= number < rank or number % rank in found:
+                raise Unsupported("a reduction along these axes")
+            found.add(number % rank)
+        return None if len(found) == rank else tuple(sorted(found))
+
+    def along(self, value: Any, name: str, axis: Any, keep: bool, freedom: int = 0) -> Any:
+        """A reduction along axes, which are kept with one element each if `keep` says so.
+
+        `freedom` is what is taken from the number of elements for a variance.
+        """
+        rank = len(value.dims)
+        axes = self.axes_of(axis, rank)
+        if axes is None:
+            if freedom:
+                raise Unsupported(f".{name}() with ddof")
+            found = self.call_method(value, name, [], {})
+            if not keep:
+                return found
+            return self._filled(_dtype(found.kind or ""), ("1",) * rank, found)
+        ref = self.held(value)
+        self.size_of(ref.dims)
+        if name in ("var", "std"):
+            return self._variance_along(ref, axes, keep, freedom, name)
+        if name in ("sum", "mean"):
+            total = self._sum_along(ref, axes, keep)
+            if name == "sum":
+                return total
+            if ref.type.kind != "float64":
+                raise Unsupported(f"the mean of {ref.type.kind}")
+            return self.held(self.binary("/", total, scalar("int", "i", self._number_along(ref, axes))))
+        if name in ("any", "all"):
+            return self._truths_along(ref, axes, keep, name == "all")
+        if name.startswith("arg") and len(axes) > 1:
+            raise Unsupported(f".{name}() along several axes")
+        return self._best_along(ref, axes, keep, name)
+
+    def _number_along(self, ref: Ref, axes: tuple[int, ...]) -> str:
+        count = "1"
+        for axis in axes:
+            dim = ref.dims[axis]
+            count = dim if count == "1" else count if dim == "1" else self.w.op(f"mul i64 {count}, {dim}")
+        self.guard(self.w.op(f"icmp sgt i64 {count}, 0"), "a reduction of nothing")
+        return count
+
+    @staticmethod
+    def _left(items: Any, axes: tuple[int, ...], keep: bool, one: str) -> Any:
+        """Of something that there is for each axis, that for the axes that stay."""
+        kept = (one if axis in axes else item for axis, item in enumerate(items) if keep or axis not in axes)
+        return list(kept) if isinstance(items, list) else tuple(kept)
+
+    def _sum_along(self, ref: Ref, axes: tuple[int, ...], keep: bool) -> Ref:
+        kind, rank = ref.type.kind, len(ref.dims)
+        if kind not in LETTERS and kind not in SIGNED | {"bool_"}:
+            raise Unsupported(f"a sum of {kind}")
+        dims = self._left(ref.dims, axes, keep, "1")
+        new = self._filled(kind if kind in LETTERS else "int64", dims, self.constant(0))
+        run = next(
+            n for n in range(rank + 1) if rank - 1 - n not in axes
+        )  # axes at the end that are added up
+        if kind in LETTERS:
+            # In C order. Along the last axes NumPy adds pair by pair, across them one after the other.
+            self._descending(ref)
+            several = len(axes) > 1
+            for axis in range(rank):
+                if axis not in axes and (several or axis == rank - 1) and constant_of(ref.dims[axis]) is None:
+                    self.guard(self.w.op(f"icmp sgt i64 {ref.dims[axis]}, 1"), "a sum along single elements")
+        if kind in LETTERS and run:
+            self.quietly(lambda: self._sum_runs(ref, new, axes, keep, run))
+            return new
+
+        def add(indices: list[str]) -> None:
+            out = self.item(new, self._left(indices, axes, keep, "0"), checked=False)
+            item = self.at(ref, indices)
+            if kind in LETTERS:
+                total = self.binary("+", self.read(out), item)
+            else:
+                x = self.exact("sadd", self.read(out).x, self.as_i64(item).x)
+                total = scalar("int64", "i", x)
+            self.write(out, total)
+
+        self.quietly(lambda: self.nest(ref.dims, add, True))
+        return new
+
+    def _sum_runs(self, ref: Ref, new: Ref, axes: tuple[int, ...], keep: bool, run: int) -> None:
+        """Sums of elements that lie in a row, one row after the other."""
+        kind, dims, strides = ref.type.kind, ref.dims, ref.strides
+        rank = len(dims)
+        symbol = self.loop(f"reduce add {LETTERS[kind] * 3}")
+        count, step = dims[-1], strides[-1]
+        for axis in range(rank - 2, rank - 1 - run, -1):
+            reach = self.w.op(f"mul i64 {dims[axis + 1]}, {strides[axis + 1]}")
+            self.guard(self.w.op(f"icmp eq i64 {strides[axis]}, {reach}"), "a sum of rows with gaps")
+            count = self.w.op(f"mul i64 {count}, {dims[axis]}")
+        self.guard_range(count, 0, numpy_loops.LONGEST_SUM, "a long sum")
+        outer = rank - run
+        in_order = numpy_loops.adds_in_order(LETTERS[kind] * 3)
+
+        def place(indices: list[str]) -> tuple[Ref, str]:
+            every = [*indices, *["0"] * run]
+            out = self.item(new, self._left(every, axes, keep, "0"), checked=False)
+            return out, self.item(ref, every, checked=False).pointer
+
+        def row(indices: list[str]) -> None:
+            out, start = place(indices)
+            self.run_loop(symbol, [out.pointer, start, out.pointer], [count], ["0", step, "0"])
+            self._is_finite(self.read(out).x)
+
+        def short_row(indices: list[str]) -> None:
+            out, start = place(indices)
+            type_ = BITS[kind][0]
+            total = self.w.alloca("double", "sum")
+            self.w.put(f"store double {double(-0.0)}, ptr {total}")
+
+            def add(inner: list[str]) -> None:
+                at = self.w.op(
+                    f"getelementptr i8, ptr {start}, i64 {self.w.op(f'mul i64 {inner[0]}, {step}')}"
+                )
+                x = self.w.op(f"load {type_}, ptr {at}")
+                if kind == "float32":
+                    x = self.w.op(f"fpext float {x} to double")
+                sum_ = self.binary(
+                    "+", scalar(kind, "d", self.w.op(f"load double, ptr {total}")), scalar(kind, "d", x)
+                )
+                self.w.put(f"store double {sum_.x}, ptr {total}")
+
+            k, finish = self._over_elements("0", count)
+            add([k])
+            if self.floats is not None:
+                self.floats.clear()  # a NaN stays in the sum
+            finish()
+            found = scalar(kind, "d", self.w.op(f"load double, ptr {total}"))
+            self.write(out, self.binary("+", self.read(out), found))
+
+        if not in_order:
+            self.nest(dims[:outer], row)
+            return
+        short, long, end = (self.w.fresh(hint) for hint in ("short", "long", "end"))
+        constant = constant_of(count)
+        if constant is not None:
+            self.nest(dims[:outer], *((short_row, True) if constant < _SHORT else (row,)))
+            return
+        self.w.branch(self.w.op(f"icmp slt i64 {count}, {_SHORT}"), short, long)
+        self.w.place(short)
+        self.nest(dims[:outer], short_row, True)
+        self.w.jump(end)
+        self.w.place(long)
+        self.nest(dims[:outer], row)
+        self.w.place(end)
+
+    def _variance_along(self, ref: Ref, axes: tuple[int, ...], keep: bool, freedom: int, name: str) -> Any:
+        if ref.type.kind != "float64":
+            raise Unsupported(f"the variance of {ref.type.kind}")
+        count = self._number_along(ref, axes)
+        mean = self.held(self.binary("/", self._sum_along(ref, axes, True), scalar("int", "i", count)))
+        off = self.held(self.binary("-", ref, mean))
+        squares = self.held(self.binary("*", off, off))
+        total = self._sum_along(squares, axes, keep)
+        if freedom:
+            count = self.w.op(f"sub i64 {count}, {freedom}")
+            self.guard(self.w.op(f"icmp sgt i64 {count}, 0"), "a variance of too few elements")
+        found = self.held(self.binary("/", total, scalar("int", "i", count)))
+        return found if name == "var" else self.held(self.mapped("float64", self.root, found))
+
+    def _truths_along(self, ref: Ref, axes: tuple[int, ...], keep: bool, every: bool) -> Ref:
+        if ref.type.kind not in BOOLS:
+            raise Unsupported("any() or all() of numbers")
+        dims = self._left(ref.dims, axes, keep, "1")
+        new = self._filled("bool", dims, self.constant(every))
+
+        def look(indices: list[str]) -> None:
+            out = self.item(new, self._left(indices, axes, keep, "0"), checked=False)
+            joined = f"{'and' if every else 'or'} i1 {self.read(out).x}, {self.at(ref, indices).x}"
+            self.write(out, scalar("bool_", "b", self.w.op(joined)))
+
+        self.quietly(lambda: self.nest(ref.dims, look))
+        return new
+
+    def _best_along(self, ref: Ref, axes: tuple[int, ...], keep: bool, name: str) -> Ref:
+        kind, op = ref.type.kind, ast.Lt() if name in ("min", "argmin") else ast.Gt()
+        if kind == "uint64":
+            raise Unsupported(f"the extremum of {kind}")
+        self._number_along(ref, axes)
+        dims = self._left(ref.dims, axes, keep, "1")
+        best = self.fresh(ref.type.dtype, dims)
+        places = self._filled("int64", dims, self.constant(0)) if name.startswith("arg") else None
+
+        def start(indices: list[str]) -> None:
+            waiting = iter(indices if not keep else [k for axis, k in enumerate(indices) if axis not in axes])
+            own = ["0" if axis in axes else next(waiting) for axis in range(len(ref.dims))]
+            item = self.at(ref, own)
+            if item.rep == "d":
+                self.ordered(item.x)
+            self.write(self.item(best, indices, checked=False), item)
+
+        def look(indices: list[str]) -> None:
+            own = self._left(indices, axes, keep, "0")
+            item, out = self.at(ref, indices), self.item(best, own, checked=False)
+            now = self.read(out)
+            if item.rep == "d":
+                self.ordered(item.x)
+                if places is None:
+                    # Of zeros of both signs NumPy's choice is its own.
+                    equal = self.w.op(f"fcmp oeq double {item.x}, {now.x}")
+                    bits = [self.w.op(f"bitcast double {each.x} to i64") for each in (item, now)]
+                    differ = self.w.op(f"icmp ne i64 {bits[0]}, {bits[1]}")
+                    odd = self.w.op(f"and i1 {equal}, {differ}")
+                    self.guard(self.w.op(f"xor i1 {odd}, true"), "an extremum that is zero")
+            better = self.compare(op, item, now).x
+            type_ = {"d": "double", "b": "i1", "i": "i64"}[item.rep]
+            x = self.w.op(f"select i1 {better}, {type_} {item.x}, {type_} {now.x}")
+            self.write(out, scalar(kind, item.rep, x))
+            if places is not None:
+                spot = self.item(places, own, checked=False)
+                old = self.read(spot)
+                x = self.w.op(f"select i1 {better}, i64 {indices[axes[0]]}, i64 {old.x}")
+                self.write(spot, scalar("int64", "i", x))
+
+        self.quietly(lambda: self.nest(best.dims, start))
+        self.quietly(lambda: self.nest(ref.dims, look))
+        return places or best
+
+    def reduced_number(self, value: Val, name: str) -> Val:
+        """``np.sum(x)`` of a number."""
+        if value.kind != "float64" or name not in ("sum", "mean", "min", "max"):
+            raise Unsupported(f"np.{name} of this number")
+        self.guard(self.w.op(f"fcmp one double {value.x}, {double(0.0)}"), f"np.{name} of zero or NaN")
+        return value
+
+
+def _dtype(kind: str) -> str:
+    return "bool" if kind in BOOLS else kind

@@ -1,0 +1,250 @@
+"""LLVM code for what arrays select: by integers along one or several axes, by truth values; read and stored into."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from minpy.runtime.jit.arraystores import Stores
+from minpy.runtime.jit.kinds import INTS, Unsupported
+from minpy.runtime.jit.values import Lazy, Ref, Several, Val, scalar
+from minpy.runtime.jit.wholes import breaks_of, is_whole, kind_of, refs_of
+
+
+@dataclass(frozen=True)
+class Spots:
+    """Elements of an array that arrays select.
+
+    `view` is the array, of whose axes those from `axis` on, `taken` of them, are replaced by `dims`; `offset` gives the
+    code for where the element for indices along these lies, in bytes from where it would lie for zeros.
+    """
+
+    view: Ref
+    axis: int
+    taken: int
+    dims: tuple[str, ...]
+    offset: Callable[[list[str]], str]
+    refs: tuple[Ref, ...]
+    breaks: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def shape(self) -> tuple[str, ...]:
+        """The shape of what is selected."""
+        return (*self.view.dims[: self.axis], *self.dims, *self.view.dims[self.axis + self.taken :])
+
+
+class Selections(Stores):
+    """Indices with arrays in them."""
+
+    def advanced(self, base: Ref, parts: list[Any]) -> Spots:
+        """What an index selects some of whose parts are arrays."""
+        parts = self._spread(base, [self._indexing(part) for part in parts])
+        arrays = [i for i, part in enumerate(parts) if is_whole(part)]
+        first, last = arrays[0], arrays[-1]
+        while first and isinstance(parts[first - 1], str):
+            first -= 1
+        while last + 1 < len(parts) and isinstance(parts[last + 1], str):
+            last += 1
+        group = parts[first : last + 1]
+        others = [*parts[:first], *parts[last + 1 :]]
+        if any(not (is_whole(each) or isinstance(each, str)) for each in group) or any(
+            isinstance(each, str) for each in others
+        ):
+            raise Unsupported("arrays in an index with something between them")
+        taken = sum(self._rank(part) for part in group)
+        every: list[Any] = [ast.Slice() for _ in range(taken)]
+        view = self._view(base, [*parts[:first], *every, *parts[last + 1 :]])
+        axis = first  # each part before is one axis of the view: a slice, or None
+        if len(group) == 1 and kind_of(group[0]) == "bool_":
+            return self._masked(view, axis, group[0])
+        return self._picked(view, axis, group)
+
+    def chosen(self, base: Ref, parts: list[Any]) -> Lazy:
+        return self.gathered(self.advanced(base, parts))
+
+    def _indexing(self, part: Any) -> Any:
+        """A part of an index, with lists as arrays."""
+        if isinstance(part, Several):
+            return self.array_of_items(part)
+        if isinstance(part, Ref) and part.type.sequence:
+            if part.type.kind != "int":
+                raise Unsupported("a list as an index")
+            return replace(part, type=part.type._replace(kind="int64", sequence=False), ident="")
+        return part
+
+    def array_of_items(self, items: Several) -> Ref:
+        """A list in the program's text as an array."""
+        raise NotImplementedError
+
+    @staticmethod
+    def _rank(part: Any) -> int:
+        """How many axes a part of an index is for."""
+        if part is None:
+            return 0
+        return len(part.dims) if is_whole(part) and kind_of(part) == "bool_" else 1
+
+    def _spread(self, base: Ref, parts: list[Any]) -> list[Any]:
+        rest = base.type.ndim - sum(self._rank(part) for part in parts if part is not Ellipsis)
+        if rest < 0 or sum(part is Ellipsis for part in parts) > 1:
+            raise Unsupported("more indices than axes")
+        everything: list[Any] = [ast.Slice() for _ in range(rest)]
+        place = next((i for i, part in enumerate(parts) if part is Ellipsis), None)
+        if place is None:
+            return [*parts, *everything]
+        return [*parts[:place], *everything, *parts[place + 1 :]]
+
+    def _picked(self, view: Ref, axis: int, group: list[Any]) -> Spots:
+        """Elements that integers pick."""
+        pairs: list[tuple[Any, str, str]] = []
+        for number, part in enumerate(group):
+            dim, stride = view.dims[axis + number], view.strides[axis + number]
+            self.guard(self.w.op(f"icmp sgt i64 {dim}, 0"), "a selection from nothing")
+            if isinstance(part, str):
+                pairs.append((scalar("int", "i", self.wrapped(part, dim)), dim, stride))
+                continue
+            if kind_of(part) == "bool_":
+                part = self.nonzero(part, dim)
+            if kind_of(part) not in INTS:
+                raise Unsupported("an index of this type")
+            pairs.append((part, dim, stride))
+        arrays = [part for part, _, _ in pairs if is_whole(part)]
+        dims = self.common(*arrays)
+
+        def offset(indices: list[str]) -> str:
+            total = ""
+            for part, dim, stride in pairs:
+                number = self.as_integer(self.at(part, indices))
+                if is_whole(part):
+                    number = self.wrapped(number, dim)
+                moved = self.w.op(f"mul i64 {number}, {stride}")
+                total = self.w.op(f"add i64 {total}, {moved}") if total else moved
+            return total
+
+        refs = tuple(ref for each in arrays for ref in refs_of(each))
+        behind = len(view.dims) - axis - len(group)
+        breaks = tuple((place - behind, x) for each in arrays for place, x in breaks_of(each))
+        return Spots(view, axis, len(group), dims, offset, refs, breaks)
+
+    def _masked(self, view: Ref, axis: int, mask: Any) -> Spots:
+        """Elements for which a mask is true."""
+        rank = len(mask.dims)
+        mask = self.held(mask)
+        for dim, other in zip(mask.dims, view.dims[axis : axis + rank], strict=True):
+            if dim != other:
+                self.guard(self.w.op(f"icmp eq i64 {dim}, {other}"), "a mask of another shape")
+        offsets, count = self._trues(mask, view.strides[axis : axis + rank])
+
+        def offset(indices: list[str]) -> str:
+            return self.read(self.item(offsets, indices, checked=False)).x
+
+        return Spots(view, axis, rank, (count,), offset, (offsets,))
+
+    def _trues(self, mask: Ref, strides: tuple[str, ...]) -> tuple[Ref, str]:
+        """Where the elements lie for which a mask is true, and how many they are."""
+        offsets = self.fresh("int64", (self.size_of(mask.dims),))
+        count = self.w.alloca("i64", "count")
+        self.w.put(f"store i64 0, ptr {count}")
+
+        def note(indices: list[str]) -> None:
+            total = ""
+            for k, stride in zip(indices, strides, strict=True):
+                moved = k if stride == "1" else self.w.op(f"mul i64 {k}, {stride}")
+                total = self.w.op(f"add i64 {total}, {moved}") if total else moved
+            n = self.w.op(f"load i64, ptr {count}")
+            # What is not true is written over by the next one that is.
+            self.w.put(f"store i64 {total}, ptr {self.item(offsets, [n], checked=False).pointer}")
+            one = self.w.op(f"zext i1 {self.truth(self.at(mask, indices))} to i64")
+            self.w.put(f"store i64 {self.w.op(f'add i64 {n}, {one}')}, ptr {count}")
+
+        self.nest(mask.dims, note)
+        number = self.w.op(f"load i64, ptr {count}")
+        return replace(offsets, dims=(number,)), number
+
+    def nonzero(self, mask: Any, dim: str | None = None) -> Ref:
+        """The numbers of the true elements of a vector."""
+        (found,) = self.all_nonzero(mask, dim)
+        return found
+
+    def all_nonzero(self, mask: Any, dim: str | None = None) -> list[Ref]:
+        """The numbers, along each axis, of the true elements of an array."""
+        if kind_of(mask) != "bool_" or (dim is not None and len(mask.dims) != 1):
+            raise Unsupported("the true elements of this array")
+        held = self.held(mask)
+        if dim is not None and held.dims[0] != dim:
+            self.guard(self.w.op(f"icmp eq i64 {held.dims[0]}, {dim}"), "a mask of another shape")
+        rank = len(held.dims)
+        return [self._trues(held, tuple("1" if i == k else "0" for i in range(rank)))[0] for k in range(rank)]
+
+    def spot(self, spots: Spots, indices: list[str]) -> Ref:
+        """One of the selected elements."""
+        count = len(spots.dims)
+        before, own, after = (
+            indices[: spots.axis],
+            indices[spots.axis : spots.axis + count],
+            indices[spots.axis + count :],
+        )
+        rest = list(zip(spots.view.dims, spots.view.strides, strict=True))
+        rest = [*rest[: spots.axis], *rest[spots.axis + spots.taken :]]
+        offset = spots.offset(["0" if dim == "1" else k for dim, k in zip(spots.dims, own, strict=True)])
+        for k, (_, stride) in zip([*before, *after], rest, strict=True):
+            offset = self.w.op(f"add i64 {offset}, {self.w.op(f'mul i64 {k}, {stride}')}")
+        pointer = self.w.op(f"getelementptr i8, ptr {spots.view.pointer}, i64 {offset}")
+        return replace(
+            spots.view, type=spots.view.type._replace(ndim=0), pointer=pointer, dims=(), strides=(), ident=""
+        )
+
+    def gathered(self, spots: Spots) -> Lazy:
+        """The selected elements, as a value."""
+
+        def element(indices: list[str]) -> Val:
+            return self.read(self.spot(spots, indices))
+
+        return Lazy(spots.view.type.kind, spots.shape, element, (spots.view, *spots.refs), True, spots.breaks)
+
+    def scatter(self, spots: Spots, value: Any) -> None:
+        """Store into the selected elements, the last one in the order of the index where one is selected twice."""
+        self.note_written(spots.view)
+        shape = spots.shape
+        self.size_of(shape)
+        if isinstance(value, Val):
+            self.nest(shape, lambda indices: self.write(self.spot(spots, indices), value), True, spots.breaks)
+            return
+        value = self.held(self.whole(value))
+        self.disjoint(spots.view, value)
+        if len(value.dims) > len(shape):
+            raise Unsupported("a store of an array with more axes")
+        for dim, other in zip(reversed(shape), reversed(value.dims), strict=False):
+            if other not in ("1", dim):
+                self.guard(self.w.op(f"icmp eq i64 {dim}, {other}"), "a store of an array of another shape")
+        self.nest(
+            shape,
+            lambda indices: self.write(self.spot(spots, indices), self.at(value, indices)),
+            True,
+            spots.breaks,
+        )
+
+    def disjoint(self, target: Ref, other: Ref) -> None:
+        """Leave the loop where an array that is read may have elements in common with one that is stored into."""
+        if (
+            target.fresh != other.fresh
+            and not target.roots & other.roots
+            and not (target.roots and other.roots)
+        ):
+            return
+        (low, high), (begin, end) = self._span(target), self._span(other)
+        before = self.w.op(f"icmp ule i64 {high}, {begin}")
+        after = self.w.op(f"icmp ule i64 {end}, {low}")
+        self.guard(self.w.op(f"or i1 {before}, {after}"), "a store into elements that are read")
+
+    def changed_spots(self, base: Ref, parts: list[Any]) -> Spots:
+        """Elements that will be stored into: the arrays that select them are not."""
+        own = []
+        for part in parts:
+            part = self._indexing(part)
+            if is_whole(part) and kind_of(part) != "bool_":
+                part = self.held(part)
+                self.disjoint(base, part)
+            own.append(part)
+        return self.advanced(base, own)

@@ -1,0 +1,168 @@
+"""Arrays in loops: what arrays select, reductions along axes, joined and reshaped arrays, linear algebra."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("llvmlite", reason="without the extra jit loops run as written")
+
+SETUP = """
+rng = np.random.default_rng(3)
+n = 6
+a = rng.standard_normal((n, n))
+b = rng.standard_normal((n, n))
+t = rng.standard_normal((n, 4, 9))
+v = rng.standard_normal(n)
+w = rng.standard_normal(n)
+k = rng.integers(-n, n, n)
+c = rng.integers(-4, 5, (n, n))
+u = rng.integers(0, 200, n).astype(np.uint8)
+h = rng.random((n, 5)).astype(np.float32)
+m = v > 0
+p, q = rng.permutation(n), rng.permutation(n)
+turn = [2, 0, 1, 3]
+x, y, z = 1, 0.5, True
+"""
+
+SELECTIONS = [
+    "for i in range(n): x = len(v[m]); y = v[m].sum(); v = v * 0.9; m = v > 0.1",
+    "for i in range(n): v[v > 0.5] = 0.25; w[m] = -1",
+    "for i in range(n): v[m] += 1; w[v > w] *= 0.5; m = v < w",
+    "for i in range(n): v[m] = w[m] * 2; w[~m] = v[~m]",
+    "for i in range(n): v[m] = w[:m.sum()]",
+    "for i in range(n): v[m] = w",
+    "for i in range(n): a[a > 0] *= 0.5; b[m] = v; b[:, m] += 1",
+    "for i in range(n): a[m, i] = 7; b[i, m] = v[m]; a[i][m] -= 1",
+    "for i in range(n): a[c > i] = b[c > i]; x = (c > i).sum()",
+    "for i in range(n): s = t[c > 0] if i > 9 else t[m]; y = s.sum(); t[m] = s * 0.5",
+    "for i in range(n): s = t[:, c[:4, 0] > 0]; t[:, :, t[0, 0] > 0] += 1",
+    "for i in range(n): v[p] = w[q]; w[k] += v[k]; a[p] = b; b[p[:3]] = a[p[3:]]",
+    "for i in range(n): v[k] += 1; c[p, q] -= 1; c[k, i] = x; c[i, k] *= 2",
+    "for i in range(n): c[p, q] += c[q, p]; a[p, 0] = v; y = a[p, q].sum() + a[p, i].sum()",
+    "for i in range(n): s = a[:, p]; a = s[q]; b[:, p] = a; b[1:, p] += 0.5",
+    "for i in range(n): s = t[:, turn]; t[:, turn] = s * 0.5; e = t[i, turn, 2]; "
+    "f = t[turn, i % 4, [1, 2, 3, 4]]",
+    "for i in range(n): s = t[:, turn, :3]; f = a[[0, 2], 1:]; a[[0, -1]] = a[[-1, 0]]",
+    "for i in range(n): s = a[p[:, None], q]; a[p[:, None], q[None, :]] = s.T",
+    "for i in range(n): k[k] = k; p[p] = q.copy(); q = q[q]",
+    "for i in range(n): v[v.argsort()] = w",
+    "for i in range(n): v[k + i] = 1",
+    "for i in range(n): v[k * 2] += 1",
+    "for i in range(n): v[p, p] = 1",
+    "for i in range(n): s = a[p, :, q]; s = a[i, p]; a[i, p] = s * 2",
+    "for i in range(n): u[u > 9] -= 7; u[m] = 250; u[p] += u",
+    "for i in range(n): u[m] = i * 60",
+    "for i in range(n): v[m] = np.nan; v[np.isnan(v)] = i; z = np.isfinite(v).all(); m = v > w",
+    "for i in range(n): k[m] = v[m] * 9; c[m] += k; k[m] += 0.5",
+    "for i in range(n): v[np.zeros(n, dtype=bool)] = 1; s = v[np.zeros(n, dtype=bool)]; y = s.sum()",
+    "for i in range(n): s = v[m]; y = s.mean(); v = v - 0.3; m = v > 0",
+    "for i in range(n): e = np.nonzero(m)[0]; f = np.flatnonzero(v > 0); x = np.count_nonzero(m); "
+    "v[e] = -v[e]; m = v > 0",
+    "for i in range(n): e, f = np.nonzero(c > i); x = len(e) + f.sum(); g = np.where(m)[0]",
+    "for i in range(n): m = np.logical_and(v > 0, w > 0); m = np.logical_or(m, ~m); m = np.logical_not(m)",
+    "for i in range(n): m = np.less(v, w) | np.greater_equal(a[i], 0.5) & np.not_equal(k, 2)",
+    "for i in range(n): h[h > 0.5] = 0.1; h[:, 2][m] = 2; h[p] += h",
+    "f = np.asfortranarray(a)\nfor i in range(n): f[m] = i; f[p, q] += 1; s = f[p]",
+    "for e in a:\n  e[m] = 0; e[p[:2]] += 1",
+    "r = v[::-1]\nfor i in range(n): v[p] = r; r[m] = v[m]",
+]
+AXES = [
+    "for i in range(n): s = t.sum(axis=1); s = t.sum(axis=2); s = t.sum(axis=0); s = np.sum(t, axis=-1)",
+    "for i in range(n): s = t.sum(axis=(0, 1)); s = t.sum(axis=(1, 2)); s = np.sum(t, (0, 2)); "
+    "y = t.sum(axis=(0, 1, 2))",
+    "for i in range(n): s = t.sum(axis=(1, 2), keepdims=True); s = t.mean(axis=0, keepdims=True); t = t - s",
+    "for i in range(n): s = (t * t).sum(axis=-1); e = (t > 0).sum(axis=1); "
+    "f = (t > 0).any(axis=(0, 2)); f = (t > 0).all(1)",
+    "for i in range(n): s = t.max(axis=1) - t.min(axis=1); f = t.min(axis=(0)); "
+    "e = t.argmax(axis=1) + t.argmin(1); s = t.max((0, 1))",
+    "for i in range(n): s = t.mean(axis=(0, 1)); s = a.std(axis=0) + a.var(axis=1); "
+    "s = np.std(t, axis=2, ddof=1)",
+    "for i in range(n): s = t[:, 1:, :7].sum(axis=2); s = t[:, 1:, :7].sum(axis=1); s = t[i:].sum(axis=(1, 2))",
+    "for i in range(n): s = t[:, :, i].sum(axis=0); s = t[:, i].sum(1); s = t.T.sum(axis=0)",
+    "for i in range(n): s = h.sum(axis=0); s = h.sum(axis=1); s = h.max(axis=1); "
+    "s = np.float32(2) * h.sum(axis=1, keepdims=True)",
+    "for i in range(n): s = c.sum(axis=(0,)); s = (c * 2).max(axis=0); s = c.sum(axis=None); "
+    "s = np.sum(np.sum(v * w))",
+    "for i in range(n): s = np.sum(v[:, None] - w[None, :], axis=1); s = ((v[:, None] - w) ** 2).sum(axis=0)",
+    "for i in range(n): s = a[:, :1].sum(axis=1); s = a[:, 0:1].sum(axis=0); s = a[:1].sum(axis=0)",
+    "for i in range(n): a[0, 0] = np.nan; s = a.sum(axis=1); s = a.max(axis=0)",
+    "for i in range(n): a[i, 0] = np.inf; s = a.sum(axis=1); e = a.min(axis=1); f = a.sum(axis=0)",
+    "for i in range(n): s = np.zeros((0, 3)).sum(axis=0)",
+    "for i in range(n): s = np.zeros((0, 3)).max(axis=0)",
+    "for i in range(n): a = a * (c > 0) * -1.0; s = a.max(axis=0); s = (a * 0).min(axis=1)",
+    "g = rng.standard_normal((40, 300))\nfor i in range(n): s = g.sum(axis=1) + g.sum(axis=0).sum(); "
+    "y = g.sum() + (g * g).sum()",
+    "g = rng.standard_normal(30000)\nfor i in range(n): y = g.sum() + g[::2].sum() + g[i:].mean(); "
+    "y = g[1:9000].std()",
+    "for i in range(n): y = np.linalg.norm(a) + np.linalg.norm(v); s = np.linalg.norm(t, axis=-1); "
+    "s = np.linalg.norm(a, axis=1, keepdims=True)",
+]
+ARRANGED = [
+    "for i in range(n): e = np.concatenate((v, w)); s = np.concatenate([a, b], axis=1); "
+    "s = np.concatenate((a, b[:2]))",
+    "for i in range(n): s = np.hstack((v, w[:i])); e = np.hstack([a, v[:, None]]); "
+    "f = np.vstack((v, w, a)); v = f[i + 2]",
+    "for i in range(n): s = np.stack((v, w)); s = np.stack([v, w], axis=1); "
+    "e = np.stack((a, b), axis=-1); s = np.column_stack((v, a))",
+    "for i in range(n): s = np.concatenate((a, v))",
+    "for i in range(n): s = np.concatenate((a[:, :2], b), axis=0)",
+    "for i in range(n): s = np.concatenate((v, k))",
+    "for i in range(n): s = np.eye(n) + np.identity(n); e = np.eye(3, 4); f = np.eye(4, k=i - 2); "
+    "g = np.eye(2, 3, 1, dtype=int)",
+    "for i in range(n): np.fill_diagonal(a, i); np.fill_diagonal(a[:, 1:], 0.5); np.fill_diagonal(b[1:], y)",
+    "for i in range(n): s = np.triu(a, 1) + np.tril(b); e = np.triu(c, -i); "
+    "f, g = np.triu_indices(4, 1); y = a[f, g].sum()",
+    "for i in range(n): e, f = np.tril_indices(n, -1); a[e, f] = 0; s = np.tril(a * b, i)",
+    "for i in range(n): s = a.reshape(n * n); s = a.reshape(3, -1); s = (a * 2).reshape((4, 9)); "
+    "s[0] = i; e = t.reshape(n, 36)",
+    "for i in range(n): s = a.ravel(); s[i] = 1; e = a.flatten(); e[0] = 3; np.ravel(v)[0] = i; "
+    "f = np.ravel(a * 2); g = a.T.reshape(-1)",
+    "for i in range(n): s = a.reshape(5, 7)",
+    "for i in range(n): s = t.transpose(1, 0, 2); s = np.transpose(a); e = t.swapaxes(0, 2); "
+    "f = np.expand_dims(v, 1) * w; s = t.T",
+    "for i in range(n): s = t.transpose((2, 0, 1)).sum(axis=0); e = t.transpose(1, 0, 2) * 2",
+    "for i in range(n): s = np.cumsum(v); s = (v * w).cumsum(); e = k.cumsum(); "
+    "s = np.cumsum(v[:0]); f = np.diff(v); g = np.diff(k[i:])",
+    "for i in range(n): v = np.clip(v, -0.5, 0.5) + np.clip(w, v, 1); w = w.clip(-1, 1); "
+    "s = np.sign(v) - np.sign(w * 0.0)",
+    "for i in range(n): s = v ** 3; s = np.abs(v) ** -1.5; s = np.power(np.abs(v), w); "
+    "s = np.hypot(v, 2.0); s = np.arctan2(1.0, v)",
+    "for i in range(n): s = a[:, :3] * 2; e = np.exp(a[:, :3]); f = np.tanh(t[:, 1:]); g = np.sin(a[::2, ::2])",
+    "for i in range(n): s = (a.T * v) @ a; e = a.T + b.T; f = e @ v; g = (a.T * 2).sum(axis=0)",
+    "for i in range(n): s = a.T * v[:, None]; s[0, 1] = 5; e = s * 1; a = e",
+    "d = a @ a.T + n * np.eye(n)\nfor i in range(n): s = np.linalg.solve(d, v); "
+    "e = np.linalg.solve(d, b); f = np.linalg.inv(d); v = s + w",
+    "d = a @ a.T + n * np.eye(n)\nfor i in range(n): y = np.linalg.det(d); "
+    "s = np.linalg.cholesky(d); s = np.linalg.solve(d.T, b[:, 1:3]); d[0, 0] += 1",
+    "d = np.zeros((n, n))\nfor i in range(n): s = np.linalg.solve(d, v)",
+    "for i in range(n): s = np.linalg.cholesky(a)",
+    "for i in range(n): s = np.linalg.inv(a[:, :2])",
+    "for i in range(n): v = np.negative(v); k = np.floor_divide(k, 3) + np.remainder(k, 4)",
+    "g = rng.standard_normal((30, 200))\n"
+    "for i in range(n): g = np.roll(g, i, 1) * 0.5 + np.roll(np.roll(g, 1, 0), -1, 1); "
+    "s = np.roll(t, 1, axis=2) - np.roll(t, 1, axis=1)",
+    "for i in range(n): a[1:, 1:] = np.roll(a, 1, 0)[1:, :-1]; "
+    "a[:] = np.roll(a, i, 1) + np.roll(a, -i, 0); v[:] = np.roll(v, i - 3)",
+    "s = rng.integers(-2**62, 2**62, n); e = s.astype(np.int32)\n"
+    "for i in range(n): s = s + s - 3 * s; e = e * e; u = u * u + u",
+]
+
+
+def apart(text: str) -> str:
+    """Each statement in a loop of its own: one that is left to Python does not keep the others from being compiled."""
+    return SETUP + text.replace("; ", "\nfor i in range(n): ")
+
+
+@pytest.mark.parametrize("text", [*SELECTIONS, *AXES, *ARRANGED])
+def test_same(run_both: Any, text: str) -> None:
+    run_both(apart(text), compiled=None)
+
+
+@pytest.mark.parametrize(
+    "text", [*SELECTIONS[:4], *SELECTIONS[8:14], *AXES[:8], *ARRANGED[:3], ARRANGED[20], ARRANGED[21]]
+)
+def test_is_compiled(run_both: Any, text: str) -> None:
+    sites = run_both(apart(text))
+    assert sum(bool(site.compiled) for site in sites) > len(sites) // 2

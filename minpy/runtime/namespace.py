@@ -32,8 +32,21 @@ class _Door(types.ModuleType):
         return dir(self.__dict__["_module"])
 
 
+# No argument.
+_NONE: Any = object()
+
+
+def _positional(x: Any, y: Any, args: tuple) -> tuple:
+    if y is _NONE:
+        return () if x is _NONE else (x,)
+    return (x, y, *args)
+
+
 def dispatcher(primitive: table.Primitive) -> Any:
-    """The function that a routed call of `primitive` calls while the runtime is active."""
+    """The function that a routed call of `primitive` calls while the runtime is active.
+
+    Its first two arguments have names because a call that unpacks ``*args`` and ``**kwargs`` costs more than the rest.
+    """
 
     function = primitive.function
     if (
@@ -44,23 +57,30 @@ def dispatcher(primitive: table.Primitive) -> Any:
     ):
         short = primitive.short
 
-        def routed(*args: Any, **kwargs: Any) -> Any:
-            if not entry.holders:
-                return function(*args, **kwargs)
-            if len(args) == 1 and not kwargs:
-                (operand,) = args
-                if builtins.type(operand) is Array and not entry.others:
-                    storage = operand._storage
+        def routed(x: Any = _NONE, y: Any = _NONE, /, *args: Any, **kwargs: Any) -> Any:
+            if y is _NONE and x is not _NONE and not kwargs:
+                if not entry.holders:
+                    return function(x)
+                if builtins.type(x) is Array and not entry.others:
+                    storage = x._storage
                     if storage is None or storage.remote is None:
-                        return short(operand, 2)
-            return dispatch.call(primitive, args, kwargs)
+                        return short(x, 2)
+            args = _positional(x, y, args)
+            return dispatch.call(primitive, args, kwargs) if entry.holders else function(*args, **kwargs)
     elif primitive.mirrors:
 
-        def routed(*args: Any, **kwargs: Any) -> Any:
+        def routed(x: Any = _NONE, y: Any = _NONE, /, *args: Any, **kwargs: Any) -> Any:
             if not entry.holders:
                 # Idle: an Array among the operands comes back to us through NumPy's own protocols.
-                return function(*args, **kwargs)
-            return dispatch.call(primitive, args, kwargs)
+                if not kwargs and not args:
+                    if y is not _NONE:
+                        return function(x, y)
+                    if x is not _NONE:
+                        return function(x)
+                return function(*_positional(x, y, args), **kwargs)
+            if y is _NONE:
+                return dispatch.call(primitive, () if x is _NONE else (x,), kwargs)
+            return dispatch.call(primitive, (x, y, *args), kwargs)
     else:
 
         def routed(*args: Any, **kwargs: Any) -> Any:

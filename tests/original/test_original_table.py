@@ -84,4 +84,4 @@ def test_what_is_named_exists(row):
 def test_a_row_that_is_wrong_is_found():
     with pytest.raises(AttributeError):
         resolve("minpy.core.no_such_name")
-    assert "no_such_test" not in functions_in("tests/original/test_table.py")
+    assert "no_such_test" not in functions_in("tests/original/test_original_table.py")

@@ -26,7 +26,10 @@ usage: minpy run [options] script.py [args…]     run a program: a file, a fold
 """
 
 # The options of `minpy run` that take a value; needed to find where the program begins.
-_VALUED = ("--policy", "--context", "--precision", "--include", "--exclude", "--threads")
+_VALUED = (
+    *("--policy", "--context", "--precision", "--include", "--exclude", "--threads"),
+    *("--workers", "--servers", "--hosts", "--address", "--timeout"),
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,10 +69,25 @@ def _main(argv: list[str]) -> int:
 
 def _run(argv: list[str]) -> int:
     own, kind, program, args = split(argv)
+    several = None
+    if any(word.startswith(("--workers", "--servers", "--hosts", "--address", "--timeout")) for word in own):
+        from minpy.distributed import launch
+
+        several, own = launch.split(own)
     options = _options(own)
+    if several is not None:
+        return launch.run(several, own, kind, program, args, verbose=options.verbose > 0)
     if kind == "stdin" and program == "" and sys.stdin is not None and sys.stdin.isatty():
         raise UsageError("no program: give a script, -m module, -c code, or a program on standard input")
 
+    if "MINPY_MEMBER" in os.environ:  # started by `minpy run --workers`
+        from minpy.distributed import member
+
+        return member.run(lambda: _program(kind, program, args, options))
+    return _program(kind, program, args, options)
+
+
+def _program(kind: str, program: str, args: list[str], options) -> int:
     # A failure in here is about our own options; once the program runs, every exception is the program's.
     from minpy import runner
 
@@ -164,8 +182,9 @@ def _parser():
         prog="minpy run",
         usage="minpy run [options] (script | -m module | -c code | -) [args…]",
         description="Run a NumPy program, unmodified, with its array work routed through MinPy.",
-        epilog="Each option has an environment variable, MINPY_POLICY for --policy and so on, which child "
-        "processes inherit; the command line wins. Python's own options go to Python: python -O -m minpy run …",
+        epilog="Each option but those of several processes has an environment variable, MINPY_POLICY for --policy and "
+        "so on, which child processes inherit; the command line wins. Python's own options go to Python: "
+        "python -O -m minpy run …",
         allow_abbrev=False,
     )
     flag = argparse.BooleanOptionalAction
@@ -226,6 +245,9 @@ def _parser():
         help="say what is rewritten; -vv: also what is not, and MinPy's own frames",
     )
     add("--version", action="version", version=_version())
+    from minpy.distributed import launch
+
+    launch.add_options(parser)
     return parser
 
 

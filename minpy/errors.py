@@ -95,6 +95,18 @@ class MissingDataError(DataError, FileNotFoundError):
     """A data set is not there; the text says where it comes from."""
 
 
+class SummaryError(MinPyError, OSError):
+    """Summaries for TensorBoard cannot be written: a folder, a full disk, or a package that is missing."""
+
+    code = "MP054"
+
+
+class WorkerError(MinPyError, RuntimeError):
+    """Processes that train together cannot begin or go on; the text says which, and why."""
+
+    code = "MP060"
+
+
 class MinPyWarning(UserWarning):
     """Base of the warnings."""
 
@@ -105,6 +117,10 @@ class RewriteWarning(MinPyWarning):
 
 class NanWarning(MinPyWarning):
     """As `NanError`, under ``--nan-check=warn``; once a line."""
+
+
+class SummaryWarning(MinPyWarning):
+    """Summaries could no longer be written; the training goes on."""
 
 
 class CacheWarning(MinPyWarning):

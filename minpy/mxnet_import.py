@@ -112,6 +112,10 @@ class _Finder:
             execute = spec.loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
+                # In a worker of `minpy run --workers`: what MXNet may wait for must be there.
+                worker = sys.modules.get("minpy.distributed.member")
+                if worker is not None:
+                    worker.needs_store()
                 with prepared():
                     execute(module)
 

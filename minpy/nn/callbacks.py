@@ -13,6 +13,9 @@ class Callback:
     def on_begin(self, solver: Any) -> None:
         """Before the first step."""
 
+    def on_gradients(self, solver: Any, grads: dict[str, Any]) -> None:
+        """With the gradients of each step, before the parameters learn from them."""
+
     def on_step(self, solver: Any, loss: float) -> None:
         """After each step."""
 
@@ -21,6 +24,9 @@ class Callback:
 
     def on_end(self, solver: Any) -> None:
         """When training ends, not if an exception ends it."""
+
+    def on_exit(self, solver: Any) -> None:
+        """However training ends, an exception included; the last of all."""
 
 
 class AfterEpoch(Callback):

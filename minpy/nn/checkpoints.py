@@ -17,6 +17,11 @@ _HISTORIES = ("loss_history", "train_acc_history", "val_acc_history")
 
 def save(solver: Any, path: str | os.PathLike) -> None:
     """Write the state of a solver, its model, its iterator and NumPy's global generator."""
+    files.save(path, *pack_solver(solver))
+
+
+def pack_solver(solver: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The state of a solver, its model, its iterator and NumPy's global generator: arrays by name, and notes."""
     arrays, notes = pack(solver.model)
     for name in _HISTORIES:
         arrays[f"history:{name}"] = np.array(getattr(solver, name), np.float64)
@@ -50,7 +55,7 @@ def save(solver: Any, path: str | os.PathLike) -> None:
         "iterator": iterator,
         "progress": solver.progress_state(),
     }
-    files.save(path, arrays, notes)
+    return arrays, notes
 
 
 def load(solver: Any, path: str | os.PathLike) -> None:
@@ -61,8 +66,11 @@ def load(solver: Any, path: str | os.PathLike) -> None:
     CheckpointError
         If the file is damaged, or of another model; nothing is changed then.
     """
-    where = os.fspath(path)
-    arrays, notes = files.load(path, "a checkpoint")
+    unpack_solver(solver, *files.load(path, "a checkpoint"), os.fspath(path))
+
+
+def unpack_solver(solver: Any, arrays: dict[str, np.ndarray], notes: dict[str, Any], where: str) -> None:
+    """Go where `pack_solver` was; `where` names the source in errors."""
     try:
         if notes["format"] != _FORMAT:
             raise CheckpointError(

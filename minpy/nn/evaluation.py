@@ -1,4 +1,4 @@
-"""How good a model is on data: the share of right answers, or the mean loss. Padding does not count."""
+"""How good a model is on data: right answers, or summed losses, and of how many. Padding does not count."""
 
 from __future__ import annotations
 
@@ -28,8 +28,11 @@ def batches(dataiter: Any, num_samples: int | None) -> Iterator[tuple[DataBatch,
             break
 
 
-def accuracy(model: Any, dataiter: Any, num_samples: int | None) -> float:
-    """The share of samples whose largest score is that of their class; labels are class numbers or one-hot rows."""
+def right_answers(model: Any, dataiter: Any, num_samples: int | None) -> tuple[int, int]:
+    """Of how many samples the largest score is that of their class, of how many in all.
+
+    Labels are class numbers or one-hot rows.
+    """
     right = total = 0
     for batch, count in batches(dataiter, num_samples):
         scores = _array(model.forward_batch(batch, "test"))[:count]
@@ -45,12 +48,12 @@ def accuracy(model: Any, dataiter: Any, num_samples: int | None) -> float:
             )
         right += int(np.count_nonzero(answer == label.reshape(answer.shape)))
         total += answer.size
-    return right / total if total else 0.0
+    return right, total
 
 
-def mean_loss(model: Any, loss: Any, dataiter: Any, num_samples: int | None) -> float:
-    """The mean of ``loss(batch, outputs)`` over the samples."""
-    total = samples = 0.0
+def summed_loss(model: Any, loss: Any, dataiter: Any, num_samples: int | None) -> tuple[float, int]:
+    """The sum of ``loss(batch, outputs)`` over the samples, and their number."""
+    total, samples = 0.0, 0
     for batch, count in batches(dataiter, num_samples):
         outputs = model.forward_batch(batch, "test")
         if count < len(batch.data[0]):
@@ -59,7 +62,7 @@ def mean_loss(model: Any, loss: Any, dataiter: Any, num_samples: int | None) -> 
             batch = DataBatch(_first(batch.data, count), _first(batch.label, count), 0)
         total += float(_array(loss(batch, outputs)).reshape(())) * count
         samples += count
-    return total / samples if samples else 0.0
+    return total, samples
 
 
 def _first(values: Any, count: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 import json
 import os
 import time
@@ -29,8 +30,7 @@ def save(path: str | os.PathLike, arrays: Mapping[str, Any], notes: Any = None) 
     os.makedirs(os.path.dirname(where), exist_ok=True)
     _clear(where)
     temporary = f"{where}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
-    contents = {name: _plain(name, value) for name, value in arrays.items()}
-    contents[_NOTES] = np.frombuffer(json.dumps(notes).encode(), np.uint8)
+    contents = _contents(arrays, notes)
     try:
         with open(temporary, "xb") as file:
             np.savez(file, **contents)
@@ -90,6 +90,26 @@ def load(path: str | os.PathLike, what: str = "a file of parameters") -> tuple[d
         raise CheckpointError(
             f"{os.fspath(path)} is not {what}, or it is damaged: {type(error).__name__}: {error}"
         ) from error
+
+
+def dumps(arrays: Mapping[str, Any], notes: Any = None) -> bytes:
+    """What `save` writes, as bytes."""
+    file = io.BytesIO()
+    np.savez(file, **_contents(arrays, notes))
+    return file.getvalue()
+
+
+def loads(data: bytes) -> tuple[dict[str, np.ndarray], Any]:
+    """What `dumps` was given."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    return arrays, json.loads(arrays.pop(_NOTES).tobytes())
+
+
+def _contents(arrays: Mapping[str, Any], notes: Any) -> dict[str, np.ndarray]:
+    contents = {name: _plain(name, value) for name, value in arrays.items()}
+    contents[_NOTES] = np.frombuffer(json.dumps(notes).encode(), np.uint8)
+    return contents
 
 
 def _plain(name: str, value: Any) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from minpy.autodiff import grad_and_loss
 from minpy.errors import ArgumentError, DivergenceError
-from minpy.nn import checkpoints, checks, evaluation, files, init, layers, optim
+from minpy.nn import checkpoints, checks, evaluation, files, init, layers, optim, team
 from minpy.nn.callbacks import AfterEpoch, Callback, bar, no_bar
 from minpy.nn.io import DataBatch
 from minpy.nn.model import ModelBase, snapshot
@@ -60,6 +60,13 @@ class Solver:
         Go on from the file `checkpoint` if it is there. What comes is then, bit for bit, what would have come.
     dtype : optional
         Precision of the parameters; by default that of the training data if it is floating-point, else float32.
+    visualize : bool
+        Write loss, gradient and evaluations for TensorBoard (extra ``viz``).
+    summaries_dir : str or path
+        The folder that they are written to, into ``train`` and ``test``; see `minpy.visualization.training`.
+    kvstore : {'local', 'device', 'dist_sync', 'dist_async'} or KVStore, optional
+        How the processes that ``minpy run --workers`` started train together: after each step the same everywhere, or
+        each at its own pace (see docs/distributed.md). A process that was started alone trains alone.
 
     Attributes
     ----------
@@ -100,6 +107,9 @@ class Solver:
         checkpoint_every: int | None = None,
         resume: bool = False,
         dtype: Any = None,
+        visualize: bool = False,
+        summaries_dir: str | os.PathLike = "summaries",
+        kvstore: Any = None,
         **unknown: Any,
     ) -> None:
         if unknown:
@@ -147,10 +157,21 @@ class Solver:
         self.checkpoint, self.checkpoint_every, self.resume = checkpoint, checkpoint_every, resume
         self.dtype = np.dtype(dtype) if dtype is not None else _precision(train_dataiter)
         self._loss = _loss_function(loss)
+        self.team = team.of(kvstore, train_dataiter)
+        if not self.team.chief:
+            self.verbose = self.progress = False
+        self.summaries: Any = None
+        if visualize and self.team.chief:
+            from minpy.visualization.training import Summaries
+
+            self.summaries = Summaries(summaries_dir)
+            self.callbacks.append(self.summaries)
         self.optim_configs: dict[str, dict[str, Any]] = {}
         self._reset()
 
     def _reset(self) -> None:
+        if self.summaries is not None:
+            self.summaries.run = None
         self.epoch = self.iteration = 0
         self.loss_history: list[float] = []
         self.train_acc_history: list[float] = []
@@ -243,17 +264,18 @@ class Solver:
         grads, loss = grad_and_loss(run)(before)
         return grads, float(np.asarray(host(loss)).reshape(()))
 
-    def step(self, batch: DataBatch) -> float:
-        """Learn from one batch.
+    def step(self, batch: DataBatch | None) -> float | None:
+        """Learn from one batch, and from those of the other workers.
 
         Parameters
         ----------
-        batch : DataBatch
+        batch : DataBatch or None
+            None if this worker has no more, but others may have.
 
         Returns
         -------
-        float
-            The loss before the step.
+        float or None
+            The loss before the step; None if no worker had a batch, or one has stopped: there was no step.
 
         Raises
         ------
@@ -262,20 +284,31 @@ class Solver:
         """
         if not self.optim_configs:
             self._prepare()
-        grads, loss = self.grad_and_loss(batch)
+        loss = self.team.step(self, batch)
+        if loss is not None:
+            self.iteration += 1
+            self.loss_history.append(loss)
+        return loss
+
+    def learn(self, grads: dict[str, Any], loss: float) -> None:
+        """Change the parameters by the gradients of a loss, unless it is not finite; see `step`."""
         if not np.isfinite(loss):
             raise DivergenceError(
                 f"the loss is {loss} at iteration {self.iteration + 1} (epoch {max(self.epoch, 1)}): "
                 "try a smaller learning rate, or `minpy run --nan-check` to see where it begins"
             )
+        for callback in self.callbacks:
+            callback.on_gradients(self, grads)
         for name, config in self.model.param_configs.items():
             rule = self._update_rule(config)
             self.model.params[name], self.optim_configs[name] = rule(
                 self.model.params[name], grads[name], self.optim_configs[name]
             )
-        self.iteration += 1
-        self.loss_history.append(loss)
-        return loss
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called since the training began."""
+        return self._stopped
 
     def stop(self) -> None:
         """End the training after the current step or epoch; for callbacks."""
@@ -288,32 +321,38 @@ class Solver:
 
         Called again, it goes on for as many. Parameters that have no value yet are initialised.
         """
-        if self.checkpoint is not None:
+        if self.checkpoint is not None and self.team.chief:
             files.check_place(self.checkpoint)  # now, and not after an epoch
         if (
             self.resume
             and self.checkpoint is not None
             and not self.iteration
+            and self.team.chief
             and os.path.exists(self.checkpoint)
         ):
             self.load_checkpoint(self.checkpoint)
         self._prepare()
+        self.team.share(self)
         # A finished training that was resumed is finished; one that is asked to train again goes on.
         last = self.num_epochs
         while self.epoch >= last and not self._midway and not self._resumed:
             last += self.num_epochs
         ended = self._resumed and self._stopped
         self._resumed, self._stopped = False, ended
-        for callback in self.callbacks:
-            callback.on_begin(self)
-        with bar(self, self._iterations(last)) if self.progress else no_bar() as advance:
-            while (self.epoch < last or self._midway) and not self._stopped:
-                self._epoch(last, advance)
-        if self.best_params:
-            self.model.params.update(snapshot(self.best_params))
-            self.model.aux_params.update(snapshot(self.best_aux_params))
-        for callback in self.callbacks:
-            callback.on_end(self)
+        try:
+            for callback in self.callbacks:
+                callback.on_begin(self)
+            with bar(self, self._iterations(last)) if self.progress else no_bar() as advance:
+                while (self.epoch < last or self._midway) and not self.team.any(self._stopped):
+                    self._epoch(last, advance)
+            if self.best_params:
+                self.model.params.update(snapshot(self.best_params))
+                self.model.aux_params.update(snapshot(self.best_aux_params))
+            for callback in self.callbacks:
+                callback.on_end(self)
+        finally:
+            for callback in self.callbacks:
+                callback.on_exit(self)
 
     def _epoch(self, last: int, advance: Callable[[float], None]) -> None:
         start = time.perf_counter()
@@ -322,9 +361,12 @@ class Solver:
         else:
             self.epoch += 1
             self.train_dataiter.reset()
+        self.team.begin_pass(self)
         total = self._iterations(last)
-        for batch in self.train_dataiter:
+        for batch in self.team.batches(self.train_dataiter):
             loss = self.step(batch)
+            if loss is None:
+                break
             if self.verbose and (self.iteration - 1) % self.print_every == 0:
                 print(f"(Iteration {self.iteration}{f' / {total}' if total else ''}) loss: {loss:f}")
             advance(loss)
@@ -334,8 +376,11 @@ class Solver:
                 self._midway = True
                 self.save_checkpoint()
                 self._midway = False
-            if self._stopped:
+            if self._stopped and self.team.alone:
                 return
+        self.team.end_pass(self)
+        if self._stopped:
+            return
         for config in self.optim_configs.values():
             if self.lr_decay != 1.0 and "learning_rate" in config:
                 config["learning_rate"] *= self.lr_decay
@@ -350,8 +395,8 @@ class Solver:
         return None if count is None else int(count()) * last
 
     def _evaluate(self, last: int, start: float) -> None:
-        train = self.check_accuracy(self.train_dataiter, num_samples=self.train_acc_num_samples)
-        val = self.check_accuracy(self.test_dataiter)
+        train = self.team.mean(*self._rate(self.train_dataiter, self.train_acc_num_samples))
+        val = self.team.mean(*self._rate(self.test_dataiter, None))
         self.train_acc_history.append(train)
         self.val_acc_history.append(val)
         classes = self.task_type == "classification"
@@ -375,7 +420,7 @@ class Solver:
     def check_accuracy(self, dataiter: Any, num_samples: int | None = None) -> float:
         """How good the model is on data: the share of right answers, in regression the mean loss.
 
-        Samples that only fill a batch do not count.
+        Samples that only fill a batch do not count, nor do those of other workers.
 
         Parameters
         ----------
@@ -384,18 +429,26 @@ class Solver:
         num_samples : int, optional
             Look at so many samples only, chosen at random where the iterator can.
         """
+        good, samples = self._rate(dataiter, num_samples)
+        return good / samples if samples else 0.0
+
+    def _rate(self, dataiter: Any, num_samples: int | None) -> tuple[float, int]:
         if self.task_type == "classification":
-            return evaluation.accuracy(self.model, dataiter, num_samples)
-        return evaluation.mean_loss(self.model, self._loss_of, dataiter, num_samples)
+            return evaluation.right_answers(self.model, dataiter, num_samples)
+        return evaluation.summed_loss(self.model, self._loss_of, dataiter, num_samples)
 
     # ----- checkpoints
 
     def save_checkpoint(self, path: str | os.PathLike | None = None) -> None:
-        """Write the state of the training to a file (`checkpoint` by default), as a whole or not at all."""
+        """Write the state of the training to a file (`checkpoint` by default), as a whole or not at all.
+
+        Worker 0 writes it; the others do nothing.
+        """
         where = self.checkpoint if path is None else path
         if where is None:
             raise checks.fail("save_checkpoint", "path must be given: the solver has no checkpoint=…")
-        checkpoints.save(self, where)
+        if self.team.chief:
+            checkpoints.save(self, where)
 
     def load_checkpoint(self, path: str | os.PathLike | None = None) -> None:
         """Go where the training was when the file was written.
@@ -420,6 +473,8 @@ class Solver:
             "waited": self._waited,
             "best": self.best_val_acc,
             "stopped": self._stopped,
+            "resumed": self._resumed,
+            "summaries": None if self.summaries is None else self.summaries.run,
         }
 
     def restore_progress(self, state: dict[str, Any]) -> None:
@@ -427,6 +482,9 @@ class Solver:
         self.epoch, self.iteration = state["epoch"], state["iteration"]
         self._midway, self._waited = state["midway"], state["waited"]
         self.best_val_acc, self._stopped = state["best"], state["stopped"]
+        self._resumed = state.get("resumed", False)
+        if self.summaries is not None:
+            self.summaries.run = state.get("summaries")
 
 
 def _check_parts(model: Any, *iterators: Any) -> None:

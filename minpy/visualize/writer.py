@@ -1,0 +1,5 @@
+"""See `minpy.visualization.writer`."""
+
+from minpy.visualization.writer import SummaryWriter
+
+__all__ = ["SummaryWriter"]

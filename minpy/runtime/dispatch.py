@@ -15,7 +15,7 @@ from minpy.errors import DeviceFailure, DeviceMemoryError, MinPyError, TraceErro
 from minpy.runtime import entry, precision, profile, transfers
 from minpy.runtime.context import current_context
 from minpy.runtime.geometry import covers
-from minpy.runtime.policy import current_policy
+from minpy.runtime.policy import AutoPolicy, current_policy
 from minpy.runtime.primitives.table import Primitive, Scalar, by_name
 from minpy.runtime.record import Line, Record, current_tape, innermost, open_tape
 from minpy.runtime.storage import NEEDED, PYTHON_SCALAR, WEAK, Storage
@@ -57,6 +57,8 @@ def call(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
 def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     if entry.checker is not None and entry.checker.wants():
         return entry.checker.operation(primitive, args, kwargs)
+    if entry.others and entry.others == entry.holders and _is_for_the_host(primitive, args, kwargs):
+        return primitive.function(*args, **kwargs)
     if primitive.geometry and not primitive.creates:
         return primitive.function(*outline(args), **outline(kwargs))
     if len(args) > primitive.outs:
@@ -139,7 +141,7 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
         alias = _alias(plain, operands) if operands else None
         if alias is not None:
             result, source = alias, None  # a view needs no record
-        elif device is None and tape is None:
+        elif tape is None and (device is None or (policy.idle and _is_few(plain))):
             result = plain
         else:
             result = _wrap(plain, device, source is not None, args)
@@ -154,6 +156,25 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     if source is not None and not primitive.geometry:
         _record(source, primitive, args, kwargs, result)
     return result
+
+
+# What so few elements take is less than the launch of a kernel, whatever the card.
+_FEW = 4096
+_NUMBERS = frozenset((int, float, bool, complex, type(None), np.float64, np.float32, np.int64, np.bool_))
+
+
+def _is_for_the_host(primitive: Primitive, args: tuple, kwargs: dict) -> bool:
+    """Whether `auto` is sure to leave a call to NumPy, and nobody looks: small plain arrays."""
+    if primitive.creates or kwargs or precision.forced is not None or profile.recorders:
+        return False
+    for arg in args:
+        kind = type(arg)
+        if kind is np.ndarray:
+            if arg.size > _FEW:
+                return False
+        elif kind not in _NUMBERS:
+            return False
+    return type(current_policy()) is AutoPolicy
 
 
 # Functions that write into their first operand: always, or with this argument.
@@ -186,6 +207,10 @@ def _log_overwritten(primitive: Primitive, args: tuple, kwargs: dict) -> None:
         args, _ = _leading(primitive, kwargs)
     if args:
         stores.log(args[0])
+
+
+def _is_few(value: Any) -> bool:
+    return type(value) is np.ndarray and value.size <= _FEW
 
 
 class _NotRun:

@@ -72,4 +72,5 @@ def _first(values: Any, count: int) -> Any:
 
 
 def _array(value: Any) -> np.ndarray:
-    return value.asnumpy() if hasattr(value, "asnumpy") else np.asarray(host(value))
+    other = hasattr(value, "asnumpy") and not isinstance(value, (np.ndarray, np.generic))  # MXNet's
+    return value.asnumpy() if other else np.asarray(host(value))

@@ -277,7 +277,9 @@ def _named(what: str, arrays: Any, required: bool = False) -> list[tuple[str, np
         arrays = [(what, arrays)]
     found = []
     for name, array in arrays:
-        array = array.asnumpy() if hasattr(array, "asnumpy") else np.asarray(host(array))
+        # (Of MXNet's arrays it is a copy; plain arrays stay where they are, even where they have the method too.)
+        other = hasattr(array, "asnumpy") and not isinstance(array, (np.ndarray, np.generic))
+        array = array.asnumpy() if other else np.asarray(host(array))
         if array.dtype.hasobject:
             raise checks.fail("NDArrayIter", f"{name} holds Python objects, not numbers")
         if not array.ndim or not len(array):

@@ -103,6 +103,13 @@ def test_forms_of_data():
     assert next(NDArrayIter(X.astype("u1"), batch_size=2)).data[0].dtype == np.uint8
 
 
+def test_the_data_are_not_copied():
+    import minpy.numpy  # noqa: F401 - with it plain arrays have asnumpy(), which copies
+
+    data = X.copy()
+    assert NDArrayIter(data, batch_size=4).data[0][1] is data
+
+
 def test_batches_are_copies():
     data = X.copy()
     next(NDArrayIter(data, batch_size=4)).data[0][:] = -1

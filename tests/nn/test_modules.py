@@ -137,8 +137,10 @@ def test_modules_can_be_called_by_themselves(rng):
     np.testing.assert_array_equal(y, x @ affine.param_dict["mine_weight"])
     np.testing.assert_array_equal(affine(x), y)
     net = builder.Sequential(builder.Affine(5), builder.Tanh(), builder.BatchNormalization(), affine)
+    other = builder.Affine(5)
+    other(x)
     with pytest.raises(ArgumentError, match="has parameters already"):
-        net(x)
+        builder.Sequential(other, builder.ReLU(), affine)(x)
     net.pop()
     out = net(x)
     assert out.shape == (4, 5)
@@ -153,6 +155,23 @@ def test_modules_can_be_called_by_themselves(rng):
     net.training()
     np.testing.assert_array_equal(net(x), out)
     assert builder.Affine(2)(x.astype("f4")).dtype == "f4"
+
+
+def test_what_is_put_together_in_a_run_is_a_part_of_the_model(rng):
+    class Sum(builder.Model):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = builder.Affine(2), builder.Affine(2, name="b")
+
+        def forward(self, x):
+            return (self.a + self.b * builder.Tanh())(x)
+
+    net = Sum()
+    x = rng.standard_normal((4, 2))
+    net(x)
+    assert set(net.backward()) == set(net.params) == {"affine0_weight", "affine0_bias", "b_weight", "b_bias"}
+    net(x)
+    np.testing.assert_array_equal(net.backward()["affine0_bias"], [4.0, 4.0])
 
 
 def test_operators_of_modules(rng):

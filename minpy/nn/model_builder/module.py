@@ -104,8 +104,16 @@ class Module:
     def __call__(self, *inputs: Any) -> Any:
         """The outputs for a batch of inputs, or for several."""
         if self.parameters is None:
-            self.bind(Parameters())
+            self.bind(self._inside_parameters() or Parameters())
         return self.run(inputs[0] if len(inputs) == 1 else inputs, self.parameters)  # type: ignore[arg-type]
+
+    def _inside_parameters(self) -> Parameters | None:
+        """Those of a module inside: what is put together for one call is a part of their model."""
+        for module in self.modules():
+            found = module.parameters or module._inside_parameters()
+            if found is not None:
+                return found
+        return None
 
     def bind(self, parameters: Parameters) -> None:
         """Make the parameters of this module, and of those inside, part of these."""

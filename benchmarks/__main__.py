@@ -23,7 +23,7 @@ from benchmarks.timing import duration
 
 # Sets of pairs, which pyperf measures in worker processes; and sets whose rounds are interleaved in one process.
 PAIRED = ("calls", "startup")
-INTERLEAVED = ("gradients", "peers", "workloads")
+INTERLEAVED = ("gradients", "peers", "workloads", "training")
 # And whole programs, in two processes each, whose rounds are interleaved.
 PROGRAMS = "programs"
 # The same, each in processes that end, with empty caches.
@@ -33,7 +33,7 @@ FORWARD = "forward"
 SETS = (*PAIRED, *INTERLEAVED, PROGRAMS, COLD, FORWARD)
 
 # Whose processes have as many threads as the measurement says.
-OWN_THREADS = ("workloads",)
+OWN_THREADS = ("workloads", "training")
 
 # One thread each: what is compared is the work, not how well a library shares it out.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")

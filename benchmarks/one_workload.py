@@ -1,9 +1,10 @@
-"""A process that takes value and gradients of one workload in one framework, again and again.
+"""A process that runs one workload in one framework, again and again.
 
-    python one_workload.py framework name dtype threads
+    python one_workload.py ports framework name dtype threads
 
-For each number that it reads from standard input it makes so many calls and answers with the seconds that one took;
-``first`` also shows value and gradients. It ends with its input.
+`ports` is the package of the workloads: value and gradients of programs, or steps of training. For each number that it
+reads from standard input it makes so many calls and answers with the seconds that one took; ``first`` also shows value
+and gradients (loss, and how the parameters have changed). It ends with its input.
 """
 
 from __future__ import annotations
@@ -16,28 +17,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-# How each framework is asked for: module and form.
-FRAMEWORKS = {
-    "NumPy (forward)": ("with_minpy", "forward"),
-    "MinPy": ("with_minpy", ""),
-    "PyTorch": ("with_torch", ""),
-    "PyTorch layers": ("with_torch", "layers"),
-    "PyTorch compile": ("with_torch", "compile"),
-    "JAX jit": ("with_jax", ""),
-    "autograd": ("with_autograd", ""),
-}
-
 
 def main() -> None:
-    framework, name, dtype, threads = sys.argv[1:]
+    ports, framework, name, dtype, threads = sys.argv[1:]
     if hasattr(os, "sched_setaffinity"):
         # Before anything starts threads: the frameworks count the processors that are theirs.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(threads)])
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from benchmarks.workload_ports import data
-
-    module, how = FRAMEWORKS[framework]
-    port = importlib.import_module(f"benchmarks.workload_ports.{module}")
+    package = importlib.import_module(f"benchmarks.{ports}")
+    data = importlib.import_module(f"benchmarks.{ports}.data")
+    module, how = package.FRAMEWORKS[framework]
+    port = importlib.import_module(f"benchmarks.{ports}.{module}")
     run: Any = port.gradient(name, *data.make(name, dtype), int(threads), how)
     if run is None:
         print(json.dumps({"absent": True}), flush=True)
@@ -45,6 +35,8 @@ def main() -> None:
     for line in sys.stdin:
         answer: dict[str, Any] = {}
         if line.strip() == "first":
+            for _ in range(getattr(run, "first", 1) - 1):
+                run()
             value, gradients = run.read(run())
             answer = {"value": float(value), "gradients": [_shown(g) for g in gradients]}
             count = 1

@@ -8,6 +8,7 @@ with one processor for each process, once with two, in both precisions.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -17,33 +18,32 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.one_workload import FRAMEWORKS
+from benchmarks import workload_ports
 from benchmarks.timing import duration, ratio, summary, table
 from benchmarks.whole import Failed
-from benchmarks.workload_ports import data
 
 SCRIPT = Path(__file__).with_name("one_workload.py")
-PACKAGES = {"PyTorch": "torch", "JAX": "jax", "autograd": "autograd"}
+PACKAGES = {"PyTorch": "torch", "JAX": "jax", "autograd": "autograd", "MXNet": "mxnet"}
 DTYPES = ("float64", "float32")
 OURS, PLAIN = "MinPy", "NumPy (forward)"
+PORTS = workload_ports.__name__.rpartition(".")[2]
 # A round of less than this is several calls.
 SHORTEST = 0.03
 # Seconds of warming up: MinPy tries its engines and compiles, JAX and PyTorch compile in their first call.
 WARM = 3.0
-_RELATIVE = {"float64": 1e-9, "float32": 3e-3}
 
 
 class Process:
     """One framework's process."""
 
-    def __init__(self, framework: str, name: str, dtype: str, threads: int) -> None:
+    def __init__(self, framework: str, name: str, dtype: str, threads: int, ports: str = PORTS) -> None:
         self.framework = framework
         ours = framework == OURS
         words = ["-m", "minpy", "run"] if ours else []
         count = str(threads)
         limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), count)
         self._process = subprocess.Popen(
-            [sys.executable, *words, str(SCRIPT), framework, name, dtype, count],
+            [sys.executable, *words, str(SCRIPT), ports, framework, name, dtype, count],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -68,18 +68,25 @@ class Process:
         self._process.communicate()
 
 
-def present() -> list[str]:
+def _parts(ports: str) -> tuple[list[str], Any]:
+    """The frameworks of a package of workloads, and the module with its data."""
+    package = importlib.import_module(f"benchmarks.{ports}")
+    return list(package.FRAMEWORKS), importlib.import_module(f"benchmarks.{ports}.data")
+
+
+def present(every: list[str]) -> list[str]:
     """The frameworks that are installed."""
     return [
         name
-        for name in FRAMEWORKS
+        for name in every
         if name.split()[0] not in PACKAGES or importlib.util.find_spec(PACKAGES[name.split()[0]])
     ]
 
 
-def measure(fast: bool, only: list[str] | None = None) -> dict[str, Any]:
+def measure(fast: bool, only: list[str] | None = None, ports: str = PORTS) -> dict[str, Any]:
     """Times of each workload, of all frameworks in the same rounds; `only` names workloads, dtypes, frameworks."""
-    known = {*data.WORKLOADS, *DTYPES, *FRAMEWORKS, "1", "2"}
+    every, data = _parts(ports)
+    known = {*data.WORKLOADS, *DTYPES, *every, "1", "2"}
     unknown = [each for each in only or () if each not in known]
     if unknown:
         raise SystemExit(f"not measured here: {', '.join(unknown)}. There is: {', '.join(sorted(known))}")
@@ -87,26 +94,28 @@ def measure(fast: bool, only: list[str] | None = None) -> dict[str, Any]:
     def chosen(every: Any) -> list[Any]:
         return [each for each in every if str(each) in (only or ())] or list(every)
 
-    frameworks = chosen(present())
+    frameworks = chosen(present(every))
     counts = [each for each in chosen((1, 2)) if each <= len(os.sched_getaffinity(0))]
     rows = [
-        measure_one(name, dtype, threads, frameworks, 3.0 if fast else 12.0)
+        measure_one(name, dtype, threads, frameworks, 3.0 if fast else 12.0, ports)
         for name in chosen(data.WORKLOADS)
         for threads in counts
         for dtype in chosen(DTYPES)
     ]
-    absent = [name for name in FRAMEWORKS if name not in present()]
+    absent = [name for name in every if name not in present(every)]
     return {"rows": rows, "absent": [f"  {name} skipped: not installed" for name in absent]}
 
 
-def measure_one(name: str, dtype: str, threads: int, frameworks: list[str], seconds: float) -> dict[str, Any]:
+def measure_one(
+    name: str, dtype: str, threads: int, frameworks: list[str], seconds: float, ports: str = PORTS
+) -> dict[str, Any]:
     """One workload in one precision, with so many processors for each process."""
     row: dict[str, Any] = {"workload": name, "dtype": dtype, "threads": threads, "failed": {}}
     processes: dict[str, Process] = {}
     shown: dict[str, Any] = {}
     try:
         for framework in frameworks:
-            process = Process(framework, name, dtype, threads)
+            process = Process(framework, name, dtype, threads, ports)
             try:
                 answer = process.ask("first")
             except Failed as error:
@@ -117,7 +126,7 @@ def measure_one(name: str, dtype: str, threads: int, frameworks: list[str], seco
                 process.close()
                 continue
             processes[framework], shown[framework] = process, answer
-        _agree(name, shown, _RELATIVE[dtype])
+        _agree(name, shown, importlib.import_module(f"benchmarks.{ports}").RELATIVE[dtype])
         calls, warm = {}, {}
         for framework, process in processes.items():
             end, least = time.perf_counter() + WARM, float("inf")
@@ -157,8 +166,9 @@ def _agree(name: str, shown: dict[str, Any], relative: float) -> None:
                 raise AssertionError(f"{name}: {framework} and MinPy do not agree: {found} {expected}")
 
 
-def text(found: dict[str, Any]) -> str:
+def text(found: dict[str, Any], ports: str = PORTS) -> str:
     """The figures as a table for each workload."""
+    data = _parts(ports)[1]
     parts = []
     for name in dict.fromkeys(row["workload"] for row in found["rows"]):
         rows = [row for row in found["rows"] if row["workload"] == name]

@@ -95,6 +95,28 @@ def test_workloads() -> None:
     assert np.isclose(mixed, np.dot(by_difference, [(7 * k) % 13 - 6 for k in range(10)]), rtol=1e-4)
 
 
+@pytest.mark.mxnet
+def test_training() -> None:
+    """Three steps of an LSTM come to the same through MinPy's library and through MXNet's symbol."""
+    from benchmarks import training
+    from benchmarks.workloads import Process, _agree
+
+    shown = {}
+    for framework in ("MinPy", "MXNet symbol"):
+        process = Process(framework, "lstm", "float64", 1, training.PORTS)
+        try:
+            shown[framework] = process.ask("first")
+            assert process.ask("1")["seconds"] > 0
+        finally:
+            process.close()
+    assert len(shown["MinPy"]["gradients"]) == 5
+    assert all(changed[-2] > 0 for changed in shown["MinPy"]["gradients"])
+    _agree("lstm", shown, 1e-6)
+    shown["MXNet symbol"]["gradients"][1][-2] *= 1 + 1e-5
+    with pytest.raises(AssertionError, match="do not agree"):
+        _agree("lstm", shown, 1e-6)
+
+
 def test_unknown_workload() -> None:
     done = benchmarks("workloads", "--only", "lsmt")
     assert done.returncode != 0 and "not measured here: lsmt" in done.stderr

@@ -99,7 +99,7 @@ class primitive(Operation):
         shared: dict[Any, Any] = {}
         for key, value in [*enumerate(call.arguments[0]), *call.arguments[1].items()]:
             # Arrays that merely live on a tape, but are not differentiated, need no rule.
-            if trees.arrays_in(value) and any(a.storage.tape is not None for a in trees.arrays_in(value)):
+            if _moves(value):
                 maker = self._argument_rule(self._vjps, key, call)
                 found[key] = None if maker is None else self._apply(maker, g, result, args, kwargs, shared)
         return self._by_argument(found, call, leaves)
@@ -162,7 +162,9 @@ class custom_vjp(Operation):
         fwd : callable
             ``fwd(*args)`` returns a pair: the result of the function, and whatever `bwd` needs.
         bwd : callable
-            ``bwd(kept, g)`` returns a tuple with the cotangent of each argument (None is zero).
+            ``bwd(kept, g)`` returns a tuple with the cotangent of each argument (None is zero). Instead of a
+            cotangent it may give a function of no arguments, which is called for it only if the argument is
+            differentiated.
         """
         self._fwd, self._bwd = fwd, bwd
 
@@ -210,6 +212,10 @@ class custom_vjp(Operation):
                 "for each argument, not "
                 f"{trees.summary(found)}. The call was at {call.line}"
             )
+        found = [
+            d if not callable(d) else d() if _moves(call.arguments[0][i]) else None
+            for i, d in zip(moving, found, strict=True)
+        ]
         return self._by_argument(dict(zip(moving, found, strict=True)), call, leaves)
 
     def _tangents(self, tangents: tuple, ans: Any, leaves: list, call: Call) -> list[Any]:
@@ -270,6 +276,11 @@ class custom_jvp(Operation):
                 f"{trees.summary(both)}. The call was at {call.line}"
             )
         return result_leaves(self, both[1], ans, call)
+
+
+def _moves(argument: Any) -> bool:
+    """Whether an array in an argument is differentiated."""
+    return any(array.storage.tape is not None for array in trees.arrays_in(argument))
 
 
 def _numbered(rules: tuple, argnums: Sequence[int] | None) -> dict[int, Any]:

@@ -16,6 +16,7 @@ import numpy
 
 import minpy.numpy as np
 from minpy.nn import checks
+from minpy.nn.kernels import products
 
 Config = dict[str, Any]
 Rule = Callable[..., tuple[Any, Config]]
@@ -40,6 +41,8 @@ def _rule(state: tuple[str, ...] = (), **options: float) -> Callable[[Callable[.
                 raise checks.fail(
                     f"optim.{name}", f"dw must have the shape of w, {numpy.shape(w)}, not {numpy.shape(dw)}"
                 )
+            if _in_parts(w, dw, config, state):
+                return _part_by_part(function, w, dw, config, state), config
             return function(w, dw, config), config
 
         rule.options, rule.state = tuple(options), state  # type: ignore[attr-defined]
@@ -47,6 +50,37 @@ def _rule(state: tuple[str, ...] = (), **options: float) -> Callable[[Callable[.
         return rule
 
     return decorate
+
+
+# A rule works element by element: a large parameter goes through it in parts that stay in the processor's cache with
+# all that is computed on the way. The bits are the same.
+_PART = 1 << 15  # elements
+_NUMBERS = (int, float, type(None))
+
+
+def _in_parts(w: Any, dw: Any, config: Config, state: tuple[str, ...]) -> bool:
+    if type(w) is not numpy.ndarray or w.size < 2 * _PART or w.dtype.kind != "f" or not products.on_host():
+        return False
+    kept = [config.get(name) for name in state if name != "t"]
+    if any(type(each) is not numpy.ndarray for each in (dw, *kept)):
+        return False
+    return all(
+        each.shape == w.shape and each.dtype == w.dtype and each.flags.c_contiguous for each in (w, dw, *kept)
+    ) and all(type(value) in _NUMBERS for name, value in config.items() if name == "t" or name not in state)
+
+
+def _part_by_part(function: Any, w: Any, dw: Any, config: Config, state: tuple[str, ...]) -> Any:
+    out = numpy.empty(w.shape, w.dtype)
+    flat, old, slope = out.reshape(-1), w.reshape(-1), dw.reshape(-1)
+    kept = {name: config[name].reshape(-1) for name in state if name != "t"}
+    inner: Config = {}
+    for i in range(0, w.size, _PART):
+        place = slice(i, i + _PART)
+        inner = {**config, **{name: each[place] for name, each in kept.items()}}
+        flat[place] = function(old[place], slope[place], inner)
+    if "t" in inner:
+        config["t"] = inner["t"]
+    return out
 
 
 def get(rule: str | Rule) -> Rule:

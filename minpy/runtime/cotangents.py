@@ -6,6 +6,7 @@ primitives (and is recorded); otherwise they are plain ``numpy.ndarray`` and not
 
 from __future__ import annotations
 
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from minpy.runtime import entry
 from minpy.runtime.array import Array
 from minpy.runtime.geometry import bounds, covers
 from minpy.runtime.record import Record, Write, current_tape, parts_of, tape_of
-from minpy.runtime.storage import BORROWED, COTANGENT, HELD, LAID_OUT, NEEDED, SHARED, Storage
+from minpy.runtime.storage import BORROWED, COTANGENT, HELD, LAID_OUT, NEEDED, OWN, SHARED, Storage
 from minpy.runtime.writes import kept, write
 
 
@@ -72,7 +73,13 @@ def values(operand: Any) -> Any:
 def accumulate(tape: Any, operand: Any, g: Any, touched: set[Storage], held: int = BORROWED) -> None:
     """Add the cotangent `g` to `operand`'s part of its storage's cotangent; `held` says whose `g` is."""
     if type(operand) is not Array:
-        if type(operand) in (list, tuple):
+        if type(operand) is list and type(g) is list:
+            # Of a function with rules of its own: what they made and nobody else refers to needs no copy later.
+            for i, o in enumerate(operand):
+                d, g[i] = g[i], None
+                own = type(d) is np.ndarray and d.base is None and getrefcount(d) == 2
+                accumulate(tape, o, d, touched, OWN if own else BORROWED)
+        elif type(operand) in (list, tuple):
             for o, d in zip(operand, g, strict=True):
                 accumulate(tape, o, d, touched)
         return

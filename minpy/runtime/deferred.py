@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from minpy.runtime import blas
+
 # Measured: by BLAS alone a product of 32 rows is as fast as a part of a longer one until the matrix has some 30,000
 # elements, one of 8 rows never is.
 _FEW, _SOME = 8, 64  # rows of a product that is put off, and of one that is put off for a large matrix
@@ -62,4 +64,4 @@ class Sum:
     def take(self) -> np.ndarray:
         """The sum of all that was added since the last time."""
         used, self._used = self._used, 0
-        return np.dot(self._left[:used].T, self._right[:used])
+        return blas.dot(self._left[:used].T, self._right[:used])

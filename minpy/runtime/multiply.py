@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from minpy.runtime import cotangents, dispatch, entry, pull, record
+from minpy.runtime import blas, cotangents, dispatch, entry, pull, record
 from minpy.runtime.array import Array, host
 from minpy.runtime.primitives.matrices import crossed
 from minpy.runtime.storage import BORROWED, NEEDED, OWN
 
 _new = object.__new__
-_matmul, _dot = np.matmul, np.dot
+_matmul, _dot = np.matmul, blas.dot
 
 
 def operator(slow: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:

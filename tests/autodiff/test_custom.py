@@ -679,3 +679,51 @@ def custom_rule_with_a_constant(x: Any) -> Any:
 def test_what_a_custom_rule_reads_is_as_it_was() -> None:
     gradient = grad(accelerate(custom_rule_with_a_constant))(np.arange(4.0))
     np.testing.assert_array_equal(gradient, np.full(4, 8.0))
+
+
+def test_a_cotangent_that_is_asked_for_only_if_it_is_wanted():
+    asked = []
+
+    def ask(name, value):
+        asked.append(name)
+        return value
+
+    @custom_vjp
+    def product(x, y):
+        return x * y
+
+    product.defvjp(
+        lambda x, y: (x * y, (x, y)),
+        lambda kept, g: (lambda: ask("x", g * kept[1]), lambda: ask("y", g * kept[0])),
+    )
+    x, y = np.array([1.0, 2.0]), np.array([3.0, 5.0])
+    assert np.array_equal(grad(lambda x: np.sum(product(x, y)))(x), y) and asked == ["x"]
+    assert np.array_equal(grad(lambda y: np.sum(product(x, y)))(y), x) and asked == ["x", "y"]
+    both = grad(lambda x, y: np.sum(product(x, y)), (0, 1))(x, y)
+    assert np.array_equal(both[0], y) and np.array_equal(both[1], x)
+    assert np.array_equal(minpy.jvp(lambda x: product(x, y), (x,), (np.ones(2),))[1], y)
+    assert np.array_equal(grad(lambda x: np.sum(grad(lambda x: np.sum(product(x, x)))(x)))(x), [2.0, 2.0])
+
+
+def test_a_cotangent_that_somebody_else_holds_is_copied():
+    held = []
+
+    @custom_vjp
+    def same(x, y):
+        return x + y
+
+    def back(kept, g):
+        held.append(np.array([2.0, 3.0]))
+        return held[-1], held[-1]
+
+    same.defvjp(lambda x, y: (x + y, None), back)
+    x = np.array([1.0, 2.0])
+
+    def f(x, y):
+        return np.sum(same(x, y)) + np.sum(3 * x)
+
+    first, second = grad(f, (0, 1))(x, x.copy())
+    assert np.array_equal(first, [5.0, 6.0]) and np.array_equal(second, [2.0, 3.0])
+    assert np.array_equal(held[0], [2.0, 3.0])
+    second += 1
+    assert np.array_equal(held[0], [2.0, 3.0])

@@ -173,3 +173,27 @@ def test_bad_options_are_named(call, text):
 
 
 X = np.ones(2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", optim.RULES)
+def test_parts_of_a_large_parameter_have_the_bits_of_the_whole(name, dtype, monkeypatch):
+    rng = np.random.default_rng(5)
+    w = rng.normal(size=(7, 31)).astype(dtype)
+    slopes = [rng.normal(size=w.shape).astype(dtype) for _ in range(4)]
+    found = {}
+    for part in (1 << 30, 16):
+        monkeypatch.setattr(optim, "_PART", part)
+        now, config = w.copy(), {}
+        for slope in slopes:
+            before = now.copy(), slope.copy()
+            after, config = optim.RULES[name](now, slope, config)
+            assert np.array_equal(now, before[0]) and np.array_equal(slope, before[1])
+            assert after.dtype == dtype and not np.shares_memory(after, now)
+            now = after
+        found[part] = now, config
+    (whole, states), (parts, states_of_parts) = found.values()
+    assert whole.tobytes() == parts.tobytes()
+    assert states.keys() == states_of_parts.keys()
+    for key, value in states.items():
+        assert np.array_equal(value, states_of_parts[key])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minpy import OnlyNumPyPolicy, PreferMXNetPolicy, check_grads, grad
+from minpy import OnlyNumPyPolicy, PreferMXNetPolicy, check_grads, grad, value_and_grad
 from minpy.errors import ArgumentError
 from minpy.nn import layers as L
 from minpy.nn.kernels import convolution, engine
@@ -507,3 +507,45 @@ def test_bad_input_is_named(call, text):
 def test_bad_input_is_named_inside_of_a_gradient():
     with pytest.raises(ArgumentError, match="affine: b"):
         grad(lambda w: np.sum(L.affine(X, w, np.ones(7))))(W)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_lstm_of_plain_arrays_and_of_traced_ones(dtype):
+    """There is a run for plain arrays and one for derivatives of higher order: the same but for rounding."""
+    from minpy.nn.layers import recurrent
+
+    rng = np.random.default_rng(8)
+    n, t, d, h = 5, 6, 3, 4
+    shapes = [(n, t, d), (n, h), (n, h), (d, 4 * h), (h, 4 * h), (4 * h,)]
+    args = [rng.normal(size=shape).astype(dtype) for shape in shapes]
+    g = rng.normal(size=(n, t, h)).astype(dtype)
+    before = [each.copy() for each in (*args, g)]
+    plain, kept = recurrent._lstm_forward(*args)
+    traced, kept_traced = recurrent._lstm_forward_traced(*args)
+    tolerance = 1e-5 if dtype is np.float32 else 1e-13
+    assert plain.dtype == dtype and np.allclose(plain, traced, rtol=tolerance, atol=tolerance)
+    found = recurrent._lstm_backward(kept, g)
+    again = recurrent._lstm_backward(kept, g)
+    for a, b, c, like in zip(
+        found, again, recurrent._lstm_backward_traced(kept_traced, g), args, strict=True
+    ):
+        a, b = (each() if callable(each) else each for each in (a, b))
+        assert a.shape == like.shape and a.dtype == dtype and np.array_equal(a, b)
+        assert np.allclose(a, c, rtol=10 * tolerance, atol=10 * tolerance)
+    assert all(np.array_equal(a, b) for a, b in zip(before, (*args, g), strict=True))
+
+
+def test_affine_of_many_rows_has_the_gradients_of_its_formula():
+    rng = np.random.default_rng(9)
+    x, w, b = rng.normal(size=(80, 2, 3)), rng.normal(size=(6, 4)), rng.normal(size=4)
+    check_grads(lambda x, w, b: np.sum(L.affine(x, w, b) ** 2), (x, w, b), order=2, modes=("fwd", "rev"))
+    value, gradients = value_and_grad(lambda x, w, b: np.sum(np.sin(L.affine(x, w, b))), (0, 1, 2))(x, w, b)
+    rows = x.reshape(80, 6)
+    slope = np.cos(rows @ w + b)
+    assert np.isclose(value, np.sum(np.sin(rows @ w + b)))
+    expected = ((slope @ w.T).reshape(x.shape), rows.T @ slope, slope.sum(0))
+    for found, wanted in zip(gradients, expected, strict=True):
+        assert np.allclose(found, wanted)
+    single = np.float32
+    y = L.affine(x.astype(single), w.astype(single), b)
+    assert y.dtype == np.float64  # as the formula: b is of double precision

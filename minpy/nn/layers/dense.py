@@ -10,6 +10,7 @@ import numpy
 import minpy.numpy as np
 from minpy.autodiff import custom_vjp
 from minpy.nn import checks
+from minpy.nn.kernels import products
 
 
 def affine(x: Any, w: Any, b: Any) -> Any:
@@ -38,7 +39,37 @@ def affine(x: Any, w: Any, b: Any) -> Any:
             f"x must have the shape (N, d1, …) with {inputs} elements in each sample, the rows of w, not {shape}",
         )
     rows = x if len(shape) == 2 else np.reshape(x, (shape[0], inputs))
-    return np.dot(rows, w) + b
+    if shape[0] < _MANY or not products.on_host():
+        return np.dot(rows, w) + b
+    return _affine(rows, w, b)
+
+
+# Rows from which a layer is one operation; with fewer the tape puts products together, should it be used in a loop.
+_MANY = 65
+
+
+def _affine_forward(x: Any, w: Any, b: Any) -> tuple[Any, Any]:
+    y = products.dot(x, w)
+    if type(y) is numpy.ndarray and type(b) is numpy.ndarray and numpy.result_type(y, b) == y.dtype:
+        y += b
+    else:
+        y = y + b
+    return y, (x, w)
+
+
+def _affine_backward(kept: tuple, g: Any) -> tuple:
+    x, w = kept
+    ones = numpy.ones(numpy.shape(g)[0], g.dtype)
+    return (
+        lambda: products.dot(g, np.transpose(w)),
+        lambda: products.dot(np.transpose(x), g),
+        lambda: np.dot(ones, g),
+    )
+
+
+_affine = custom_vjp(lambda x, w, b: _affine_forward(x, w, b)[0])
+_affine.__name__ = "affine"
+_affine.defvjp(_affine_forward, _affine_backward)
 
 
 @custom_vjp

@@ -13,6 +13,7 @@ import numpy
 import minpy.numpy as np
 from minpy.autodiff import custom_vjp
 from minpy.nn import checks
+from minpy.nn.kernels import lstm
 from minpy.nn.layers.dense import sigmoid
 
 # ----- steps
@@ -175,7 +176,24 @@ def _rnn_backward(kept: tuple, g: Any) -> tuple:
     return dx, dh, dWx, _product(xp, hs[:-1], da), db
 
 
-def _lstm_forward(x: Any, h0: Any, c0: Any, Wx: Any, Wh: Any, b: Any) -> tuple[Any, Any]:
+def _lstm_forward(*args: Any) -> tuple[Any, Any]:
+    if not lstm.fits(*args):
+        return _lstm_forward_traced(*args)
+    run = lstm.Sequences(*args)
+    return numpy.ascontiguousarray(run.hs[1:].swapaxes(0, 1)), (run, args)
+
+
+def _lstm_backward(kept: tuple, g: Any) -> tuple:
+    if not isinstance(kept[0], lstm.Sequences):
+        return _lstm_backward_traced(kept, g)
+    run, args = kept
+    if type(g) is numpy.ndarray and g.dtype == run.hs.dtype:
+        return run.back(g)
+    return _lstm_backward_traced(_lstm_forward_traced(*args)[1], g)
+
+
+def _lstm_forward_traced(x: Any, h0: Any, c0: Any, Wx: Any, Wh: Any, b: Any) -> tuple[Any, Any]:
+    """For derivatives of higher order, and operands of different types."""
     xp = _namespace(x, h0, c0, Wx, Wh, b)
     rows, a = _inputs(xp, x, Wx, b, h0, c0, Wh)
     steps, n, width = a.shape
@@ -198,7 +216,7 @@ def _lstm_forward(x: Any, h0: Any, c0: Any, Wx: Any, Wh: Any, b: Any) -> tuple[A
     return _by_time(xp, hs[1:]), (rows, hs, cs, tanhs, gates, Wx, Wh)
 
 
-def _lstm_backward(kept: tuple, g: Any) -> tuple:
+def _lstm_backward_traced(kept: tuple, g: Any) -> tuple:
     rows, hs, cs, tanhs, gates, Wx, Wh = kept
     xp = _namespace(*kept, g)
     h = hs.shape[2]

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from minpy.runtime import blas
+
 LAPACK = "LAPACK on the host reports singular matrices; MXNet does not"
 
 
@@ -28,11 +30,11 @@ def crossed(x: Any, g: Any) -> Any:
     ):
         # BLAS goes through all of x several times if g is narrow: by parts that stay in the cache it does so once.
         step = max(_TILE // (x.shape[1] * x.itemsize), _ROWS)
-        total = np.dot(g[:step].T, x[:step])
+        total = blas.dot(g[:step].T, x[:step])
         for i in range(step, len(x), step):
-            total += np.dot(g[i : i + step].T, x[i : i + step])
+            total += blas.dot(g[i : i + step].T, x[i : i + step])
         return np.ascontiguousarray(total.T)
-    return np.dot(transposed(x), g)
+    return blas.dot(transposed(x), g)
 
 
 _NARROW = 32  # columns

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from minpy.runtime import blas
 from minpy.runtime.primitives.matrices import crossed, transposed
 from minpy.runtime.primitives.moves import apply, cases, rows
 from minpy.runtime.primitives.rules import as_array
@@ -28,7 +29,7 @@ def _dot_left(g: Any, ans: Any, x: Any, y: Any, *a: Any, **k: Any) -> Any:
     if nx == 1 and ny == 2:
         return np.dot(y, g)
     if ny == 2:
-        return np.dot(g, np.transpose(y))
+        return blas.dot(g, np.transpose(y))
     rest = [i for i in range(ny) if i != ny - 2]
     return np.tensordot(g, y, axes=(list(range(nx - 1, nx - 1 + ny - 1)), rest))
 
@@ -103,6 +104,8 @@ def _matmul_left(g: Any, ans: Any, x: Any, y: Any, *a: Any, **k: Any) -> Any:
         return np.expand_dims(g, -1) * y
     if nx == 1:
         return np.matmul(y, np.expand_dims(g, -1))[..., 0]
+    if np.ndim(g) == np.ndim(y) == 2:
+        return blas.dot(g, transposed(y))
     return np.matmul(g, transposed(y))
 
 

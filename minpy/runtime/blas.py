@@ -1,0 +1,221 @@
+"""Products of matrices whose last bits are MinPy's to choose: those of the sweep, and of the library's layers.
+
+The OpenBLAS inside NumPy's wheels picks its kernels by the model of the processor. One that is newer than the library
+gets the oldest kernels there are, which do a quarter of what it can. A program's own products must have NumPy's bits
+and stay with them. For the others the same library is loaded once more, as a copy that is told which kernels the
+processor has the instructions for.
+
+Nothing is measured, so that the same machine gives the same bits every time. Whoever sets ``OPENBLAS_CORETYPE`` has
+chosen himself, for both.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from minpy.runtime import kept
+
+# Kernels that OpenBLAS falls back to; each of `_BETTER` is a few times as fast where the processor has all its flags.
+_OLDEST = frozenset(("Prescott", "Core2", "Generic", "generic"))
+_BETTER = (
+    ("Cooperlake", {"avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd", "avx512_bf16"}),
+    ("SkylakeX", {"avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd"}),
+    ("Haswell", {"avx2", "fma"}),
+)
+# Multiplications from which it pays.
+_LEAST_WORK = 1 << 19
+_ROW_MAJOR, _PLAIN, _TRANSPOSED = 101, 111, 112
+
+_lock = threading.Lock()
+_unknown = object()
+_library: Any = _unknown
+
+
+class _Copy:
+    """A loaded copy of NumPy's OpenBLAS."""
+
+    def __init__(self, library: Any, prefix: str, suffix: str) -> None:
+        self._library = library  # else it is unloaded
+        whole = ctypes.c_int64 if suffix == "64_" else ctypes.c_int32
+        self._multiply = {}
+        for char, letter, number in (("f", "s", ctypes.c_float), ("d", "d", ctypes.c_double)):
+            function = getattr(library, f"{prefix}cblas_{letter}gemm{suffix}")
+            function.restype = None
+            place = ctypes.c_void_p
+            function.argtypes = (
+                *[ctypes.c_int] * 3, *[whole] * 3, number, place, whole, place, whole, number, place, whole,
+            )  # fmt: skip
+            self._multiply[char] = function
+
+    def product(self, x: ndarray, y: ndarray, out: ndarray | None) -> ndarray | None:
+        """``x @ y``; None if their layout is not one that BLAS takes."""
+        first, second = _layout(x), _layout(y)
+        if first is None or second is None:
+            return None
+        rows, columns = x.shape[0], y.shape[1]
+        if out is None:
+            out = np.empty((rows, columns), x.dtype)
+        self._multiply[x.dtype.char](
+            _ROW_MAJOR, first[0], second[0], rows, columns, x.shape[1], 1.0,
+            x.__array_interface__["data"][0], first[1], y.__array_interface__["data"][0], second[1],
+            0.0, out.__array_interface__["data"][0], columns,
+        )  # fmt: skip
+        return out
+
+
+def _layout(x: ndarray) -> tuple[int, int] | None:
+    """How BLAS is told of a matrix: as it is or transposed, and the elements from one row to the next."""
+    (rows, columns), (down, right), size = x.shape, x.strides, x.itemsize
+    if right == size and down >= columns * size and down % size == 0:
+        return _PLAIN, down // size
+    if down == size and right >= rows * size and right % size == 0:
+        return _TRANSPOSED, right // size
+    return None
+
+
+def dot(x: Any, y: Any, out: Any = None) -> Any:
+    """``np.dot(x, y)``, of two matrices by whichever BLAS knows the processor.
+
+    Parameters
+    ----------
+    x, y : array
+        Anything that ``np.dot`` takes.
+    out : numpy.ndarray, optional
+        C-contiguous, of the result's shape and dtype, apart from `x` and `y`.
+    """
+    if (
+        type(x) is ndarray
+        and type(y) is ndarray
+        and x.ndim == 2
+        and y.ndim == 2
+        and x.dtype is y.dtype
+        and x.dtype.char in "fd"
+        and x.shape[1] == y.shape[0]
+        and x.size * y.shape[1] >= _LEAST_WORK
+    ):
+        library = _library
+        if library is _unknown:
+            library = _find()
+        if library is not None:
+            found = library.product(x, y, out)
+            if found is not None:
+                return found
+    return np.dot(x, y) if out is None else np.dot(x, y, out)
+
+
+def kernels() -> tuple[str | None, str | None]:
+    """Which kernels NumPy's OpenBLAS has chosen, and which the copy has; None where there is no such library."""
+    path = _path()
+    own = None if path is None else _core(path)
+    better = _better(own)
+    return own, better
+
+
+def _find() -> Any:
+    global _library
+    with _lock:
+        if _library is _unknown:
+            try:
+                _library = _load()
+            except (OSError, AttributeError, ValueError):
+                _library = None
+    return _library
+
+
+def _load() -> Any:
+    path = _path()
+    if path is None:
+        return None
+    better = _better(_core(path))
+    if better is None:
+        return None
+    os.environ["OPENBLAS_CORETYPE"] = better
+    try:
+        library = _loaded_anew(path)
+    finally:
+        del os.environ["OPENBLAS_CORETYPE"]
+    for prefix in ("", "scipy_"):
+        for suffix in ("64_", ""):
+            if hasattr(library, f"{prefix}cblas_dgemm{suffix}"):
+                return _right(_Copy(library, prefix, suffix))
+    return None
+
+
+def _loaded_anew(path: Path) -> Any:
+    """The library once more, from a file of its own: the loader takes the same file for the same library."""
+    mode = os.RTLD_NOW | os.RTLD_LOCAL | getattr(os, "RTLD_DEEPBIND", 0)
+    place = kept.folder("blas")
+    if not place:
+        memory = os.memfd_create(path.name)
+        try:
+            with open(memory, "wb", closefd=False) as file:
+                file.write(path.read_bytes())
+            return ctypes.CDLL(f"/proc/self/fd/{memory}", mode=mode)
+        finally:
+            os.close(memory)
+    about = path.stat()
+    copy = Path(place, f"{about.st_size:x}-{about.st_mtime_ns:x}", path.name)
+    if not copy.exists() or copy.stat().st_size != about.st_size:
+        kept.write(str(copy), path.read_bytes())
+    return ctypes.CDLL(str(copy), mode=mode)
+
+
+def _right(copy: _Copy) -> _Copy | None:
+    """The copy, if its products are right."""
+    whole = np.arange(35 * 38, dtype=float).reshape(35, 38) % 11
+    for dtype in (np.float32, np.float64):
+        x = whole.astype(dtype)
+        for left, right in ((x, x.T), (x.T, x), (x[:, :35], x), (x.T, x.T.copy().T)):
+            found = copy.product(left, right, None)
+            if found is None or not np.array_equal(found, np.dot(left, right)):  # whole numbers: exact
+                return None
+    return copy
+
+
+def _path() -> Path | None:
+    """The file of NumPy's OpenBLAS, where it is one that came with NumPy."""
+    if not sys.platform.startswith("linux"):
+        return None
+    found = sorted(Path(np.__file__).parent.parent.joinpath("numpy.libs").glob("lib*openblas*"))
+    return found[0] if len(found) == 1 else None
+
+
+def _core(path: Path) -> str | None:
+    """The name of the kernels that the loaded library has chosen."""
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError:
+        return None
+    for name in ("openblas_get_corename64_", "scipy_openblas_get_corename64_", "openblas_get_corename"):
+        function = getattr(library, name, None)
+        if function is not None:
+            function.restype = ctypes.c_char_p
+            return function().decode()
+    return None
+
+
+def _better(core: str | None) -> str | None:
+    """Better kernels than `core`, where these are the oldest and nobody has asked for them; else None."""
+    if core not in _OLDEST or "OPENBLAS_CORETYPE" in os.environ:
+        return None
+    flags = _flags()
+    return next((name for name, wanted in _BETTER if wanted <= flags), None)
+
+
+def _flags() -> set[str]:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.startswith("flags"):
+                    return set(line.partition(":")[2].split())
+    except OSError:
+        pass
+    return set()

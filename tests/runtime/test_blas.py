@@ -1,0 +1,82 @@
+"""Products by a copy of NumPy's BLAS that knows the processor."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from minpy.runtime import blas
+
+LAYOUTS = {
+    "C": lambda a: a,
+    "F": np.asfortranarray,
+    "columns of more": lambda a: np.hstack([a, a])[:, : a.shape[1]],
+    "rows of more": lambda a: np.asfortranarray(np.vstack([a, a]))[: a.shape[0]],
+    "every second row": lambda a: np.repeat(a, 2, axis=0)[::2],
+    "every second column": lambda a: np.repeat(a, 2, axis=1)[:, ::2],
+    "backwards": lambda a: a[::-1].copy()[::-1],
+    "one row again": lambda a: np.broadcast_to(a[:1], a.shape),
+}
+
+
+@pytest.fixture
+def copy(monkeypatch: pytest.MonkeyPatch):
+    """The copy that there would be if OpenBLAS did not know the processor."""
+    if not sys.platform.startswith("linux") or blas._path() is None:
+        pytest.skip("NumPy has no OpenBLAS of its own here")
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    monkeypatch.setattr(blas, "_core", lambda path: "Prescott")
+    if blas._better("Prescott") is None:
+        pytest.skip("the processor has the oldest instructions only")
+    found = blas._load()
+    assert found is not None and "OPENBLAS_CORETYPE" not in os.environ
+    monkeypatch.setattr(blas, "_library", found)
+    return found
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("second", LAYOUTS)
+@pytest.mark.parametrize("first", LAYOUTS)
+def test_layouts(copy, first: str, second: str, dtype: type) -> None:
+    rng = np.random.default_rng(3)
+    x = LAYOUTS[first](rng.normal(size=(70, 90)).astype(dtype))
+    y = LAYOUTS[second](rng.normal(size=(90, 110)).astype(dtype))
+    exact = np.dot(x.astype(np.longdouble), y.astype(np.longdouble))
+    found = blas.dot(x, y)
+    tolerance = 1e-4 if dtype is np.float32 else 1e-12
+    assert found.dtype == dtype and np.allclose(found, exact, rtol=tolerance, atol=tolerance)
+    out = np.full((70, 110), np.nan, dtype)
+    assert blas.dot(x, y, out) is out and np.array_equal(out, found)
+
+
+@pytest.mark.parametrize(
+    "shapes", [((0, 3), (3, 4)), ((3, 0), (0, 4)), ((5,), (5, 3)), ((2, 3, 4), (4, 5)), ((), (3, 3))]
+)
+def test_what_is_no_large_matrix(copy, shapes) -> None:
+    x, y = (np.arange(np.prod(shape), dtype=float).reshape(shape) for shape in shapes)
+    assert np.array_equal(blas.dot(x, y), np.dot(x, y))
+
+
+def test_wrong_shapes_are_numpys_error(copy) -> None:
+    with pytest.raises(ValueError, match="not aligned"):
+        blas.dot(np.ones((200, 300)), np.ones((200, 300)))
+
+
+def test_the_same_every_time(copy) -> None:
+    x = np.random.default_rng(1).normal(size=(150, 150))
+    first = blas.dot(x, x)
+    assert all(np.array_equal(blas.dot(x, x), first) for _ in range(3))
+
+
+@pytest.mark.parametrize("core", ["Haswell", "SkylakeX", "Zen", None])
+def test_a_library_that_knows_the_processor_is_left_alone(monkeypatch: pytest.MonkeyPatch, core) -> None:
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    assert blas._better(core) is None
+
+
+def test_a_choice_of_the_users_is_his(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Prescott")
+    assert blas._better("Prescott") is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minpy import OnlyNumPyPolicy, PreferMXNetPolicy, check_grads, grad, value_and_grad
+from minpy import OnlyNumPyPolicy, PreferMXNetPolicy, check_grads, grad, value_and_grad, vjp
 from minpy.errors import ArgumentError
 from minpy.nn import layers as L
 from minpy.nn.kernels import convolution, engine
@@ -342,6 +342,32 @@ def test_large_images_go_to_mxnet_if_the_policy_allows(rng, monkeypatch):
     assert len(ran) == 1
 
 
+@pytest.mark.mxnet
+def test_kernels_of_mxnet_give_their_memory_away(rng):
+    """A pullback that is called again gives arrays of its own, and images without a gradient get none."""
+    pytest.importorskip("mxnet", reason="needs the extra cpu", exc_type=ImportError)
+    x, w, b = (rng.randn(*shape).astype("f4") for shape in ((8, 16, 20, 20), (16, 16, 3, 3), (16,)))
+    given = [each.copy() for each in (x, w, b)]
+    out, back = vjp(lambda x, w, b: L.pooling(L.convolution(x, w, b)), x, w, b)
+    kept = out.copy()
+    heads = [rng.randn(*out.shape).astype("f4") for _ in range(2)]
+    first = back(heads[0])
+    before = [each.copy() for each in first]
+    second = back(heads[1])
+    assert all(np.array_equal(a, c) for a, c in zip(first, before, strict=True))
+    assert all(not np.shares_memory(a, c) for a, c in zip(first, second, strict=True))
+    assert np.array_equal(out, kept) and x.flags.writeable and w.flags.writeable
+    with OnlyNumPyPolicy():
+        expected = [vjp(lambda *a: L.pooling(L.convolution(*a)), x, w, b)[1](head) for head in heads]
+    for found, wanted in zip((first, second), expected, strict=True):
+        for a, c in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(a, c, atol=1e-3 * np.abs(c).max())
+    plain = vjp(lambda w: L.pooling(L.convolution(x, w, b)), w)[1](heads[0])[0]
+    np.testing.assert_allclose(plain, first[1], atol=1e-3 * np.abs(first[1]).max())
+    np.testing.assert_allclose(L.pooling(L.convolution(x, w, b)), kept, atol=1e-3)
+    assert all(np.array_equal(a, c) for a, c in zip((x, w, b), given, strict=True))
+
+
 def test_pooling_of_nan_is_nan():
     x = np.zeros((1, 1, 2, 4))
     x[0, 0, 1, 1] = np.nan
@@ -529,7 +555,7 @@ def test_lstm_of_plain_arrays_and_of_traced_ones(dtype):
     for a, b, c, like in zip(
         found, again, recurrent._lstm_backward_traced(kept_traced, g), args, strict=True
     ):
-        a, b = (each() if callable(each) else each for each in (a, b))
+        a, b, c = (each() if callable(each) else each for each in (a, b, c))
         assert a.shape == like.shape and a.dtype == dtype and np.array_equal(a, b)
         assert np.allclose(a, c, rtol=10 * tolerance, atol=10 * tolerance)
     assert all(np.array_equal(a, b) for a, b in zip(before, (*args, g), strict=True))

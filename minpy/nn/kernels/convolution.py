@@ -7,6 +7,7 @@ made of the others, which gives derivatives of any order.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy
@@ -14,6 +15,7 @@ import numpy
 import minpy.numpy as np
 from minpy.autodiff import custom_vjp, primitive
 from minpy.nn.kernels.engine import Kept, mxnet_for
+from minpy.nn.kernels.products import is_active
 from minpy.nn.kernels.windows import Windows
 
 
@@ -48,14 +50,14 @@ def _operator(mx: Any, w: numpy.ndarray, windows: Windows, bias: bool) -> Any:
     return lambda *handles: mx.nd.Convolution(*handles, **options)
 
 
-def _run(x: Any, w: Any, b: Any, windows: Windows, derivable: bool) -> tuple[Any, Kept | None]:
+def _run(x: Any, w: Any, b: Any, windows: Windows, wanted: Sequence[bool]) -> tuple[Any, Kept | None]:
     x, w, b = (numpy.asarray(each) for each in (x, w, b))
     mx = mxnet_for(len(x) * math.prod(windows.out) * w.size, x, w, b)
     if mx is None:
         y = _forward_numpy(x, w, windows)
         y += b.reshape(1, -1, 1, 1)
         return y, None
-    kept = Kept(mx, _operator(mx, w, windows, True), [x, w, b], derivable)
+    kept = Kept(mx, _operator(mx, w, windows, True), [x, w, b], wanted)
     return kept.result(), kept
 
 
@@ -64,22 +66,26 @@ def _plain(*arrays: Any) -> bool:
 
 
 _with_bias = custom_vjp(
-    lambda x, w, b, windows: _run(x, w, b, windows, derivable=False)[0], nondiff_argnums=(3,)
+    lambda x, w, b, windows, wanted: _run(x, w, b, windows, (False,) * 3)[0], nondiff_argnums=(3, 4)
 )
 
 
-def _with_bias_forward(x: Any, w: Any, b: Any, windows: Windows) -> tuple[Any, Any]:
+def _with_bias_forward(x: Any, w: Any, b: Any, windows: Windows, wanted: Sequence[bool]) -> tuple[Any, Any]:
     if not _plain(x, w, b):  # a derivative of higher order
-        return _with_bias(x, w, b, windows), (x, w, None)
-    y, kept = _run(x, w, b, windows, derivable=True)
+        return _with_bias(x, w, b, windows, wanted), (x, w, None)
+    y, kept = _run(x, w, b, windows, wanted)
     return y, (x, w, kept)
 
 
-def _with_bias_backward(windows: Windows, residuals: tuple, g: Any) -> tuple[Any, Any, Any]:
+def _with_bias_backward(windows: Windows, wanted: Sequence[bool], residuals: tuple, g: Any) -> tuple:
     x, w, kept = residuals
     if kept is not None and _plain(g):
-        return tuple(kept.cotangents(g))  # type: ignore[return-value]
-    return _to_images(g, w, windows), _to_weights(x, g, windows), np.sum(g, axis=(0, 2, 3))
+        return tuple(kept.cotangents(g))
+    return (
+        lambda: _to_images(g, w, windows),
+        lambda: _to_weights(x, g, windows),
+        lambda: np.sum(g, axis=(0, 2, 3)),
+    )
 
 
 _with_bias.defvjp(_with_bias_forward, _with_bias_backward)
@@ -116,4 +122,4 @@ _to_weights.def_vjp(
 
 def convolve(x: Any, w: Any, b: Any, windows: Windows) -> Any:
     """The correlation of images (N, C, H, W) with filters (F, C, kh, kw), plus a bias for each filter."""
-    return _with_bias(x, w, b, windows)
+    return _with_bias(x, w, b, windows, tuple(map(is_active, (x, w, b))))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from minpy.errors import DeviceError
-from minpy.runtime.backends.mxnet import copy_in, copy_out, load
+from minpy.runtime.backends.mxnet import copy_in, host_of, load
 from minpy.runtime.context import current_context
 from minpy.runtime.policy import current_policy
 
@@ -33,37 +34,58 @@ def mxnet_for(work: int, *arrays: np.ndarray) -> Any:
 
 
 class Kept:
-    """An MXNet operator that has run on some arrays, and can give their cotangents."""
+    """An MXNet operator that has run on some arrays, and can give their cotangents.
 
-    def __init__(self, mx: Any, operator: Any, arrays: list[np.ndarray], derivable: bool) -> None:
-        context = current_context().as_mxnet_context()
-        handles = []
-        for array in arrays:
-            handle = mx.nd.empty(array.shape, ctx=context)
-            copy_in(handle, np.ascontiguousarray(array))
-            handles.append(handle)
-        if derivable:
-            for handle in handles:
-                handle.attach_grad()
-            with mx.autograd.record():
-                self._result = operator(*handles)
+    On the CPU both work on the same memory: the contents of the arrays and of the result must be what they were when
+    `cotangents` are asked for.
+
+    Parameters
+    ----------
+    mx : module
+    operator : callable
+        Takes and gives NDArrays.
+    arrays : list of numpy.ndarray
+    wanted : sequence of bool
+        Of which of them there will be cotangents; if of none, the operator only runs.
+    """
+
+    def __init__(self, mx: Any, operator: Any, arrays: list[np.ndarray], wanted: Sequence[bool]) -> None:
+        self._mx, self._operator, self._wanted = mx, operator, wanted
+        self._context = current_context().as_mxnet_context()
+        self._handles = [self._handle(array) for array in arrays]
+        self._run()
+
+    def _run(self) -> None:
+        self._gradients = [
+            self._mx.nd.empty(handle.shape, ctx=self._context) if wanted else None
+            for handle, wanted in zip(self._handles, self._wanted, strict=True)
+        ]
+        if any(self._wanted):
+            pairs = [(x, d) for x, d in zip(self._handles, self._gradients, strict=True) if d is not None]
+            self._mx.autograd.mark_variables(*map(list, zip(*pairs, strict=True)))
+            with self._mx.autograd.record():
+                self._result = self._operator(*self._handles)
         else:
-            self._result = operator(*handles)
-        self._mx, self._handles, self._context = mx, handles, context
+            self._result = self._operator(*self._handles)
+
+    def _handle(self, array: np.ndarray) -> Any:
+        array = np.ascontiguousarray(array, np.float32)
+        if self._context.device_type == "cpu" and any(self._wanted):
+            # Not where MXNet only runs: it then puts weights in an order of its own, in their place. A view, because
+            # MXNet has what it is given say that it is not to be written to.
+            return self._mx.nd.from_numpy(array.view(), zero_copy=True)
+        handle = self._mx.nd.empty(array.shape, ctx=self._context)
+        copy_in(handle, array)
+        return handle
 
     def result(self) -> np.ndarray:
         """What the operator gave."""
-        return _host(self._result)
+        return host_of(self._result)
 
-    def cotangents(self, g: np.ndarray) -> list[np.ndarray]:
+    def cotangents(self, g: np.ndarray) -> list[np.ndarray | None]:
         """Cotangents of the arrays for that of the result; may be asked any number of times."""
-        head = self._mx.nd.empty(self._result.shape, ctx=self._context)
-        copy_in(head, np.ascontiguousarray(g, np.float32))
-        self._result.backward(head, retain_graph=True)
-        return [_host(handle.grad) for handle in self._handles]
-
-
-def _host(handle: Any) -> np.ndarray:
-    value = np.empty(handle.shape, np.float32)
-    copy_out(handle, value)
-    return value
+        if self._gradients is None:
+            self._run()  # those of the last time are the program's now
+        self._result.backward(self._handle(g), retain_graph=True)
+        found, self._gradients = self._gradients, None
+        return [None if each is None else host_of(each) for each in found]

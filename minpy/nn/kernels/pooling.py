@@ -69,7 +69,7 @@ def _max_forward(x: Any, windows: Windows) -> tuple[Any, Any]:
     if mx is None:
         y, which = _largest(x, windows)
         return y, (x, which)
-    kept = Kept(mx, _operator(mx, windows, pool_type="max"), [x], derivable=True)
+    kept = Kept(mx, _operator(mx, windows, pool_type="max"), [x], (True,))
     return kept.result(), (x, kept)
 
 
@@ -89,7 +89,7 @@ def _plain_max(x: Any, windows: Windows) -> Any:
     mx = mxnet_for(_work(x, windows), x)
     if mx is None:
         return _largest(x, windows)[0]
-    return Kept(mx, _operator(mx, windows, pool_type="max"), [x], derivable=False).result()
+    return Kept(mx, _operator(mx, windows, pool_type="max"), [x], (False,)).result()
 
 
 _max = custom_vjp(_plain_max, nondiff_argnums=(1,))
@@ -104,7 +104,7 @@ def _mean(x: Any, windows: Windows) -> Any:
     x = numpy.asarray(x)
     mx = mxnet_for(_work(x, windows), x)
     if mx is not None:
-        return Kept(mx, _operator(mx, windows, pool_type="avg"), [x], derivable=False).result()
+        return Kept(mx, _operator(mx, windows, pool_type="avg"), [x], (False,)).result()
     wide = windows.padded(x)
     total = None
     for _, (rows, columns) in windows.places():

@@ -45,7 +45,7 @@ def affine(x: Any, w: Any, b: Any) -> Any:
 
 
 # Rows from which a layer is one operation; with fewer the tape puts products together, should it be used in a loop.
-_MANY = 65
+_MANY = 33
 
 
 def _affine_forward(x: Any, w: Any, b: Any) -> tuple[Any, Any]:

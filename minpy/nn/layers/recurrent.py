@@ -13,7 +13,7 @@ import numpy
 import minpy.numpy as np
 from minpy.autodiff import custom_vjp
 from minpy.nn import checks
-from minpy.nn.kernels import lstm
+from minpy.nn.kernels import lstm, products
 from minpy.nn.layers.dense import sigmoid
 
 # ----- steps
@@ -129,7 +129,7 @@ def _inputs(xp: Any, x: Any, Wx: Any, b: Any, *others: Any) -> tuple[Any, Any]:
     n, t, d = numpy.shape(x)
     rows = xp.reshape(_by_time(xp, x), (t * n, d))
     dtype = numpy.result_type(numpy.float16, *(each.dtype for each in (x, Wx, b, *others)))
-    a = xp.dot(rows, Wx)
+    a = products.dot(rows, Wx)
     if a.dtype != dtype:
         a = a.astype(dtype)
     a += b
@@ -137,17 +137,21 @@ def _inputs(xp: Any, x: Any, Wx: Any, b: Any, *others: Any) -> tuple[Any, Any]:
 
 
 def _of_inputs(xp: Any, rows: Any, da: Any, Wx: Any) -> tuple[Any, Any, Any]:
-    """Cotangents of `x`, `Wx` and `b` for those of the gates, (T, N, G)."""
+    """Cotangents of `x` (a function that gives it), `Wx` and `b` for those of the gates, (T, N, G)."""
     t, n, g = da.shape
     flat = xp.reshape(da, (t * n, g))
-    dx = xp.reshape(xp.dot(flat, xp.transpose(Wx)), (t, n, numpy.shape(rows)[1]))
-    return xp.swapaxes(dx, 0, 1), xp.dot(xp.transpose(rows), flat), xp.sum(flat, axis=0)
+
+    def of_x() -> Any:
+        dx = xp.reshape(products.dot(flat, xp.transpose(Wx)), (t, n, numpy.shape(rows)[1]))
+        return xp.swapaxes(dx, 0, 1)
+
+    return of_x, products.dot(xp.transpose(rows), flat), xp.sum(flat, axis=0)
 
 
 def _product(xp: Any, states: Any, da: Any) -> Any:
     """The sum of ``states[t].T · da[t]`` over the steps."""
     t, n, h = states.shape
-    return xp.dot(xp.transpose(xp.reshape(states, (t * n, h))), xp.reshape(da, (t * n, da.shape[2])))
+    return products.dot(xp.transpose(xp.reshape(states, (t * n, h))), xp.reshape(da, (t * n, da.shape[2])))
 
 
 def _rnn_forward(x: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> tuple[Any, Any]:
@@ -157,7 +161,7 @@ def _rnn_forward(x: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> tuple[Any, Any]:
     hs = xp.empty((steps + 1, n, h), a.dtype)
     hs[0] = h0
     for t in range(steps):
-        hs[t + 1] = xp.tanh(a[t] + xp.dot(hs[t], Wh))
+        hs[t + 1] = xp.tanh(a[t] + products.dot(hs[t], Wh))
     return _by_time(xp, hs[1:]), (rows, hs, Wx, Wh)
 
 
@@ -171,7 +175,7 @@ def _rnn_backward(kept: tuple, g: Any) -> tuple:
     dh = xp.zeros(hs.shape[1:], hs.dtype)
     for t in reversed(range(steps)):
         da[t] = (g[:, t] + dh) * slope[t]
-        dh = xp.dot(da[t], back)
+        dh = products.dot(da[t], back)
     dx, dWx, db = _of_inputs(xp, rows, da, Wx)
     return dx, dh, dWx, _product(xp, hs[:-1], da), db
 
@@ -205,7 +209,7 @@ def _lstm_forward_traced(x: Any, h0: Any, c0: Any, Wx: Any, Wh: Any, b: Any) -> 
     hs[0] = h0
     cs[0] = c0
     for t in range(steps):
-        now = _gates(xp, a[t] + xp.dot(hs[t], Wh), 3 * h)
+        now = _gates(xp, a[t] + products.dot(hs[t], Wh), 3 * h)
         gates[t] = now
         cell = now[:, h : 2 * h] * cs[t]
         cell += now[:, :h] * now[:, 3 * h :]
@@ -238,7 +242,7 @@ def _lstm_backward_traced(kept: tuple, g: Any) -> tuple:
         da[t, :, : 2 * h] = xp.concatenate([dc, dc], axis=1) * slope[t, :, : 2 * h]
         da[t, :, 2 * h : 3 * h] = dh * slope[t, :, 2 * h : 3 * h]
         da[t, :, 3 * h :] = dc * slope[t, :, 3 * h :]
-        dh = xp.dot(da[t], back)
+        dh = products.dot(da[t], back)
         dc = dc * f[t]
     dx, dWx, db = _of_inputs(xp, rows, da, Wx)
     return dx, dh, dc, dWx, _product(xp, hs[:-1], da), db
@@ -249,16 +253,16 @@ def _gru_forward(x: Any, h0: Any, Wx: Any, Wh: Any, b: Any, Wxh: Any, Whh: Any, 
     rows, a = _inputs(xp, x, Wx, b, h0, Wh, Wxh, Whh, bh)
     steps, n, width = a.shape
     h = width // 2
-    ah = xp.reshape(xp.dot(rows, Wxh) + bh, (steps, n, h))
+    ah = xp.reshape(products.dot(rows, Wxh) + bh, (steps, n, h))
     hs = xp.empty((steps + 1, n, h), a.dtype)
     gates = xp.empty(a.shape, a.dtype)
     candidates = xp.empty(ah.shape, a.dtype)
     hs[0] = h0
     for t in range(steps):
-        now = _gates(xp, a[t] + xp.dot(hs[t], Wh), width)
+        now = _gates(xp, a[t] + products.dot(hs[t], Wh), width)
         gates[t] = now
         z, r = now[:, :h], now[:, h:]
-        candidate = xp.tanh(ah[t] + xp.dot(r * hs[t], Whh))
+        candidate = xp.tanh(ah[t] + products.dot(r * hs[t], Whh))
         candidates[t] = candidate
         hs[t + 1] = candidate + z * (hs[t] - candidate)
     return _by_time(xp, hs[1:]), (rows, hs, gates, candidates, Wx, Wh, Wxh, Whh)
@@ -279,14 +283,14 @@ def _gru_backward(kept: tuple, g: Any) -> tuple:
     for t in reversed(range(len(gates))):
         dh = dh + g[:, t]
         dah[t] = dh * of_candidate[t]
-        reset = xp.dot(dah[t], back_candidate)
+        reset = products.dot(dah[t], back_candidate)
         da[t, :, :h] = dh * of_z[t]
         da[t, :, h:] = reset * of_r[t]
-        dh = dh * z[t] + reset * r[t] + xp.dot(da[t], back)
+        dh = dh * z[t] + reset * r[t] + products.dot(da[t], back)
     dx, dWx, db = _of_inputs(xp, rows, da, Wx)
     dx_candidate, dWxh, dbh = _of_inputs(xp, rows, dah, Wxh)
     dWhh = _product(xp, r * hs[:-1], dah)
-    return dx + dx_candidate, dh, dWx, _product(xp, hs[:-1], da), db, dWxh, dWhh, dbh
+    return lambda: dx() + dx_candidate(), dh, dWx, _product(xp, hs[:-1], da), db, dWxh, dWhh, dbh
 
 
 def _operation(name: str, forward: Any, backward: Any) -> custom_vjp:

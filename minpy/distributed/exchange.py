@@ -65,10 +65,13 @@ class Exchange:
     rank, workers : int
     sync : bool
         Whether the store sums what comes in one step, or adds it when it comes.
+    solvers : int
+        How many use it.
     """
 
     def __init__(self, store: Any, kind: str) -> None:
         self.kind, self.sync = kind, "async" not in kind
+        self.solvers = 0
         ours = isinstance(store, str)
         if ours:
             self.rank, self.workers = rank(), workers()

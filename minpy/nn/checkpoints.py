@@ -69,7 +69,9 @@ def load(solver: Any, path: str | os.PathLike) -> None:
     unpack_solver(solver, *files.load(path, "a checkpoint"), os.fspath(path))
 
 
-def unpack_solver(solver: Any, arrays: dict[str, np.ndarray], notes: dict[str, Any], where: str) -> None:
+def unpack_solver(
+    solver: Any, arrays: dict[str, np.ndarray], notes: dict[str, Any], where: str, iterator_too: bool = True
+) -> None:
     """Go where `pack_solver` was; `where` names the source in errors."""
     try:
         if notes["format"] != _FORMAT:
@@ -96,7 +98,7 @@ def unpack_solver(solver: Any, arrays: dict[str, np.ndarray], notes: dict[str, A
     if set(configs) != set(solver.model.param_configs):
         # The parameters themselves say which; this is for files that were put together otherwise.
         raise CheckpointError(f"{where} has the parameters {sorted(configs)}, which are not the model's")
-    if iterator and hasattr(solver.train_dataiter, "set_state"):
+    if iterator and iterator_too and hasattr(solver.train_dataiter, "set_state"):
         before = solver.train_dataiter.get_state()
         solver.train_dataiter.set_state(iterator)
         try:

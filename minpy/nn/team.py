@@ -82,13 +82,12 @@ class Alone:
 
 class _Together(Alone):
     alone = False
-    _number = 0  # of solvers: each has its own arrays in the store
 
     def __init__(self, exchange: Any) -> None:
         self.exchange = exchange
         self.chief = exchange.rank == 0
-        _Together._number += 1
-        self._prefix = f"solver{_Together._number}."
+        exchange.solvers += 1  # as many in each worker
+        self._prefix = f"solver{exchange.solvers}."
 
     def _sum(self, name: str, values: Any, what: str) -> np.ndarray:
         return self._sums({name: np.asarray(values)}, what)[name]
@@ -100,10 +99,14 @@ class _Together(Alone):
 
     def share(self, solver: Any) -> None:
         """Everything: parameters, what update rules remember, histories, the place in the data, random numbers."""
+        from minpy.distributed.share import Shard
+
         data = files.dumps(*checkpoints.pack_solver(solver)) if self.chief else b""
         data = self.exchange.broadcast(data)
         if not self.chief:
-            checkpoints.unpack_solver(solver, *files.loads(data), "the state of worker 0")
+            # An iterator over other data has a place of its own.
+            alike = isinstance(solver.train_dataiter, Shard)
+            checkpoints.unpack_solver(solver, *files.loads(data), "the state of worker 0", iterator_too=alike)
 
     def any(self, flag: bool) -> bool:
         return bool(self._sum("flag", [float(flag)], "between two epochs")[0])
@@ -123,8 +126,8 @@ class _Together(Alone):
         alike = same[0] == digest * workers
         if shared and not alike:
             raise WorkerError(
-                "the workers' iterators have come to different orders: one drew random numbers that the others "
-                "did not. Give NDArrayIter a seed"
+                "the workers' iterators have come to different orders, or have different data: one drew random "
+                "numbers that the others did not, say. Give NDArrayIter a seed"
             )
         if digest and alike and not same[1]:
             raise WorkerError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from minpy.runtime.fuse.nest import DATA
+from minpy.runtime.fuse.rows import DATA
 
 MOST_WORDS, MOST_RESULTS = 96, 24
 # The words of a site. Those from GEOMETRIES on are pointers to the words of geometries.

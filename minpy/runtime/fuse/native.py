@@ -1,6 +1,6 @@
 """The engine that compiles arithmetic (extra ``jit``): the loop nests of `nest`, run by one thread or several.
 
-NumPy's own functions for exp, tanh … are faster than what could be called there, and stay with the tiled engine.
+For exp, tanh … the code calls NumPy's own loops, on pieces that stay in the first-level cache.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minpy.runtime.fuse import memory, nest, pool
+from minpy.runtime.fuse import memory, pool, rows
 from minpy.runtime.fuse.ir import Irregular
-from minpy.runtime.fuse.nest import OUTER, Nest, Unfit
+from minpy.runtime.fuse.nest import Nest
+from minpy.runtime.fuse.rows import OUTER, Unfit
 from minpy.runtime.fuse.state import DIVIDE, INVALID, OVER
 
 if TYPE_CHECKING:
     from minpy.runtime.fuse.plan import Plan
+    from minpy.runtime.fuse.ufuncs import Loop
 
 # The bits of <fenv.h>.
 _BITS = {
@@ -49,7 +51,7 @@ class Native:
         if _BITS is None or not engine.is_available() or not _layout_is_known():
             raise Unfit
         try:
-            self.address = _address_of(text.text(), wait)
+            self.address = _address_of(text.text(), wait, tuple(text.loops))
         except engine.CompileError as error:
             raise Unfit(str(error)) from error
         # Unlike the loops' functions, these let other threads run meanwhile.
@@ -190,7 +192,7 @@ def fits(plan: Plan) -> bool:
 def _layout_is_known() -> bool:
     """Whether an array's object holds the address of its elements where NumPy's headers say."""
     array = np.arange(3.0)[1:]
-    return ctypes.c_void_p.from_address(id(array) + nest.DATA).value == array.ctypes.data
+    return ctypes.c_void_p.from_address(id(array) + rows.DATA).value == array.ctypes.data
 
 
 _kept: list[Any] = []  # what compiled functions live in
@@ -210,8 +212,11 @@ def _flag_functions() -> dict[str, int]:
 
 
 @lru_cache(maxsize=256)
-def _address_of(text: str, wait: bool) -> int:
-    return placed(text, wait, _flag_functions())
+def _address_of(text: str, wait: bool, loops: tuple[Loop, ...] = ()) -> int:
+    outside = dict(_flag_functions())
+    for loop in loops:
+        outside |= loop.addresses()
+    return placed(text, wait, outside)
 
 
 def placed(text: str, wait: bool, outside: dict[str, int]) -> int:

@@ -100,6 +100,8 @@ class Plan:
         self.size = int(np.prod(self.shape))
         self._divide(program, leaves)
         work = self.size * sum(20 if step.name in _HEAVY else 1 for step in self.steps)
+        # Some of NumPy's loops are others, with other bits, where operand and result touch.
+        self.is_touchy = any(step.name in _HEAVY for step in self.steps)
         if not self.size or (mode == "auto" and work < self._least()):
             raise Irregular
         self._check_layout(leaves)
@@ -336,7 +338,7 @@ class Plan:
             One statement reads what another one writes, and not just the same elements.
         """
         found: set[int] = set()
-        share = np.may_share_memory
+        share = touch if self.is_touchy else np.may_share_memory
         for k, out in enumerate(self.outputs):
             if out.leaf < 0:
                 continue
@@ -422,6 +424,18 @@ def _is_ordered(array: np.ndarray) -> bool:
             return False
         last = stride
     return True
+
+
+def extent_of(array: np.ndarray) -> int:
+    """How many bytes there are from the first element to the end of the last one (no stride is negative)."""
+    steps = zip(array.shape, array.strides, strict=True)
+    return sum((extent - 1) * stride for extent, stride in steps) + array.itemsize
+
+
+def touch(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether the memory of two arrays may overlap, or one may end where the other begins."""
+    (first, _), (second, _) = a.__array_interface__["data"], b.__array_interface__["data"]
+    return first <= second + extent_of(b) and second <= first + extent_of(a)
 
 
 def _apply(operation: Operation, function: Any, given: list[Any]) -> Any:

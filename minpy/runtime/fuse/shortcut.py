@@ -18,7 +18,7 @@ import numpy as np
 from minpy.runtime import entry
 from minpy.runtime.fuse import guard, native
 from minpy.runtime.fuse.ir import Irregular
-from minpy.runtime.fuse.plan import DONE, FUNCTIONS
+from minpy.runtime.fuse.plan import DONE, FUNCTIONS, extent_of, touch
 from minpy.runtime.fuse.state import DIVIDE, INVALID, OVER, usual_state
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ class _Geometry:
         self._put(guard.FRESH, guard.FRESH_AT, fresh)
         words[guard.EMPTY] = self._of(np.empty)
         words[guard.CODE] = code.address
-        words[guard.LONG] = plan.size >= _LONG
+        words[guard.LONG] = max(plan.size, plan.work // 4) >= _LONG
         words[guard.REPORTED] = native.bits_of(DIVIDE | OVER | INVALID)
         self.first_old = 1 + len(plan.outputs)
 
@@ -316,18 +316,19 @@ class _Geometry:
     def _set_apart(self, plan: Plan, leaves: tuple[Any, ...]) -> None:
         rows = []
         written = [out.leaf for out in plan.outputs if out.leaf >= 0]
+        share = touch if plan.is_touchy else np.may_share_memory
         read = [i for i in range(len(leaves)) if type(leaves[i]) is np.ndarray]
         for target in written:
             for other in read:
                 a, b = self._base(target), self._base(other)
                 if other == target or a == b:
                     continue  # of one array: where they are is part of the geometry
-                if np.may_share_memory(leaves[target], leaves[other]):
+                if share(leaves[target], leaves[other]):
                     raise Irregular
                 row = []
                 for leaf, base in ((target, a), (other, b)):
                     offset = _offset(leaves[leaf], self.names[base])
-                    row += [1 + base, offset, offset + _extent(leaves[leaf])]
+                    row += [1 + base, offset, offset + extent_of(leaves[leaf]) + plan.is_touchy]
                 rows.append(tuple(row))
         self._put(guard.APART, guard.APART_AT, rows)
 
@@ -359,9 +360,3 @@ class _Geometry:
 
 def _offset(leaf: np.ndarray, base: np.ndarray) -> int:
     return leaf.__array_interface__["data"][0] - base.__array_interface__["data"][0]
-
-
-def _extent(array: np.ndarray) -> int:
-    """How many bytes there are from the first element to the end of the last one."""
-    steps = zip(array.shape, array.strides, strict=True)
-    return sum((extent - 1) * stride for extent, stride in steps) + array.itemsize

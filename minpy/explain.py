@@ -94,12 +94,12 @@ def nest(text: str, names: list[str]) -> list[str]:
     names : list of str
         What these are in the program.
     """
-    from minpy.runtime.fuse.ir import Program
+    from minpy.runtime.fuse.ir import Program, path
 
     program = Program(text)
     words = {f"v{i}": name for i, name in enumerate(names)}
     for i, (start, attributes) in enumerate(program.chains):
-        words[f"w{i}"] = ".".join([names[start], *attributes])
+        words[f"w{i}"] = path(names[start], attributes)
     leaves = [re.sub(r"\b[vw]\d+\b", lambda each: words[each[0]], leaf) for leaf in program.leaves]
     leaves = [re.sub(r"\((-\d+)\)", r"\1", leaf) for leaf in leaves]
 

@@ -154,14 +154,14 @@ class BlockWalk(LoopWalk):
     def _assign(self, node: cst.Assign) -> None:
         if self._fusing and len(node.targets) == 1:
             target = node.targets[0].target
-            if isinstance(target, cst.Subscript):
+            if isinstance(target, cst.Subscript) and _key_of(target) is None:
                 self._stores[id(node.value)] = target, "="
             else:
                 self._note_bound(target, node.value)
         super()._assign(node)
 
     def _augmented_assign(self, node: cst.AugAssign) -> None:
-        if self._fusing and isinstance(node.target, (cst.Name, cst.Subscript)):
+        if self._fusing and isinstance(node.target, (cst.Name, cst.Subscript, cst.Attribute)):
             symbol = self.text[self.spans.start(node.operator) : self.spans.end(node.operator)].strip()
             if symbol != "@=":
                 self._stores[id(node.value)] = node.target, symbol
@@ -185,6 +185,8 @@ class BlockWalk(LoopWalk):
             self._arrays.add((self._owner(self.scope, node.value), normalized(node.value)))
         elif isinstance(node, cst.Attribute):
             self._arrays.add((None, f".{node.attr.value}"))
+        elif (key := _key_of(node)) is not None:
+            self._arrays.add((None, f".{key}"))
 
     @staticmethod
     def _owner(scope: Scope, name: str) -> Scope:
@@ -196,6 +198,8 @@ class BlockWalk(LoopWalk):
             name = normalized(target.value)
         elif isinstance(target, cst.Attribute):
             name = f".{target.attr.value}"
+        elif (key := _key_of(target)) is not None:
+            name = f".{key}"
         elif isinstance(target, cst.Tuple):
             mates = value.elements if isinstance(value, cst.Tuple) else []
             for i, element in enumerate(target.elements):
@@ -222,6 +226,8 @@ class BlockWalk(LoopWalk):
             self._parts(node.right, bound, depth + 1)
         elif isinstance(node, cst.UnaryOperation):
             self._parts(node.expression, bound, depth + 1)
+        elif (key := _key_of(node)) is not None:
+            bound.parts.add(f".{key}")
         elif isinstance(node, cst.Subscript):
             if any(isinstance(each.slice, cst.Slice) for each in node.slice):
                 bound.parts.add("")
@@ -317,7 +323,7 @@ class BlockWalk(LoopWalk):
             target, symbol = self._stores.get(id(node), (None, ""))
             if target is not None:
                 try:
-                    text = f"{reader.target(target)}{symbol}{text}"
+                    text = f"{reader.target(target, symbol)}{symbol}{text}"
                     reader.operations += 1
                 except _No:
                     pass
@@ -453,14 +459,15 @@ class _Reader:
             return self._subscript(node)
         raise _No
 
-    def target(self, node: cst.BaseExpression) -> str:
+    def target(self, node: cst.BaseExpression, symbol: str) -> str:
         """What is stored into, or changed."""
-        if isinstance(node, cst.Name):
-            self.evidence.add(normalized(node.value))
-            return self._name(node)
-        if isinstance(node, cst.Subscript):
+        if isinstance(node, cst.Subscript) and _key_of(node) is None:
+            if isinstance(node.value, cst.Subscript) and _key_of(node.value) is None:
+                raise _No  # brackets behind brackets
             return self._subscript(node)
-        raise _No
+        if isinstance(node, cst.Name) or symbol != "=":
+            return self._leaf(node)
+        raise _No  # what is there is replaced, not written into
 
     def _number(self, node: cst.BaseExpression) -> str:
         text = self.walk.text[self.walk.spans.start(node) : self.walk.spans.end(node)]
@@ -479,10 +486,21 @@ class _Reader:
             return f"{self._chain(node.value)}.{node.attr.value}"
         if isinstance(node, cst.Name):
             return self._name(node)
+        key = _key_of(node)
+        if key is not None:
+            return f"{self._chain(node.value)}[{key!r}]"
         raise _No
 
     def _subscript(self, node: cst.Subscript) -> str:
-        base = self._chain(node.value)
+        key = _key_of(node)
+        if key is not None:
+            self.evidence.add(f".{key}")
+            return self._chain(node)
+        inner = node.value
+        if isinstance(inner, cst.Subscript) and _key_of(inner) is None:
+            base = self._subscript(inner)
+        else:
+            base = self._chain(inner)
         parts = []
         for each in node.slice:
             part = each.slice
@@ -517,6 +535,20 @@ class _Reader:
             symbol = BINARY[type(node.operator)][0]
             return f"({self._index(node.left)}{symbol}{self._index(node.right)})"
         raise _No
+
+
+def _key_of(node: cst.BaseExpression) -> str | None:
+    """The text in the brackets, if that is all that they hold: an item of a dictionary."""
+    if not isinstance(node, cst.Subscript) or len(node.slice) != 1:
+        return None
+    only = node.slice[0]
+    if not isinstance(only.slice, cst.Index) or isinstance(only.comma, cst.Comma):
+        return None
+    value = only.slice.value
+    if not isinstance(value, cst.SimpleString):
+        return None
+    key = value.evaluated_value
+    return key if isinstance(key, str) else None
 
 
 BlockWalk.methods |= {

@@ -150,7 +150,7 @@ class RunWalk(BlockWalk):
                 if name:
                     reader.augmented.add(name)
                     name = ""
-                text = f"{reader.target(target)}{symbol}{text}"
+                text = f"{reader.target(target, symbol)}{symbol}{text}"
                 reader.operations += symbol != "="
             if reader.operations > _MAX_OPERATIONS or len(reader.names) > _MAX_NAMES:
                 raise _No

@@ -22,6 +22,10 @@ w = rng.standard_normal({length})
 k = rng.integers(0, 40, {length})
 r = rng.random(n)
 s, h, e = 0.3, {number}, np.float64(1.5)
+class G: pass
+g = G()
+g.u, g.dt = b * 2, 0.1
+p = {{'w': a * 2, 'b': b + 1}}
 special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e308])
 {spoil}
 """
@@ -101,6 +105,27 @@ _TARGETS = [
     "a[::2] = {}",
     "t[1] = {}",
 ]
+# Done again and again with other numbers: slices that move, elements, attributes, items, what is computed first.
+_REPEATED = [
+    "b[{j}] = a[{j}] * s + b[{j} - 1]",
+    "b[:, {j}] -= a[:, {j}] * e + b[:, -{j}]",
+    "a[:, {j}:{j} + 3] = b[:, {j}:{j} + 3] * 2 + a[:, :3]",
+    "t[:, :, {j}] = t[:, :, {j} - 1] * s - t[:, :, {j}] * t[:, :, {j} - 1]",
+    "x = np.minimum(a, a[:, {j}][:, None] + a[1, :][None, :])",
+    "a -= a[:, {j}, None] * b[1] * 1e-2",
+    "v[{j}:{j} + 30] = v[{j}:{j} + 30] * s + w[2 * {j}:2 * {j} + 30]",
+    "v[10 * {j} - 10:10 * {j}] = np.exp(v[10 * {j}:10 * {j} + 10]) - w[:10]",
+    "v[{j}:] += w[{j}:] * 2 + s",
+    "x = a * v[{j}] + b * w[{j} + 1]",
+    "x = a * r[{j}] ** 2 + b / ({j} + 1)",
+    "x = b ** {j} + b ** (0.5 * {j})",
+    "x = np.exp(-({j} * {j}) / 8.0) * np.exp(-b) + np.exp({j} * 250.0) * a",
+    "x = a * (r * {j} + 1) - b",
+    "g.u[1:] += g.dt * (g.u[:-1] - a[1:])",
+    "g.u -= g.dt * {j} * p['w'] * p['w']",
+    "p['w'] -= s * p['b'] * p['w']; g.dt = g.dt * 0.5",
+    "x = p['w'] * g.dt + p['b'] * {j}",
+]
 _STENCIL = [
     "({0}[1:-1, 1:-1] + {0}[:-2, 1:-1] + {0}[2:, 1:-1]) * s",
     "{0}[1:-1, :-2] - {1}[1:-1, 2:] * 2",
@@ -134,8 +159,22 @@ class Maker:
     def statement(self) -> list[str]:
         r = self.r
         kind = r.random()
-        if kind < 0.2:
+        if kind < 0.16:
             return [f"{r.choice('xy')} = {self.matrix(3)}"]
+        if kind < 0.24:
+            body = [f"  {r.choice(_REPEATED).format(j='j')}" for _ in range(r.choice([1, 1, 2]))]
+            values = r.choice(["range(1, 6)", "range(4, 0, -1)", "[1, 2, 2, 3, 60]", "range(3)"])
+            if r.random() < 0.5:
+                return [f"for j in {values}:", *body]
+            name = self.name()
+            inner = [f"  {each}" for each in body]
+            return [
+                f"def f{name}(a, b, t, v, w, r, x, g, p, s, e):",
+                f"  for j in {values}:",
+                *inner,
+                "  return x",
+                f"{name} = f{name}(a, b, t, v, w, r, x, g, p, s, e)",
+            ]
         if kind < 0.3:
             return [r.choice(_TARGETS).format(self.matrix(2))]
         if kind < 0.35:

@@ -30,7 +30,7 @@ from minpy.transform import rewriter
 OPTIONS = Options(jit="force", fuse="force")
 ENGINES = ["force", "force:tiled1", "force:tiled2"]
 if engine.is_available():
-    ENGINES += ["force:native1", "force:native2"]
+    ENGINES += ["force:native1", "force:native2", "force:direct", "force:direct"]
 KINDS = ("arrays", "loops", "functions", "gradients")
 _numbers = itertools.count()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -201,9 +202,9 @@ def test_it_is_possible() -> None:
     assert shortcut.is_possible()
 
 
-def test_slices_that_move_have_no_short_way(run_all) -> None:
+def test_geometries_that_never_repeat_have_no_short_way(run_all) -> None:
     """What compiled code costs there is what the long way takes: nothing that was decided in another belief stays."""
-    found = run_all("for n in range(60):\n    v[n : n + 700] = w[n : n + 700] * 2.0 + s", **NAMES)
+    found = run_all("for n in range(60):\n    v[n : 700] = w[n : 700] * 2.0 + s", **NAMES)
     blocks = [site.block for site in found if site.block is not None and site.block._refused]
     assert blocks and all(block.site is None for block in blocks)
     for block in blocks:
@@ -216,3 +217,27 @@ def test_slices_that_move_have_no_short_way(run_all) -> None:
             )
             choice.forget_short_way()
             assert (choice.verdict, choice.best, choice.runs) == (None, {"written": 2e-6}, {})
+
+
+def test_the_function_owns_what_it_needs(run_all) -> None:
+    """A site that is forgotten, while its function is still there to be found, and to be called."""
+    before = len(sites.sites)
+    run_all(
+        "def f(a, b, s):\n    return a * s + b * 2.0\nfor n in range(4):\n    x = f(a, b, s)\ndel f", **NAMES
+    )
+    gone = [
+        weakref.ref(site.block.shortcut)
+        for site in sites.sites[before:]
+        if getattr(site.block, "shortcut", None)
+    ]
+    functions = [
+        site.block.shortcut.function for site in sites.sites[before:] if getattr(site.block, "shortcut", None)
+    ]
+    del sites.sites[before:]
+    for _ in range(3):
+        gc.collect()
+        [np.zeros(16, np.int64) for _ in range(1000)]
+    assert functions and all(each() is not None for each in gone)
+    text = functions[0].__self__.owner._kept[0].block.text
+    assert functions[0](text, *(NAMES[name] for name in "asb")) is True
+    assert sites.take().tobytes() == (NAMES["a"] * NAMES["s"] + NAMES["b"] * 2.0).tobytes()

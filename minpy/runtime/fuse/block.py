@@ -15,7 +15,7 @@ import numpy as np
 from minpy.runtime.fuse import native
 from minpy.runtime.fuse.choose import Choice
 from minpy.runtime.fuse.ir import Irregular, Program
-from minpy.runtime.fuse.keys import key_of
+from minpy.runtime.fuse.keys import key_of_all
 from minpy.runtime.fuse.plan import Plan
 from minpy.runtime.fuse.state import ALL, checked_flags
 
@@ -52,7 +52,7 @@ class Block:
         began = perf_counter()
         program = self.program
         leaves = program.values(names)
-        key = tuple([key_of(leaf) for leaf in leaves])
+        key = key_of_all(program, leaves)
         try:
             plan = self._plans[key]
             self._hits += 1
@@ -87,13 +87,13 @@ class Block:
 
         try:
             if self.shortcut is None:
-                if not shortcut.is_possible() or plan.program.chains:
+                if not shortcut.is_possible() or not shortcut.can_follow(plan.program):
                     raise native.Unfit
                 self.shortcut = shortcut.Shortcut(self.site, wait=self.mode != "auto")
                 self.site.replace(self.shortcut)
             self.site.join(shortcut.join)
-            _, numbers = plan.prepare(*leaves)
-            self.shortcut.lay_out(plan, plan.choice.engines["native1"], names, leaves, numbers)
+            prepared = plan.prepare(*leaves)
+            self.shortcut.lay_out(plan, plan.choice.engines["native1"], names, leaves, prepared)
         except background.Pending:
             pass
         except native.Unfit:

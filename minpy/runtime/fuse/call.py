@@ -14,7 +14,7 @@ import numpy as np
 
 from minpy.runtime.fuse import choose, draws, forms
 from minpy.runtime.fuse.ir import Irregular, Program
-from minpy.runtime.fuse.keys import key_of
+from minpy.runtime.fuse.keys import key_of_all
 from minpy.runtime.fuse.state import checked_flags
 
 _KEPT = 128  # geometries
@@ -71,7 +71,10 @@ class Call:
                 raise Irregular
             program, number = operand
             leaves.append(program.values(names[:number]))
-        key = (repr(parameters), *[tuple([key_of(leaf) for leaf in each]) for each in leaves])
+        key = (
+            repr(parameters),
+            *[key_of_all(each[0], own) for each, own in zip(self.operands, leaves, strict=True)],
+        )
         try:
             case = self._cases[key]
             self._hits += 1

@@ -11,20 +11,52 @@ from functools import lru_cache
 
 from minpy.runtime.fuse.rows import DATA
 
-MOST_WORDS, MOST_RESULTS = 96, 24
+MOST_WORDS, MOST_RESULTS, MOST_FIXED, MOST_VALUES, MOST_NUMBERS, MOST_KEYS = 96, 24, 192, 48, 8, 12
 # The words of a site. Those from GEOMETRIES on are pointers to the words of geometries.
 SLOW, NONE, TRUE, FALSE, KEY, STATE, STATE_VALUE, STATE_DEFAULT, ARRAY, ASK, ASK_COUNT = range(11)
-TOOL, TOOL_NUMBERS, HITS, COUNT, GEOMETRIES = 11, 12, 18, 19, 20
+TOOL, TOOL_NUMBERS, HITS, COUNT, GIVEN, CHAINS, CHAINS_AT, EXPECTED, GEOMETRIES = (
+    11,
+    12,
+    18,
+    19,
+    20,
+    21,
+    22,
+    23,
+    24,
+)
 MOST_GEOMETRIES = 4
 # The words of a geometry: numbers of items and where they are.
 (
     NAMES, CHECKS, SAME, SAME_AT, APART, APART_AT, FRESH, FRESH_AT, EMPTY, WORDS, WORDS_AT, FILLS, FILLS_AT, CODE,
-    LONG, REPORTED, RESULTS, RESULTS_AT, MOVES, MOVES_AT, BACK, BACK_AT, MOVE,
-) = range(23)  # fmt: skip
-# Of each name: what kind of check, and what it needs (five words).
-IS_ARRAY, IS_FLOAT, IS_THIS_FLOAT, IS_THIS_INT, IS_THIS, IS_SMALL_FLOAT = range(6)
+    LONG, REPORTED, RESULTS, RESULTS_AT, MOVES, MOVES_AT, BACK, BACK_AT, MOVE, LIMITS, LIMITS_AT, SHIFTS, SHIFTS_AT,
+    FIXED, KEYS, KEYS_AT, FIRST, ITEMS, ITEM_CHECKS,
+) = range(33)  # fmt: skip
+# Of each name, and of each step of a chain: what kind of check, and what it needs (five words).
+(
+    IS_ARRAY,
+    IS_FLOAT,
+    IS_THIS_FLOAT,
+    IS_THIS_INT,
+    IS_THIS,
+    IS_SMALL_FLOAT,
+    IS_MOVING,
+    IS_INT,
+    IS_TYPE,
+    IS_ANY,
+) = range(10)
+# A form, of the numbers that move slices (five words): two of them, each with its factor, and a constant.
+FORM = 5
+# Of each part of an index that is made anew: what it is, an object (a constant, or a slice's step), the forms of a
+# number or a slice's ends, and whether these are None.
+PART_CONSTANT, PART_NUMBER, PART_SLICE = range(3)
+PART = 2 + 2 * (FORM + 1)
+ONLY = -1  # the number of parts of an index that is no tuple
+# Of each step of a chain: from which value, an attribute or an item, the type and its version, the name (five words).
+ATTRIBUTE, ITEM = range(2)
+_FURTHEST = 1 << 40  # of numbers that move slices: then nothing overflows
 # Where things stand in NumPy's and Python's objects.
-_TYPE, _NDIM, _DIMENSIONS, _STRIDES, _DTYPE, _FLAGS, _VALUE = 8, 24, 32, 40, 56, 64, 16
+_TYPE, _NDIM, _DIMENSIONS, _STRIDES, _DTYPE, _FLAGS, _VALUE, VERSION = 8, 24, 32, 40, 56, 64, 16, 384
 
 FUNCTIONS: dict[str, tuple[str, str]] = {
     "PyObject_CallNoArgs": ("ptr", "ptr"),
@@ -32,13 +64,20 @@ FUNCTIONS: dict[str, tuple[str, str]] = {
     "PyObject_Call": ("ptr", "ptr, ptr, ptr"),
     "PyObject_GetItem": ("ptr", "ptr, ptr"),
     "PyObject_Vectorcall": ("ptr", "ptr, ptr, i64, ptr"),
+    "PyObject_GetAttr": ("ptr", "ptr, ptr"),
     "PyDict_GetItem": ("ptr", "ptr, ptr"),
+    "PyLong_FromLongLong": ("ptr", "i64"),
+    "PySlice_New": ("ptr", "ptr, ptr, ptr"),
+    "PyTuple_New": ("ptr", "i64"),
+    "PyTuple_GetItem": ("ptr", "ptr, i64"),
+    "PyTuple_SetItem": ("i32", "ptr, i64, ptr"),
     "PyThreadState_GetDict": ("ptr", ""),
     "PyList_Append": ("i32", "ptr, ptr"),
     "PyList_GetItem": ("ptr", "ptr, i64"),
     "PyLong_AsLongAndOverflow": ("i64", "ptr, ptr"),
     "PyContextVar_Get": ("i32", "ptr, ptr, ptr"),
     "PyErr_Clear": ("void", ""),
+    "PyErr_ExceptionMatches": ("i32", "ptr"),
     "PyEval_SaveThread": ("ptr", ""),
     "PyEval_RestoreThread": ("void", "ptr"),
     "Py_IncRef": ("void", "ptr"),
@@ -99,6 +138,18 @@ class _Writer:
         self.do(f"br i1 {condition}, label %{going_on}, label %{target}")
         self.label(going_on)
 
+    def row(self, base: str, index: str, width: int) -> str:
+        """Where a row of so many words begins."""
+        return self.new(f"getelementptr i64, ptr {base}, i64 {self.new(f'mul i64 {index}, {width}')}")
+
+    def form(self, row: str, at: int, constant: bool = True) -> str:
+        """The value of a form, of which the words begin at a place of a row."""
+        value = self.at(row, at + 4) if constant else "0"
+        for k in (0, 2):
+            number = self.at("%ints", self.at(row, at + k))
+            value = self.new(f"add i64 {value}, {self.new(f'mul i64 {number}, {self.at(row, at + k + 1)}')}")
+        return value
+
     def same(self, a: str, b: str, kind: str = "ptr") -> str:
         return self.new(f"icmp eq {kind} {a}, {b}")
 
@@ -138,10 +189,23 @@ def text() -> str:
     w.do("%held = alloca ptr, align 8")
     w.do("%found = alloca i64, align 8")
     w.do("%pair = alloca [2 x ptr], align 16")
+    w.do(f"%fixed = alloca [{MOST_FIXED} x i64], align 16")
+    w.do(f"%ints = alloca [{MOST_NUMBERS} x i64], align 16")
+    w.do(f"%keys = alloca [{MOST_KEYS + 1} x i64], align 16")
+    w.do(f"%vals = alloca [{MOST_VALUES + 1} x i64], align 16")
+    w.do("%keyed = alloca i64, align 8")
+    w.do("%followed = alloca i64, align 8")
+    w.do("%first = alloca ptr, align 8")
+    w.do("store ptr null, ptr %first, align 8")
+    w.do("store i64 0, ptr %keyed, align 8")
+    w.do("store i64 0, ptr %followed, align 8")
+    w.do(f"call void @llvm.memset.p0.i64(ptr %ints, i8 0, i64 {8 * MOST_NUMBERS}, i1 false)")
+    w.do(f"call void @llvm.memset.p0.i64(ptr %keys, i8 0, i64 {8 * MOST_KEYS + 8}, i1 false)")
     w.do("store i64 0, ptr %made, align 8")
     w.do("store i64 0, ptr %ready, align 8")
     site = w.field("%self", DATA, "ptr")
     _state(w, site)
+    _follow(w, site)
     count = w.at(site, COUNT)
     number, following, end = w.loop(count)
     place = w.new(f"add i64 {number}, {GEOMETRIES}")
@@ -152,13 +216,14 @@ def text() -> str:
     w.close(following, end)
     w.do("br label %slow")
     w.label("slow")
+    _let_go(w)
     answer = w.call("PyObject_Vectorcall", w.at(site, SLOW, "ptr"), "%args", "%nargs", "null")
     w.do(f"ret ptr {answer}")
     body = "\n".join(w.lines)
     declared = "".join(
         f"declare {kind} @minpy_{name}({kinds})\n" for name, (kind, kinds) in FUNCTIONS.items()
     )
-    declared += "declare double @llvm.fabs.f64(double)\n"
+    declared += "declare double @llvm.fabs.f64(double)\ndeclare void @llvm.memset.p0.i64(ptr, i8, i64, i1)\n"
     return f"{declared}define ptr @kernel(ptr %self, ptr %args, i64 %nargs) {{\n{body}\n}}\n"
 
 
@@ -214,21 +279,134 @@ def _state(w: _Writer, site: str) -> None:
     w.unless(w.new("icmp ne ptr %list, null"), "slow")
 
 
+def _follow(w: _Writer, site: str) -> None:
+    """Get what chains of attributes and items lead to: ``%values`` are the arguments, and that behind them.
+
+    Types must be as they were, so that nobody's code runs.
+    """
+    steps = w.at(site, CHAINS)
+    some, none, done = (w.fresh(each) for each in ("chains", "nochains", "followed"))
+    w.do("%none = sub i64 %nargs, 1")
+    w.do(f"br i1 {w.new(f'icmp ne i64 {steps}, 0')}, label %{some}, label %{none}")
+    w.label(some)
+    given = w.at(site, GIVEN)
+    w.unless(w.same("%none", given, "i64"), "slow")
+    index, following, end = w.loop("%nargs")
+    w.put("%vals", index, w.at("%args", index))
+    w.close(following, end)
+    rows = w.at(site, CHAINS_AT, "ptr")
+    index, following, end = w.loop(steps)
+    row = w.row(rows, index, 5)
+    source = w.at("%vals", w.at(row, 0), "ptr")
+    kind = w.at(row, 2, "ptr")
+    w.unless(w.same(w.field(source, _TYPE, "ptr"), kind), "slow")
+    attribute, item, put = (w.fresh(each) for each in ("attribute", "item", "put"))
+    place = w.new(f"add i64 {w.new('load i64, ptr %followed, align 8')}, %nargs")
+    w.do(f"br i1 {w.same(w.at(row, 1), str(ITEM), 'i64')}, label %{item}, label %{attribute}")
+    w.label(attribute)
+    version = w.new(f"zext i32 {w.field(kind, VERSION, 'i32')} to i64")
+    w.unless(w.same(version, w.at(row, 3), "i64"), "slow")
+    found = w.call("PyObject_GetAttr", source, w.at(row, 4, "ptr"))
+    w.unless(w.new(f"icmp ne ptr {found}, null"), "failed")
+    w.put("%vals", place, found, "ptr")
+    w.do(f"br label %{put}")
+    w.label(item)
+    found = w.call("PyDict_GetItem", source, w.at(row, 4, "ptr"))
+    w.unless(w.new(f"icmp ne ptr {found}, null"), "slow")
+    w.call("Py_IncRef", found)
+    w.put("%vals", place, found, "ptr")
+    w.do(f"br label %{put}")
+    w.label(put)
+    more = w.new("load i64, ptr %followed, align 8")
+    w.do(f"store i64 {w.new(f'add i64 {more}, 1')}, ptr %followed, align 8")
+    w.close(following, end)
+    all_of_them = w.new(f"add i64 {given}, {steps}")
+    w.do(f"br label %{done}")
+    before = w.fresh("before")
+    w.label(none)
+    w.do(f"br label %{before}")
+    w.label(before)
+    w.do(f"br label %{done}")
+    w.label(done)
+    w.do(f"%values = phi ptr [%vals, %{end}], [%args, %{before}]")
+    w.do(f"%given = phi i64 [{all_of_them}, %{end}], [%none, %{before}]")
+
+
+def _let_go(w: _Writer) -> None:
+    """Give back what chains led to, and what was computed first."""
+    index, following, end = w.loop(w.new("load i64, ptr %followed, align 8"))
+    w.call("Py_DecRef", w.at("%vals", w.new(f"add i64 {index}, %nargs"), "ptr"))
+    w.close(following, end)
+    # (Of no object, this does nothing.)
+    w.call("Py_DecRef", w.new("load ptr, ptr %first, align 8"))
+
+
 def _check(w: _Writer, site: str, g: str, other: str) -> None:
     """The operands must be those of the geometry; else to the next one."""
-    given = w.new("sub i64 %nargs, 1")
+    given = "%given"
     w.unless(w.same(w.at(g, NAMES), given, "i64"), other)
     # The program for the numbers, with holes where values differ from call to call.
     words = w.at(g, WORDS_AT, "ptr")
     index, following, end = w.loop(w.at(g, WORDS))
     w.put("%w", index, w.at(words, index))
     w.close(following, end)
-    index, following, end = w.loop(given)
-    value = w.at("%args", w.new(f"add i64 {index}, 1"), "ptr")
-    check = w.new(f"getelementptr i64, ptr {w.at(g, CHECKS, 'ptr')}, i64 {w.new(f'mul i64 {index}, 5')}")
+    _check_values(w, site, given, "%values", "1", w.at(g, CHECKS, "ptr"), other)
+    # Names that must still mean what they meant.
+    index, following, end = w.loop(w.at(g, SAME))
+    item = w.new(f"getelementptr i64, ptr {w.at(g, SAME_AT, 'ptr')}, i64 {w.new(f'mul i64 {index}, 3')}")
+    found = w.call("PyDict_GetItem", w.at(item, 0, "ptr"), w.at(item, 1, "ptr"))
+    w.unless(w.same(found, w.at(item, 2, "ptr")), other)
+    w.close(following, end)
+    _compute_first(w, site, g)
+    # Numbers that move slices must leave extents and strides as they are.
+    index, following, end = w.loop(w.at(g, LIMITS))
+    row = w.row(w.at(g, LIMITS_AT, "ptr"), index, FORM + 2)
+    value = w.form(row, 0)
+    w.unless(w.new(f"icmp sge i64 {value}, {w.at(row, FORM)}"), other)
+    w.unless(w.new(f"icmp sle i64 {value}, {w.at(row, FORM + 1)}"), other)
+    w.close(following, end)
+    # What is written must not overlap what is read.
+    index, following, end = w.loop(w.at(g, APART))
+    item = w.row(w.at(g, APART_AT, "ptr"), index, 2 * (3 + FORM))
+    bounds = []
+    for k in (0, 3 + FORM):
+        array = w.at("%operands", w.at(item, k), "ptr")
+        start = w.new(f"add i64 {w.field(array, DATA)}, {w.form(item, k + 3)}")
+        bounds.append([w.new(f"add i64 {start}, {w.at(item, k + each)}") for each in (1, 2)])
+    before = w.new(f"icmp ule i64 {bounds[0][1]}, {bounds[1][0]}")
+    after = w.new(f"icmp ule i64 {bounds[1][1]}, {bounds[0][0]}")
+    w.unless(w.new(f"or i1 {before}, {after}"), other)
+    w.close(following, end)
+    # Where slices begin.
+    shifts = w.at(g, SHIFTS)
+    moved, fixed = w.fresh("moved"), w.fresh("fixed")
+    w.do(f"br i1 {w.new(f'icmp ne i64 {shifts}, 0')}, label %{moved}, label %{fixed}")
+    w.label(moved)
+    source = w.at("%w", 0, "ptr")
+    index, following, end = w.loop(w.at(g, FIXED))
+    w.put("%fixed", index, w.at(source, index))
+    w.close(following, end)
+    index, following, end = w.loop(shifts)
+    row = w.row(w.at(g, SHIFTS_AT, "ptr"), index, 1 + FORM)
+    place = w.at(row, 0)
+    w.put("%fixed", place, w.new(f"add i64 {w.at('%fixed', place)}, {w.form(row, 1)}"))
+    w.close(following, end)
+    w.put("%w", 0, "%fixed", "ptr")
+    w.do(f"br label %{fixed}")
+    w.label(fixed)
+
+
+def _check_values(
+    w: _Writer, site: str, count: str, values: str, first_one: str, checks: str, other: str
+) -> None:
+    """Values must be those of the geometry; numbers that may vary are noted where the code wants them."""
+    index, following, end = w.loop(count)
+    value = w.at(values, w.new(f"add i64 {index}, {first_one}"), "ptr")
+    check = w.new(f"getelementptr i64, ptr {checks}, i64 {w.new(f'mul i64 {index}, 5')}")
     kind = w.at(check, 0)
     first = w.at(check, 1, "ptr")
-    labels = {each: w.fresh(f"kind{each}_") for each in range(6)}
+    labels = {each: w.fresh(f"kind{each}_") for each in range(IS_ANY)}
+    labels[IS_ANY] = following
     w.do(
         f"switch i64 {kind}, label %{other} ["
         + " ".join(f"i64 {each}, label %{label}" for each, label in labels.items())
@@ -236,6 +414,9 @@ def _check(w: _Writer, site: str, g: str, other: str) -> None:
     )
     w.label(labels[IS_THIS])
     w.unless(w.same(value, first), other)
+    w.do(f"br label %{following}")
+    w.label(labels[IS_TYPE])
+    w.unless(w.same(w.field(value, _TYPE, "ptr"), first), other)
     w.do(f"br label %{following}")
     w.label(labels[IS_SMALL_FLOAT])  # of those that NumPy 1 takes into a loop in single precision
     w.unless(w.same(w.field(value, _TYPE, "ptr"), first), other)
@@ -259,6 +440,18 @@ def _check(w: _Writer, site: str, g: str, other: str) -> None:
     w.unless(w.same(w.new("load i32, ptr %overflow, align 4"), "0", "i32"), other)
     w.unless(w.same(number, w.at(check, 2), "i64"), other)
     w.do(f"br label %{following}")
+    for each in (IS_MOVING, IS_INT):
+        w.label(labels[each])
+        w.unless(w.same(w.field(value, _TYPE, "ptr"), first), other)
+        number = w.call("PyLong_AsLongAndOverflow", value, "%overflow")
+        w.unless(w.same(w.new("load i32, ptr %overflow, align 4"), "0", "i32"), other)
+        far = w.new(f"add i64 {number}, {_FURTHEST}")
+        w.unless(w.new(f"icmp ule i64 {far}, {2 * _FURTHEST}"), other)
+        if each == IS_INT:  # exactly so much as a float64
+            w.put("%w", w.at(check, 2), w.new(f"sitofp i64 {number} to double"), "double")
+        else:
+            w.put("%ints", w.at(check, 2), number)
+        w.do(f"br label %{following}")
     w.label(labels[IS_ARRAY])
     w.unless(w.same(w.field(value, _TYPE, "ptr"), w.at(site, ARRAY, "ptr")), other)
     w.unless(w.same(w.field(value, _DTYPE, "ptr"), first), other)
@@ -274,33 +467,61 @@ def _check(w: _Writer, site: str, g: str, other: str) -> None:
     w.unless(w.same(w.at(strides, axis), wanted, "i64"), other)
     w.close(next_axis, last_axis)
     w.close(following, end)
-    # Names that must still mean what they meant.
-    index, following, end = w.loop(w.at(g, SAME))
-    item = w.new(f"getelementptr i64, ptr {w.at(g, SAME_AT, 'ptr')}, i64 {w.new(f'mul i64 {index}, 3')}")
-    found = w.call("PyDict_GetItem", w.at(item, 0, "ptr"), w.at(item, 1, "ptr"))
-    w.unless(w.same(found, w.at(item, 2, "ptr")), other)
+
+
+def _compute_first(w: _Writer, site: str, g: str) -> None:
+    """What is computed before the loops: ``%operands`` are the values, and these numbers and small arrays behind them.
+
+    A function of Python's does it, which gives a tuple. If that is not as it was, or what the program may raise is
+    raised, the site is asked. Anything else comes from a signal's handler, and is passed on.
+    """
+    some, none, done = (w.fresh(each) for each in ("first", "nofirst", "computed"))
+    function = w.at(g, FIRST, "ptr")
+    w.do(f"br i1 {w.new(f'icmp ne ptr {function}, null')}, label %{some}, label %{none}")
+    w.label(some)
+    all_of_them = w.new("add i64 %given, 1")
+    index, following, end = w.loop(all_of_them)
+    w.put("%vals", index, w.at("%values", index))
     w.close(following, end)
-    # What is written must not overlap what is read.
-    index, following, end = w.loop(w.at(g, APART))
-    item = w.new(f"getelementptr i64, ptr {w.at(g, APART_AT, 'ptr')}, i64 {w.new(f'mul i64 {index}, 6')}")
-    bounds = []
-    for k in (0, 3):
-        array = w.at("%args", w.at(item, k), "ptr")
-        start = w.field(array, DATA)
-        bounds.append([w.new(f"add i64 {start}, {w.at(item, k + each)}") for each in (1, 2)])
-    before = w.new(f"icmp ule i64 {bounds[0][1]}, {bounds[1][0]}")
-    after = w.new(f"icmp ule i64 {bounds[1][1]}, {bounds[0][0]}")
-    w.unless(w.new(f"or i1 {before}, {after}"), other)
+    start = w.new("getelementptr i64, ptr %vals, i64 1")
+    made = w.call("PyObject_Vectorcall", function, start, "%given", "null")
+    w.do(f"store ptr {made}, ptr %first, align 8")
+    fine, raised, other = (w.fresh(each) for each in ("fine", "raised", "other"))
+    w.do(f"br i1 {w.new(f'icmp ne ptr {made}, null')}, label %{fine}, label %{raised}")
+    w.label(raised)
+    expected = w.call("PyErr_ExceptionMatches", w.at(site, EXPECTED, "ptr"))
+    w.do(f"br i1 {w.same(expected, '0', 'i32')}, label %{other}, label %failed")
+    w.label(other)
+    _let_go(w)
+    w.do("ret ptr null")
+    w.label(fine)
+    items = w.at(g, ITEMS)
+    index, following, end = w.loop(items)
+    item = w.call("PyTuple_GetItem", made, index)
+    w.put("%vals", w.new(f"add i64 {index}, {all_of_them}"), item, "ptr")
     w.close(following, end)
+    _check_values(w, site, items, "%vals", all_of_them, w.at(g, ITEM_CHECKS, "ptr"), "slow")
+    last = w.fresh("last")
+    w.do(f"br label %{last}")
+    w.label(last)
+    w.do(f"br label %{done}")
+    before = w.fresh("before")
+    w.label(none)
+    w.do(f"br label %{before}")
+    w.label(before)
+    w.do(f"br label %{done}")
+    w.label(done)
+    w.do(f"%operands = phi ptr [%vals, %{last}], [%values, %{before}]")
 
 
 def _run(w: _Writer, site: str, g: str, following_geometry: str) -> None:
     """Make new arrays and the results, run the code, and hand the results over."""
+    fresh = w.at(g, FRESH_AT, "ptr")
+    _keys(w, site, g)
     index, following, end = w.loop(w.at(g, FILLS))
     item = w.new(f"getelementptr i64, ptr {w.at(g, FILLS_AT, 'ptr')}, i64 {w.new(f'mul i64 {index}, 2')}")
-    w.put("%w", w.at(item, 0), w.at("%args", w.at(item, 1)))
+    w.put("%w", w.at(item, 0), w.at("%operands", w.at(item, 1)))
     w.close(following, end)
-    fresh = w.at(g, FRESH_AT, "ptr")
     index, following, end = w.loop(w.at(g, FRESH))
     item = w.new(f"getelementptr i64, ptr {fresh}, i64 {w.new(f'mul i64 {index}, 2')}")
     array = w.call("PyObject_Call", w.at(g, EMPTY, "ptr"), w.at(item, 1, "ptr"), "null")
@@ -321,8 +542,8 @@ def _run(w: _Writer, site: str, g: str, following_geometry: str) -> None:
     w.put("%results", index, made, "ptr")
     w.do(f"br label %{put}")
     w.label(from_names)
-    base = w.at("%args", w.at(item, 1), "ptr")
-    key = w.at(item, 2, "ptr")
+    base = w.at("%operands", w.at(item, 1), "ptr")
+    key = _key(w, item, 2)
     whole, part = w.fresh("whole"), w.fresh("part")
     w.do(f"br i1 {w.same(key, 'null')}, label %{whole}, label %{part}")
     w.label(whole)
@@ -374,6 +595,7 @@ def _run(w: _Writer, site: str, g: str, following_geometry: str) -> None:
     _drop(w, fresh)
     hits = w.new(f"add i64 {w.at(site, HITS)}, 1")
     w.put(site, HITS, hits)
+    _let_go(w)
     true = w.at(site, TRUE, "ptr")
     w.call("Py_IncRef", true)
     w.do(f"ret ptr {true}")
@@ -383,6 +605,7 @@ def _run(w: _Writer, site: str, g: str, following_geometry: str) -> None:
     w.call("Py_DecRef", w.at("%results", index, "ptr"))
     w.close(following, end)
     _drop(w, fresh)
+    _let_go(w)
     false = w.at(site, FALSE, "ptr")
     w.call("Py_IncRef", false)
     w.do(f"ret ptr {false}")
@@ -392,7 +615,7 @@ def _move(w: _Writer, g: str, count: int, items: int) -> None:
     """Copy new arrays to where they belong. Nothing can be wrong with that; if it is, it is passed over."""
     index, following, end = w.loop(w.at(g, count))
     item = w.new(f"getelementptr i64, ptr {w.at(g, items, 'ptr')}, i64 {w.new(f'mul i64 {index}, 3')}")
-    base, key = w.at("%args", w.at(item, 1), "ptr"), w.at(item, 2, "ptr")
+    base, key = w.at("%operands", w.at(item, 1), "ptr"), _key(w, item, 2)
     view = w.call("PyObject_GetItem", base, key)
     w.unless(w.new(f"icmp ne ptr {view}, null"), following)
     w.put("%pair", 0, view, "ptr")
@@ -404,7 +627,85 @@ def _move(w: _Writer, g: str, count: int, items: int) -> None:
     w.close(following, end)
 
 
+def _keys(w: _Writer, site: str, g: str) -> None:
+    """Make the indices that numbers are in which move slices; they are known by numbers from 1."""
+    count, following, end = w.loop(w.at(g, KEYS))
+    row = w.row(w.at(g, KEYS_AT, "ptr"), count, 2)
+    parts, first = w.at(row, 0), w.at(row, 1, "ptr")
+    number = w.new(f"add i64 {count}, 1")
+    only, several = w.fresh("only"), w.fresh("several")
+    w.do(f"br i1 {w.same(parts, str(ONLY), 'i64')}, label %{only}, label %{several}")
+    w.label(only)
+    made = _part(w, site, first)
+    w.put("%keys", number, made, "ptr")
+    w.do(f"store i64 {number}, ptr %keyed, align 8")
+    w.do(f"br label %{following}")
+    w.label(several)
+    tuple_ = w.call("PyTuple_New", parts)
+    w.unless(w.new(f"icmp ne ptr {tuple_}, null"), "undo")
+    w.put("%keys", number, tuple_, "ptr")
+    w.do(f"store i64 {number}, ptr %keyed, align 8")
+    index, following_part, end_of_parts = w.loop(parts)
+    made = _part(w, site, w.row(first, index, PART))
+    w.call("PyTuple_SetItem", tuple_, index, made)
+    w.close(following_part, end_of_parts)
+    w.do(f"br label %{following}")
+    w.label(end)
+
+
+def _part(w: _Writer, site: str, row: str) -> str:
+    """One part of an index, as an object of our own."""
+    slot = w.fresh("%slot")
+    w.lines.insert(1, f"  {slot} = alloca ptr, align 8")
+    constant, number, slice_, done = (w.fresh(each) for each in ("constant", "number", "slice", "made"))
+    w.do(
+        f"switch i64 {w.at(row, 0)}, label %{constant} "
+        f"[i64 {PART_NUMBER}, label %{number} i64 {PART_SLICE}, label %{slice_}]"
+    )
+    w.label(constant)
+    fixed = w.at(row, 1, "ptr")
+    w.call("Py_IncRef", fixed)
+    w.do(f"store ptr {fixed}, ptr {slot}, align 8")
+    w.do(f"br label %{done}")
+    w.label(number)
+    w.do(f"store ptr {w.call('PyLong_FromLongLong', w.form(row, 2))}, ptr {slot}, align 8")
+    w.do(f"br label %{done}")
+    w.label(slice_)
+    ends = []
+    for at in (2, 2 + FORM + 1):
+        # A number in any case, so that there is something to give back.
+        ends.append((w.call("PyLong_FromLongLong", w.form(row, at)), w.at(row, at + FORM)))
+    missing = [w.new(f"icmp eq ptr {each}, null") for each, _ in ends]
+    w.unless(w.new(f"xor i1 {w.new(f'or i1 {missing[0]}, {missing[1]}')}, true"), "undo")
+    none = w.at(site, NONE, "ptr")
+    given = [
+        w.new(f"select i1 {w.new(f'icmp ne i64 {is_none}, 0')}, ptr {none}, ptr {each}")
+        for each, is_none in ends
+    ]
+    made = w.call("PySlice_New", *given, w.at(row, 1, "ptr"))
+    for each, _ in ends:
+        w.call("Py_DecRef", each)
+    w.do(f"store ptr {made}, ptr {slot}, align 8")
+    w.do(f"br label %{done}")
+    w.label(done)
+    found = w.new(f"load ptr, ptr {slot}, align 8")
+    w.unless(w.new(f"icmp ne ptr {found}, null"), "undo")
+    return found
+
+
+def _key(w: _Writer, row: str, at: int) -> str:
+    """An index that a row names: an object, or the number of one that was made."""
+    word = w.at(row, at)
+    is_number = w.new(f"icmp ule i64 {word}, {MOST_KEYS}")
+    place = w.new(f"select i1 {is_number}, i64 {word}, i64 0")
+    return w.new(f"select i1 {is_number}, ptr {w.at('%keys', place, 'ptr')}, ptr {w.at(row, at, 'ptr')}")
+
+
 def _drop(w: _Writer, fresh: str) -> None:
+    """Give back new arrays and indices."""
+    index, following, end = w.loop(w.new("load i64, ptr %keyed, align 8"))
+    w.call("Py_DecRef", w.at("%keys", w.new(f"add i64 {index}, 1"), "ptr"))
+    w.close(following, end)
     index, following, end = w.loop(w.new("load i64, ptr %made, align 8"))
     item = w.new(f"getelementptr i64, ptr {fresh}, i64 {w.new(f'mul i64 {index}, 2')}")
     w.call("Py_DecRef", w.at("%w", w.at(item, 0), "ptr"))

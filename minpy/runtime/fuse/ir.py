@@ -1,7 +1,8 @@
 """A block as data: its operations in order, its leaves, and what its names must be for the leaves to be evaluated.
 
-Evaluating leaves (names, attributes, slices, numbers) must have no effects but the time it takes, as the expression
-may be evaluated as written afterwards: exact types only, attributes only where they are found in dictionaries.
+Evaluating leaves (names, attributes, items of dictionaries, slices, numbers) must have no effects but the time it
+takes, as the expression may be evaluated as written afterwards: exact types only, attributes only where they are found
+in dictionaries.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ COMPARE = {
 _SAME = {"abs": "absolute", "divide": "true_divide", "conj": "conjugate"}
 _WHOLE = (int, np.int64, np.int32, np.intp)
 _OF_ARRAYS = frozenset({"T", "shape", "ndim", "size"})
+ITEM = "["  # what a step of a chain begins with that is a dictionary's key, not an attribute
 NUMBERS = (int, float, complex, bool, np.float64, np.float32, np.int64, np.int32, np.complex128, np.bool_)
 
 
@@ -90,11 +92,13 @@ class Program:
     leaves : list of str
         What each leaf is in terms of ``v0`` …, and of ``w0`` … for attributes.
     chains : list of tuple
-        Of each ``w``: the number of the name that it starts from, and the attributes.
+        Of each ``w``: the number of the name that it starts from, and the steps: attributes, and keys behind `ITEM`.
     names : int
-        How many names there are; `uses` counts how often each of them stands in leaves.
+        How many names there are; `uses` counts how often each of them, and then of the chains, stands in leaves.
+    exponents : tuple of int
+        The leaves that exponents are made of: NumPy has functions of their own for some.
     bases, whole : dict
-        Of leaves that are names or parts of them, the numbers of the names; of those that are names.
+        Of leaves that are names, chains or parts of them, their numbers; of those that are these themselves.
     value : str
         Of a single augmented assignment, the text of its value if that is an operation; else "".
     results : list of Result
@@ -137,18 +141,49 @@ class Program:
         self.bases: dict[int, int] = {}
         self.whole: dict[int, int] = {}
         for leaf, node in enumerate(self._nodes):
-            match node:
-                case ast.Name(id=name) if name[0] == "v":
-                    self.bases[leaf] = self.whole[leaf] = int(name[1:])
-                case ast.Subscript(value=ast.Name(id=name)) if name[0] == "v":
-                    self.bases[leaf] = int(name[1:])
-        self.uses = [0] * self.names
+            base = _base(node)
+            if base is not None:
+                self.bases[leaf] = self.place(base.id)
+                if node is base:
+                    self.whole[leaf] = self.place(base.id)
+        self.uses = [0] * (self.names + len(self.chains))
         for node in self._nodes:
             for each in ast.walk(node):
-                if isinstance(each, ast.Name) and each.id[0] == "v":
-                    self.uses[int(each.id[1:])] += 1
+                if isinstance(each, ast.Name):
+                    self.uses[self.place(each.id)] += 1
+        self.exponents = self._exponents()
         self._indices: dict[int, Any] = {}
         self._allowed: dict[tuple[type, ...], bool] = {}
+
+    def _exponents(self) -> tuple[int, ...]:
+        found = {each.operands[1] for each in self.operations if each.name in ("**", "power")}
+        for number in range(len(self.operations) - 1, -1, -1):
+            if -number - 1 in found:
+                found |= set(self.operations[number].operands)
+        return tuple(sorted(each for each in found if each >= 0))
+
+    def place(self, name: str) -> int:
+        """The number of a name among the names, or of a chain behind them."""
+        return int(name[1:]) + (self.names if name[0] == "w" else 0)
+
+    def followed(self, names: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The names, and behind them what the chains lead to.
+
+        Raises
+        ------
+        Irregular
+            Getting there may run somebody's code.
+        """
+        for start, attributes in self.chains:
+            value = names[start]
+            for attribute in attributes:
+                value = _attribute(value, attribute)
+            names = (*names, value)
+        return names
+
+    def node(self, leaf: int) -> ast.expr:
+        """The tree of a leaf."""
+        return self._nodes[leaf]
 
     @property
     def result(self) -> int:
@@ -223,11 +258,8 @@ class Program:
         Irregular
             A name stands for something whose evaluation might have effects.
         """
-        for start, attributes in self.chains:
-            value = names[start]
-            for attribute in attributes:
-                value = _attribute(value, attribute)
-            names = (*names, value)
+        if self.chains:
+            names = self.followed(names)
         kinds = tuple(map(type, names))
         allowed = self._allowed.get(kinds)
         if allowed is None:
@@ -239,12 +271,22 @@ class Program:
         return self.code(*names)
 
     def index(self, leaf: int, names: tuple[Any, ...]) -> Any:
-        """What stands in the brackets of a leaf; None if it has none."""
+        """What stands in the brackets of a leaf, of names and what chains lead to; None if it has none.
+
+        Raises
+        ------
+        Irregular
+            It has brackets behind brackets.
+        """
         node = self._nodes[leaf]
         if not isinstance(node, ast.Subscript):
             return None
+        if not isinstance(node.value, ast.Name):
+            raise Irregular
         if leaf not in self._indices:
-            arguments = ", ".join(f"v{i}" for i in range(self.names))
+            arguments = ", ".join(
+                [*(f"v{i}" for i in range(self.names)), *(f"w{i}" for i in range(len(self.chains)))]
+            )
             text = ast.unparse(ast.Subscript(ast.Name("_", ast.Load()), node.slice, ast.Load()))
             text = f"lambda {arguments}: {text}"
             self._indices[leaf] = eval(text, {"__builtins__": {}, "_": _Index()})
@@ -272,14 +314,26 @@ class Program:
                 case ast.Name(id=name):
                     if of[name] is not np.ndarray and of[name] not in NUMBERS:
                         return False
-                case ast.Subscript(value=ast.Name(id=name), slice=index):
-                    if of[name] is not np.ndarray or not is_index(index):
+                case ast.Subscript():
+                    base = _base(node)
+                    while isinstance(node, ast.Subscript):
+                        if not is_index(node.slice):
+                            return False
+                        node = node.value
+                    if base is None or of[base.id] is not np.ndarray:
                         return False
                 case ast.Constant() | ast.UnaryOp(operand=ast.Constant()):
                     pass
                 case _:
                     return False
         return True
+
+
+def _base(node: ast.expr) -> ast.Name | None:
+    """The name that a leaf is, or that stands before its brackets."""
+    while isinstance(node, ast.Subscript):
+        node = node.value
+    return node if isinstance(node, ast.Name) else None
 
 
 def _count_names(text: str) -> int:
@@ -306,27 +360,54 @@ def _loaded(node: ast.expr) -> ast.expr:
 
 
 class _Chains(ast.NodeTransformer):
-    """Replaces chains of attributes by names."""
+    """Replaces chains of attributes, and of dictionaries' items by text, by names."""
 
     def __init__(self, chains: list[tuple[int, tuple[str, ...]]]) -> None:
         self.chains = chains
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        attributes: list[str] = []
-        inner: ast.expr = node
-        while isinstance(inner, ast.Attribute):
-            attributes.append(inner.attr)
+        return self._chain(node)
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        return self._chain(node) if _is_item(node) else self.generic_visit(node)
+
+    def _chain(self, node: ast.expr) -> ast.AST:
+        steps: list[str] = []
+        inner = node
+        while not isinstance(inner, ast.Name):
+            match inner:
+                case ast.Attribute(attr=name):
+                    steps.append(name)
+                case ast.Subscript(slice=ast.Constant(value=key)) if _is_item(inner):
+                    steps.append(f"{ITEM}{key}")
+                case _:
+                    raise Irregular  # an attribute of a part
             inner = inner.value
-        assert isinstance(inner, ast.Name)
-        chain = int(inner.id[1:]), tuple(reversed(attributes))
+        chain = int(inner.id[1:]), tuple(reversed(steps))
         if chain not in self.chains:
             self.chains.append(chain)
         return ast.Name(f"w{self.chains.index(chain)}", ast.Load())
 
 
+def _is_item(node: ast.expr) -> bool:
+    match node:
+        case ast.Subscript(slice=ast.Constant(value=str())):
+            return True
+    return False
+
+
+def path(name: str, steps: tuple[str, ...]) -> str:
+    """A chain as the program has it."""
+    return name + "".join(f"[{each[1:]!r}]" if each[0] == ITEM else f".{each}" for each in steps)
+
+
 def _attribute(value: Any, name: str) -> Any:
     """An attribute, if getting it runs no code of anybody's."""
     kind = type(value)
+    if name[0] == ITEM:
+        if kind is not dict or name[1:] not in value:
+            raise Irregular
+        return value[name[1:]]
     if kind is np.ndarray and name in _OF_ARRAYS:
         return getattr(value, name)
     if kind is types.ModuleType:

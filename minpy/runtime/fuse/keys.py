@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.fuse.ir import NUMBERS, Irregular
+from minpy.runtime.fuse.ir import NUMBERS, Irregular, Program
 
 
 def compared(given: list[Any]) -> np.dtype | None:
@@ -48,6 +48,14 @@ def key_of(leaf: Any) -> Any:
         value = int(leaf)
         return kind, value if value.bit_length() > 52 else value.bit_length(), value < 0
     raise Irregular
+
+
+def key_of_all(program: Program, leaves: tuple[Any, ...]) -> Any:
+    """What a plan depends on in all leaves."""
+    key = tuple([key_of(leaf) for leaf in leaves])
+    if not program.exponents:
+        return key
+    return key, tuple([repr(leaves[k]) for k in program.exponents if type(leaves[k]) is not np.ndarray])
 
 
 def _reach(value: float) -> Any:

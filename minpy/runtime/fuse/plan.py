@@ -131,8 +131,12 @@ class Plan:
         """What the way to compiled code takes where this geometry repeats; None if it is the long one then, too."""
         from minpy.runtime.fuse import shortcut
 
-        if not shortcut.is_possible() or self.program.chains or any(each < 0 for each in self.operand_leaves):
+        if not shortcut.is_possible():
             return None
+        if self.program.chains and not shortcut.can_follow(self.program):
+            return None
+        if self.small:
+            return shortcut.COST + shortcut.COST_OF_NUMBERS
         return shortcut.COST
 
     def _settle_outputs(self, leaves: tuple[Any, ...]) -> None:
@@ -246,6 +250,13 @@ class Plan:
         lines = "".join(f"  {line}\n" for line in small)
         arguments = ", ".join(f"l{i}" for i in range(len(leaves)))
         self.small = bool(small)
+        # The small operations as lines, the leaves that they and the steps need being called `l0` …
+        self.small_lines, self.small_names = small, names
+        self.plain_numbers = all(
+            operation.symbol and not any(type(kinds[each]) not in (int, float) for each in operation.operands)
+            for number, operation in enumerate(program.operations)
+            if f"p{number}" == names.get(-number - 1)
+        )
         self.prepare = _compiled(
             f"def prepare({arguments}):\n{lines}  "
             f"return [{', '.join(names[each] for each in x)}], [{', '.join(names[each] for each in s)}]\n",

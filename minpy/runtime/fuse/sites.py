@@ -30,6 +30,11 @@ _BROADCAST = 100_000  # elements that two small arrays have together
 _MANY = 4096  # elements of an array that is worth a second look
 _SOME, _PATIENCE = 200, 3  # so many are worth one, too, if they keep coming back after so many naps
 _here = sys.modules[__name__].__dict__
+# Where code is that is no program's: MinPy's, what is installed beside it, Python's own.
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_OTHERS_CODE = tuple(
+    {_PACKAGE + os.sep, os.path.dirname(os.__file__) + os.sep, sys.prefix + os.sep, sys.base_prefix + os.sep}
+)
 
 
 class _Local(threading.local):
@@ -115,6 +120,8 @@ class Site:
                 done, result = block.run(values)
         except (Exception, RecursionError) as error:
             if type(error).__name__ not in ("Irregular", "MemoryError", "FloatingPointError"):
+                if _is_of_a_handler(error):
+                    raise
                 self.reason = f"{type(error).__name__}: {error}"
                 if mode() != "auto" and type(error).__name__ not in _OF_THE_PROGRAM:
                     raise
@@ -206,6 +213,17 @@ _OF_THE_PROGRAM = frozenset(
     "ZeroDivisionError OverflowError IndexError ValueError TypeError KeyError AttributeError UFuncTypeError "
     "_UFuncNoLoopError _UFuncOutputCastingError _UFuncInputCastingError _UFuncBinaryResolutionError".split()
 )
+
+
+def _is_of_a_handler(error: BaseException) -> bool:
+    """Whether an exception was raised in the program's code: by a signal's handler, in the midst of a block."""
+    at = error.__traceback__
+    while at is not None:
+        name = at.tb_frame.f_code.co_filename
+        if not name.startswith((*_OTHERS_CODE, "<")):
+            return True
+        at = at.tb_next
+    return False
 
 
 def _is_undisturbed() -> bool:

@@ -18,10 +18,10 @@ from typing import Any
 from minpy.runtime import ledger
 from minpy.runtime.jit import engine, sites
 
-# What compiling takes from the program, in seconds, and how long it is until the code is there: with the loading of
-# the compiler, and without.
-_TAKES, _LASTS = (0.03, 0.006), (0.15, 0.1)
-_ALONE = (0.12, 0.03)  # both, where the program waits
+# What compiling quickly takes from the program, in seconds: with the loading of the compiler, and without. The loop
+# goes on with that code; the fast one is made later, in the thread, or while the program waits.
+_QUICKLY = (0.06, 0.015)
+_MEANWHILE, _ALONE = 0.006, 0.1
 
 
 class Job:
@@ -43,7 +43,7 @@ class Job:
             self.keep(self.code)
         except Exception as error:
             self.failure = error
-        ledger.note("compiling meanwhile", perf_counter() - began, taken=_TAKES[True])
+        ledger.note("compiling meanwhile", perf_counter() - began, taken=_MEANWHILE)
         self.done = True
 
 
@@ -67,12 +67,26 @@ def _processors() -> int:
         return os.cpu_count() or 1
 
 
-def expected() -> tuple[float, float]:
-    """What compiling another text will take from the program, and how long it will be until it is there, in seconds."""
-    known = engine.is_loaded()
-    if not is_used():
-        return _ALONE[known], 0.0
-    return _TAKES[known], _LASTS[known]
+def expected(loaded: bool | None = None) -> float:
+    """The seconds that compiling another text will take from the program.
+
+    `loaded` says whether the compiler is, if that is not to be asked.
+    """
+    return _QUICKLY[engine.is_loaded() if loaded is None else loaded]
+
+
+def expected_again() -> float:
+    """The seconds that it will take from the program to make fast code of what was compiled quickly."""
+    return _MEANWHILE if is_used() else _ALONE
+
+
+def quick_code(text: str) -> bytes:
+    """The compiled code of a text, made at once and not for speed; raises `CompileError` if there will be none."""
+    began = perf_counter()
+    try:
+        return engine.object_code(text, quickly=True)
+    finally:
+        ledger.note("compiling quickly", perf_counter() - began)
 
 
 _jobs: dict[str, Job] = {}

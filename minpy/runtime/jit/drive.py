@@ -23,19 +23,20 @@ from minpy.runtime.jit import background, engine, source, store
 from minpy.runtime.jit.bind import Frame, Names, Snapshot
 from minpy.runtime.jit.kernel import INTERRUPTED, Kernel, NoRoom
 from minpy.runtime.jit.kinds import Unsupported
-from minpy.runtime.jit.sites import WORTH, Site, is_undisturbed, loops
+from minpy.runtime.jit.sites import SURE, WORTH, Site, is_undisturbed, loops
 from minpy.runtime.jit.trial import LONGEST, Trial
 
 _PIECE = 2e-3  # seconds as written between two looks at the clock
 _LOOK = 2e-3  # seconds spent in short runs before the next of them is looked at
 _CHUNK = 30e-3  # seconds compiled between two looks at the program's variables
 _SMALL_WORTH = 500e-6  # the same, where compiled code gains less: with operations on small arrays
-_ENTRY = 4e-6  # seconds as written that are worth the short way
+_ENTRY = 3e-6  # seconds as written that are worth the short way
+_WAY = 1e-6  # what it takes
+_QUICK = 5e-3  # seconds that code which was made quickly runs between two looks
 _KEYS = 6  # compiled versions of one loop
 _LEAVES = 4  # so often a loop may leave compiled code early, and then once every so many iterations:
 _DISTANCE = 50
 _COPY_RATE = 4e9  # bytes a second
-_SURE = 2  # times what compiling takes: a rest that is longer than this pays for it
 _HOPE = 4  # times the same: what was spent in a loop that may come again, so often, is spent again
 
 
@@ -45,9 +46,6 @@ seconds: dict[Site, float] = {}  # that each loop has run compiled
 def seconds_of(site: Site) -> float:
     """How long a loop has run compiled."""
     return seconds.get(site, 0.0) + (site.shortcut.seconds if site.shortcut else 0.0)
-
-
-pending: dict[Site, background.Job] = {}  # loops whose code is being compiled
 
 
 def iterator_at(over: Any, position: int) -> Iterator[Any]:
@@ -165,21 +163,17 @@ def _pays(site: Site, left: int) -> bool:
         return True
     if site.trial is not None and not site.trial.wants_compiled:
         return False
-    if site in pending:
-        if not pending[site].done or left * site.per_round < WORTH:
-            return False
-        del pending[site]
-        return True
     if not site.per_round:
         # Not yet run in this process; it may have been worth it in an earlier one.
         return store.is_known(site.name)
     rest = left * site.per_round
     if site.kernels:
-        return rest > WORTH
-    takes, lasts = background.expected()
-    if rest > _SURE * takes + lasts:
+        only_long = site.shortcut is False or (site.shortcut and site.shortcut.is_full)
+        return rest > (WORTH if only_long else _ENTRY)
+    takes = background.expected()
+    if rest > SURE * takes:
         return True
-    return rest > WORTH and site.spent > _HOPE * takes and ledger.allows(takes)
+    return rest > _ENTRY and site.spent > _HOPE * takes and ledger.allows(takes)
 
 
 def run(
@@ -192,6 +186,7 @@ def run(
     if frame.f_code is not code or np.geterr()["under"] != "ignore":
         return None
     chunk, first = 0, position
+    known = _laid_out(site)
     rate = site.per_round / 50  # a guess, until the first chunk was timed
     began = perf_counter()
     try:
@@ -201,6 +196,8 @@ def run(
             variables = Frame(frame, site.names)
             snapshot = Snapshot(variables, site.names, over, site.digest)
             kernel = _kernel(site, snapshot)
+            if kernel.is_quick:
+                _improve(site, kernel)
             if not kernel.can_run(snapshot):
                 return (position, False) if chunk else None
             copying = kernel.written_bytes(snapshot) / _COPY_RATE
@@ -218,7 +215,8 @@ def run(
             site.run_compiled += done
             position = outcome.position
             if tried is not None:
-                way = (started - began) / (count - first)
+                # The next time the way there is a short one.
+                way = (_WAY if site.shortcut is not False else started - began) / (count - first)
                 if done and not tried.ran(took / done + way):
                     site.give_up("NumPy's own operations are as fast")
                     store.forget(site.name)
@@ -226,6 +224,10 @@ def run(
                 site.trial.went(took)
             if outcome.broke or outcome.ended:
                 _shorten(site, kernel, frame, snapshot)
+            if _laid_out(site) == known and not site.reason:
+                _balance(site, done, perf_counter() - began)
+                began = perf_counter()
+            if outcome.broke or outcome.ended:
                 return position, outcome.broke
             if outcome.reason is not None:
                 _left(site, outcome.reason)
@@ -233,11 +235,13 @@ def run(
             if position >= count and (site.trial is None or site.trial.is_over):
                 _shorten(site, kernel, frame, snapshot)
             rate = took / max(done, 1)
-            if not is_undisturbed() or site.reason or (site.trial is not None and not site.trial.is_over):
+            if (
+                not is_undisturbed()
+                or site.reason
+                or site.asleep
+                or (site.trial is not None and not site.trial.is_over)
+            ):
                 return position, False
-    except background.Pending as waiting:
-        pending[site] = waiting.job
-        return (position, False) if chunk else None
     except Unsupported as error:
         if position != first:
             return position, False
@@ -267,7 +271,57 @@ def _shorten(site: Site, kernel: Kernel, frame: FrameType, snapshot: Snapshot) -
         return
     least, per_byte = (0.0, 0.0) if site.force else (_ENTRY, 3 / _COPY_RATE)
     site.shortcut.value(site.per_round, least, per_byte)
+    _limit(site)
     setattr(loops, site.name, site.shortcut.function)
+
+
+def _improve(site: Site, kernel: Kernel) -> None:
+    """Make fast code of what was compiled quickly, once the gain was enough for that."""
+    takes, ran = background.expected_again(), seconds_of(site)
+    gained = site.compiled * site.per_round - ran
+    if ran < takes or (site.per_round and gained < _HOPE * takes):
+        return
+    try:
+        kernel.improve()
+    except background.Pending:
+        return
+    except engine.CompileError:  # the other code goes on
+        return
+    if site.shortcut:
+        site.shortcut.renew(kernel)
+
+
+def settle(site: Site) -> None:
+    """The guard has run for as long as it may before Python looks at the loop."""
+    if site.shortcut.loses() and not site.force:
+        site.rest()
+    if site.trial is not None and site.trial.is_over:
+        site.trial.went(site.shortcut.news())
+    for plan in site.shortcut.plans:
+        if plan.kernel.is_quick:
+            _improve(site, plan.kernel)
+    _limit(site)
+
+
+def _limit(site: Site) -> None:
+    """Let the guard ask after some time."""
+    trial = site.trial
+    for plan in site.shortcut.plans:
+        seconds = None if trial is None else trial.lasts
+        if plan.kernel.is_quick:
+            seconds = _QUICK if seconds is None else min(seconds, _QUICK)
+        plan.set_limit(seconds)
+
+
+def _laid_out(site: Site) -> tuple[int, int]:
+    """How many kernels and tables there are: what is made once is not counted against compiled runs."""
+    return sum(map(len, site.kernels.values())), site.shortcut.laid_out if site.shortcut else 0
+
+
+def _balance(site: Site, rounds: int, took: float) -> None:
+    """Enter what a compiled run gained; a loop that loses rests."""
+    if site.per_round and not site.balance.add(rounds * site.per_round - took) and not site.force:
+        site.rest()
 
 
 def _gains(site: Site, kernel: Kernel, copying: float, left: int) -> bool:
@@ -275,7 +329,11 @@ def _gains(site: Site, kernel: Kernel, copying: float, left: int) -> bool:
     rest = left * site.per_round
     if kernel.code.whole and not site.nest and not rest:
         return False  # NumPy does small arrays well enough that one round is timed first
-    enough = max(_SMALL_WORTH, 10 * copying) if kernel.code.whole else 3 * copying
+    enough = (
+        max(_SMALL_WORTH if site.shortcut is False else _ENTRY, 10 * copying)
+        if kernel.code.whole
+        else 3 * copying
+    )
     if not rest or rest >= enough:
         return True
     # To have looked for nothing costs as much as some rounds.
@@ -322,7 +380,10 @@ def _kernel(site: Site, snapshot: Snapshot) -> Kernel:
     if sum(map(len, site.kernels.values())) + len(site.refused) >= _KEYS and not site.force:
         raise Unsupported("its variables have ever new types")
     try:
-        kernel = Kernel(site.names.node, f"{site.name}\n{site.names.text}", snapshot)
+        text = f"{site.name}\n{site.names.text}"
+        # What was worth it in an earlier run is so in this one.
+        quickly = not site.force and (background.is_used() or not store.is_known(site.name))
+        kernel = Kernel(site.names.node, text, snapshot, quickly=quickly)
     except engine.CompileError as error:
         raise Unsupported(f"the compiler refused it: {error}") from error
     except Unsupported as error:

@@ -13,18 +13,19 @@ from contextlib import contextmanager
 from functools import lru_cache
 
 from minpy.runtime.jit.buffers import HEADER, IDENT, SMALLEST
-from minpy.runtime.jit.ir import Writer
+from minpy.runtime.jit.ir import Writer, double
 from minpy.runtime.jit.kinds import CODES, KIND_OF_CODE
 from minpy.runtime.jit.lower import BROKE, BUFFERS, ENDED, FIRST, INTERRUPTED, LAST, START, STEP, STOPPED
+from minpy.runtime.jit.trial import GAIN, LOSS
 
 MOST_WORDS, MOST_OBJECTS, MOST_MADE, MOST_PLANS, MOST_ARGUMENTS = 640, 96, 48, 4, 8
 # The words of a site.
 (
     SLOW, LEFT, PARTS, PLAIN, OVER, BROKEN, WHAT, FEWEST, SKIPPED, NONE, STATE, STATE_VALUE, STATE_DEFAULT, ASK,
     ASK_COUNT, TOOL, SAME, SAME_AT, FRAME, LOCALS, BUILTINS, ARRAY, LIST, FUNCTION, TYPES, TRUE, FALSE, NUMPY_TRUE,
-    NUMPY_FALSE, COUNT,
-) = range(30)  # fmt: skip
-TOOL_NUMBERS = 30
+    NUMPY_FALSE, COUNT, BALANCE, AN_EXIT,
+) = range(32)  # fmt: skip
+TOOL_NUMBERS = 32
 PLANS = TOOL_NUMBERS + 6
 SITE_WORDS = PLANS + MOST_PLANS
 # What stood where the guard stands.
@@ -54,6 +55,7 @@ _BOUND = 1 << 61
 # Nanoseconds that a loop runs before Python looks at the program.
 LONGEST = 30_000_000
 _GROWTH = 16  # of the number of rounds from one call of the kernel to the next
+_AN_ENTRY = 500  # nanoseconds that the short way takes
 _LOOKED_AT = 63  # of so many runs that are too short one is looked at
 
 FUNCTIONS: dict[str, tuple[str, str]] = {
@@ -745,6 +747,7 @@ def _kernel(w: _Text) -> str:
     w.place("counted")
     w.unless(w.op(f"icmp ule i64 %nargs, {MOST_ARGUMENTS}"), "slow")
     w.unless(w.op(f"call i1 @usual(ptr {site})"), "slow")
+    w.unless(w.op(f"fcmp oge double {w.at(site, BALANCE, 'double')}, {double(-1e9 * LOSS)}"), "slow")
     frame = w.outside("PyEval_GetFrame")
     w.unless(w.op(f"icmp ne ptr {frame}, null"), "slow")
     modules = w.outside("PyEval_GetGlobals")
@@ -777,7 +780,7 @@ def _kernel(w: _Text) -> str:
         w.place("over")
         _take_back(w, plan, words, kept, objects, block, position, answer, size)
         w.place("finish")
-        _count(w, plan, position, spent)
+        _count(w, site, plan, position, spent, answer)
         _hand_over(w, site, plan, number, fast, modules, objects, words)
         _let_go(w, plan, words, objects, block)
         done = w.op("load i1, ptr %wentwell")
@@ -975,10 +978,20 @@ def _take_back(
     w.jump("finish")
 
 
-def _count(w: _Text, plan: str, position: str, spent: str) -> None:
-    for index, place in ((RAN, position), (TOOK, spent)):
-        w.set(plan, index, w.op(f"add i64 {w.at(plan, index)}, {w.op(f'load i64, ptr {place}')}"))
-    w.set(plan, RUNS, w.op(f"add i64 {w.at(plan, RUNS)}, 1"))
+def _count(w: _Text, site: str, plan: str, position: str, spent: str, answer: str) -> None:
+    """Enter the run, and what it gained in comparison with rounds as written."""
+    rounds, took = (w.op(f"load i64, ptr {place}") for place in (position, spent))
+    for index, more in ((RAN, rounds), (TOOK, took), (RUNS, "1")):
+        w.set(plan, index, w.op(f"add i64 {w.at(plan, index)}, {more}"))
+    early = w.op(f"icmp sgt i64 {w.op(f'load i64, ptr {answer}')}, 0")
+    way = w.op(f"select i1 {early}, i64 {w.at(site, AN_EXIT)}, i64 {_AN_ENTRY}")
+    lost = w.op(f"sitofp i64 {w.op(f'add i64 {took}, {way}')} to double")
+    gained = w.op(f"fmul double {w.op(f'sitofp i64 {rounds} to double')}, {w.at(plan, A_ROUND, 'double')}")
+    gained = w.op(f"fsub double {gained}, {lost}")
+    balance = w.op(f"fadd double {w.at(site, BALANCE, 'double')}, {gained}")
+    most = double(1e9 * GAIN)
+    too_much = w.op(f"fcmp ogt double {balance}, {most}")
+    w.set(site, BALANCE, w.op(f"select i1 {too_much}, double {most}, double {balance}"), "double")
 
 
 def _hand_over(

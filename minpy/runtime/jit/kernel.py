@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from minpy.runtime import ledger
 from minpy.runtime.jit import background, engine, stacks, store
 from minpy.runtime.jit.appends import logged, release
 from minpy.runtime.jit.bind import Frame, Snapshot
@@ -59,21 +61,52 @@ class Outcome:
 class Kernel:
     """The compiled code of a loop for one key of `Snapshot`, and some kinds of its scalars (see `fits`)."""
 
-    def __init__(self, node: ast.For | ast.While, text: str, snapshot: Snapshot) -> None:
+    def __init__(
+        self, node: ast.For | ast.While, text: str, snapshot: Snapshot, *, quickly: bool = False
+    ) -> None:
         where = store.file_for(text, snapshot.lasting_key())
         found = store.load(where)
+        self._again: Any = None  # of code that was made quickly: what `improve` needs
         if found is None:
+            began = perf_counter()
             code = lower(node, snapshot.entry())
-            compiled = background.object_code(code.text, partial(store.save, where, code))
+            ledger.note("making loops' code", perf_counter() - began)
+            keep = partial(store.save, where, code)
+            if quickly:
+                compiled = background.quick_code(code.text)
+                self._again = code.text, keep
+            else:
+                compiled = background.object_code(code.text, keep)
         else:
             code, compiled = found
         self.code = code
-        self._function = engine.function(compiled, code.externals)
+        self._set(compiled)
         self._stacks = [stacks.Layout(*fields) for fields in code.stacks]
-        self.address = engine.address(self._function)
         self._sums = any(name.startswith("reduce ") for name in code.externals)
         # Their identities are in the key.
         self._kept = [(value, getattr(value, "__code__", None)) for value in snapshot.entry().known.values()]
+
+    def _set(self, compiled: bytes) -> None:
+        self._function = engine.function(compiled, self.code.externals)
+        self.address = engine.address(self._function)
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether the code was made quickly, and is not as fast as it could be."""
+        return self._again is not None
+
+    def improve(self) -> None:
+        """Make the code again, so that it is fast.
+
+        Raises
+        ------
+        Pending
+            It is being made: ask again later.
+        """
+        again = self._again
+        compiled = background.object_code(*again)
+        self._again = None
+        self._set(compiled)
 
     def fits(self, snapshot: Snapshot) -> bool:
         """Whether the code, made for an entry with the same key, takes the scalars as they are now."""

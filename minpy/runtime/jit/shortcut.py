@@ -25,6 +25,7 @@ from minpy.runtime.jit.helpers import GLOBAL
 from minpy.runtime.jit.kernel import Kernel
 from minpy.runtime.jit.kinds import CODES, TYPES
 from minpy.runtime.jit.lower import UNBOUND
+from minpy.runtime.jit.trial import LOSS
 
 _MOST_LAID_OUT = 16  # plans of one loop: more means that what it meets does not repeat
 _UNKNOWN = 1e18  # nanoseconds that a round takes as written, if that was not measured: it is worth it
@@ -159,7 +160,9 @@ class Shortcut:
         self.plans: list[Plan] = []
         self._all: list[Plan] = []  # those as well that were replaced: some thread may be using one
         self._words = words = np.zeros(guard.SITE_WORDS, np.int64)
+        self._balance = words.view(np.float64)[guard.BALANCE : guard.BALANCE + 1]
         self._kept: list[Any] = [site]
+        self._told = 0.0
         _alive.append(self)
         is_while = site.what == "while"
         over, broken = (False, True) if is_while else ((), ())
@@ -169,6 +172,8 @@ class Shortcut:
         words[guard.PLAIN] = 0 if site.what in ("iter", "while") else self._of(site.plain)
         words[guard.OVER], words[guard.BROKEN] = self._of(over), self._of(broken)
         words[guard.WHAT] = _WHATS[site.what]
+        # What it takes to go on as written, in nanoseconds: a `for` has to come back the long way.
+        words[guard.AN_EXIT] = 3_000 if is_while else 100_000
         words[guard.NONE] = id(None)
         words[guard.STATE], words[guard.STATE_VALUE] = self._of(state), value
         words[guard.STATE_DEFAULT] = self._of(usual) if usual is not None else 0
@@ -219,7 +224,7 @@ class Shortcut:
         Irregular
             That is not possible.
         """
-        if len(self._all) >= _MOST_LAID_OUT or np.getbufsize() != 8192:
+        if self.is_full or np.getbufsize() != 8192:
             raise Irregular
         _, _, usual = usual_state()  # type: ignore[misc]
         if usual is not None:
@@ -231,6 +236,41 @@ class Shortcut:
         # In this order: another thread may be reading them.
         self._words[guard.PLANS + place] = plan.address
         self._words[guard.COUNT] = len(self.plans)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more will be laid out."""
+        return len(self._all) >= _MOST_LAID_OUT
+
+    @property
+    def laid_out(self) -> int:
+        """How many plans were made."""
+        return len(self._all)
+
+    def loses(self) -> bool:
+        """Whether compiled runs have lost more than they may; if so, the account is closed."""
+        lost = self._balance[0] < -1e9 * LOSS
+        if lost:
+            self._balance[0] = 0.0
+        return bool(lost)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether some plan has run for as long as it may before Python looks at the loop, or loses time."""
+        return self._balance[0] < -1e9 * LOSS or any(
+            plan.figure(guard.TOOK) >= plan.figure(guard.LIMIT) for plan in self.plans
+        )
+
+    def news(self) -> float:
+        """The seconds that compiled code has run since this was asked last."""
+        before, self._told = self._told, self.seconds
+        return self._told - before
+
+    def renew(self, kernel: Kernel) -> None:
+        """A kernel has new code."""
+        for plan in self._all:
+            if plan.kernel is kernel:
+                plan.words[guard.KERNEL] = kernel.address
 
     def value(self, per_round: float, least: float, per_byte: float) -> None:
         """Seconds that a round takes as written, and that compiled runs must replace, more for each byte copied."""

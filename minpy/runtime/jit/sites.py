@@ -12,14 +12,17 @@ nor the compiler.
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import os
 import sys
 from collections.abc import Callable, Iterable
+from time import perf_counter
 from typing import Any
 
 from minpy.places import LOOPS, flag_of
 from minpy.runtime import entry, flags
+from minpy.runtime.jit.trial import Balance
 
 # A loop that takes less than this, in seconds, is not worth looking at, and after so many of them the site goes; so
 # many more for each second that was spent in longer ones.
@@ -30,6 +33,9 @@ _MORE_SHORT_ONES = 25_000
 # figure is always timed, of others one now and then.
 WORTH = 100e-6
 _TIMED = 2e-3
+# Times what compiling takes: a rest that is longer than this pays for it.
+SURE = 2
+_NAPS = 8  # short ones, before a site sleeps as long as all others
 _SIZED = (bytes, str, list, tuple)
 
 
@@ -104,8 +110,11 @@ class Site:
 
     __slots__ = (
         "__weakref__",
+        "asleep",
+        "balance",
         "digest",
         "filename",
+        "flag",
         "force",
         "kernels",
         "leaves",
@@ -113,6 +122,7 @@ class Site:
         "look_at",
         "name",
         "names",
+        "naps",
         "nest",
         "per_round",
         "plain",
@@ -121,9 +131,11 @@ class Site:
         "run_compiled",
         "short",
         "shortcut",
+        "slept",
         "spent",
         "trial",
         "what",
+        "woken",
     )
 
     def __init__(self, name: str, what: str, nest: bool, line: int, digest: str) -> None:
@@ -142,10 +154,16 @@ class Site:
         self.run_compiled = 0  # iterations, the long way
         self.leaves = 0  # how often compiled code could not go on
         self.shortcut: Any = None  # a `shortcut.Shortcut`; False if there will be none
-        if not sites and os.environ.get("MINPY_VERBOSE", "0") not in ("", "0"):
-            import atexit
-
-            atexit.register(report)
+        self.flag = flag_of(LOOPS, line, digest)
+        self.asleep = False
+        self.balance = Balance()
+        self.naps, self.slept, self.woken = (
+            0,
+            0.0,
+            0.0,
+        )  # how often, and when last, it was put to sleep, and woken
+        if not sites:
+            atexit.register(_at_end)
         sites.append(self)
 
     @property
@@ -164,7 +182,15 @@ class Site:
         return ("zip", arguments)
 
     def __call__(self, *arguments: Any) -> Iterable[Any]:
+        if self.shortcut and self.shortcut.is_due:
+            from minpy.runtime.jit import drive
+
+            drive.settle(self)
+            if self.asleep:
+                return self.plain(*arguments)
         iterable: Any = self.plain(*arguments)
+        if self.asleep:
+            return iterable
         count = _count(self.what, iterable, arguments)
         expected = count * self.per_round
         if not self.force:
@@ -186,18 +212,57 @@ class Site:
         self.filename = frame.f_code.co_filename
         return drive.begin(self, self.over(arguments), frame)
 
+    @property
+    def dead(self) -> bool:
+        """Whether it is no use waking it."""
+        return bool(self.reason)
+
+    def set_flag(self, awake: bool) -> None:
+        """Let the loop ask, or not."""
+        self.asleep = not awake
+        if awake:
+            self.woken = perf_counter()
+            setattr(loops, self.name, self.shortcut.function if self.shortcut else self)
+        (flags.wake if awake else flags.sleep)(self.flag, self.name)
+
+    def rest(self) -> None:
+        """Let this loop run as written for a while."""
+        from minpy.runtime.fuse import sites as blocks
+
+        self.slept = perf_counter()
+        self.naps += 1
+        self.set_flag(False)
+        if self.shortcut:
+            # Asked while it sleeps, because of another place that has the same flag, it does nothing.
+            setattr(loops, self.name, self)
+        blocks.rest(self, self.naps <= _NAPS)
+
     def give_up(self, reason: str) -> None:
         """Let this loop run as written from now on, at no cost; the loops in it get their chance."""
         if self.reason:
             return
         self.reason = reason
         setattr(loops, self.name, self.plain)
-        flags.sleep(flag_of(LOOPS, self.line, self.digest), self.name)
+        flags.sleep(self.flag, self.name)
         if self.names is not None:
             self.names.wake_inner(self)
 
     def __repr__(self) -> str:
         return f"<the loop in line {self.line}: {self.reason or f'{self.compiled} times compiled'}>"
+
+
+def _at_end() -> None:
+    """Note for later runs which loops would have been worth compiling from the start; tell what became of all."""
+    late = [site for site in sites if site.spent and not site.kernels and not site.reason]
+    if late and mode() == "auto":
+        from minpy.runtime.jit import background, store
+
+        takes = background.expected(loaded=False) + background.expected_again()
+        for site in late:
+            if site.spent > SURE * takes:
+                store.remember(site.name)
+    if os.environ.get("MINPY_VERBOSE", "0") not in ("", "0"):
+        report()
 
 
 def report() -> None:

@@ -1,8 +1,12 @@
-"""Whether a loop of array operations is faster compiled: rounds as written and compiled ones in turns, both timed.
+"""Whether a loop gains by running compiled.
 
-Numbers and single elements always gain. Operations on arrays are what NumPy does best, so compiled code must show
-that it is faster, at the sizes at hand; else the loop is left alone. It must do so again from time to time: while the
-expressions in the loop try out engines of their own, the rounds as written are slower than they will be.
+`Balance`: of every loop, what its compiled runs have gained. Those that lose, since they are short or are left early,
+rest for a while.
+
+`Trial`: of loops of array operations, rounds as written and compiled ones in turns, both timed. Numbers and single
+elements always gain. Operations on arrays are what NumPy does best, so compiled code must show that it is faster, at
+the sizes at hand; else the loop is left alone. It must do so again from time to time: while the expressions in the loop
+try out engines of their own, the rounds as written are slower than they will be.
 """
 
 from __future__ import annotations
@@ -11,6 +15,25 @@ _SAMPLES = 4  # of each kind
 _MARGIN = 0.95  # compiled rounds must take less than this part of the others
 _AGAIN = (0.02, 0.2, 2.0)  # seconds of compiled runs after which the question is asked once more
 LONGEST = 2e-3  # seconds of a compiled sample
+# Seconds that compiled runs may have lost before the loop rests, and that they may have gained ahead.
+LOSS, GAIN = 500e-6, 20e-3
+
+
+class Balance:
+    """What compiled runs gained, the long way (the guard counts what the short one gains, in the same manner)."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def add(self, gained: float) -> bool:
+        """Enter what a run gained; whether compiled code may go on. If not, the account is closed."""
+        self.seconds = min(GAIN, self.seconds + gained)
+        if self.seconds >= -LOSS:
+            return True
+        self.seconds = 0.0
+        return False
 
 
 class Trial:
@@ -35,6 +58,13 @@ class Trial:
     def wants_compiled(self) -> bool:
         """Whether it is not the turn of a round as written."""
         return self.is_over or self._counts[0] > self._counts[1]
+
+    @property
+    def lasts(self) -> float | None:
+        """The seconds of compiled runs after which it is asked again; None if that will not be."""
+        if not self.is_over:
+            return 0.0
+        return _AGAIN[self._passed] - self._gone if self._passed < len(_AGAIN) else None
 
     def wrote(self, seconds: float, rounds: int) -> None:
         """Rounds ran as written."""

@@ -17,59 +17,47 @@ import sys
 from time import perf_counter
 from typing import Any
 
-from minpy.places import LOOPS, flag_of
-from minpy.runtime import flags, ledger
+from minpy.runtime import ledger
 from minpy.runtime.jit.sites import Site, is_undisturbed
 
 _SOON = 2e-3  # a loop that asks so soon after its site was woken has been running
-_NAPS = 8  # short ones, before the site sleeps as long as all others
 _SAMPLE = 8  # rounds that are timed
 _HOPE = 4  # as in `drive`: what was spent in a loop, times what compiling takes from the program
-# Seconds that going into compiled code may have lost before the site sleeps again, and that it may have gained ahead.
-_LOSS, _GAIN = 500e-6, 20e-3
 FAR = 1 << 60  # rounds
 
 
 class WhileSite(Site):
     """A ``while`` loop of the program; called before each evaluation of its condition, says whether it is over."""
 
-    __slots__ = ("asleep", "balance", "flag", "known", "naps", "rounds", "since", "slept", "woken")
+    __slots__ = ("known", "rounds", "since")
 
     def __init__(self, name: str, what: str, nest: bool, line: int, digest: str) -> None:
         super().__init__(name, what, nest, line, digest)
-        self.flag = flag_of(LOOPS, line, digest)
-        self.asleep = False
-        self.balance = 0.0  # seconds gained by running compiled
         self.rounds = 0  # since when it was woken
-        self.since = self.slept = self.woken = (
-            0.0  # when its rounds began to be timed, it was put to sleep, and woken
-        )
-        self.naps = 0
+        self.since = 0.0  # when its rounds began to be timed
         self.known: bool | None = None  # whether it was compiled in an earlier run
 
-    @property
-    def dead(self) -> bool:
-        """Whether it is no use waking it."""
-        return bool(self.reason)
-
     def set_flag(self, awake: bool) -> None:
-        """Let the loop ask, or not."""
-        self.asleep = not awake
-        if awake:
-            self.rounds, self.woken = 0, perf_counter()
-        (flags.wake if awake else flags.sleep)(self.flag, self.name)
+        self.rounds = 0
+        super().set_flag(awake)
 
     def __call__(self, *arguments: Any) -> bool:
         # Asked while it sleeps: because of another place that has the same flag.
         if self.asleep or self.reason or not is_undisturbed():
             return False
+        if self.shortcut and self.shortcut.is_due:
+            from minpy.runtime.jit import drive
+
+            drive.settle(self)
+            if self.asleep:
+                return False
         if self.force or self.kernels:
             return self._enter(sys._getframe(1))
         return self._wait(sys._getframe(1))
 
     def _wait(self, frame: Any) -> bool:
         """Find out whether the loop is worth compiling."""
-        from minpy.runtime.jit import background, drive, store
+        from minpy.runtime.jit import background, store
 
         now = perf_counter()
         if not self.rounds:
@@ -85,16 +73,10 @@ class WhileSite(Site):
             self.known = store.is_known(self.name)
             if self.known:
                 return self._enter(frame)
-        job = drive.pending.get(self)
-        if job is not None:
-            if job.done:
-                del drive.pending[self]
-                return self._enter(frame)
-        else:
-            takes, _ = background.expected()
-            if self.spent > _HOPE * takes and ledger.allows(takes):
-                return self._enter(frame)
-        self._sleep()
+        takes = background.expected()
+        if self.spent > _HOPE * takes and ledger.allows(takes):
+            return self._enter(frame)
+        self.rest()
         return False
 
     def _enter(self, frame: Any) -> bool:
@@ -103,29 +85,10 @@ class WhileSite(Site):
         from minpy.runtime.jit.bind import WHILE
 
         self.filename = frame.f_code.co_filename
-        compiled, kernels, began = self.compiled, self._kernels(), perf_counter()
         result = drive.run(self, WHILE, frame.f_code, frame, 0, FAR)
-        took = perf_counter() - began
-        if self.reason:
-            return False
-        if self._kernels() == kernels:  # else it was compiled or loaded, which is not done each time
-            gained = (self.compiled - compiled) * self.per_round - took
-            self.balance = min(_GAIN, self.balance + gained)
-        if (result is None or self.balance < -_LOSS) and not self.force:
-            self.balance = 0.0
-            self._sleep()
+        if result is None and not self.reason and not self.asleep and not self.force:
+            self.rest()
         return result is not None and result[1]
-
-    def _kernels(self) -> int:
-        return sum(map(len, self.kernels.values()))
-
-    def _sleep(self) -> None:
-        from minpy.runtime.fuse import sites as blocks
-
-        self.slept = perf_counter()
-        self.naps += 1
-        self.set_flag(False)
-        blocks.rest(self, self.naps <= _NAPS)
 
 
 __all__ = ["WhileSite"]

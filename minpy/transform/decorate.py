@@ -19,6 +19,7 @@ from typing import Any, TypeVar, overload
 
 from minpy.errors import RewriteError, RewriteWarning
 from minpy.options import Options, from_environ
+from minpy.quiet import quiet
 from minpy.transform import build, hook
 from minpy.transform.granted import granted
 from minpy.transform.names import NOTHING, Given
@@ -180,8 +181,7 @@ def _exchange(function: FunctionType, options: Options) -> str:
         if source is None:
             return f"its source cannot be found ({old.co_filename})"
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the compiler's: they were given when the module was loaded
+            with quiet():  # the compiler's: they were given when the module was loaded
                 new = _counterpart(function, source, options)
         except _CannotError as error:
             return str(error)
@@ -233,8 +233,7 @@ def _may_hold(source: str, code: CodeType) -> bool:
 
     From Python 3.13 on ``<string>`` is the text of ``python -c``; what was made by ``exec`` has that name too.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         try:
             module = compile(source, "<string>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
         except (SyntaxError, ValueError):

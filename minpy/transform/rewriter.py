@@ -13,13 +13,13 @@ import re
 import sys
 import tokenize
 import types
-import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
 from minpy.errors import RewriteError
 from minpy.options import Options
 from minpy.places import TAPING
+from minpy.quiet import quiet
 from minpy.transform.names import NOTHING, Given
 from minpy.transform.plan import Plan
 
@@ -250,8 +250,7 @@ def _raise_syntax_error(
 ) -> None:
     """Raise what `compile` raises for the original; return if it raises nothing."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they were shown when the rewritten text was parsed
+        with quiet():  # they were shown when the rewritten text was parsed
             compile(source, filename, mode, flags, dont_inherit, optimize)
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
         raise

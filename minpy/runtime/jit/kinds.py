@@ -7,12 +7,13 @@ version. A pair whose result depends on the values has no result here, and is le
 from __future__ import annotations
 
 import operator
-import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
+
+from minpy.quiet import quiet
 
 
 class Unsupported(Exception):
@@ -120,8 +121,7 @@ def array_kinds(symbol: str, left: str, left_whole: bool, right: str, right_whol
     for one in _operands(left, left_whole):
         for other in _operands(right, right_whole):
             try:
-                with warnings.catch_warnings(), np.errstate(all="ignore"):
-                    warnings.simplefilter("ignore")
+                with quiet(), np.errstate(all="ignore"):
                     found.add(OPERATORS[symbol](one, other).dtype.name)
             except (TypeError, ValueError, OverflowError, KeyError) as error:
                 raise Unsupported(f"{symbol} of arrays of {left} and {right}") from error
@@ -144,8 +144,7 @@ def result_kind(symbol: str, left: str, right: str) -> str:
     """The kind that an operator gives; raises `Unsupported` if it depends on the values or is none of ours."""
     function = OPERATORS[symbol]
     found = set()
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
+    with quiet(), np.errstate(all="ignore"):
         for one in _SAMPLES.get(left, ()):
             for other in _SAMPLES.get(right, ()):
                 if symbol in ("**", "<<", ">>"):

@@ -390,7 +390,8 @@ class Function:
         unknown = set(kwargs) - self.names
         if len(args) > self.most or (unknown and not self.open):
             raise TypeError(f"cupy.{self.name} takes no {', '.join(unknown) or f'{len(args)} arguments'}")
-        self.machine.launch(self.name)
+        if self.name != "empty":  # no work
+            self.machine.launch(self.name)
         with np.errstate(all="ignore"):
             result = self.plain(*map(self.near, args), **{k: self.near(v) for k, v in kwargs.items()})
         return self.far(result, [a for a in args if isinstance(a, Far)])

@@ -101,11 +101,9 @@ class Device(Protocol):
         Returns
         -------
         handle, Scalar, or list of these
-            With memory of their own.
+            With memory of their own. A back end may put the work off, and do it together with other work, as long as nothing
+            but `synchronize`, a download, a write or another kernel can tell.
         """
-
-    def block(self, text: str, leaves: tuple, plan: Any) -> Any | None:
-        """A compiled block (see `minpy.runtime.backends.blocks`); None if this back end compiles none."""
 
     # ----- time
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from minpy.errors import DeviceError, DeviceFailure, DeviceMemoryError, UsageError
-from minpy.runtime.backends import cupy_kernels
+from minpy.runtime.backends import cupy_fused, cupy_kernels
 from minpy.runtime.backends.base import arrays_in, promoted, refused
 from minpy.runtime.primitives.table import Kernel, Primitive, Scalar
 
@@ -27,6 +27,7 @@ _failure: str | None = None
 MOST_ELEMENTS = 2**62  # no limit of its own
 _PIECE = 8 << 20  # bytes of a pinned buffer
 _STAGED = 1 << 20  # bytes from which a copy goes through them
+_OFF = ("0", "off", "no", "false")
 _REST = 0.9  # of the memory that is free at the start: what may be used
 
 
@@ -103,7 +104,8 @@ class CuPyDevice:
         self.F = _Names(cupy)
         self._staging = _Staging(cupy)
         self._refused: set[tuple] = set()
-        self._blocks: dict[Any, Any] = {}
+        self.fuser = cupy_fused.Fuser(cupy)
+        self.fuses = self.fuser.works and os.environ.get("MINPY_FUSE", "auto").lower() not in _OFF
         self._copying = threading.Lock()
 
     def __repr__(self) -> str:
@@ -148,6 +150,7 @@ class CuPyDevice:
         if self.broken is not None:
             raise DeviceFailure(self.broken)
         with self._here(), self._copying:
+            handle = self.fuser.array(handle)
             if host.ndim and handle.strides == host.strides and host.flags.forc:
                 turned = not host.flags.c_contiguous
                 self._staging.download(
@@ -163,12 +166,13 @@ class CuPyDevice:
         """See `Device.broadcast`: a view, as NumPy's is."""
         strides = tuple([0 if m == 1 else s for m, s in zip(handle.shape, handle.strides, strict=True)])
         with self._here():
+            handle = self.fuser.array(handle)
             return self.cupy.ndarray(shape, handle.dtype, handle.data, strides)
 
     def copy(self, handle: Any) -> Any:
         """See `Device.copy`."""
         with self._here():
-            return handle.copy()
+            return self.fuser.array(handle).copy()
 
     def shape(self, handle: Any) -> tuple[int, ...]:
         """See `Device.shape`."""
@@ -195,6 +199,7 @@ class CuPyDevice:
         """See `Device.synchronize`."""
         if self.broken is None:
             with self._here():
+                self.fuser.settle()
                 self._stream.synchronize()
 
     # ----- parts of handles ---------------------------------------------------------------------------------
@@ -212,7 +217,9 @@ class CuPyDevice:
         item = view.itemsize
         if start % item or any(stride % item for stride in view.strides):
             return None
-        return self.cupy.ndarray(view.shape, view.dtype, handle.data + start, view.strides)
+        with self._here():
+            handle = self.fuser.array(handle)
+            return self.cupy.ndarray(view.shape, view.dtype, handle.data + start, view.strides)
 
     def read(self, handle: Any, view: np.ndarray, base: np.ndarray) -> Any | None:
         """See `Device.read`."""
@@ -224,6 +231,8 @@ class CuPyDevice:
         if part is None:
             return False
         with self._here():
+            value, handle = self.fuser.array(value), self.fuser.array(handle)
+            self.fuser.before_write(part)
             if self._overlap(value, handle):
                 value = value.copy()
             part[...] = value
@@ -239,6 +248,8 @@ class CuPyDevice:
         if hasattr(value, "dtype") and cupy_kernels.repeats(index):
             return False  # the last of the values for a place wins with NumPy, any with a GPU
         with self._here():
+            value, handle = self.fuser.array(value), self.fuser.array(handle)
+            self.fuser.before_write(part)
             if self._overlap(value, handle):
                 value = value.copy()
             part[self._placed(index, handle_of)] = value
@@ -253,7 +264,7 @@ class CuPyDevice:
         if type(index) is list:
             index = np.asarray(index)
         if isinstance(index, np.ndarray) and index.ndim:
-            return handle_of(self, index)
+            return self.fuser.array(handle_of(self, index))
         return index
 
     # ----- kernels ------------------------------------------------------------------------------------------
@@ -287,18 +298,30 @@ class CuPyDevice:
                     value = value[()] if type(value) is np.ndarray else value.contents[()]
                     return dtype.type(value) if dtype is not None else value
                 handle = handle_of(self, value)
-                given.append(handle)
-                if dtype is not None and handle.dtype != dtype:
-                    return handle.astype(dtype)
-                return handle
+                if lazily:
+                    return handle
+                return self._ready(handle, dtype, given)
             if dtype is not None and isinstance(value, (bool, int, float, complex, np.generic)):
                 return dtype.type(value)
             if type(value) in (list, tuple):
                 return type(value)(map(place, value))
             return value
 
+        lazily = (
+            self.fuses
+            and not kwargs
+            and primitive.name in cupy_fused.OPERATIONS
+            and wanted is not None
+            and len(args) <= 3
+            and all(isinstance(a, (np.ndarray, np.generic, bool, int, float)) for a in args)
+        )
         with self._here():
             placed = [place(a) for a in args]
+            if lazily:
+                lazy = self._deferred(primitive.name, placed, dtype, wanted)
+                if lazy is not None:
+                    return lazy
+                placed = [self._ready(p, dtype, given) for p in placed]
             named = {k: place(v) for k, v in kwargs.items()}
             result = kernel.run(self.F, *placed, **named)
             if type(result) in (list, tuple):
@@ -307,6 +330,31 @@ class CuPyDevice:
                 self._refused.add(self._signature(primitive, args))
                 raise TypeError(f"{primitive.name}: {result.dtype} where NumPy gives {wanted}")
             return self._owned(result, given)
+
+    def _ready(self, handle: Any, dtype: Any, given: list[Any]) -> Any:
+        """An operand as kernels take it."""
+        if not hasattr(handle, "ndim") or isinstance(handle, np.generic):
+            return handle
+        handle = self.fuser.array(handle)
+        given.append(handle)
+        return handle.astype(dtype) if dtype is not None and handle.dtype != dtype else handle
+
+    def _deferred(self, name: str, operands: list[Any], dtype: Any, wanted: np.dtype) -> Any:
+        """The handle of element-wise work that is put off; None if it is not of the kind."""
+        arrays = [o for o in operands if hasattr(o, "ndim") and not isinstance(o, np.generic)]
+        kind = dtype if dtype is not None else arrays[0].dtype
+        if name == "where":
+            kind = wanted
+            if len(operands) != 3 or operands[0] is not arrays[0]:
+                return None
+            operands = [o if any(o is a for a in arrays) else kind.type(o) for o in operands]
+        elif dtype is None and wanted.name != kind.name:
+            return None
+        if not all(isinstance(o, np.generic) or any(o is a for a in arrays) for o in operands):
+            return None
+        shape = np.broadcast_shapes(*[o.shape for o in arrays])
+        with self.fuser.lock:
+            return self.fuser.defer(name, operands, kind, wanted, shape)
 
     def _owned(self, result: Any, given: list[Any]) -> Any:
         """A result in C order and in memory of its own."""
@@ -317,10 +365,6 @@ class CuPyDevice:
         ):
             result = result.copy()
         return result if result.ndim else Scalar(result)
-
-    def block(self, text: str, leaves: tuple, plan: Any) -> Any | None:
-        """See `Device.block`."""
-        return None
 
 
 def _limit(free: int) -> int:

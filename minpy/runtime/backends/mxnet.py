@@ -182,10 +182,6 @@ class MXNetDevice:
         except Exception as error:
             raise self._told(error) from error
 
-    def block(self, text: str, leaves: tuple, plan: Any) -> Any | None:
-        """See `Device.block`."""
-        return None
-
     def _told(self, error: Exception) -> Exception:
         """An error of MXNet's in the family's words; after one of CUDA's the card is not used any more."""
         text = " ".join(str(error).split())

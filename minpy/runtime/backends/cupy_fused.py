@@ -1,0 +1,348 @@
+"""Element-wise work on a GPU that is put off until somebody needs it, and then done by one kernel.
+
+An operation on arrays in a card's memory costs a launch, and as many passes over memory as it has operands. So the
+back end only notes what is to be done: a `Node`, with a `Lazy` as the handle that the runtime gets. When contents are
+needed (by a copy to the host, a reduction, a product, a write into an operand) the graph behind the handle becomes the
+text of a CUDA kernel, which reads each leaf once and writes what somebody still holds; temporaries that nobody holds
+exist in registers only. This sees chains across statements, and the sweep of a tape like the program's own expressions.
+
+Kernels are compiled (NVRTC, kept on disk by CuPy) for structures that have shown to be worth it; until then, and where
+compiling fails, the nodes are computed one by one. The arithmetic is the same either way: no contraction to fused
+multiply-adds.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+
+_C = {"float32": "float", "float64": "double", "bool": "bool"}
+_LEAVES = _C | {
+    "int8": "signed char", "uint8": "unsigned char", "int16": "short", "uint16": "unsigned short", "int32": "int",
+    "uint32": "unsigned int", "int64": "long long", "uint64": "unsigned long long",
+}  # fmt: skip
+
+# What each operation is in C, by the names of the table's rows. {t} is the type of the operands.
+OPERATIONS: dict[str, str] = {
+    "add": "{0} + {1}", "subtract": "{0} - {1}", "multiply": "{0} * {1}", "divide": "{0} / {1}",
+    "true_divide": "{0} / {1}", "negative": "-{0}", "square": "{0} * {0}", "reciprocal": "({t})1 / {0}",
+    "absolute": "fabs({0})", "abs": "fabs({0})", "fabs": "fabs({0})", "sqrt": "sqrt({0})", "cbrt": "cbrt({0})",
+    "exp": "exp({0})", "exp2": "exp2({0})", "expm1": "expm1({0})", "log": "log({0})", "log2": "log2({0})",
+    "log10": "log10({0})", "log1p": "log1p({0})", "sin": "sin({0})", "cos": "cos({0})", "tan": "tan({0})",
+    "arcsin": "asin({0})", "arccos": "acos({0})", "arctan": "atan({0})", "sinh": "sinh({0})", "cosh": "cosh({0})",
+    "tanh": "tanh({0})", "arcsinh": "asinh({0})", "arccosh": "acosh({0})", "arctanh": "atanh({0})",
+    "floor": "floor({0})", "ceil": "ceil({0})", "trunc": "trunc({0})", "rint": "rint({0})",
+    "power": "pow({0}, {1})", "hypot": "hypot({0}, {1})", "arctan2": "atan2({0}, {1})",
+    # NaN wins, as with NumPy.
+    "maximum": "({0} != {0} || {0} > {1}) ? {0} : {1}", "minimum": "({0} != {0} || {0} < {1}) ? {0} : {1}",
+    "equal": "{0} == {1}", "not_equal": "{0} != {1}", "greater": "{0} > {1}", "greater_equal": "{0} >= {1}",
+    "less": "{0} < {1}", "less_equal": "{0} <= {1}",
+    "where": "{0} ? {1} : {2}",
+}  # fmt: skip
+
+MOST_NODES, MOST_LEAVES, MOST_OUTPUTS, MOST_AXES = 32, 12, 8, 8
+THREADS = 256
+# A structure is compiled once it was computed so often, or with so many elements times operations in all.
+_OFTEN, _MUCH = 20, 200_000_000
+
+
+class Node:
+    """One operation that is to be done.
+
+    Attributes
+    ----------
+    name : str
+        The row of the table.
+    operands : tuple
+        Nodes, arrays of CuPy's, and numbers (as NumPy scalars of the operands' dtype).
+    dtype, kind : numpy.dtype
+        Of the result, and of the operands (those of a choice: of its branches).
+    count : int
+        How many nodes it takes, itself included.
+    lazy : weakref to Lazy, or None
+        Who holds the result; None once it is computed.
+    """
+
+    __slots__ = ("count", "dtype", "kind", "lazy", "name", "operands")
+
+    def __init__(self, name: str, operands: tuple, kind: np.dtype, dtype: np.dtype) -> None:
+        self.name, self.operands, self.kind, self.dtype = name, operands, kind, dtype
+        self.count = 1 + sum([o.count for o in operands if type(o) is Node])
+        self.lazy: Any = None
+
+
+class Lazy:
+    """A handle whose contents may still have to be computed; `array` is where they will be."""
+
+    __slots__ = ("__weakref__", "array", "node")
+
+    def __init__(self, array: Any, node: Node) -> None:
+        self.array, self.node = array, node
+        node.lazy = weakref.ref(self)
+
+    shape = property(lambda self: self.array.shape)
+    dtype = property(lambda self: self.array.dtype)
+    ndim = property(lambda self: self.array.ndim)
+    size = property(lambda self: self.array.size)
+    strides = property(lambda self: self.array.strides)
+
+
+class Fuser:
+    """What is put off on one device."""
+
+    def __init__(self, cupy: Any) -> None:
+        self.cupy = cupy
+        self.works = hasattr(cupy, "RawKernel")
+        self.why = ""  # why kernels are not compiled any more
+        self.compiled = self.launched = 0
+        self._pending: weakref.WeakSet[Lazy] = weakref.WeakSet()
+        self._kernels: dict[str, Any] = {}
+        self._seen: dict[tuple, list[float]] = {}
+        self.lock = threading.RLock()
+
+    def defer(
+        self, name: str, operands: list[Any], kind: np.dtype, dtype: np.dtype, shape: tuple
+    ) -> Lazy | None:
+        """Put an operation off; None if it has to be done at once. The caller is on the device."""
+        if name not in OPERATIONS or kind.name not in ("float32", "float64") or dtype.name not in _C:
+            return None
+        if len(shape) > MOST_AXES or not shape:
+            return None
+        made = []
+        for operand in operands:
+            if type(operand) is Lazy:
+                node = operand.node
+                made.append(node if node is not None and operand.shape == shape else self.array(operand))
+            elif isinstance(operand, np.generic):
+                made.append(operand)
+            elif operand.dtype.name in _LEAVES and operand.ndim:
+                made.append(operand)
+            else:
+                return None
+        if sum([o.count for o in made if type(o) is Node]) >= MOST_NODES or len(_leaves(made)) > MOST_LEAVES:
+            made = [self._settled(o) if type(o) is Node else o for o in made]
+        lazy = Lazy(self.cupy.empty(shape, dtype), Node(name, tuple(made), kind, dtype))
+        self._pending.add(lazy)
+        return lazy
+
+    def _settled(self, node: Node) -> Any:
+        lazy = node.lazy() if node.lazy is not None else None
+        if lazy is None:  # nobody holds it: it gets a place
+            lazy = Lazy(self.cupy.empty(self._shape(node), node.dtype), node)
+        return self.array(lazy)
+
+    def _shape(self, node: Node) -> tuple:
+        shapes = [
+            self._shape(o) if type(o) is Node else o.shape
+            for o in node.operands
+            if not isinstance(o, np.generic)
+        ]
+        return np.broadcast_shapes(*shapes)
+
+    def array(self, handle: Any) -> Any:
+        """The array of a handle of either kind, computed."""
+        if type(handle) is not Lazy:
+            return handle
+        with self.lock:
+            if handle.node is not None:
+                self._compute(handle)
+        return handle.array
+
+    def settle(self) -> None:
+        """Compute all that somebody holds."""
+        with self.lock:
+            for lazy in list(self._pending):
+                if lazy.node is not None:
+                    self._compute(lazy)
+
+    def before_write(self, target: Any) -> None:
+        """Compute what still has to read from the memory of `target`, before that changes."""
+        with self.lock:
+            for lazy in list(self._pending):
+                node = lazy.node
+                if node is not None and any(
+                    self.cupy.may_share_memory(leaf, target) for leaf in _leaves([node])
+                ):
+                    self._compute(lazy)
+
+    def _compute(self, lazy: Lazy) -> None:
+        order = _order(lazy.node)
+        # What somebody holds is written by the same kernel; the rest is needed on the way only.
+        held = [(node, node.lazy() if node.lazy is not None else None) for node in order]
+        outputs = [(node, owner) for node, owner in held if owner is not None and node is not lazy.node]
+        outputs = [*outputs[-(MOST_OUTPUTS - 1) :], (lazy.node, lazy)]
+        outputs = [(node, owner) for node, owner in outputs if owner.shape == lazy.shape]
+        if not (len(order) > 1 and self._launch(order, outputs)):
+            self._one_by_one(order, outputs)
+        for node, owner in outputs:
+            owner.node = None
+            node.lazy = None
+            self._pending.discard(owner)
+            node.operands, node.name, node.count = (owner.array,), "", 0
+
+    # ----- one by one
+
+    def _one_by_one(self, order: list[Node], outputs: list[tuple[Node, Lazy]]) -> None:
+        values: dict[int, Any] = {}
+        place = {id(node): owner.array for node, owner in outputs}
+        for node in order:
+            operands = []
+            for i, operand in enumerate(node.operands):
+                if type(operand) is Node:
+                    operand = values[id(operand)] if operand.name else operand.operands[0]
+                if not isinstance(operand, np.generic):
+                    kind = np.dtype(bool) if node.name == "where" and not i else node.kind
+                    operand = operand if operand.dtype == kind else operand.astype(kind)
+                operands.append(operand)
+            result = getattr(self.cupy, node.name)(*operands)
+            if id(node) in place:
+                place[id(node)][...] = result
+                result = place[id(node)]
+            values[id(node)] = result
+
+    # ----- in one
+
+    def _launch(self, order: list[Node], outputs: list[tuple[Node, Lazy]]) -> bool:
+        if not self.works:
+            return False
+        shape = outputs[-1][1].shape
+        leaves = _leaves([outputs[-1][0]])
+        numbers = [o for node in order for o in node.operands if isinstance(o, np.generic)]
+        straight = [leaf.flags.c_contiguous and leaf.shape == shape for leaf in leaves]
+        text = source(order, [node for node, _ in outputs], leaves, straight, len(shape))
+        kernel = self._kernels.get(text)
+        if kernel is None:
+            size = outputs[-1][1].size
+            seen = self._seen.setdefault((len(text), hash(text)), [0.0, 0.0])
+            seen[0] += 1
+            seen[1] += size * len(order)
+            if seen[0] < _OFTEN and seen[1] < _MUCH:
+                return False
+            try:
+                kernel = self.cupy.RawKernel(text, "fused", options=("--fmad=false",))
+                kernel.compile()
+            except Exception as error:
+                self.works, self.why = False, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                return False
+            self._kernels[text] = kernel
+            self.compiled += 1
+        extents = [np.int64(n) for n in shape]
+        strides: list[Any] = []
+        for leaf, plain in zip(leaves, straight, strict=True):
+            if not plain:
+                missing = len(shape) - leaf.ndim
+                strides += [np.int64(0)] * missing
+                strides += [
+                    np.int64(0 if n == 1 else s // leaf.itemsize)
+                    for n, s in zip(leaf.shape, leaf.strides, strict=True)
+                ]
+        n = int(np.prod(shape))
+        arguments = [np.int64(n), *leaves, *numbers, *[owner.array for _, owner in outputs]]
+        if not all(straight):
+            arguments += [*extents, *strides]
+        kernel(((n + THREADS - 1) // THREADS,), (THREADS,), tuple(arguments))
+        self.launched += 1
+        return True
+
+
+def _order(node: Node) -> list[Node]:
+    """The nodes that a node takes, operands first, each once."""
+    found: dict[int, Node] = {}
+
+    def visit(each: Node) -> None:
+        if id(each) in found or not each.name:
+            return
+        for operand in each.operands:
+            if type(operand) is Node:
+                visit(operand)
+        found[id(each)] = each
+
+    visit(node)
+    return list(found.values())
+
+
+def _leaves(values: Any) -> list[Any]:
+    """The arrays that are read, each once."""
+    found: dict[int, Any] = {}
+    stack = list(reversed(values))
+    while stack:
+        value = stack.pop()
+        if type(value) is Node:
+            stack.extend(reversed(value.operands))
+        elif not isinstance(value, np.generic):
+            found.setdefault(id(value), value)
+    return list(found.values())
+
+
+def source(order: list[Node], outputs: list[Node], leaves: list[Any], straight: list[bool], axes: int) -> str:
+    """The text of the kernel that computes `outputs`.
+
+    Parameters
+    ----------
+    order : list of Node
+        All nodes, operands first.
+    outputs : list of Node
+        Those that are written.
+    leaves : list
+        The arrays that are read; only their dtypes count.
+    straight : list of bool
+        Which of them are read at the index of the result; the others through strides.
+    axes : int
+        How many axes the result has.
+    """
+    parameters = ["const long long n"]
+    parameters += [f"const {_LEAVES[leaf.dtype.name]}* __restrict__ a{i}" for i, leaf in enumerate(leaves)]
+    names: dict[int, str] = {id(leaf): f"x{i}" for i, leaf in enumerate(leaves)}
+    body: list[str] = []
+    if not all(straight):
+        body.append("    long long rest = i;")
+        crooked = [i for i, plain in enumerate(straight) if not plain]
+        body += [f"    long long p{i} = 0;" for i in crooked]
+        for axis in reversed(range(axes)):
+            step = f"rest % e{axis}" if axis else "rest"
+            body.append(
+                f"    {{ const long long q = {step};"
+                + "".join(f" p{i} += q * s{i}_{axis};" for i in crooked)
+                + " }"
+            )
+            if axis:
+                body.append(f"    rest /= e{axis};")
+    for i, leaf in enumerate(leaves):
+        body.append(f"    const {_LEAVES[leaf.dtype.name]} x{i} = a{i}[{'i' if straight[i] else f'p{i}'}];")
+    count = 0
+    for k, node in enumerate(order):
+        kind = _C[node.kind.name]
+        operands = []
+        for place, operand in enumerate(node.operands):
+            if isinstance(operand, np.generic):
+                parameters.append(f"const {kind} c{count}")
+                operands.append(f"c{count}")
+                count += 1
+                continue
+            if type(operand) is Node and not operand.name:
+                operand = operand.operands[0]
+            wanted = "bool" if node.name == "where" and place == 0 else kind
+            operands.append(f"({wanted}){names[id(operand)]}")
+        names[id(node)] = f"t{k}"
+        text = OPERATIONS[node.name].format(*operands, t=kind)
+        body.append(f"    const {_C[node.dtype.name]} t{k} = {text};")
+    for i, node in enumerate(outputs):
+        parameters.append(f"{_C[node.dtype.name]}* __restrict__ o{i}")
+        body.append(f"    o{i}[i] = {names[id(node)]};")
+    if not all(straight):
+        parameters += [f"const long long e{axis}" for axis in range(axes)]
+        parameters += [f"const long long s{i}_{axis}" for i in crooked for axis in range(axes)]
+    return "\n".join(
+        [
+            f'extern "C" __global__ void fused({", ".join(parameters)}) {{',
+            "  for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n;",
+            "       i += (long long)gridDim.x * blockDim.x) {",
+            *body,
+            "  }",
+            "}",
+            "",
+        ]
+    )

@@ -1,0 +1,195 @@
+"""Chains of element-wise work on a GPU as one kernel, whose text runs here through the host's compiler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kernels
+import numpy as np
+import pytest
+
+import minpy
+from minpy import routed
+from minpy.runtime.backends import cupy_fused
+from minpy.runtime.context import gpu
+from minpy.runtime.policy import PreferMXNetPolicy
+
+pytestmark = pytest.mark.skipif(
+    kernels.COMPILER is None, reason="no C++ compiler to run the kernels' text with"
+)
+
+
+@pytest.fixture
+def card(machine, tmp_path, monkeypatch):
+    """The card of `gpu(0)`, with kernels that are compiled at once."""
+    machine.cupy.RawKernel = kernels.raw_kernel(machine, tmp_path)
+    monkeypatch.setattr(cupy_fused, "_OFTEN", 1)
+    with gpu(0), PreferMXNetPolicy():
+        assert gpu(0).device().fuses
+        yield machine.cards[0]
+
+
+@pytest.fixture
+def fuser(card):
+    """What is put off on the card."""
+    return gpu(0).device().fuser
+
+
+def x(*shape: int, dtype: str = "float64") -> np.ndarray:
+    return np.linspace(0.1, 0.9, int(np.prod(shape))).reshape(shape).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_chain_is_one_kernel_that_reads_once(card, fuser, dtype: str) -> None:
+    np_ = routed.np
+    a, b = np_.array(x(700, dtype=dtype)), np_.array(x(700, dtype=dtype)[::-1].copy())
+    np_.array(a).asnumpy()
+    before = card.kernels
+    c = np_.tanh(a * b + a) - np_.exp(-b)
+    assert card.kernels == before
+    got = c.asnumpy()
+    assert card.kernels == before + 1 and fuser.launched == 1
+    p, q = x(700, dtype=dtype), x(700, dtype=dtype)[::-1]
+    np.testing.assert_allclose(
+        got, np.tanh(p * q + p) - np.exp(-q), atol=1e-6 if dtype == "float32" else 1e-15
+    )
+    assert got.dtype == dtype
+
+
+def test_the_kernel_is_one_for_all_numbers_and_sizes(card, fuser) -> None:
+    for n, k in ((10, 2.0), (1000, 3.0), (7, -1.5)):
+        a = routed.np.array(x(n))
+        np.testing.assert_allclose((a * k + 1.0).asnumpy(), x(n) * k + 1.0, rtol=1e-15)
+    assert fuser.compiled == 1 and fuser.launched == 3
+
+
+def test_broadcasting_and_strides(card, fuser) -> None:
+    np_ = routed.np
+    a, r, c = np_.array(x(20, 30)), np_.array(x(30)), np_.array(x(20, 1))
+    for make in (
+        lambda a, r, c: a * r + c,
+        lambda a, r, c: (a[::2, 1:-1] - a[1::2, 2:]) * 0.5,
+        lambda a, r, c: a.T[3:6] * c.T - 1.0,
+        lambda a, r, c: a[::-1, ::-3] / (1.0 + a[:, ::3]),
+        lambda a, r, c: r[None, :] * c + r,
+    ):
+        got = make(a, r, c)
+        np.testing.assert_allclose(got.asnumpy(), make(x(20, 30), x(30), x(20, 1)), rtol=1e-14)
+    assert fuser.launched == 5
+
+
+@pytest.mark.parametrize("name", sorted(cupy_fused.OPERATIONS))
+def test_each_operation_is_numpys(card, fuser, name: str) -> None:
+    special = np.array([0.0, -0.0, 1.5, -2.5, np.nan, np.inf, -np.inf, 0.3])
+    other = np.array([1.0, np.nan, -1.5, 2.0, 0.3, 2.0, -np.inf, 0.3])
+    function: Any = getattr(routed.np, name)
+    plain = getattr(np, name)
+    operands = [special, other][: plain.nin] if isinstance(plain, np.ufunc) else [special > 0, special, other]
+    with np.errstate(all="ignore"):
+        got = function(*map(routed.np.array, operands))
+        got = routed.np.where(got, routed.np.array(np.ones(8)), 0.0) if got.dtype == bool else got * 1.0
+        want = plain(*operands)
+    np.testing.assert_allclose(got.asnumpy(), want.astype(float), rtol=1e-14)
+    assert fuser.launched == 1, fuser.why
+
+
+def test_what_is_held_is_written_by_the_same_kernel(card, fuser) -> None:
+    np_ = routed.np
+    a = np_.array(x(50))
+    b = a * 2.0
+    c = np_.exp(b)
+    d = c + b
+    np.testing.assert_allclose(d.asnumpy(), np.exp(x(50) * 2) + x(50) * 2, rtol=1e-14)
+    before = card.kernels
+    np.testing.assert_allclose(c.asnumpy(), np.exp(x(50) * 2), rtol=1e-14)
+    np.testing.assert_allclose(b.asnumpy(), x(50) * 2, rtol=1e-14)
+    assert card.kernels == before and fuser.launched == 1
+
+
+def test_writes_come_after_what_has_still_to_read(card, fuser) -> None:
+    np_ = routed.np
+    a = np_.array(x(6, 5))
+    b = a * 2.0 + 1.0
+    part = a[1] - a[2]
+    a[1] = 7.0
+    a[a > 0.85] = 0.0
+    a += 1.0
+    want = x(6, 5)
+    np.testing.assert_array_equal(b.asnumpy(), want * 2.0 + 1.0)
+    np.testing.assert_array_equal(part.asnumpy(), want[1] - want[2])
+    want[1] = 7.0
+    want[want > 0.85] = 0.0
+    want += 1.0
+    np.testing.assert_array_equal(a.asnumpy(), want)
+
+
+def test_long_chains_are_cut(card, fuser) -> None:
+    np_ = routed.np
+    a, want = np_.array(x(30)), x(30)
+    b = a
+    for _ in range(100):
+        b = b * 1.01 + a
+        want = want * 1.01 + x(30)
+    np.testing.assert_allclose(b.asnumpy(), want, rtol=1e-12)
+    assert 100 * 2 / cupy_fused.MOST_NODES <= fuser.launched <= 16
+
+
+def test_gradients(card, fuser) -> None:
+    np_ = routed.np
+
+    def f(u: Any) -> Any:
+        v = np_.tanh(u * u + 1.0) / (1.0 + np_.exp(-u))
+        v = np_.where(v > 0.4, v, 0.1 * v)
+        return np_.sum(np_.maximum(v, 0.2) * v)
+
+    got = minpy.grad(f)(x(40))
+    assert fuser.launched > 0
+    launched = card.kernels
+    with minpy.OnlyNumPyPolicy():
+        want = minpy.grad(f)(x(40))
+    np.testing.assert_allclose(np.asarray(got), want, rtol=1e-11)
+    assert launched < 60
+
+
+def test_mixed_dtypes(card, fuser) -> None:
+    np_ = routed.np
+    a, i, s = np_.array(x(20)), np_.array(np.arange(20)), np_.array(x(20, dtype="float32"))
+    for make in (
+        lambda a, i, s: a * i + 1,
+        lambda a, i, s: s * s * 2.0,
+        lambda a, i, s: (s + a) * i,
+        lambda a, i, s: i * 2 + i,
+    ):
+        got, want = make(a, i, s), make(x(20), np.arange(20), x(20, dtype="float32"))
+        assert got.dtype == want.dtype
+        np.testing.assert_allclose(got.asnumpy(), want, rtol=1e-6)
+
+
+def test_a_compiler_that_fails_is_done_without(card, fuser, monkeypatch) -> None:
+    def refuse(self: Any) -> None:
+        raise RuntimeError("nvrtc: error: invalid value for --gpu-architecture")
+
+    monkeypatch.setattr(gpu(0).device().cupy.RawKernel, "compile", refuse)
+    a = routed.np.array(x(30))
+    for _ in range(2):
+        np.testing.assert_allclose((a * 2.0 + a).asnumpy(), x(30) * 3, rtol=1e-14)
+    assert not fuser.works and "invalid value" in fuser.why and fuser.launched == 0
+
+
+def test_what_is_rare_is_not_compiled(card, fuser, monkeypatch) -> None:
+    monkeypatch.setattr(cupy_fused, "_OFTEN", 5)
+    for i in range(8):
+        a = routed.np.array(x(30 + i))
+        np.testing.assert_allclose((a * 2.0 + a).asnumpy(), x(30 + i) * 3, rtol=1e-14)
+        assert fuser.compiled == (i >= 4)
+
+
+def test_switched_off(machine, tmp_path, monkeypatch) -> None:
+    machine.cupy.RawKernel = kernels.raw_kernel(machine, tmp_path)
+    monkeypatch.setenv("MINPY_FUSE", "0")
+    with gpu(0), PreferMXNetPolicy():
+        before = machine.cards[0].kernels
+        a = routed.np.array(x(30))
+        a = a * 2.0 + a
+        assert machine.cards[0].kernels > before + 1 and not gpu(0).device().fuses
+        np.testing.assert_allclose(a.asnumpy(), x(30) * 3, rtol=1e-14)

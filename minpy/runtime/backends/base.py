@@ -101,8 +101,8 @@ class Device(Protocol):
         Returns
         -------
         handle, Scalar, or list of these
-            With memory of their own. A back end may put the work off, and do it together with other work, as long as nothing
-            but `synchronize`, a download, a write or another kernel can tell.
+            With memory of their own. A back end may put the work off, and do it together with other work, as long
+            as nothing but `synchronize`, a download, a write or another kernel can tell.
         """
 
     # ----- time

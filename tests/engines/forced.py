@@ -18,6 +18,7 @@ import differences
 from arrays import Maker as Arrays
 from generator import Maker as Loops
 from outcomes import execute
+from rows import RowMaker as Rows
 from source import inputs
 
 import minpy
@@ -31,7 +32,7 @@ OPTIONS = Options(jit="force", fuse="force")
 ENGINES = ["force", "force:tiled1", "force:tiled2"]
 if engine.is_available():
     ENGINES += ["force:native1", "force:native2", "force:direct", "force:direct"]
-KINDS = ("arrays", "loops", "functions", "gradients")
+KINDS = ("arrays", "loops", "functions", "gradients", "rows")
 _numbers = itertools.count()
 
 
@@ -45,6 +46,8 @@ def text_of(kind: str, seed: int) -> tuple[str, dict[str, Any]]:
         return Arrays(seed).program(), {}
     if kind == "loops":
         return Loops(seed).program(), {}
+    if kind == "rows":
+        return Rows(seed).program(), {}
     text, dims = differences.make(seed, differences.size_of(seed))
     return f"{text}\nonce = f(*arguments)\ntwice = f(*arguments)\n", {"arguments": inputs(dims, seed)}
 

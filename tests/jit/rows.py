@@ -17,13 +17,14 @@ c = rng.integers(-9, 9, (n, n))
 m = rng.random(n) > 0.5
 h = rng.random(n).astype(np.float32)
 p = rng.permutation(n)
-out = []
+Z = v + 1j * w
+out, todo = [], [(1, 2)]
 r, s, R, S = {rows}
 x, y, f, g = {values}
 {special}
 """
 AFTER = """
-every = [A, B, v, w, k, c, m, h, r, s, R, S]
+every = [A, B, v, w, k, c, m, h, r, s, R, S, Z]
 arrays = [q for q in every if type(q) is np.ndarray and q.size]
 seen = [(q.strides, q.flags.writeable, q.dtype.str) for q in arrays]
 same = [[q is t for t in every] for q in every]
@@ -104,6 +105,59 @@ _NEW = [
     "np.array([x, y, 2.5])",
     "np.zeros(n, dtype=np.int64)",
 ]
+_CALLS = [
+    "v[v > y] = f",
+    "v[m] += 1",
+    "w[m] = v[m] * 2",
+    "r[s > 0] = x",
+    "A[A > 0.5] *= 0.5",
+    "B[m, {j}] = w[m]",
+    "v[p] = w[k]",
+    "v[k] += f",
+    "c[p, k] += 1",
+    "c[k, {i}] -= x",
+    "B[p] = A",
+    "A[:, p] += v[:, None]",
+    "k[k > 2] -= 3",
+    "k[m] = v[m]",
+    "y = v[m].sum()",
+    "x = np.count_nonzero(m) + len(A[m])",
+    "r = v[np.flatnonzero(v > w)]",
+    "s = A[p[:, None], k].sum(axis=0)",
+    "m = np.logical_and(v > 0, w < y) | np.isnan(v)",
+    "r = np.hstack((v[1:], w[:1]))",
+    "R = np.stack((v, w), axis=x % 2)",
+    "R = np.concatenate((A, B))",
+    "R = np.vstack((A, v))",
+    "S = np.triu(A, x) - np.tril(B)",
+    "np.fill_diagonal(R, y)",
+    "r = np.roll(v, x) - np.roll(w, -{i})",
+    "R = np.roll(A, {i}, 0) - np.roll(B, 1, 1)",
+    "r = A.ravel()[:n]",
+    "S = A.reshape(n, -1)",
+    "R = np.eye(n) * y",
+    "r = np.linalg.solve(A + n * np.eye(n), v)",
+    "S = np.linalg.inv(B + n * np.eye(n))",
+    "r = A.std(axis=0) + A.var(1)",
+    "s = (A - A.mean(axis=0, keepdims=True)).sum(axis=1)",
+    "S = A.T * 2",
+    "S = A.T + B.T",
+    "y = (A * B).sum(axis=(0, 1)) + A.max(axis=(0, 1))",
+    "r = (A[:, :, None] * v).sum(axis=(0, 2))",
+    "r = v.cumsum() + np.clip(w, -0.5, y)",
+    "r = np.abs(v) ** 1.5",
+    "s = np.exp(A[:, 1:]).sum(axis=1)",
+    "Z = Z * (0.5 + 1j)",
+    "Z = Z / (y + 1j) - v",
+    "Z[m] = 0",
+    "Z[1:] += Z[:-1]",
+    "r = abs(Z) + Z.imag",
+    "Z[{i}] = Z[{j}] * 1j - x",
+    "y = Z[{i}].real",
+    "todo.append((x, {i}))",
+    "if todo: x, t = todo.pop()",
+    "todo.append(({i}, 2)); t, x = todo.pop()",
+]
 _WIDE = ["A", "B", "R", "S", "A[1:, 1:]", "B[:, 1:]", "c"]
 _NEW_TABLES = ["np.outer(v, w)", "np.zeros((n, n))"]
 _OPERATORS = ["+", "-", "*", "+", "-", "*", "/", "//", "%"]
@@ -154,8 +208,8 @@ class RowMaker:
         loop = "\n".join(self.loop())
         if r.random() < 0.4:
             body = "\n".join(f"  {line}" for line in loop.split("\n"))
-            call = "run(n, A, B, v, w, k, c, m, h, p, r, s, R, S, x, y, f, g)"
-            names = "A, B, v, w, k, c, m, h, r, s, R, S, x, y, f, g"
+            call = "run(n, A, B, v, w, k, c, m, h, p, r, s, R, S, Z, x, y, f, g)"
+            names = "A, B, v, w, k, c, m, h, r, s, R, S, Z, x, y, f, g"
             loop = f"def {call}:\n{body}\n  return {names}\n{names} = {call}"
         return f"{setup}{loop}\n{AFTER}"
 
@@ -185,6 +239,8 @@ class RowMaker:
         r = self.r
         self.left -= 1
         self.slice = r.choice(_SLICES) if r.random() < 0.5 else ":"
+        if r.random() < 0.2:
+            return [self.filled(r.choice(_CALLS))]
         kind = r.random()
         if kind < 0.25:
             return [f"{self.place()} {r.choice(['', '', '', '+', '-', '*', '/'])}= {self.line(2)}"]
@@ -228,7 +284,7 @@ class RowMaker:
                 *self.body(),
                 *(["else:", *self.body()] if r.random() < 0.4 else []),
             ]
-        if kind < 0.97:
+        if kind < 0.96:
             return [
                 f"if {self.condition()}: {r.choice(['break', 'continue', 'raise KeyError(x)', 'y = str(x)'])}"
             ]

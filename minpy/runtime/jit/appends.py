@@ -68,6 +68,8 @@ class Appends(Arrangements):
         """Code that notes a number for a list."""
         value = self._operand(value)
         x = value.x
+        if value.rep == "c":
+            raise Unsupported("a list of complex numbers")
         if value.rep == "d":
             bits = self.w.op(f"bitcast double {x} to i64")
             if value.kinds & INTS:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.jit.expressions import BITS, constant_of
+from minpy.runtime.jit.expressions import BITS, TYPES, constant_of
 from minpy.runtime.jit.kinds import BOOLS, Unsupported
 from minpy.runtime.jit.reductions import LETTERS
 from minpy.runtime.jit.values import Known, Lazy, Ref, Several, Val, scalar
@@ -248,7 +248,7 @@ class Arrangements(WholeCalls):
             item = self.at(whole, indices)
             distance = self.w.op(f"sub i64 {indices[1]}, {indices[0]}")
             inside = self.w.op(f"icmp {'sge' if upper else 'sle'} i64 {distance}, {shift}")
-            type_, zero = {"d": ("double", "0.0"), "b": ("i1", "false"), "i": ("i64", "0")}[item.rep]
+            type_, zero = TYPES[item.rep], "zeroinitializer"
             x = self.w.op(f"select i1 {inside}, {type_} {item.x}, {type_} {zero}")
             return scalar(kind, item.rep, x)
 

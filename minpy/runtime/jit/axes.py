@@ -8,7 +8,7 @@ from typing import Any
 from minpy.runtime.jit import numpy_loops
 from minpy.runtime.jit.expressions import BITS, constant_of
 from minpy.runtime.jit.ir import double
-from minpy.runtime.jit.kinds import BOOLS, Unsupported
+from minpy.runtime.jit.kinds import BOOLS, COMPLEX, Unsupported
 from minpy.runtime.jit.reductions import LETTERS, SIGNED, Reductions
 from minpy.runtime.jit.values import Known, Ref, Several, Val, scalar
 
@@ -206,7 +206,7 @@ class Axes(Reductions):
 
     def _best_along(self, ref: Ref, axes: tuple[int, ...], keep: bool, name: str) -> Ref:
         kind, op = ref.type.kind, ast.Lt() if name in ("min", "argmin") else ast.Gt()
-        if kind == "uint64":
+        if kind == "uint64" or kind in COMPLEX:
             raise Unsupported(f"the extremum of {kind}")
         self._number_along(ref, axes)
         dims = self._left(ref.dims, axes, keep, "1")

@@ -111,6 +111,8 @@ class Calls(Selections):
 
     def _abs(self, arguments: list[Any]) -> Val:
         value = self._one(arguments)
+        if value.rep == "c":
+            return self.complex_size(value)
         if value.rep == "d":
             return Val(value.kinds, "d", self.intrinsic("fabs", value.x), value.tag)
         if not value.kinds <= {"int", "int64", "int32", "int16", "int8"}:
@@ -286,6 +288,7 @@ def _table() -> dict[Any, Callable[[Any, list[Any]], Val]]:
         builtins.int: Calls._int,
         builtins.float: Calls._float,
         builtins.bool: Calls._bool,
+        builtins.complex: Calls.complex_of,
         builtins.len: Calls._len,
         builtins.abs: Calls._abs,
         builtins.min: Calls._min,

@@ -22,13 +22,15 @@ from minpy.runtime.jit.kinds import (
 )
 from minpy.runtime.jit.values import ArrayVariable, Known, Lazy, Ref, Several, Val, Variable, scalar
 
-TYPES = {"i": "i64", "d": "double", "b": "i1"}
+PAIR = "<2 x double>"
+TYPES = {"i": "i64", "d": "double", "b": "i1", "c": PAIR}
 EXACT = 2**53  # the integers up to here are doubles
 INFINITY = double(float("inf"))
 BITS = {
     "float64": ("double", 8),
     "float32": ("float", 4),
     "bool": ("i8", 1),
+    "complex128": (PAIR, 16),
     **{f"{sign}int{bits}": (f"i{bits}", bits // 8) for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
 
@@ -130,6 +132,11 @@ class Expressions:
             return scalar("int", "i", str(value))
         if type(value) is float:
             return scalar("float", "d", double(value))
+        if type(value) is complex:
+            parts = ", ".join(f"double {double(x)}" for x in (value.real, value.imag))
+            return scalar(
+                "complex", "c", self.w.op(f"select i1 true, {PAIR} <{parts}>, {PAIR} zeroinitializer")
+            )
         if type(value) is str and len(value) == 1:
             return scalar("str", "i", str(ord(value)))
         raise Unsupported(f"the constant {value!r:.40} is left to Python")
@@ -204,6 +211,10 @@ class Expressions:
         if dotted is not None and dotted in self.known:
             return Known(self.known[dotted])
         base = self.expression(node.value)
+        if isinstance(base, Val) and base.rep == "c" and node.attr in ("real", "imag"):
+            return self.complex_attribute(base, node.attr)
+        if isinstance(base, (Ref, Lazy)) and node.attr in ("real", "imag"):
+            return self.part_of(base, node.attr)
         if isinstance(base, Lazy) or (isinstance(base, Ref) and not base.type.sequence):
             base = self.kept(base)
             if node.attr == "shape":
@@ -218,6 +229,14 @@ class Expressions:
                     size = self.w.op(f"mul i64 {size}, {dim}")
                 return scalar("int", "i", size)
         raise Unsupported(f"the attribute .{node.attr} is left to Python")
+
+    def complex_attribute(self, value: Val, name: str) -> Any:
+        """``z.real`` and ``z.imag``."""
+        raise NotImplementedError
+
+    def part_of(self, value: Any, name: str) -> Ref:
+        """``a.real`` and ``a.imag``."""
+        raise NotImplementedError
 
     def transposed(self, value: Any) -> Ref:
         """``a.T``."""
@@ -287,6 +306,8 @@ class Expressions:
         """The element that a view without axes is."""
         dtype, kind = ref.type.dtype, ref.type.kind
         type_, _ = BITS[dtype]
+        if dtype == "complex128":
+            return scalar(kind, "c", self.w.op(f"load {type_}, ptr {ref.pointer}, align 8"))
         x = self.w.op(f"load {type_}, ptr {ref.pointer}")
         if dtype == "bool":
             return scalar(kind, "b", self.w.op(f"icmp ne i8 {x}, 0"))
@@ -307,6 +328,12 @@ class Expressions:
         type_, _ = BITS[dtype]
         if "str" in value.kinds:
             raise Unsupported("a string is stored into an array")
+        if dtype == "complex128":
+            self.w.put(f"store {type_} {self.as_complex(value).x}, ptr {ref.pointer}, align 8")
+            self.note_store()
+            return
+        if value.rep == "c":
+            raise Unsupported("a complex number is stored into an array of others")
         if dtype in ("float64", "float32"):
             x = self.as_double(value, exact=dtype == "float32").x
             if dtype == "float32":
@@ -338,6 +365,8 @@ class Expressions:
         """The value as a double; with `exact`, integers that are none leave the loop."""
         if value.rep == "d":
             return value
+        if value.rep == "c":
+            raise Unsupported("a complex number as another one")
         if value.rep == "b":
             return Val(value.kinds, "d", self.w.op(f"uitofp i1 {value.x} to double"), value.tag)
         constant = constant_of(value.x)
@@ -347,10 +376,20 @@ class Expressions:
             self.guard_range(value.x, -EXACT, EXACT, "an integer beyond 2**53 meets a float")
         return Val(value.kinds, "d", self.w.op(f"sitofp i64 {value.x} to double"), value.tag)
 
+    def as_complex(self, value: Val) -> Val:
+        """The value as a complex number."""
+        if value.rep == "c":
+            return value
+        real = self.as_double(value).x
+        half = self.w.op(f"insertelement {PAIR} zeroinitializer, double {real}, i32 0")
+        return scalar("complex128", "c", half)
+
     def as_i64(self, value: Val) -> Val:
         """The value as an integer, cut off as `int` does."""
         if value.rep == "i":
             return value
+        if value.rep == "c":
+            raise Unsupported("a complex number as another one")
         if value.rep == "b":
             return Val(value.kinds, "i", self.w.op(f"zext i1 {value.x} to i64"), value.tag)
         size = self.w.op(f"call double @llvm.fabs.f64(double {value.x})")
@@ -368,6 +407,10 @@ class Expressions:
             raise Unsupported("the truth of something that is no number")
         if value.rep == "b":
             return value.x
+        if value.rep == "c":
+            parts = self.w.op(f"fcmp une {PAIR} {value.x}, zeroinitializer")
+            either = [self.w.op(f"extractelement <2 x i1> {parts}, i32 {i}") for i in (0, 1)]
+            return self.w.op(f"or i1 {either[0]}, {either[1]}")
         if value.rep == "d":
             return self.w.op(f"fcmp une double {value.x}, {double(0.0)}")
         return self.w.op(f"icmp ne i64 {value.x}, 0")
@@ -426,7 +469,7 @@ class Expressions:
     def allocate(self, variable: Variable) -> None:
         """Give a variable its place, in the representation that holds all its kinds."""
         reps = {representation(kind) for kind in variable.kinds}
-        variable.rep = "d" if "d" in reps else next(iter(reps))
+        variable.rep = next(each for each in ("c", "d", *reps) if each in reps)
         variable.value = self.w.alloca(TYPES[variable.rep], "v")
         variable.tag = self.w.alloca("i8", "tag")
 

@@ -219,7 +219,10 @@ class Kernel:
         words[START], words[STEP] = snapshot.start, snapshot.step
         for variable in self.code.scalars:
             value, tag = word_of(variable, snapshot.kind(variable.name), snapshot.values.get(variable.name))
-            (floats if variable.rep == "d" else words)[variable.slot] = value
+            if variable.rep == "c":
+                floats[variable.slot], floats[variable.slot + 2] = (complex(value).real, complex(value).imag)
+            else:
+                (floats if variable.rep == "d" else words)[variable.slot] = value
             words[variable.slot + 1] = tag
         arrays = []
         for variable in self.code.arrays:
@@ -247,7 +250,9 @@ class Kernel:
         for variable in self.code.scalars:
             tag = int(words[variable.slot + 1])
             if variable.assigned and variable.rep and tag >= 0:
-                bits = floats[variable.slot] if variable.rep == "d" else words[variable.slot]
+                bits: Any = (floats if variable.rep == "d" else words)[variable.slot]
+                if variable.rep == "c":
+                    bits = complex(floats[variable.slot], floats[variable.slot + 2])
                 changes[variable.name] = value_of(tag, bits)
         assigned = [each for each in self.code.arrays if each.assigned and words[each.slot] >= 0]
         objects = Objects(arrays)

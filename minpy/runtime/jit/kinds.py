@@ -42,6 +42,8 @@ CODES = {
     "str": 6,
     "float32": 7,
     **{name: 8 + i for i, name in enumerate(NUMPY_INTS[1:])},
+    "complex": 16,
+    "complex128": 17,
 }
 KIND_OF_CODE = {code: kind for kind, code in CODES.items()}
 UNBOUND = -1
@@ -49,7 +51,8 @@ MIXABLE = frozenset({"int", "float", "int64", "float64"})
 
 FLOATS = frozenset({"float", "float64", "float32"})
 BOOLS = frozenset({"bool", "bool_"})
-PYTHON = frozenset({"int", "float", "bool", "str"})
+COMPLEX = frozenset({"complex", "complex128"})
+PYTHON = frozenset({"int", "float", "bool", "str", "complex"})
 INTS = frozenset({"int", *NUMPY_INTS})
 
 TYPES: dict[str, type] = {
@@ -60,6 +63,8 @@ TYPES: dict[str, type] = {
     "bool_": np.bool_,
     "float64": np.float64,
     "float32": np.float32,
+    "complex": complex,
+    "complex128": np.complex128,
     **{name: getattr(np, name) for name in NUMPY_INTS},
 }
 KIND_OF_TYPE: dict[type, str] = {type_: kind for kind, type_ in TYPES.items()}
@@ -74,6 +79,8 @@ _SAMPLES: dict[str, tuple[Any, ...]] = {
     "int": (1, 7, 300, 70_000, 2**40),
     "float": (1.5, 3e100),
     "bool": (True, False),
+    "complex": (1.5 + 2j, 2j),
+    "complex128": (np.complex128(1.5 + 2j), np.complex128(2j)),
     "bool_": (np.bool_(True), np.bool_(False)),
     **{kind: (TYPES[kind](1), TYPES[kind](3.5)) for kind in ("float64", "float32")},
     **{kind: (TYPES[kind](1), TYPES[kind](100)) for kind in NUMPY_INTS},
@@ -96,8 +103,8 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def representation(kind: str) -> str:
-    """``"d"`` (a double), ``"b"`` (one bit) or ``"i"`` (64 bits with a sign)."""
-    return "d" if kind in FLOATS else "b" if kind in BOOLS else "i"
+    """``"d"`` (a double), ``"c"`` (two of them), ``"b"`` (one bit) or ``"i"`` (64 bits with a sign)."""
+    return "c" if kind in COMPLEX else "d" if kind in FLOATS else "b" if kind in BOOLS else "i"
 
 
 def go_together(kinds: set[str]) -> bool:
@@ -136,7 +143,9 @@ def _operands(kind: str, whole: bool) -> tuple[Any, ...]:
     if whole:
         return (np.ones(2, bool if kind == "bool_" else kind),)
     # Larger Python numbers might give another type; the code leaves the loop where they do not fit.
-    return {"int": (1, 3), "float": (1.5,)}.get(kind, _SAMPLES.get(kind, (TYPES[kind](1),)))
+    return {"int": (1, 3), "float": (1.5,), "complex": (1.5j,)}.get(
+        kind, _SAMPLES.get(kind, (TYPES[kind](1),))
+    )
 
 
 @cache

@@ -22,7 +22,7 @@ from minpy.runtime.jit import appends, draws, stacks
 from minpy.runtime.jit.appends import WORDS
 from minpy.runtime.jit.buffers import DECLARATIONS, SMALLEST, TEXT
 from minpy.runtime.jit.draws import source_of
-from minpy.runtime.jit.expressions import TYPES
+from minpy.runtime.jit.expressions import PAIR, TYPES
 from minpy.runtime.jit.helpers import Helper, Helpers
 from minpy.runtime.jit.kinds import (
     CODES,
@@ -255,7 +255,7 @@ class _Lowering(Helpers):
         words = _HEADER
         for variable in self.scalars.values():
             variable.slot = words
-            words += 2
+            words += 3  # the value, its tag, and what else there is of a complex number
         for array in self.arrays.values():
             array.slot = words
             self.allocate_array(array)
@@ -333,9 +333,12 @@ class _Lowering(Helpers):
                     continue  # it got its place in this pass, and there will be another one
                 value, tag = starts[variable.name]
             x = self.w.op(f"load {TYPES[variable.rep]}, ptr {value}")
-            type_ = "double" if variable.rep == "d" else "i64"
+            type_ = "double" if variable.rep in "dc" else "i64"
             if variable.rep == "b":
                 x = self.w.op(f"zext i1 {x} to i64")
+            if variable.rep == "c":
+                x, imag = (self.w.op(f"extractelement {PAIR} {x}, i32 {i}") for i in (0, 1))
+                self.w.put(f"store double {imag}, ptr {self._word(variable.slot + 2)}")
             self.w.put(f"store {type_} {x}, ptr {self._word(variable.slot)}")
             tag = self.w.op(f"sext i8 {self.w.op(f'load i8, ptr {tag}')} to i64")
             self.w.put(f"store i64 {tag}, ptr {self._word(variable.slot + 1)}")
@@ -361,10 +364,14 @@ class _Lowering(Helpers):
         for variable in self.scalars.values():
             if not variable.rep:
                 continue
-            type_ = "double" if variable.rep == "d" else "i64"
+            type_ = "double" if variable.rep in "dc" else "i64"
             x = self.w.op(f"load {type_}, ptr {self._word(variable.slot)}")
             if variable.rep == "b":
                 x = self.w.op(f"trunc i64 {x} to i1")
+            if variable.rep == "c":
+                imag = self.w.op(f"load double, ptr {self._word(variable.slot + 2)}")
+                x = self.w.op(f"insertelement {PAIR} undef, double {x}, i32 0")
+                x = self.w.op(f"insertelement {PAIR} {x}, double {imag}, i32 1")
             self.w.put(f"store {TYPES[variable.rep]} {x}, ptr {variable.value}")
             tag = self.w.op(f"trunc i64 {self.w.op(f'load i64, ptr {self._word(variable.slot + 1)}')} to i8")
             self.w.put(f"store i8 {tag}, ptr {variable.tag}")
@@ -443,6 +450,8 @@ def word_of(variable: Variable, kind: str | None, value: Any) -> tuple[Any, int]
     if kind == "str":
         value = ord(value)
     tag = CODES[kind or ""]
+    if variable.rep == "c":
+        return complex(value), tag
     if variable.rep == "d":
         if kind in INTS and abs(value) > 2**53:
             raise Unsupported(f"{variable.name!r} is an integer beyond 2**53 where floats are met")

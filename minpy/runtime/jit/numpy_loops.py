@@ -15,7 +15,7 @@ import numpy as np
 
 _LOOP = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 _HEAD = object.__basicsize__
-_CHARACTERS = {np.dtype(each).num: each for each in "?bBhHiIlLqQfd"}
+_CHARACTERS = {np.dtype(each).num: each for each in "?bBhHiIlLqQfdD"}
 # The largest sum that every NumPy computes by one call of its loop: older ones look at a buffer's length at a time.
 LONGEST_SUM = 8192
 _WHOLE = 1 << 40
@@ -70,7 +70,8 @@ def _run(loop: tuple[int, int], arrays: Sequence[int], sizes: Sequence[int], ste
 
 
 def _samples(dtype: np.dtype, count: int, low: float = 0.05, high: float = 9.0) -> Any:
-    return (low + (high - low) * ((np.arange(count) * 0.6180339887498949) % 1.0)).astype(dtype)
+    values = low + (high - low) * ((np.arange(count) * 0.6180339887498949) % 1.0)
+    return (values + 1j * np.sin(values * 7) if dtype.kind == "c" else values).astype(dtype)
 
 
 def _same(one: Any, other: Any) -> bool:

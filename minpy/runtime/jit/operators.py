@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from minpy.runtime.jit.expressions import EXACT, INFINITY, Expressions, constant_of
+from minpy.runtime.jit.complexes import Complexes
+from minpy.runtime.jit.expressions import EXACT, INFINITY, constant_of
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import (
     BOOLS,
     CODES,
+    COMPLEX,
     INTS,
     MIXABLE,
     OPERATORS,
@@ -45,7 +47,7 @@ COMPARISONS: dict[type, tuple[str, str]] = {
 }
 
 
-class Operators(Expressions):
+class Operators(Complexes):
     """Operators between scalars."""
 
     # Operators.
@@ -62,6 +64,10 @@ class Operators(Expressions):
         """Code for an operator between scalars."""
         one, other = self._operand(left), self._operand(right)
         kinds = frozenset(result_kind(symbol, a, b) for a in one.kinds for b in other.kinds)
+        if kinds & COMPLEX:
+            if len(kinds) > 1:
+                raise Unsupported("arithmetic of a complex number and one whose type changes")
+            return self.complex_binary(symbol, next(iter(kinds)), one, other)
         tag = self._result_tag(symbol, kinds, one, other)
         if kinds <= BOOLS:
             if symbol not in ("&", "|", "^"):
@@ -75,6 +81,9 @@ class Operators(Expressions):
         if symbol not in ("+", "-", "*", "/", "//", "%"):
             raise Unsupported(f"{symbol} of a value that may be a float")
         return self._doubles(symbol, kinds, tag, one, other)
+
+    def real_operand(self, value: Any) -> Val:
+        return self._operand(value)
 
     def _operand(self, value: Any) -> Val:
         if isinstance(value, Known):
@@ -245,7 +254,7 @@ class Operators(Expressions):
             x = self.w.op(f"xor i1 {self.truth(self.expression(node.operand))}, true")
             return scalar("bool", "b", x)
         if isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
-            if type(node.operand.value) in (int, float):
+            if type(node.operand.value) in (int, float, complex):
                 return self.constant(-node.operand.value)
         return self.unary(node, self.expression(node.operand))
 
@@ -256,6 +265,8 @@ class Operators(Expressions):
             value = Val(frozenset(("int",)), "i", self.as_i64(value).x, "0")
         if isinstance(node.op, ast.UAdd) and value.rep != "b":
             return value
+        if value.rep == "c" and isinstance(node.op, ast.USub):
+            return self.complex_negative(value)
         if value.rep == "i" and value.kinds <= {"int", "int64", "int32", "int16", "int8"}:
             if isinstance(node.op, ast.Invert):
                 return Val(value.kinds, "i", self.w.op(f"xor i64 {value.x}, -1"), value.tag)
@@ -280,6 +291,13 @@ class Operators(Expressions):
         one, other = self._operand(left), self._operand(right)
         if ("str" in one.kinds) != ("str" in other.kinds):
             raise Unsupported("a comparison of a string with something else")
+        if "c" in (one.rep, other.rep):
+            if not isinstance(op, (ast.Eq, ast.NotEq)) or len(one.kinds) * len(other.kinds) > 1:
+                raise Unsupported("an order of complex numbers")
+            x = self.complex_equal(one, other)
+            if isinstance(op, ast.NotEq):
+                x = self.w.op(f"xor i1 {x}, true")
+            return scalar("bool" if one.kinds | other.kinds <= PYTHON else "bool_", "b", x)
         if one.rep == "b" and other.rep == "b":
             one, other = self.as_i64(one), self.as_i64(other)
         for each, against in ((one, other), (other, one)):

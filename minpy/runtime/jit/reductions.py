@@ -10,7 +10,7 @@ from minpy.runtime.jit.arraystores import LARGEST
 from minpy.runtime.jit.calls import Calls
 from minpy.runtime.jit.expressions import BITS, INFINITY, constant_of
 from minpy.runtime.jit.ir import double
-from minpy.runtime.jit.kinds import BOOLS, INTS, Unsupported
+from minpy.runtime.jit.kinds import BOOLS, COMPLEX, INTS, Unsupported
 from minpy.runtime.jit.values import Ref, Val, scalar
 from minpy.runtime.jit.wholes import kind_of
 
@@ -167,7 +167,7 @@ class Reductions(Calls):
     def _best(self, value: Any, op: ast.cmpop) -> tuple[Val, str]:
         """The least or greatest element, and which it is in C order, the first of equal ones."""
         kind = kind_of(value)
-        if kind == "uint64" or (isinstance(value, Ref) and value.type.sequence):
+        if kind == "uint64" or kind in COMPLEX or (isinstance(value, Ref) and value.type.sequence):
             raise Unsupported(f"the extremum of {kind}")
         self._some(value.dims)
         rep = "d" if kind in LETTERS else "b" if kind in BOOLS else "i"

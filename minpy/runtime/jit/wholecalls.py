@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from minpy.runtime.jit.expressions import BITS, INFINITY, constant_of
-from minpy.runtime.jit.kinds import INTS, RANGES, Unsupported
+from minpy.runtime.jit.expressions import BITS, INFINITY, TYPES, constant_of
+from minpy.runtime.jit.kinds import COMPLEX, INTS, RANGES, Unsupported
 from minpy.runtime.jit.matrices import Matrices
 from minpy.runtime.jit.reductions import LETTERS
 from minpy.runtime.jit.values import Known, Lazy, Ref, Several, Val, scalar
@@ -98,10 +99,19 @@ class WholeCalls(Matrices):
         if len(operands) != function.nin:
             raise Unsupported("a ufunc with this number of arguments")
         kinds = {kind_of(each) for each in operands if is_whole(each)}
-        kind = "float64" if kinds <= INTS else kinds.pop()
-        if kinds - {kind} or kind not in LETTERS:
-            raise Unsupported(f"np.{function.__name__} of arrays of this type")
-        symbol = self.loop(f"map {function.__name__} {LETTERS[kind] * (len(operands) + 1)}")
+        others = frozenset().union(*(each.kinds for each in operands if isinstance(each, Val)))
+        if kinds & COMPLEX or others & COMPLEX:
+            kind = "complex128"
+            if not kinds <= INTS | {"float64", "complex128"} or "float32" in others:
+                raise Unsupported(f"np.{function.__name__} of arrays of these types")
+        else:
+            kind = "float64" if kinds <= INTS else kinds.pop()
+            if kinds - {kind} or kind not in LETTERS:
+                raise Unsupported(f"np.{function.__name__} of arrays of this type")
+        letter = "D" if kind in COMPLEX else LETTERS[kind]
+        gives = "float64" if kind in COMPLEX and function is np.absolute else kind
+        last = "d" if gives != kind else letter
+        symbol = self.loop(f"map {function.__name__} {letter * len(operands)}{last}")
         refs, numbers = [], []
         pointers, steps, gaps = [], [], False
         for each in operands:
@@ -125,13 +135,17 @@ class WholeCalls(Matrices):
             for dim, other in zip(refs[0].dims, each.dims, strict=True):
                 if dim != other:
                     self.guard(self.w.op(f"icmp eq i64 {dim}, {other}"), "arrays whose shapes do not fit")
-        new = self.fresh(refs[0].type.dtype, refs[0].dims)
+        new = self.fresh(gives, refs[0].dims)
         size = self.size_of(new.dims)
         self._run_rows(
             symbol, operands, refs, new, pointers, [*steps, new.strides[-1]], size if not gaps else ""
         )
 
         def look(indices: list[str]) -> None:
+            if kind in COMPLEX:
+                for x in self.parts(self.at(new, indices))[: 1 if gives != kind else 2]:
+                    self._is_finite(x)
+                return
             operands = (*(self.at(each, indices).x for each in refs), *(each.x for each in numbers))
             self.checked(self.at(new, indices).x, *operands)
 
@@ -256,7 +270,7 @@ class WholeCalls(Matrices):
             raise Unsupported("np.where of numbers that are no floats")
 
         def choose(test: Val, one: Val, other: Val) -> Val:
-            type_ = {"d": "double", "b": "i1", "i": "i64"}[one.rep]
+            type_ = TYPES[one.rep]
             return scalar(kind, one.rep, self.w.op(f"select i1 {test.x}, {type_} {one.x}, {type_} {other.x}"))
 
         return self.mapped(
@@ -283,8 +297,28 @@ class WholeCalls(Matrices):
             raise Unsupported(f"np.sqrt of {kind}")
         return self.mapped("float64", self.root, self._cast(value, "float64"))
 
-    def _absolute(self, value: Any) -> Lazy:
+    def part_of(self, value: Any, name: str) -> Ref:
+        ref = self.held(self.whole(value))
+        if ref.type.kind != "complex128":
+            raise Unsupported(f"the attribute .{name} of this array")
+        moved = self.w.op(f"getelementptr i8, ptr {ref.pointer}, i64 {8 * (name == 'imag')}")
+        type_ = ref.type._replace(dtype="float64", kind="float64", unit=False)
+        return replace(ref, type=type_, pointer=moved, ident="")
+
+    def _conjugate(self, value: Any) -> Lazy:
+        if kind_of(self.whole(value)) != "complex128":
+            raise Unsupported("the conjugate of this array")
+
+        def conjugate(each: Val) -> Val:
+            real, imag = self.parts(each)
+            return self.paired("complex128", real, self.w.op(f"fneg double {imag}"))
+
+        return self.mapped("complex128", conjugate, value)
+
+    def _absolute(self, value: Any) -> Any:
         kind = kind_of(self.whole(value))
+        if kind == "complex128":
+            return self.by_numpy(np.absolute, value)
         if kind not in ("float64", "float32", "int64"):
             raise Unsupported(f"abs() of {kind}")
         return self.mapped(kind, lambda each: self._abs([each]), value)
@@ -305,7 +339,7 @@ class WholeCalls(Matrices):
         def cast(each: Val) -> Val:
             if kind == "bool_":
                 return scalar(kind, "b", self.truth(each))
-            if kind in LETTERS:
+            if kind in LETTERS or kind in COMPLEX:
                 return self.converted(each, kind)
             x = self.as_i64(each).x
             self.guard_range(x, *RANGES[kind], f"a value does not fit {kind}")
@@ -502,6 +536,8 @@ METHODS: dict[str, Callable[..., Any]] = {
     "dot": WholeCalls._dot,
     "copy": WholeCalls._copy,
     "astype": WholeCalls._astype,
+    "conj": WholeCalls._conjugate,
+    "conjugate": WholeCalls._conjugate,
 }
 ALONG = frozenset({"sum", "min", "max", "mean", "argmin", "argmax", "var", "std", "any", "all"})
 METHODS_OF: dict[Any, str] = {
@@ -536,6 +572,9 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.dot: WholeCalls._dot,
     np.matmul: WholeCalls.product,
     np.outer: WholeCalls._outer,
+    np.conj: WholeCalls._conjugate,
+    np.real: lambda self, value: self.part_of(value, "real"),
+    np.imag: lambda self, value: self.part_of(value, "imag"),
     np.logical_and: lambda self, one, other: self._logical("&", one, other),
     np.logical_or: lambda self, one, other: self._logical("|", one, other),
     np.logical_xor: lambda self, one, other: self._logical("^", one, other),

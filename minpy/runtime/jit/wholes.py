@@ -135,6 +135,8 @@ class Wholes(Operators):
             return value
         if "str" in value.kinds:
             raise Unsupported("a string among arrays")
+        if kind == "complex128":
+            return scalar(kind, "c", self.as_complex(value).x)
         if kind == "float64":
             return scalar(kind, "d", self.as_double(value).x)
         if kind == "float32":
@@ -182,15 +184,20 @@ class Wholes(Operators):
         if symbol == "**":
             return self._whole_power(left, right)
         operand, result = self._kinds(symbol, left, right)
+        if operand == "complex128" and symbol not in ("+", "-"):
+            function = {"*": np.multiply, "/": np.divide}.get(symbol)
+            if function is None:
+                raise Unsupported(f"{symbol} of complex arrays")
+            return self.by_numpy(function, left, right)
 
-        def function(one: Val, other: Val) -> Val:
+        def element(one: Val, other: Val) -> Val:
             if symbol in WRAPPING and operand in SMALL_ENOUGH:
                 return scalar(
                     operand, "i", self.folded(operand, f"{WRAPPING[symbol]} i64 {one.x}, {other.x}")
                 )
             return Operators.binary(self, symbol, one, other)
 
-        return self.mapped(result, function, self._cast(left, operand), self._cast(right, operand))
+        return self.mapped(result, element, self._cast(left, operand), self._cast(right, operand))
 
     def folded(self, kind: str, text: str) -> str:
         """An integer of 64 bits cut to those of `kind`, as NumPy's arrays do it."""
@@ -209,6 +216,10 @@ class Wholes(Operators):
         if not isinstance(right, Val) or not right.kinds <= {"int", "float"}:
             raise Unsupported("a power with an array as exponent")
         kind = kind_of(left)
+        if kind == "complex128":
+            if right.x not in ("2", double(2.0)):
+                raise Unsupported("a power of a complex array with this exponent")
+            return self.by_numpy(np.square, left)
         if (right.x == "2" and kind in ("float64", "int64")) or (
             right.x == double(2.0) and kind == "float64"
         ):

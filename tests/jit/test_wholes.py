@@ -140,6 +140,7 @@ LOOPS = [
     "f = a[::2, ::-1]\nfor i in range(3): f[i] = f[i - 1] + 1; g = f[:, i]",
     "for i in range(n): q = a[i, 1:4]; y = q[::-1][0]",
     "for i in range(n): x += 2 ** 40 - 2 ** 62 // 4",
+    "r = a.T; a.flags.writeable = False\nfor i in range(1, n): s = r[i]; v[-1] = 2\ns[0] = 7",
     # What warns must be seen, also where the compiler knows the numbers.
     "for i in range(n): s = np.zeros(3); t = s / s",
     "for i in range(n): s = np.zeros(2); t = 1 / s; v[i] = i",

@@ -158,8 +158,16 @@ class Objects:
         came = self._entered[owner]
         whole = owner_of(came)
         assert whole is not None  # the kernel has looked
-        found = np.ndarray(shape, dtype, whole, address - whole.ctypes.data, strides)
-        found.flags.writeable = came.flags.writeable
+        closed = came.flags.writeable and not whole.flags.writeable  # which it became after the view was taken
+        if closed:
+            whole.flags.writeable = True
+        try:
+            found = np.ndarray(shape, dtype, whole, address - whole.ctypes.data, strides)
+        finally:
+            if closed:
+                whole.flags.writeable = False
+        if not came.flags.writeable:
+            found.flags.writeable = False
         return found
 
     def _new(self, dtype: Any, shape: Any, strides: Any, ident: int, address: int, owner: int) -> np.ndarray:

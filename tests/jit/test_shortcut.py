@@ -25,7 +25,7 @@ PROGRAMS = {
 def f(x, n):
   for i in range(n): x = x + i
   return x
-x = [f(v, 9) for v in (1, 2, 2.5, np.float64(2), np.int64(3), np.float32(1.5), True, np.bool_(1), 2**62, 2**70, 1, 'a'[:0] or 4)]""",
+x = [f(v, 9) for v in (1, 2, 2.5, np.float64(2), np.int64(3), np.float32(1.5), True, np.bool_(1), 2**62, 2**70, 1, 'a'[:0] or 4, 2j, 1)]""",
     "every kind that NumPy has": """
 def f(x, n):
   k = 0
@@ -42,6 +42,20 @@ def f(a):
   return s
 arrays = [np.arange(9), np.arange(9), np.arange(9.0), np.arange(9)[::-1], np.arange(9, dtype='i4'), np.arange(9, dtype='>i8'), np.arange(4)]
 x = [f(v) for v in arrays * 3]""",
+    "columns, rows and tables": """
+def f(a, b, n):
+  for i in range(n): c = a * b + i
+  return c
+shapes = [(4, 1), (4, 1), (4, 5), (1, 5), (4, 1), (1, 1)]
+x = [f(np.arange(20.0).reshape(4, 5)[:s[0], :s[1]] if s != (4, 1) else np.arange(4.0).reshape(s), np.ones((4, 5)), 3) for s in shapes]
+x += [f(np.arange(4.0).reshape(4, 1), np.arange(5.0), 3), f(np.arange(20.0).reshape(4, 5), np.arange(5.0), 3)]""",
+    "transposed matrices": """
+def f(a, n):
+  for i in range(n): c = a.T * 2
+  c[0] = 7
+  return c
+made = [f(np.arange(float(k * m)).reshape(k, m), 3) for k, m in [(4, 3), (4, 3), (2, 5), (1, 3), (3, 1), (4, 3)]]
+x = [(c, c.strides, c.flags.f_contiguous) for c in made]""",
     "another number of axes": """
 def f(a, n):
   s = 0.0

@@ -158,7 +158,9 @@ class Objects:
         came = self._entered[owner]
         whole = owner_of(came)
         assert whole is not None  # the kernel has looked
-        closed = came.flags.writeable and not whole.flags.writeable  # which it became after the view was taken
+        closed = (
+            came.flags.writeable and not whole.flags.writeable
+        )  # which it became after the view was taken
         if closed:
             whole.flags.writeable = True
         try:

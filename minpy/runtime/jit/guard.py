@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from minpy.runtime.jit.buffers import HEADER, IDENT, SMALLEST
 from minpy.runtime.jit.ir import Writer, double
-from minpy.runtime.jit.kinds import CODES, KIND_OF_CODE
+from minpy.runtime.jit.kinds import CODES, COMPLEX, KIND_OF_CODE
 from minpy.runtime.jit.lower import BROKE, BUFFERS, ENDED, FIRST, INTERRUPTED, LAST, START, STEP, STOPPED
 from minpy.runtime.jit.trial import GAIN, LOSS
 
@@ -284,7 +284,7 @@ def _object_of(w: _Text) -> str:
     real = w.op("bitcast i64 %bits to double")
     whole = w.op(f"fptosi double {real} to i64")
     whole = w.op(f"select i1 %isfloat, i64 {whole}, i64 %bits")
-    labels = {code: w.fresh("kind") for code in KIND_OF_CODE}
+    labels = {code: w.fresh("kind") for code, kind in KIND_OF_CODE.items() if kind not in COMPLEX}
     w.choose("%code", labels, labels[0])
     for code, label in labels.items():
         w.place(label)
@@ -450,19 +450,23 @@ def _fill_array(w: _Text, row: str, value: str, d: str) -> None:
     slot = w.spot("%words", w.at(row, 6))
     w.set(slot, 1, w.field(value, _DATA))
     sizes, steps = w.field(value, _DIMENSIONS, "ptr"), w.field(value, _STRIDES, "ptr")
-    size_of_one = w.op(f"lshr i64 {d}, 16")
+    size_of_one = w.op(f"and i64 {w.op(f'lshr i64 {d}, 16')}, 65535")
     last = w.at(steps, w.op(f"sub i64 {ndim}, 1"))
     unit = w.op(f"zext i1 {w.same(last, size_of_one, 'i64')} to i64")
     w.unless(w.same(unit, w.op(f"and i64 {w.op(f'lshr i64 {d}, 8')}, 1"), "i64"), "no")
     with w.loop(ndim) as (axis, _):
         at = w.op(f"add i64 {axis}, 3")
+        place = w.op(f"add i64 {axis}, 32")
+        single = w.op(f"trunc i64 {w.op(f'lshr i64 {d}, {place}')} to i1")
+        more = w.op(f"icmp ne i64 {w.at(sizes, axis)}, 1")
+        w.unless(w.op(f"xor i1 {w.op(f'and i1 {single}, {more}')}, true"), "no")
         w.set(slot, at, w.at(sizes, axis))
         w.set(slot, w.op(f"add i64 {at}, {ndim}"), w.at(steps, axis))
 
 
-def array_word(ndim: int, unit: bool, size: int) -> int:
-    """What an array must be like, besides its dtype, in one word."""
-    return ndim | unit << 8 | size << 16
+def array_word(ndim: int, unit: bool, size: int, ones: tuple[int, ...]) -> int:
+    """What an array must be like, besides its dtype, in one word; `ones` are the axes that have one element."""
+    return ndim | unit << 8 | size << 16 | sum(1 << 32 + axis for axis in ones)
 
 
 def _fill_scalar(w: _Text, row: str, value: str, d: str, over: str, following: str) -> None:
@@ -475,7 +479,7 @@ def _fill_scalar(w: _Text, row: str, value: str, d: str, over: str, following: s
     w.unless(w.op(f"icmp sge i64 {code}, 0"), "no")
     allowed = w.op(f"and i64 {w.op(f'lshr i64 {kinds}, {code}')}, 1")
     w.unless(w.op(f"icmp ne i64 {allowed}, 0"), unbound)
-    labels = {each: w.fresh("kind") for each, kind in KIND_OF_CODE.items() if kind != "str"}
+    labels = {each: w.fresh("kind") for each, kind in KIND_OF_CODE.items() if kind not in {"str"} | COMPLEX}
     w.choose(code, labels, "no")
     for number, label in labels.items():
         kind = KIND_OF_CODE[number]
@@ -570,7 +574,16 @@ def _make(w: _Text) -> str:
     sizes = w.spot(slot, 3)
     w.outside("Py_IncRef", dtype)  # which the new array takes over
     w.unless(w.op(f"icmp sgt i64 {owner}, {SMALLEST}"), "view")
-    new = w.outside("NewFromDescr", array, dtype, narrow, sizes, "null", "null", "0", "null")
+    # In C order; or in Fortran's, as what comes of transposed matrices.
+    turned = w.op(f"icmp slt i64 {w.at(w.spot(sizes, ndim), 0)}, {w.at(w.spot(sizes, ndim), 1)}")
+    for condition in (
+        w.same(ndim, 2, "i64"),
+        w.op(f"icmp sgt i64 {w.at(sizes, 0)}, 1"),
+        w.op(f"icmp sgt i64 {w.at(sizes, 1)}, 1"),
+    ):
+        turned = w.op(f"and i1 {turned}, {condition}")
+    order = w.op(f"zext i1 {turned} to i32")
+    new = w.outside("NewFromDescr", array, dtype, narrow, sizes, "null", "null", order, "null")
     w.unless(w.op(f"icmp ne ptr {new}, null"), "nothing")
     size = w.op(f"call i64 @size(ptr {new}, i64 {w.at(item, 5)})")
     data = w.op(f"inttoptr i64 {w.op(f'add i64 {owner}, {HEADER}')} to ptr")

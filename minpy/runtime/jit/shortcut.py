@@ -303,6 +303,8 @@ class Plan:
         code = kernel.code
         if code.sources or code.stacks or code.words > guard.MOST_WORDS:
             raise Irregular
+        if any(each.rep not in guard.REPS for each in code.scalars):
+            raise Irregular
         self.kernel = kernel
         self._kept: list[Any] = []
         self._rows: list[tuple[int, ...]] = []
@@ -416,7 +418,7 @@ class Plan:
             if type_.sequence or type(value) is not np.ndarray:
                 raise Irregular
             template[variable.slot] = template[variable.slot + 2] = len(came)
-            word = guard.array_word(type_.ndim, type_.unit, value.itemsize)
+            word = guard.array_word(type_.ndim, type_.unit, value.itemsize, type_.ones)
             place = self._place(variable.name)
             came.append(self._row(place, guard.IS_ARRAY, self._of(value.dtype), word, variable.slot))
         return came

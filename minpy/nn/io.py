@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from minpy import array as _array  # noqa: F401 - what is in a batch has asnumpy()
 from minpy.nn import checks, files
 from minpy.runtime.array import host
 

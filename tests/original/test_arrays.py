@@ -117,6 +117,15 @@ def test_subclasses_keep_their_own_names():
             other.asnumpy()
 
 
+def test_batches_have_it_whatever_else_was_imported():
+    text = (
+        "import numpy\nfrom minpy.nn.io import NDArrayIter\n"
+        "print(next(NDArrayIter(numpy.ones(2), batch_size=2)).data[0].asnumpy())"
+    )
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[1. 1.]\n", "")
+
+
 def test_plain_programs_see_nothing_of_it(tmp_path):
     """Only who imports the explicit namespace, or the library on it, has these names."""
     program = tmp_path / "program.py"

@@ -76,9 +76,8 @@ FUNCTIONS: dict[str, tuple[str, str]] = {
     "PyLong_FromLongLong": ("ptr", "i64"),
     "PyLong_FromSsize_t": ("ptr", "i64"),
     "PyObject_CallNoArgs": ("ptr", "ptr"),
-    "PyObject_CallOneArg": ("ptr", "ptr, ptr"),
     "PyObject_GenericGetDict": ("ptr", "ptr, ptr"),
-    "PyObject_Vectorcall": ("ptr", "ptr, ptr, i64, ptr"),
+    "PyObject_VectorcallDict": ("ptr", "ptr, ptr, i64, ptr"),  # which Python 3.10 has as well
     "PyThreadState_GetDict": ("ptr", ""),
     "PyType_GenericAlloc": ("ptr", "ptr, i64"),
     "PyUnicode_FromOrdinal": ("ptr", "i32"),
@@ -218,6 +217,7 @@ def text() -> str:
 def _usual(w: _Text) -> str:
     """Nobody must be looking at lines or operations, and NumPy's floating-point state must be the usual one."""
     site = "%site"
+    held = w.alloca("ptr", "held")
     none = w.at(site, NONE, "ptr")
 
     def ask(answer: str) -> None:
@@ -235,11 +235,12 @@ def _usual(w: _Text) -> str:
     w.unless(w.op(f"icmp ne ptr {tool}, null"), "without")
     with w.loop(6) as (index, _):
         number = w.at(site, w.op(f"add i64 {index}, {TOOL_NUMBERS}"), "ptr")
-        ask(w.outside("PyObject_CallOneArg", tool, number))
+        w.put(f"store ptr {number}, ptr {held}")
+        ask(w.outside("PyObject_VectorcallDict", tool, held, "1", "null"))
     w.place("without")
     state, usual = w.at(site, STATE, "ptr"), w.at(site, STATE_DEFAULT, "ptr")
     w.unless(w.op(f"icmp ne ptr {usual}, null"), "dictionary")
-    held = w.alloca("ptr", "held")  # NumPy 2
+    # NumPy 2
     w.unless(w.same(w.outside("PyContextVar_Get", state, "null", held), 0, "i32"), "failed")
     value = w.op(f"load ptr, ptr {held}")
     w.outside("Py_DecRef", value)
@@ -756,7 +757,7 @@ def _kernel(w: _Text) -> str:
     skipped = w.op(f"add i64 {w.at(site, SKIPPED)}, 1")
     w.set(site, SKIPPED, skipped)
     w.unless(w.op(f"icmp ne i64 {w.op(f'and i64 {skipped}, {_LOOKED_AT}')}, 0"), "slow")
-    w.give(w.outside("PyObject_Vectorcall", w.at(site, PLAIN, "ptr"), "%args", "%nargs", "null"))
+    w.give(w.outside("PyObject_VectorcallDict", w.at(site, PLAIN, "ptr"), "%args", "%nargs", "null"))
     w.place("counted")
     w.unless(w.op(f"icmp ule i64 %nargs, {MOST_ARGUMENTS}"), "slow")
     w.unless(w.op(f"call i1 @usual(ptr {site})"), "slow")
@@ -803,7 +804,7 @@ def _kernel(w: _Text) -> str:
     w.place("error")
     w.give("null")
     w.place("slow")
-    w.give(w.outside("PyObject_Vectorcall", w.at(site, SLOW, "ptr"), "%args", "%nargs", "null"))
+    w.give(w.outside("PyObject_VectorcallDict", w.at(site, SLOW, "ptr"), "%args", "%nargs", "null"))
     w.allocas.append("  %wentwell = alloca i1")
     return w.function("ptr @kernel(ptr %self, ptr %args, i64 %nargs)")
 
@@ -1046,7 +1047,7 @@ def _call(w: _Text, arguments: str, function: str, numbers: tuple[str, ...], mor
     for index, number in enumerate(numbers):
         w.set(arguments, index, w.outside("PyLong_FromLongLong", number), "ptr")
     count = w.op(f"add i64 {len(numbers)}, {more}")
-    result = w.outside("PyObject_Vectorcall", function, arguments, count, "null")
+    result = w.outside("PyObject_VectorcallDict", function, arguments, count, "null")
     for index in range(len(numbers)):
         w.outside("Py_DecRef", w.at(arguments, index, "ptr"))
     return result

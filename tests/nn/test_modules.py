@@ -174,6 +174,51 @@ def test_what_is_put_together_in_a_run_is_a_part_of_the_model(rng):
     np.testing.assert_array_equal(net.backward()["affine0_bias"], [4.0, 4.0])
 
 
+def test_modules_that_are_added_later_or_not_reached(rng):
+    class Some(builder.Model):
+        def __init__(self):
+            super().__init__()
+            self.used, self.unused, self.more = builder.Affine(2), builder.Affine(7), []
+            self.runs = 0
+
+        def forward(self, x):
+            self.runs += 1
+            x = builder.Tanh()(self.used(x))
+            for module in self.more:
+                x = module(x)
+            return x
+
+    net = Some()
+    x = rng.standard_normal((4, 2))
+    net(x)
+    assert net.runs == 2 and set(net.backward()) == {"affine0_weight", "affine0_bias"}
+    net(x)
+    assert net.runs == 3
+    net.more.append(builder.Affine(3, name="late"))
+    net(x)
+    assert net.runs == 5 and set(net.backward()) == set(net.params) and "late_bias" in net.params
+
+
+def test_modules_that_are_made_in_a_run_have_its_mode(rng):
+    class Dropping(builder.Model):
+        def forward(self, x):
+            return builder.Dropout(0.5)(x)
+
+    net, x = Dropping(), np.ones(200)
+    assert set(np.unique(net(x))) == {0.0, 2.0}
+    net.inference()
+    np.testing.assert_array_equal(net(x), x)
+
+
+def test_parameters_that_would_begin_at_each_run_are_an_error(rng):
+    class Wrong(builder.Model):
+        def forward(self, x):
+            return builder.Affine(2)(x)
+
+    with pytest.raises(ArgumentError, match="make them in __init__"):
+        Wrong()(rng.standard_normal((4, 2)))
+
+
 def test_operators_of_modules(rng):
     x = rng.standard_normal((4, 3))
     a, b = builder.Tanh(), builder.Sigmoid()
@@ -455,6 +500,13 @@ def test_a_model_of_attributes_goes_into_the_solver_once_it_was_called(rng, tmp_
     model = Net()
     model(x)
     it = NDArrayIter(x, y, 20)
+    model.rest.append(builder.Affine(3, name="late"))
+    with pytest.raises(ArgumentError, match="call the model with one batch before the solver"):
+        Solver(model, it, it, verbose=False, num_epochs=1).train()
+    model.rest.pop()
+    model = Net()
+    model(x)
+    it.reset()
     solver = Solver(model, it, it, verbose=False, num_epochs=15, optim_config={"learning_rate": 0.3})
     solver.init()
     solver.train()

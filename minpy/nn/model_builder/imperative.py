@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from typing import Any
 
 import numpy
@@ -13,11 +12,8 @@ from minpy.autodiff import trees, vjp
 from minpy.nn import checks
 from minpy.nn.model import ModelBase
 from minpy.nn.model_builder.module import Module
-from minpy.nn.model_builder.parameters import Parameters
+from minpy.nn.model_builder.parameters import Parameters, running
 from minpy.runtime.array import host
-
-# Whether a model runs in this thread or task: models inside of it are modules like others.
-_inside: ContextVar[bool] = ContextVar("minpy_model", default=False)
 
 
 class Imperative(ModelBase):
@@ -125,65 +121,71 @@ class Imperative(ModelBase):
 
         Notes
         -----
-        At the first call the parameters begin; `forward` runs once more for it.
+        Where parameters begin in a call, as in the first one, `forward` runs once more.
         """
         args = tuple(forward_args) if isinstance(forward_args, (tuple, list)) else (forward_args,)
         args = () if forward_args is None else args
         kwargs = dict(forward_kwargs or {})
         run_forward = forward or self._run_forward
-        if _inside.get():
-            return run_forward(*args, **kwargs)
-        token = _inside.set(True)
+        if running.get() is not None:
+            return run_forward(*args, **kwargs)  # inside of another model
+
+        def run(traced: dict[str, Any]) -> tuple[Any, Any]:
+            mine = {name: value for name, value in traced.items() if name in self.param_configs}
+            before = {name: self.params[name] for name in mine}
+            self.params.update(mine)
+            try:
+                inputs, named = self._with_attached(traced, (args, kwargs))
+                outputs = run_forward(*inputs, **named)
+                result = outputs
+                if labels is not None:
+                    result = (loss or self.loss)(outputs, labels, **dict(loss_kwargs or {}))
+                return (np.sum(result) if reduce_array else result), outputs
+            finally:
+                self.params.update(before)
+
+        token = running.set(self.parameters)
         try:
-            self._begin(run_forward, args, kwargs)
-            watched = {
-                name: self.params[name]
-                for name in self.param_configs
-                if (attach_all or name in self._attached) and name not in self._detached
-            }
-            watched |= {
-                name: value for name, value in self._attached.items() if name not in self.param_configs
-            }
-
-            def run(traced: dict[str, Any]) -> tuple[Any, Any]:
-                mine = {name: value for name, value in traced.items() if name in self.param_configs}
-                before = {name: self.params[name] for name in mine}
-                self.params.update(mine)
-                try:
-                    inputs, named = self._with_attached(traced, (args, kwargs))
-                    outputs = run_forward(*inputs, **named)
-                    result = outputs
-                    if labels is not None:
-                        result = (loss or self.loss)(outputs, labels, **dict(loss_kwargs or {}))
-                    return (np.sum(result) if reduce_array else result), outputs
-                finally:
-                    self.params.update(before)
-
-            if watched:
-                self._value, self._pullback, self.outputs = vjp(run, watched, has_aux=True)
-            else:
-                self._value, self.outputs = run({})
-                self._pullback = lambda upstream: ({},)
+            aux, count = dict(self.aux_params), self.parameters.count
+            self._take(run, attach_all)
+            if self.parameters.count > count:
+                # Parameters began that this run was not differentiated by.
+                self._restore(aux)
+                count = self.parameters.count
+                self._take(run, attach_all)
+                if self.parameters.count > count:
+                    raise checks.fail(
+                        type(self).__name__,
+                        "forward makes modules that have parameters, anew in each run: make them in __init__",
+                    )
         finally:
-            _inside.reset(token)
+            running.reset(token)
         return self._value
 
     def _run_forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.forward(*args, **kwargs)
 
-    def _begin(self, run_forward: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> None:
-        """Let all parameters begin: modules know their shapes from their inputs."""
-        if all(self.params.get(name) is not None for name in self.param_configs) and not self._undeclared():
-            return
-        aux = dict(self.aux_params)
-        run_forward(*args, **kwargs)
-        self.aux_params.update(aux)
-        for name, config in self.aux_param_configs.items():
-            if name not in aux:
-                self.aux_params[name] = config["value"]
+    def _take(self, run: Callable[[dict[str, Any]], tuple[Any, Any]], attach_all: bool) -> None:
+        """Run, differentiated by what is to be."""
+        for name in self.param_configs:
+            if self.params.get(name) is None:
+                self.params[name] = self.parameters.initial(name, numpy.dtype(numpy.float32))
+        watched = {
+            name: self.params[name]
+            for name in self.param_configs
+            if (attach_all or name in self._attached) and name not in self._detached
+        }
+        watched |= {name: value for name, value in self._attached.items() if name not in self.param_configs}
+        if watched:
+            self._value, self._pullback, self.outputs = vjp(run, watched, has_aux=True)
+        else:
+            self._value, self.outputs = run({})
+            self._pullback = lambda upstream: ({},)
 
-    def _undeclared(self) -> bool:
-        return any(module not in self.parameters for module in _all_inside(self._registered))
+    def _restore(self, aux: dict[str, Any]) -> None:
+        """Auxiliary values as they were, or as they begin."""
+        for name, config in self.aux_param_configs.items():
+            self.aux_params[name] = aux[name] if name in aux else config["value"]
 
     def _with_attached(self, traced: Mapping[str, Any], given: Any) -> Any:
         others = {
@@ -247,22 +249,3 @@ class Imperative(ModelBase):
     def detach_graph(self) -> None:
         """Drop what the last run kept for `backward`."""
         self._pullback, self._value = None, host(self._value)
-
-    # ----- the solver
-
-    def _ready_for_solver(self) -> None:
-        if self._undeclared():
-            raise checks.fail(
-                type(self).__name__,
-                "its modules do not know their shapes yet: call the model with one batch before the solver does",
-            )
-
-
-def _all_inside(modules: Any) -> list[Module]:
-    found: list[Module] = []
-    for module in modules:
-        inside = module.modules()
-        if isinstance(module, Module) and not inside:
-            found.append(module)
-        found += _all_inside(inside)
-    return found

@@ -14,6 +14,7 @@ from minpy.nn.io import DataBatch
 from minpy.nn.model import UnknownAccessModeError
 from minpy.nn.model_builder.imperative import Imperative
 from minpy.nn.model_builder.module import Module
+from minpy.nn.model_builder.parameters import running
 
 _LOSSES = {"softmax": layers.softmax_loss, "l2": layers.l2_loss, "svm": layers.svm_loss}
 _LAYERS = [
@@ -123,9 +124,19 @@ class Model(Imperative):
         """The outputs for a batch."""
         if self._container is not None:
             return super().forward_batch(batch, mode)
-        self._ready_for_solver()
         self._run_for(mode)
-        return self.forward(*batch.data)
+        count = self.parameters.count
+        token = running.set(self.parameters)
+        try:
+            outputs = self.forward(*batch.data)
+        finally:
+            running.reset(token)
+        if self.parameters.count > count:
+            raise checks.fail(
+                type(self).__name__,
+                "parameters begin in this run, which is too late: call the model with one batch before the solver",
+            )
+        return outputs
 
 
 def _loss_function(loss: Any) -> Callable[..., Any] | None:

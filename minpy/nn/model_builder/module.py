@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 
 from minpy.nn import checks
-from minpy.nn.model_builder.parameters import Parameters
+from minpy.nn.model_builder.parameters import Parameters, running
 
 Shape = tuple[int, ...]
 
@@ -104,7 +104,10 @@ class Module:
     def __call__(self, *inputs: Any) -> Any:
         """The outputs for a batch of inputs, or for several."""
         if self.parameters is None:
-            self.bind(self._inside_parameters() or Parameters())
+            model = running.get()
+            if model is not None:
+                self._run_for(getattr(model.model, "mode", self.mode))
+            self.bind(self._inside_parameters() or model or Parameters())
         return self.run(inputs[0] if len(inputs) == 1 else inputs, self.parameters)  # type: ignore[arg-type]
 
     def _inside_parameters(self) -> Parameters | None:

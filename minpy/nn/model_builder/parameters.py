@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy
 
@@ -13,6 +15,10 @@ from minpy.nn.model import ModelBase
 
 if TYPE_CHECKING:
     from minpy.nn.model_builder.module import Module, Shape
+
+
+# Those of the model that runs in this thread or task; modules that are in no model become a part of it.
+running: ContextVar[Parameters | None] = ContextVar("minpy_model", default=None)
 
 
 class Parameters:
@@ -25,16 +31,20 @@ class Parameters:
     ----------
     model : ModelBase
         Keeps the values; one that nobody else has, for a module that is in no model.
+
+    Attributes
+    ----------
+    count : int
+        How many modules with parameters there are.
     """
 
     def __init__(self, model: ModelBase | None = None) -> None:
         self.model = ModelBase() if model is None else model
-        self._names: dict[Module, dict[str, str]] = {}
-        self._aux_names: dict[Module, dict[str, str]] = {}
+        # Weak: a module without parameters may be made at each run.
+        self._names: WeakKeyDictionary[Module, dict[str, str]] = WeakKeyDictionary()
+        self._aux_names: WeakKeyDictionary[Module, dict[str, str]] = WeakKeyDictionary()
+        self.count = 0
         self._numbers: Counter[str] = Counter()
-
-    def __contains__(self, module: Module) -> bool:
-        return module in self._names
 
     def has(self, module: Module) -> bool:
         """Whether a module has parameters or auxiliary values here."""
@@ -63,6 +73,7 @@ class Parameters:
             prefix = f"{kind}{self._numbers[kind]}_"
             if shapes or aux:
                 self._numbers[kind] += 1
+        self.count += bool(shapes or aux)
         self._names[module] = {name: prefix + name for name in shapes}
         for name, lengths in shapes.items():
             self.model.add_param(prefix + name, lengths, **settings.get(name, {}))

@@ -89,6 +89,7 @@ class _Child:
     told: str = ""
     waits_since: float | None = None
     status: int | None = None  # negative: the signal
+    settled: bool = False
     open: int = 0  # streams
 
     @property
@@ -300,7 +301,7 @@ class Launcher:
                 continue
             if failed:
                 return self._report(failed)
-            if all(not child.running for child in self.children if child.worker):
+            if all(child.settled for child in self.children if child.worker):
                 self._wait_for_store()
                 return 0
 
@@ -356,12 +357,20 @@ class Launcher:
     def _failed(self) -> list[_Child]:
         """The processes that ended as they should not, the killed ones first."""
         for child in self.children:
+            # What a process told before it ended has been read when this is asked again.
+            child.settled = not child.running
             status = child.popen.poll()
             if status is not None and child.running and not (child.remote and status == 0 and child.open):
                 child.status = status
         failed = [child for child in self.children if child.status]
         failed += [
-            c for c in self.children if c.worker and c.status == 0 and "K" in c.told and "L" not in c.told
+            child
+            for child in self.children
+            if child.settled
+            and child.worker
+            and child.status == 0
+            and "K" in child.told
+            and "L" not in child.told
         ]
         if not failed:
             failed = self._left_waiting()
@@ -382,7 +391,7 @@ class Launcher:
                 break
         said = []
         for child in failed:
-            if child.running:
+            if "L" in child.told and not child.status:
                 waiting = next(c for c in self.children if c.waits_since is not None)
                 said.append(f"the program of {child.name} is over while {waiting.name} waits for it")
             else:

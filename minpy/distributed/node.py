@@ -11,6 +11,7 @@ import importlib.util
 import os
 import sys
 
+from minpy import mxnet_import
 from minpy.distributed.member import die_with_parent
 
 _FLOATS = {0: ctypes.c_float, 1: ctypes.c_double}  # MXNet's numbers of the types that arrays are sent in
@@ -97,11 +98,9 @@ def main(argv: list[str]) -> int:
         return 1
     try:
         lib = ctypes.CDLL(path)
-    except OSError:
-        # A build for GPUs needs its libraries first; its package runs the node while it is imported.
-        import mxnet  # noqa: F401
-
-        return 0
+    except OSError:  # a build for GPUs, which needs its libraries first
+        mxnet_import.preload()
+        lib = ctypes.CDLL(path)
     Node(lib).run()
     return 0
 

@@ -16,7 +16,8 @@ LIMIT = 120.0  # seconds that anything may take on a busy machine
 
 def environment(cache: Path, **more: str) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MINPY_", "DMLC_", "PYTEST_", "COV_"))}
-    ours = {"PYTHONPATH": str(ROOT), "MINPY_CACHE_DIR": str(cache), "MINPY_JIT": "0", "MINPY_FUSE": "0"}
+    path = os.pathsep.join([str(Path(__file__).parent / "lean"), str(ROOT)])
+    ours = {"PYTHONPATH": path, "MINPY_CACHE_DIR": str(cache), "MINPY_JIT": "0", "MINPY_FUSE": "0"}
     return {**kept, **ours, **more}
 
 

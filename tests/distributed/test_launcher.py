@@ -6,12 +6,13 @@ import os
 import re
 import signal
 import sys
+import time
 
 import pytest
 from launched import Run, alive, environment, gone
 
 from minpy import cli
-from minpy.distributed import hosts
+from minpy.distributed import hosts, watch
 from minpy.distributed.remote import Frames, frame
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are watched through /proc")
@@ -23,9 +24,11 @@ def start(tmp_path, tmp_path_factory):
     cache = tmp_path_factory.getbasetemp() / "cache"
     runs = []
 
-    def begin(text: str, *words: object, workers: int = 2, **environ: str) -> Run:
+    def begin(text: str, *words: object, workers: int = 2, driver: str | None = None, **environ: str) -> Run:
         (tmp_path / "program.py").write_text(text)
-        run = Run("--workers", workers, *words, cwd=tmp_path, environ=environment(cache, **environ))
+        run = Run(
+            "--workers", workers, *words, cwd=tmp_path, environ=environment(cache, **environ), driver=driver
+        )
         runs.append(run)
         return run
 
@@ -143,6 +146,61 @@ def test_workers_end_with_a_launcher_that_was_killed(start):
     assert len(pids) == 2 and all(alive(pid) for pid in pids)
     run.popen.kill()
     assert run.end() == -signal.SIGKILL and gone(pids)
+
+
+WAITING = """
+import os, sys, time
+from minpy.distributed import member
+member.tell(b"K")  # as one that has joined a store
+if os.environ["MINPY_RANK"] == "0":
+    member.tell(b"W")  # and waits
+    time.sleep(200)
+exec(sys.argv[1])
+"""
+DRIVER = """
+import sys
+from minpy.distributed import launch
+launch.LINGER = 0.5
+from minpy.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "said"),
+    [
+        ("pass", 1, "the program of worker 1 is over while worker 0 waits for it. The others were stopped"),
+        (
+            "sys.exit()",
+            1,
+            "the program of worker 1 is over while worker 0 waits for it. The others were stopped",
+        ),
+        ("os._exit(0)", 1, "worker 1 ended in the midst of a training. The others were stopped. With Solver"),
+        ("sys.exit(4)", 4, "worker 1 ended with exit status 4. The others were stopped"),
+        (
+            "raise KeyboardInterrupt",
+            130,
+            "worker 1 was killed by SIGINT. The others were stopped. With Solver",
+        ),
+    ],
+)
+def test_one_that_leaves_a_training_is_not_waited_for(start, how, status, said):
+    """The others would wait for it for ever, and MXNet for them, at the end of the process."""
+    run = start(WAITING, "program.py", how, driver=DRIVER)
+    assert run.end() == status
+    assert run.error.startswith(f"minpy: error: {said}")
+
+
+def test_a_worker_says_that_it_waits(monkeypatch):
+    """Not at once: most waits are short."""
+    monkeypatch.setattr(watch, "_TELL_AFTER", 0.2)
+    told: list[bytes] = []
+    seen = watch.Watch(2.0, told.append, "worker 0")
+    for seconds, expected in ((0.0, []), (1.5, [b"W", b"w"])):
+        with seen.waiting("in a test"):
+            time.sleep(seconds)
+        assert told == expected
+    time.sleep(2.2)  # it does not wait now
 
 
 MISSING = """

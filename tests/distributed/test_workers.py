@@ -18,10 +18,11 @@ pytestmark = [
 
 PROGRAM = textwrap.dedent(
     """
-    import argparse, sys, time
+    import argparse, time
     import numpy as np
     from minpy import distributed
     from minpy.nn import layers
+    from minpy.nn.callbacks import Callback
     from minpy.nn.io import NDArrayIter
     from minpy.nn.model import ModelBase
     from minpy.nn.solver import Solver
@@ -30,7 +31,7 @@ PROGRAM = textwrap.dedent(
     add = parser.add_argument
     add("--kvstore"), add("--epochs", type=int, default=4), add("--norm", action="store_true")
     add("--state"), add("--every", type=int), add("--resume", action="store_true"), add("--result")
-    add("--slow", type=float, default=0.0), add("--leave", type=int)
+    add("--slow", type=float, default=0.0)
     given = parser.parse_args()
     rank = distributed.rank()
 
@@ -63,16 +64,16 @@ PROGRAM = textwrap.dedent(
     train = distributed.shard(NDArrayIter(x, y, batch_size=25, shuffle=True))
 
 
-    def after_step(solver):
-        time.sleep(given.slow)
-        if given.leave == rank and solver.epoch == 2:
-            sys.exit()
+    class AfterStep(Callback):
+        def on_step(self, solver, loss):
+            time.sleep(given.slow)
 
 
     solver = Solver(
         Net(), train, NDArrayIter(x, y, 40), kvstore=given.kvstore, num_epochs=given.epochs, update_rule="adam",
         optim_config={"learning_rate": 0.02}, lr_decay=0.9, train_acc_num_samples=None, print_every=1,
-        checkpoint=given.state, checkpoint_every=given.every, resume=given.resume, callbacks=[after_step],
+        checkpoint=given.state, checkpoint_every=given.every, resume=given.resume,
+        callbacks=[AfterStep()],
         visualize=given.state is not None, summaries_dir=f"{given.state}.log",
     )
     solver.train()
@@ -98,9 +99,9 @@ def start(folder, tmp_path_factory):
     cache = tmp_path_factory.getbasetemp() / "cache"
     runs = []
 
-    def begin(*words, launcher=(), workers=2, driver=None, **environ):
+    def begin(*words, launcher=(), workers=2, **environ):
         words = ("--workers", workers, *launcher, "program.py", *words)
-        runs.append(Run(*words, cwd=folder, environ=environment(cache, **environ), driver=driver))
+        runs.append(Run(*words, cwd=folder, environ=environment(cache, **environ)))
         return runs[-1]
 
     yield begin
@@ -206,19 +207,3 @@ def test_waiting_has_an_end(start):
     os.kill(run.pid("server 0"), signal.SIGSTOP)
     assert run.end() == 1
     assert any("waited 3 s for the others at iteration" in line and "[MP060]" in line for line in run.err)
-
-
-DRIVER = """
-import sys
-from minpy.distributed import launch
-launch.LINGER = 1.0
-from minpy.cli import main
-sys.exit(main())
-"""
-
-
-def test_a_worker_that_leaves_is_not_waited_for(start):
-    """Its program came to its end while the other's has not: that would wait for ever."""
-    run = start("--kvstore", "dist_sync", "--leave", 1, driver=DRIVER)
-    assert run.end() == 1
-    assert "the program of worker 1 is over while worker 0 waits for it" in run.error

@@ -23,7 +23,7 @@ from minpy.runtime.jit import background, engine, source, store
 from minpy.runtime.jit.bind import Frame, Names, Snapshot
 from minpy.runtime.jit.kernel import INTERRUPTED, Kernel, NoRoom
 from minpy.runtime.jit.kinds import Unsupported
-from minpy.runtime.jit.sites import SURE, WORTH, Site, is_undisturbed, loops
+from minpy.runtime.jit.sites import SURE, WORTH, Site, is_quick, is_undisturbed, loops
 from minpy.runtime.jit.trial import LONGEST, Trial
 
 _PIECE = 2e-3  # seconds as written between two looks at the clock
@@ -161,6 +161,8 @@ def pieces(
 def _pays(site: Site, left: int) -> bool:
     if site.force:
         return True
+    if site.better is not None and not _is_better(site):
+        return False
     if site.trial is not None and not site.trial.wants_compiled:
         return False
     if not site.per_round:
@@ -218,8 +220,7 @@ def run(
                 # The next time the way there is a short one.
                 way = (_WAY if site.shortcut is not False else started - began) / (count - first)
                 if done and not tried.ran(took / done + way):
-                    site.give_up("NumPy's own operations are as fast")
-                    store.forget(site.name)
+                    _lost(site, kernel)
             elif site.trial is not None:
                 site.trial.went(took)
             if outcome.broke or outcome.ended:
@@ -273,6 +274,32 @@ def _shorten(site: Site, kernel: Kernel, frame: FrameType, snapshot: Snapshot) -
     site.shortcut.value(site.per_round, least, per_byte)
     _limit(site)
     setattr(loops, site.name, site.shortcut.function)
+
+
+def _lost(site: Site, kernel: Kernel) -> None:
+    """NumPy's own operations are as fast as compiled code; fast code gets its chance where there is none yet."""
+    if kernel.is_quick and site.trial.is_close:
+        site.trial, site.better = Trial(), kernel
+        return
+    site.give_up("NumPy's own operations are as fast")
+    store.forget(site.name)
+
+
+def _is_better(site: Site) -> bool:
+    """Whether the fast code is there that a loop waits for."""
+    if not background.is_used() and not ledger.allows(background.expected_again()):
+        return False
+    try:
+        site.better.improve()
+    except background.Pending:
+        return False
+    except engine.CompileError as error:
+        site.give_up(f"the compiler refused it: {error}")
+        return False
+    if site.shortcut:
+        site.shortcut.renew(site.better)
+    site.better = None
+    return True
 
 
 def _improve(site: Site, kernel: Kernel) -> None:
@@ -381,9 +408,7 @@ def _kernel(site: Site, snapshot: Snapshot) -> Kernel:
         raise Unsupported("its variables have ever new types")
     try:
         text = f"{site.name}\n{site.names.text}"
-        # What was worth it in an earlier run is so in this one.
-        quickly = not site.force and (background.is_used() or not store.is_known(site.name))
-        kernel = Kernel(site.names.node, text, snapshot, quickly=quickly)
+        kernel = Kernel(site.names.node, text, snapshot, quickly=is_quick())
     except engine.CompileError as error:
         raise Unsupported(f"the compiler refused it: {error}") from error
     except Unsupported as error:

@@ -66,19 +66,20 @@ class Kernel:
     ) -> None:
         where = store.file_for(text, snapshot.lasting_key())
         found = store.load(where)
-        self._again: Any = None  # of code that was made quickly: what `improve` needs
         if found is None:
             began = perf_counter()
-            code = lower(node, snapshot.entry())
+            code, compiled = lower(node, snapshot.entry()), b""
             ledger.note("making loops' code", perf_counter() - began)
-            keep = partial(store.save, where, code)
-            if quickly:
-                compiled = background.quick_code(code.text)
-                self._again = code.text, keep
-            else:
-                compiled = background.object_code(code.text, keep)
         else:
             code, compiled = found
+        keep = partial(store.save, where, code)
+        if quickly and not compiled:
+            compiled = background.quick_code(code.text)
+            keep(compiled, quickly=True)
+        elif not compiled or (code.text and not quickly):
+            compiled = background.object_code(code.text, keep)
+        # Of code that was made quickly: what `improve` needs.
+        self._again = (code.text, keep) if quickly and code.text else None
         self.code = code
         self._set(compiled)
         self._stacks = [stacks.Layout(*fields) for fields in code.stacks]
@@ -103,10 +104,10 @@ class Kernel:
         Pending
             It is being made: ask again later.
         """
-        again = self._again
-        compiled = background.object_code(*again)
-        self._again = None
-        self._set(compiled)
+        if self._again is not None:
+            compiled = background.object_code(*self._again)
+            self._again = None
+            self._set(compiled)
 
     def fits(self, snapshot: Snapshot) -> bool:
         """Whether the code, made for an entry with the same key, takes the scalars as they are now."""

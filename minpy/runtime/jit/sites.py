@@ -40,9 +40,14 @@ _SIZED = (bytes, str, list, tuple)
 
 
 def mode() -> str:
-    """``"off"``, ``"auto"`` or ``"force"``: what ``MINPY_JIT`` says."""
+    """``"off"``, ``"auto"`` or ``"force"``: what ``MINPY_JIT`` says (``force:quick``: `is_quick` too)."""
     text = os.environ.get("MINPY_JIT", "auto").lower()
-    return "off" if text in ("0", "off", "no", "false") else "force" if text == "force" else "auto"
+    return "off" if text in ("0", "off", "no", "false") else "force" if text.startswith("force") else "auto"
+
+
+def is_quick() -> bool:
+    """Whether loops are compiled quickly at first."""
+    return mode() == "auto" or os.environ["MINPY_JIT"].lower() == "force:quick"
 
 
 def is_undisturbed() -> bool:
@@ -112,6 +117,7 @@ class Site:
         "__weakref__",
         "asleep",
         "balance",
+        "better",
         "digest",
         "filename",
         "flag",
@@ -145,6 +151,7 @@ class Site:
         self.per_round = 0.0  # seconds for an iteration as written; 0 while unknown
         self.spent = self.look_at = 0.0  # seconds as written; how many before the next look
         self.short = 0
+        self.better: Any = None  # a kernel that waits for its fast code
         self.trial: Any = None  # a `trial.Trial`, where array operations must show that they gain
         self.names: Any = None  # a `bind.Names`, once the loop was looked at
         self.kernels: dict[Any, Any] = {}

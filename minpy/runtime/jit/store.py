@@ -62,14 +62,14 @@ def save_bytes(where: str, data: bytes) -> None:
 
 
 def load(where: str) -> tuple[Code, bytes] | None:
-    """What is kept in a file, or None."""
+    """What is kept in a file, or None; the code has its text if what is kept was compiled quickly."""
     if not where:
         return None
     data = kept.read_checked(where)
     if data is None:
         return None
     try:
-        words, scalars, arrays, written, *rest, code = marshal.loads(data)
+        text, words, scalars, arrays, written, *rest, code = marshal.loads(data)
         variables = tuple(
             Variable(name, set(kinds), set(own), rep, slot, assigned=assigned, may_be_unbound=unbound)
             for name, kinds, own, rep, slot, assigned, unbound in scalars
@@ -80,11 +80,11 @@ def load(where: str) -> tuple[Code, bytes] | None:
         )
     except (ValueError, EOFError, TypeError):
         return None
-    return Code("", words, variables, tables, frozenset(written), *rest), code
+    return Code(text, words, variables, tables, frozenset(written), *rest), code
 
 
-def save(where: str, code: Code, compiled: bytes) -> None:
-    """Keep a compiled loop."""
+def save(where: str, code: Code, compiled: bytes, *, quickly: bool = False) -> None:
+    """Keep a compiled loop; `quickly`: it will be compiled again."""
     if not where:
         return
     scalars = [
@@ -101,6 +101,7 @@ def save(where: str, code: Code, compiled: bytes) -> None:
     ]
     arrays = [(each.name, tuple(each.type), each.slot, each.assigned, each.comes_in) for each in code.arrays]
     content: tuple[Any, ...] = (
+        code.text if quickly else "",
         code.words,
         scalars,
         arrays,

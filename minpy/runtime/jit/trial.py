@@ -13,6 +13,7 @@ from __future__ import annotations
 
 _SAMPLES = 4  # of each kind
 _MARGIN = 0.95  # compiled rounds must take less than this part of the others
+_CLOSE = 6.0  # times what rounds as written take: code that was compiled quickly and takes less may win yet
 _AGAIN = (0.02, 0.2, 2.0)  # seconds of compiled runs after which the question is asked once more
 LONGEST = 2e-3  # seconds of a compiled sample
 # Seconds that compiled runs may have lost before the loop rests, and that they may have gained ahead.
@@ -53,6 +54,11 @@ class Trial:
     def is_over(self) -> bool:
         """Whether compiled code may run without being compared, for now."""
         return self._counts[1] >= _SAMPLES
+
+    @property
+    def is_close(self) -> bool:
+        """Whether faster code may gain."""
+        return self._compiled < _CLOSE * self._written
 
     @property
     def wants_compiled(self) -> bool:

@@ -66,7 +66,9 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     if kwargs.get("out") is not None:
         return outputs.into(primitive, args, kwargs)
     if precision.forced is not None and not primitive.view:
-        args, kwargs = precision.narrow(args), precision.narrow(kwargs)
+        # (What narrows an array is no reason to narrow it.)
+        first = args[:1] if primitive.name == "astype" else precision.narrow(args[:1])
+        args, kwargs = (*first, *precision.narrow(args[1:])), precision.narrow(kwargs)
     if primitive.name in overwrites and current_tape() is not None:
         _log_overwritten(primitive, args, kwargs)
     operands: list[Array] = []
@@ -120,6 +122,8 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
             try:
                 result = _run_on_device(device, primitive, args, kwargs)
                 backend = device.backend
+                if precision.forced is not None and primitive.creates:
+                    result = precision.narrow(result)
             except DeviceFailure as error:
                 # What it held is lost; what the host still has may go on.
                 reason = f"MP109 {str(error).rpartition(' [')[0]}"

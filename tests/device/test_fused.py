@@ -193,3 +193,57 @@ def test_switched_off(machine, tmp_path, monkeypatch) -> None:
         a = a * 2.0 + a
         assert machine.cards[0].kernels > before + 1 and not gpu(0).device().fuses
         np.testing.assert_allclose(a.asnumpy(), x(30) * 3, rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "min"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_reductions_take_the_chain_in(card, fuser, name: str, dtype: str) -> None:
+    np_ = routed.np
+    a, r = np_.array(x(40, 300, dtype=dtype)), np_.array(x(300, dtype=dtype))
+    ours, plain = getattr(np_, name), getattr(np, name)
+    rtol = 1e-6 if dtype == "float32" else 1e-13
+    for options in (
+        {},
+        {"axis": 1},
+        {"axis": -1, "keepdims": True},
+        {"axis": (0, 1)},
+        {"axis": (1, 0), "keepdims": True},
+    ):
+        before = fuser.launched
+        got = ours(a * r - 0.3 * a, **options)
+        want = plain(
+            x(40, 300, dtype=dtype) * x(300, dtype=dtype)
+            - np.dtype(dtype).type(0.3) * x(40, 300, dtype=dtype),
+            **options,
+        )
+        assert fuser.launched == before + 1 and np.shape(got) == want.shape and got.dtype == dtype
+        np.testing.assert_allclose(np.asarray(got), want, rtol=rtol if dtype == "float64" else 1e-5)
+    got = ours(a * r, axis=0)  # another axis: after the chain
+    np.testing.assert_allclose(
+        np.asarray(got), plain(x(40, 300, dtype=dtype) * x(300, dtype=dtype), axis=0), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", ["sum", "max", "min"])
+def test_reductions_of_what_is_not_a_number(card, fuser, name: str) -> None:
+    values = np.array(
+        [[1.0, np.nan, 3.0, 2.0], [np.inf, 1.0, 2.0, -np.inf], [-1.0, -2.0, -np.inf, -3.0], [np.nan] * 4]
+    )
+    a = routed.np.array(values)
+    with np.errstate(all="ignore"):
+        got, want = (
+            getattr(routed.np, name)(a * 2.0 + 1.0, axis=1),
+            getattr(np, name)(values * 2.0 + 1.0, axis=1),
+        )
+    np.testing.assert_array_equal(np.asarray(got), want)
+    assert fuser.launched == 1
+
+
+def test_a_reduction_leaves_its_operand_put_off(card, fuser) -> None:
+    np_ = routed.np
+    a = np_.array(x(100))
+    b = a * 2.0 + 1.0
+    total = np_.sum(b)
+    a[...] = 0.0  # b comes first
+    np.testing.assert_allclose(total, np.sum(x(100) * 2 + 1), rtol=1e-14)
+    np.testing.assert_array_equal(b.asnumpy(), x(100) * 2.0 + 1.0)

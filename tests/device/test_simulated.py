@@ -444,3 +444,22 @@ def test_a_device_is_made_once(machine) -> None:
     assert gpu(0).device() is gpu(0).device() is backends.device_for("gpu", 0) is not gpu(1).device()
     assert str(gpu(0).device()) == "<CuPy gpu(0)>" and gpu(0).device().label == "cupy-gpu"
     assert Context("gpu", 1).device().memory()["total"] == 1 << 30
+
+
+def test_a_forced_precision(machine) -> None:
+    from minpy.runtime import precision
+
+    precision.force("float32")
+    try:
+        with gpu(0), PreferMXNetPolicy():
+            np_ = routed.np
+            a = np_.exp(np_.array(x(30)))
+            b = np_.zeros(30)
+            b += a
+            assert a.dtype == b.dtype == np.float32 and np_.dot(a, a).dtype == np.float32
+            assert machine.cards[0].uploaded <= 30 * 4 * 2
+            gradient = minpy.grad(lambda u: np_.sum(np_.tanh(u)))(a)
+            assert gradient.dtype == np.float32
+    finally:
+        precision.force("program")
+    np.testing.assert_allclose(np.asarray(a), np.exp(x(30)), rtol=1e-6)

@@ -18,7 +18,13 @@ ROWS = {primitive.name: primitive for primitive in table.rows()}
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_as_numpy(machine, name: str) -> None:
+def test_as_numpy(machine, monkeypatch, name: str) -> None:
+    if isinstance(cupy_kernels.of(ROWS[name]), str):
+        # The host's work: what is on the card is fetched, whatever its dtype.
+        monkeypatch.setattr(driver, "DTYPES", ("float32", "int64", "complex128"))
+        monkeypatch.setattr(driver, "LAYOUTS", ("negative",))
+    else:
+        monkeypatch.setattr(driver, "LAYOUTS", ("F", "strided", "readonly", "swapped"))
     failures = driver.parity_failures(ROWS[name], "prefer_mxnet", context=gpu(0))
     assert not failures, "\n".join(failures)
 

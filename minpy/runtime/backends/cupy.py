@@ -27,6 +27,7 @@ _failure: str | None = None
 MOST_ELEMENTS = 2**62  # no limit of its own
 _PIECE = 8 << 20  # bytes of a pinned buffer
 _STAGED = 1 << 20  # bytes from which a copy goes through them
+_REDUCES = {"sum": "sum", "mean": "mean", "max": "max", "min": "min", "amax": "max", "amin": "min"}
 _OFF = ("0", "off", "no", "false")
 _REST = 0.9  # of the memory that is free at the start: what may be used
 
@@ -316,6 +317,10 @@ class CuPyDevice:
             and all(isinstance(a, (np.ndarray, np.generic, bool, int, float)) for a in args)
         )
         with self._here():
+            if self.fuses and primitive.name in _REDUCES:
+                result = self._reduced(primitive.name, args, kwargs, wanted, handle_of)
+                if result is not None:
+                    return result
             placed = [place(a) for a in args]
             if lazily:
                 lazy = self._deferred(primitive.name, placed, dtype, wanted)
@@ -355,6 +360,28 @@ class CuPyDevice:
         shape = np.broadcast_shapes(*[o.shape for o in arrays])
         with self.fuser.lock:
             return self.fuser.defer(name, operands, kind, wanted, shape)
+
+    def _reduced(self, name: str, args: tuple, kwargs: dict, wanted: Any, handle_of: Any) -> Any:
+        """A reduction of what is put off, over all axes or the last ones; None if it is another."""
+        x, *rest = args
+        options = dict(zip(("axis",), rest, strict=False)) | kwargs
+        axis, keepdims = options.pop("axis", None), bool(options.pop("keepdims", False))
+        if len(rest) > 1 or any(v is not None for v in options.values()) or x.dtype != wanted:
+            return None
+        axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        kept = x.ndim - len(axes)
+        if sorted(a % x.ndim for a in axes) != list(range(kept, x.ndim)):
+            return None
+        handle = handle_of(self, x)
+        if type(handle) is not cupy_fused.Lazy:
+            return None
+        with self.fuser.lock:
+            result = self.fuser.reduce(_REDUCES[name], handle, kept)
+        if result is None:
+            return None
+        if keepdims:
+            result = result.reshape(*x.shape[:kept], *(1,) * (x.ndim - kept))
+        return result if result.ndim else Scalar(result)
 
     def _owned(self, result: Any, given: list[Any]) -> Any:
         """A result in C order and in memory of its own."""

@@ -43,6 +43,16 @@ OPERATIONS: dict[str, str] = {
     "where": "{0} ? {1} : {2}",
 }  # fmt: skip
 
+# Reductions whose operand is computed on the way: where they begin, and how an element is taken in.
+REDUCTIONS: dict[str, tuple[str, str]] = {
+    "sum": ("0", "r += v;"),
+    "mean": ("0", "r += v;"),
+    "max": ("v", "r = (v != v || r < v) ? ((r != r) ? r : v) : r;"),
+    "min": ("v", "r = (v != v || r > v) ? ((r != r) ? r : v) : r;"),
+}
+_EACH = 32  # elements that a thread takes in at least, before another one shares its row
+_MOST_THREADS = 1 << 18
+
 MOST_NODES, MOST_LEAVES, MOST_OUTPUTS, MOST_AXES = 32, 12, 8, 8
 THREADS = 256
 # A structure is compiled once it was computed so often, or with so many elements times operations in all.
@@ -175,7 +185,7 @@ class Fuser:
         outputs = [(node, owner) for node, owner in held if owner is not None and node is not lazy.node]
         outputs = [*outputs[-(MOST_OUTPUTS - 1) :], (lazy.node, lazy)]
         outputs = [(node, owner) for node, owner in outputs if owner.shape == lazy.shape]
-        if not (len(order) > 1 and self._launch(order, outputs)):
+        if not (len(order) > 1 and self._launch(order, outputs, lazy.shape, lazy.size)):
             self._one_by_one(order, outputs)
         for node, owner in outputs:
             owner.node = None
@@ -205,17 +215,49 @@ class Fuser:
 
     # ----- in one
 
-    def _launch(self, order: list[Node], outputs: list[tuple[Node, Lazy]]) -> bool:
+    def reduce(self, name: str, lazy: Lazy, kept: int) -> Any | None:
+        """The reduction of what is put off over the axes from `kept` on, without writing it; None: do it first.
+
+        Whoever holds the operand finds it put off still; it is computed then, which reads as much as the reduction of
+        a written operand would have.
+        """
+        node = lazy.node
+        if node is None or not self.works or lazy.dtype.kind != "f" or not lazy.size:
+            return None
+        shape = lazy.shape
+        rows, columns = int(np.prod(shape[:kept], dtype=np.int64)), int(np.prod(shape[kept:], dtype=np.int64))
+        threads = 1
+        while threads * 2 * _EACH <= columns and rows * threads * 2 <= _MOST_THREADS:
+            threads *= 2
+        order = _order(node)
+        begin, take = REDUCTIONS[name]
+        wide = np.dtype("float64") if name in ("sum", "mean") else lazy.dtype
+        partial = self.cupy.empty((rows, threads), wide)
+        if not self._launch(order, [], shape, lazy.size, (partial, begin, take, columns, threads)):
+            return None
+        last = getattr(self.cupy, {"mean": "sum"}.get(name, name))
+        found = partial.reshape(rows) if threads == 1 else last(partial, axis=1)
+        if name == "mean":
+            found = self.cupy.divide(found, np.float64(columns))
+        return found.astype(lazy.dtype).reshape(shape[:kept])
+
+    def _launch(
+        self,
+        order: list[Node],
+        outputs: list[tuple[Node, Lazy]],
+        shape: tuple[int, ...],
+        size: int,
+        reduction: tuple | None = None,
+    ) -> bool:
         if not self.works:
             return False
-        shape = outputs[-1][1].shape
-        leaves = _leaves([outputs[-1][0]])
+        leaves = _leaves([order[-1]])
         numbers = [o for node in order for o in node.operands if isinstance(o, np.generic)]
         straight = [leaf.flags.c_contiguous and leaf.shape == shape for leaf in leaves]
-        text = source(order, [node for node, _ in outputs], leaves, straight, len(shape))
+        taking = None if reduction is None else (_C[reduction[0].dtype.name], *reduction[1:3])
+        text = source(order, [node for node, _ in outputs], leaves, straight, len(shape), taking)
         kernel = self._kernels.get(text)
         if kernel is None:
-            size = outputs[-1][1].size
             seen = self._seen.setdefault((len(text), hash(text)), [0.0, 0.0])
             seen[0] += 1
             seen[1] += size * len(order)
@@ -239,10 +281,14 @@ class Fuser:
                     np.int64(0 if n == 1 else s // leaf.itemsize)
                     for n, s in zip(leaf.shape, leaf.strides, strict=True)
                 ]
-        n = int(np.prod(shape))
+        n = size
         arguments = [np.int64(n), *leaves, *numbers, *[owner.array for _, owner in outputs]]
         if not all(straight):
             arguments += [*extents, *strides]
+        if reduction is not None:
+            partial, _, _, columns, threads = reduction
+            arguments += [partial, np.int64(columns), np.int64(threads)]
+            n = partial.size
         kernel(((n + THREADS - 1) // THREADS,), (THREADS,), tuple(arguments))
         self.launched += 1
         return True
@@ -277,8 +323,15 @@ def _leaves(values: Any) -> list[Any]:
     return list(found.values())
 
 
-def source(order: list[Node], outputs: list[Node], leaves: list[Any], straight: list[bool], axes: int) -> str:
-    """The text of the kernel that computes `outputs`.
+def source(
+    order: list[Node],
+    outputs: list[Node],
+    leaves: list[Any],
+    straight: list[bool],
+    axes: int,
+    reduction: tuple[str, str, str] | None = None,
+) -> str:
+    """The text of the kernel that computes `outputs`, or a reduction of the last node.
 
     Parameters
     ----------
@@ -292,6 +345,9 @@ def source(order: list[Node], outputs: list[Node], leaves: list[Any], straight: 
         Which of them are read at the index of the result; the others through strides.
     axes : int
         How many axes the result has.
+    reduction : tuple of str, optional
+        The C type of what is collected, what it begins with, and the statement that takes in ``v``. Each thread
+        leaves what it collected of its row.
     """
     parameters = ["const long long n"]
     parameters += [f"const {_LEAVES[leaf.dtype.name]}* __restrict__ a{i}" for i, leaf in enumerate(leaves)]
@@ -335,14 +391,29 @@ def source(order: list[Node], outputs: list[Node], leaves: list[Any], straight: 
     if not all(straight):
         parameters += [f"const long long e{axis}" for axis in range(axes)]
         parameters += [f"const long long s{i}_{axis}" for i in crooked for axis in range(axes)]
-    return "\n".join(
-        [
-            f'extern "C" __global__ void fused({", ".join(parameters)}) {{',
+    if reduction is None:
+        inner = [
             "  for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n;",
             "       i += (long long)gridDim.x * blockDim.x) {",
             *body,
             "  }",
-            "}",
-            "",
         ]
-    )
+    else:
+        collected, begin, take = reduction
+        parameters += [f"{collected}* __restrict__ o", "const long long columns", "const long long threads"]
+        inner = [
+            "  const long long g = (long long)blockIdx.x * blockDim.x + threadIdx.x;",
+            "  const long long row = g / threads, first = g % threads;",
+            "  if (row * columns >= n) return;",
+            f"  {collected} r = 0;",
+            "  for (long long j = first; j < columns; j += threads) {",
+            "    const long long i = row * columns + j;",
+            *body,
+            f"    const {collected} v = ({collected}){names[id(order[-1])]};",
+            *([f"    if (j == first) r = {begin};"] if begin != "0" else []),
+            f"    {take}",
+            "  }",
+            "  o[g] = r;",
+        ]
+    head = f'extern "C" __global__ void fused({", ".join(parameters)}) {{'
+    return "\n".join([head, *inner, "}", ""])

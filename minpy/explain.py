@@ -103,6 +103,9 @@ def nest(text: str, names: list[str]) -> list[str]:
     leaves = [re.sub(r"\b[vw]\d+\b", lambda each: words[each[0]], leaf) for leaf in program.leaves]
     leaves = [re.sub(r"\((-\d+)\)", r"\1", leaf) for leaf in leaves]
 
+    for leaf, text in program.rolled_texts().items():
+        leaves[leaf] = re.sub(r"\b[vw]\d+\b", lambda each: words[each[0]], text)
+
     def name_of(operand: int) -> str:
         return leaves[operand] if operand >= 0 else f"t{-operand}"
 

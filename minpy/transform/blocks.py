@@ -374,7 +374,7 @@ class BlockWalk(LoopWalk):
             else:
                 # Not `math.sqrt`: that is of a number, and NumPy's function of that name is another one.
                 path = ".".join(part for part in (base, *call.attributes) if part)
-                if path not in FUSED:
+                if path not in FUSED and path != "roll":
                     return False
                 sure = True
         return sure or any(self._is_array(item.scope, item.point, name) for name in item.evidence if name)
@@ -433,6 +433,8 @@ class _Reader:
         if called is None or not 1 <= len(node.args) <= 3:
             raise _No
         name = called.attributes[-1] if called.attributes else called.name
+        if name == "roll":
+            return self._roll(node, called)
         if any(each.star or each.keyword is not None for each in node.args):
             raise _No
         path = name
@@ -445,6 +447,35 @@ class _Reader:
         self.operations += 1
         self.heavy = self.heavy or name in FUSED_HEAVY
         return f"{path}({','.join(self.read(each.value) for each in node.args)})"
+
+    def _roll(self, node: cst.Call, called: _Called) -> str:
+        """``np.roll`` of an array that there is, by whole numbers."""
+        given: dict[str, cst.BaseExpression] = {}
+        for place, each in enumerate(node.args):
+            word = each.keyword.value if each.keyword is not None else ("a", "shift", "axis")[place]
+            if each.star or word not in ("a", "shift", "axis") or word in given:
+                raise _No
+            given[word] = each.value
+        if "a" not in given or "shift" not in given:
+            raise _No
+        array = given["a"]
+        if isinstance(array, cst.Call):
+            inner = self.walk._callee(array)
+            if inner is None or (inner.attributes or (inner.name,))[-1] != "roll":
+                raise _No
+            text = self._roll(array, inner)
+        elif isinstance(array, (cst.Name, cst.Attribute, cst.Subscript)):
+            text = self._leaf(array)
+        else:
+            raise _No
+        if not text.startswith(("v", "roll(")):
+            raise _No  # what the same run has computed
+        lengths = [self._index(given[word]) for word in ("shift", "axis") if word in given]
+        if "None" in lengths or "(...)" in lengths or "..." in lengths:
+            raise _No
+        self.called.append(called)
+        self.operations += 1
+        return f"roll({text},{','.join(lengths)})"
 
     def _leaf(self, node: cst.BaseExpression) -> str:
         if isinstance(node, cst.BaseNumber):

@@ -125,6 +125,10 @@ _REPEATED = [
     "g.u -= g.dt * {j} * p['w'] * p['w']",
     "p['w'] -= s * p['b'] * p['w']; g.dt = g.dt * 0.5",
     "x = p['w'] * g.dt + p['b'] * {j}",
+    "x = np.roll(a, {j}, 0) * s + np.roll(b, -{j}, 1) - np.roll(a, 1, axis=-1)",
+    "a += 0.1 * (np.roll(a, 1, 0) - 2 * a + np.roll(a, -1, 0))",
+    "i[:] = np.roll(np.roll(i, 1, 0), {j}, 1) + i",
+    "v[:] = np.roll(v, {j}) * s + np.exp(np.roll(w, 7))",
 ]
 _STENCIL = [
     "({0}[1:-1, 1:-1] + {0}[:-2, 1:-1] + {0}[2:, 1:-1]) * s",

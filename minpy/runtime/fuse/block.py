@@ -52,7 +52,8 @@ class Block:
         began = perf_counter()
         program = self.program
         leaves = program.values(names)
-        key = key_of_all(program, leaves)
+        rolled = program.rolled(names) if program.rolls else ()
+        key = key_of_all(program, leaves), rolled
         try:
             plan = self._plans[key]
             self._hits += 1
@@ -62,7 +63,7 @@ class Block:
                 # Ever new extents: a plan serves once, and must be worth it.
                 if max(leaf.size for leaf in leaves if type(leaf) is np.ndarray) < _WORTH:
                     return False, False
-            plan = self._make(key, leaves)
+            plan = self._make(key, leaves, rolled)
         if plan is None:
             if self._value is not None:
                 return self._value.run(names[: self._value.program.names])
@@ -114,11 +115,11 @@ class Block:
         for choice in self._choices.values():
             choice.forget_short_way()
 
-    def _make(self, key: Any, leaves: tuple[Any, ...]) -> Plan | None:
+    def _make(self, key: Any, leaves: tuple[Any, ...], rolled: Any) -> Plan | None:
         if len(self._plans) >= _KEPT:
             self._plans.clear()
         try:
-            plan: Plan | None = Plan(self.program, leaves, self.mode, self._choices)
+            plan: Plan | None = Plan(self.program, leaves, self.mode, self._choices, dict(rolled))
         except Irregular:
             plan = None
         self._plans[key] = plan

@@ -155,6 +155,8 @@ class Choice:
         if self.compilable and ("native1" in self.engines or self._may_compile()):
             compiled = [f"native{each}" for each in threads]
         tiled = [f"tiled{each}" for each in threads] if len(self.plan.steps) > 1 or threads[-1] > 1 else []
+        if getattr(self.plan, "is_rolled", False):
+            tiled = []
         engines = ["written"]
         if self.expected and self.expected != "written" and self.expected in compiled + tiled:
             engines.insert(0, self.expected)
@@ -187,7 +189,7 @@ class Choice:
             return self.waiting.done
         if (self.expected or "").startswith("native"):
             return self.spent > _KNOWN
-        takes, _ = background.expected()
+        takes = native.takes()
         return _spent_in_all > _HOPE * takes and self.spent > takes and ledger.allows(takes)
 
     def _decide(self) -> None:
@@ -208,6 +210,8 @@ class Choice:
         if name in self.refused:
             return None
         kind, threads = name.rstrip("0123456789"), name.lstrip("nativeld")
+        if kind == "tiled" and getattr(self.plan, "is_rolled", False):
+            return None
         other = next((engine for each, engine in self.engines.items() if each.startswith(kind)), None)
         try:
             engine = other or self._made(kind)

@@ -30,8 +30,8 @@ MOST_GEOMETRIES = 4
 (
     NAMES, CHECKS, SAME, SAME_AT, APART, APART_AT, FRESH, FRESH_AT, EMPTY, WORDS, WORDS_AT, FILLS, FILLS_AT, CODE,
     LONG, REPORTED, RESULTS, RESULTS_AT, MOVES, MOVES_AT, BACK, BACK_AT, MOVE, LIMITS, LIMITS_AT, SHIFTS, SHIFTS_AT,
-    FIXED, KEYS, KEYS_AT, FIRST, ITEMS, ITEM_CHECKS,
-) = range(33)  # fmt: skip
+    FIXED, KEYS, KEYS_AT, FIRST, ITEMS, ITEM_CHECKS, PARTS, PARTS_AT,
+) = range(35)  # fmt: skip
 # Of each name, and of each step of a chain: what kind of check, and what it needs (five words).
 (
     IS_ARRAY,
@@ -569,11 +569,11 @@ def _run(w: _Writer, site: str, g: str, following_geometry: str) -> None:
     w.do(f"br i1 {w.new(f'icmp ne i64 {w.at(g, LONG)}, 0')}, label %{long}, label %{short}")
     w.label(long)
     thread = w.call("PyEval_SaveThread")
-    w.do(f"store i64 {w.new(f'call i64 {code}(ptr %w)')}, ptr %found, align 8")
+    _call_code(w, g, code)
     w.call("PyEval_RestoreThread", thread)
     w.do(f"br label %{done}")
     w.label(short)
-    w.do(f"store i64 {w.new(f'call i64 {code}(ptr %w)')}, ptr %found, align 8")
+    _call_code(w, g, code)
     w.do(f"br label %{done}")
     w.label(done)
     reported = w.new(f"and i64 {w.new('load i64, ptr %found, align 8')}, {w.at(g, REPORTED)}")
@@ -609,6 +609,17 @@ def _run(w: _Writer, site: str, g: str, following_geometry: str) -> None:
     false = w.at(site, FALSE, "ptr")
     w.call("Py_IncRef", false)
     w.do(f"ret ptr {false}")
+
+
+def _call_code(w: _Writer, g: str, code: str) -> None:
+    """Run the loop nest, for the first part and for further ones."""
+    w.do(f"store i64 {w.new(f'call i64 {code}(ptr %w)')}, ptr %found, align 8")
+    index, following, end = w.loop(w.at(g, PARTS))
+    w.put("%w", 0, w.at(w.at(g, PARTS_AT, "ptr"), index))
+    found = w.new(f"call i64 {code}(ptr %w)")
+    before = w.new("load i64, ptr %found, align 8")
+    w.do(f"store i64 {w.new(f'or i64 {found}, {before}')}, ptr %found, align 8")
+    w.close(following, end)
 
 
 def _move(w: _Writer, g: str, count: int, items: int) -> None:

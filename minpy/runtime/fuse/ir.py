@@ -111,6 +111,9 @@ class Program:
         self.leaves: list[str] = []
         self.chains: list[tuple[int, tuple[str, ...]]] = []
         self.results: list[Result] = []
+        self.rolls: dict[int, Any] = {}  # of leaves that are rolled: a function of the names that gives how
+        self._rolled: dict[str, int] = {}
+        self._rolls_of: dict[int, list[tuple[ast.expr, ast.expr | None]]] = {}
         self._nodes: list[ast.expr] = []
         self._held: dict[str, int] = {}  # what names and leaves stand for after they were assigned to
         self._read_so_far: list[int] = []
@@ -147,7 +150,20 @@ class Program:
                 if node is base:
                     self.whole[leaf] = self.place(base.id)
         self.uses = [0] * (self.names + len(self.chains))
-        for node in self._nodes:
+        for leaf, rolls in self._rolls_of.items():
+            parts = ", ".join(
+                f"({ast.unparse(a)}, {'None' if b is None else ast.unparse(b)})" for a, b in rolls
+            )
+            self.rolls[leaf] = eval(f"lambda {names}: ({parts},)", {"__builtins__": {}})
+        # What says how far must be what it is.
+        self._lengths = [part for rolls in self._rolls_of.values() for pair in rolls for part in pair if part]
+        self.pinned = {
+            self.place(each.id)
+            for node in self._lengths
+            for each in ast.walk(node)
+            if isinstance(each, ast.Name)
+        }
+        for node in [*self._nodes, *self._lengths]:
             for each in ast.walk(node):
                 if isinstance(each, ast.Name):
                     self.uses[self.place(each.id)] += 1
@@ -226,6 +242,8 @@ class Program:
                 return self._add(UNARY[type(op)], [operand], "unary")
             case ast.Compare(left=left, ops=[op], comparators=[right]):
                 return self._add(COMPARE[type(op)], [left, right], "compare")
+            case ast.Call(func=ast.Name(id="roll")):
+                return self._roll(node)
             case ast.Call(func=ast.Name(id=name), args=operands):
                 return self._add(_SAME.get(name, name), operands, "")
             case ast.Name(id=name) if name[0] in "dr":
@@ -241,6 +259,24 @@ class Program:
         operation = Operation(name, tuple([self._read(each) for each in operands]), symbol)
         self.operations.append(operation)
         return -len(self.operations)
+
+    def _roll(self, node: ast.expr) -> int:
+        """A leaf that is an array of the program's, rolled."""
+        text = ast.unparse(node)
+        rolls: list[tuple[ast.expr, ast.expr | None]] = []
+        while isinstance(node, ast.Call):
+            node, shift, axis = (*node.args, None)[:3]
+            rolls.insert(0, (_Chains(self.chains).visit(shift), axis and _Chains(self.chains).visit(axis)))
+        if text not in self._rolled:
+            node = _Chains(self.chains).visit(node)
+            if re.sub(r"\s", "", ast.unparse(node)) in self._held:
+                raise Irregular  # what is rolled was written before
+            self.leaves.append(f"({ast.unparse(node)})")
+            self._nodes.append(node)
+            self._rolled[text] = len(self.leaves) - 1
+            self._rolls_of[self._rolled[text]] = rolls
+        self._read_so_far.append(self._rolled[text])
+        return self._rolled[text]
 
     def _leaf(self, node: ast.expr) -> int:
         node = _Chains(self.chains).visit(node)
@@ -269,6 +305,24 @@ class Program:
         if not allowed:
             raise Irregular
         return self.code(*names)
+
+    def rolled(self, names: tuple[Any, ...]) -> tuple[tuple[int, Any], ...]:
+        """Which leaves are rolled, and how: by how much along which axis, one after the other."""
+        names = self.followed(names)
+        return tuple(
+            (leaf, tuple((int(shift), None if axis is None else int(axis)) for shift, axis in rolls(*names)))
+            for leaf, rolls in self.rolls.items()
+        )
+
+    def rolled_texts(self) -> dict[int, str]:
+        """Leaves that are rolled, as they are asked for."""
+        found = {}
+        for leaf, rolls in self._rolls_of.items():
+            text = ast.unparse(self._nodes[leaf])
+            for parts in rolls:
+                text = f"roll({', '.join([text, *(ast.unparse(each) for each in parts if each)])})"
+            found[leaf] = text
+        return found
 
     def index(self, leaf: int, names: tuple[Any, ...]) -> Any:
         """What stands in the brackets of a leaf, of names and what chains lead to; None if it has none.
@@ -309,6 +363,8 @@ class Program:
                 if not isinstance(child, (ast.operator, ast.unaryop, ast.expr_context))
             )
 
+        if not all(map(is_index, self._lengths)):
+            return False
         for node in self._nodes:
             match node:
                 case ast.Name(id=name):

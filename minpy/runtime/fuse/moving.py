@@ -89,9 +89,9 @@ class Moving:
 
     def __init__(self, program: Program, values: tuple[Any, ...]) -> None:
         self.program, self.values = program, values
-        whole = set(program.whole.values())
+        fixed = set(program.whole.values()) | program.pinned
         self.names = {
-            k for k in range(program.names) if type(values[k]) is int and k not in whole and program.uses[k]
+            k for k in range(program.names) if type(values[k]) is int and k not in fixed and program.uses[k]
         }
         while True:
             try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minpy.runtime.fuse import memory, pool, rows
+from minpy.runtime.fuse import memory, pool, rolled, rows
 from minpy.runtime.fuse.ir import Irregular
 from minpy.runtime.fuse.nest import Nest
 from minpy.runtime.fuse.rows import OUTER, Unfit
@@ -71,6 +71,13 @@ class Native:
             self._over[in_place] = Native(self.plan, in_place=in_place)
         return self._over[in_place]
 
+    def rolls(self) -> list[rolled.Rolls]:
+        """How the arrays that the code takes are rolled, in order; empty if none is."""
+        if not self.plan.is_rolled:
+            return []
+        before = len(self.plan.outputs) + len(self.in_place)
+        return [()] * before + [self.plan.rolls[k] for k in self.operands]
+
     def run(
         self, arrays: list[Any], numbers: list[Any], outs: list[np.ndarray], flags: int, threads: int
     ) -> None:
@@ -90,14 +97,16 @@ class Native:
         if parts is None:
             if len(self._fixed) > 16:
                 self._fixed.clear()
-            parts = self._fixed[key] = parts_of(outs[0].shape, pointers, threads)
+            parts = self._fixed[key] = parts_of(outs[0].shape, pointers, threads, self.rolls())
         ids = list(map(id, pointers))
         try:
             words = [numbers[k] if kind == "d" else int(numbers[k]) for k, kind in self.slots]
-            if len(parts) == 1:
-                packed = self._pack(parts[0].ctypes.data, *ids, *words)
+            if len(parts) == 1 or threads == 1:
+                packed = [self._pack(each.ctypes.data, *ids, *words) for each in parts]
+                found = 0
                 began = perf_counter()
-                found = self._function(packed)
+                for each in packed:
+                    found |= self._function(each)
                 self.took = perf_counter() - began
             else:
                 answers = [0] * len(parts)
@@ -129,9 +138,23 @@ def reported(found: int) -> int:
     return sum(flag for flag in (DIVIDE, OVER, INVALID) if found & _BITS[flag])
 
 
-def parts_of(shape: tuple[int, ...], pointers: list[np.ndarray], threads: int) -> list[np.ndarray]:
-    """What the code must know of the geometry, for each thread: extents; of each array offset and strides."""
+def parts_of(
+    shape: tuple[int, ...], pointers: list[np.ndarray], threads: int, rolls: list[rolled.Rolls] | None = None
+) -> list[np.ndarray]:
+    """What the code must know of the geometry, for each part: extents; of each array offset and strides.
+
+    There is a part for each thread, or, if operands are rolled, for each piece without a seam.
+    """
     strides = [np.broadcast_to(each, shape).strides for each in pointers]
+    if rolls:
+        return [
+            _part_of(
+                tuple(each.stop - each.start for each in box),
+                [rolled.begin(box, roll, shape, step) for roll, step in zip(rolls, strides, strict=True)],
+                strides,
+            )
+            for box in rolled.boxes(shape, rolls, threads)
+        ]
     shape, strides = _merged(shape, strides)
     lead = OUTER + 1 - len(shape)
     shape = (1,) * lead + shape
@@ -153,6 +176,15 @@ def parts_of(shape: tuple[int, ...], pointers: list[np.ndarray], threads: int) -
     return parts
 
 
+def _part_of(shape: tuple[int, ...], starts: list[int], strides: list[tuple[int, ...]]) -> np.ndarray:
+    # No axes are joined: a part may have one element along the last one, which the code takes to be that.
+    lead = OUTER + 1 - len(shape)
+    words = [1] * lead + list(shape)
+    for start, each in zip(starts, strides, strict=True):
+        words += [start, *(0,) * lead, *each]
+    return np.array(words, np.int64)
+
+
 def _merged(
     shape: tuple[int, ...], strides: list[tuple[int, ...]]
 ) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
@@ -170,6 +202,14 @@ def _merged(
             extents.append(extent)
             steps.append(step)
     return tuple(extents), [tuple(step[k] for step in steps) for k in range(len(strides))]
+
+
+def takes() -> float:
+    """The seconds that compiling one more text will take from the program: its thread does it, or the program waits."""
+    from minpy.runtime.jit import background
+
+    loading = background.expected() - background.expected(loaded=True)
+    return background.expected_again() + loading
 
 
 def may_be_used() -> bool:

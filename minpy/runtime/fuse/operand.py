@@ -34,6 +34,8 @@ class Operand:
         self.program = program
         self.forced = mode != "auto"
         self.plan: Plan | None = None
+        if program.rolls:
+            raise Irregular
         if program.operations:
             # Whether it is worth anything is asked of the call as a whole.
             self.plan = Plan(program, leaves, "force", {})

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.fuse import native
+from minpy.runtime.fuse import native, rolled
 from minpy.runtime.fuse.choose import Choice
 from minpy.runtime.fuse.ir import Irregular, Operation, Program
 from minpy.runtime.fuse.keys import bits_of, compared, kind_of, reach_of
@@ -31,7 +31,7 @@ _HEAVY = frozenset(
 # NumPy's own functions, as they were: a block that uses one that was replaced meanwhile runs as written.
 FUNCTIONS: dict[str, Any] = {
     name: value for name, value in vars(np).items() if isinstance(value, np.ufunc)
-} | {"where": np.where}
+} | {"where": np.where, "roll": np.roll}
 _OF_TWO_ZEROS = frozenset({"maximum", "minimum"})
 _POWERS = {2: "square", 0.5: "sqrt", 1: "positive", -1: "reciprocal"}
 
@@ -83,7 +83,12 @@ class Plan:
     """
 
     def __init__(
-        self, program: Program, leaves: tuple[Any, ...], mode: str, choices: dict[str, Choice]
+        self,
+        program: Program,
+        leaves: tuple[Any, ...],
+        mode: str,
+        choices: dict[str, Choice],
+        rolled: dict[int, rolled.Rolls] | None = None,
     ) -> None:
         self.program, self.mode = program, mode
         used = {each for step in program.operations for each in step.operands if each >= 0}
@@ -99,6 +104,7 @@ class Plan:
         self.shape = np.broadcast_shapes(*(leaves[i].shape for i in self.arrays))
         self.size = int(np.prod(self.shape))
         self._divide(program, leaves)
+        self._settle_rolls(leaves, rolled or {})
         work = self.size * sum(20 if step.name in _HEAVY else 1 for step in self.steps)
         # Some of NumPy's loops are others, with other bits, where operand and result touch.
         self.is_touchy = any(step.name in _HEAVY for step in self.steps)
@@ -138,6 +144,18 @@ class Plan:
         if self.small:
             return shortcut.COST + shortcut.COST_OF_NUMBERS
         return shortcut.COST
+
+    def _settle_rolls(self, leaves: tuple[Any, ...], rolls: dict[int, rolled.Rolls]) -> None:
+        """Note how operands are rolled, which must be whole ones."""
+        if set(rolls) != set(self.program.rolls):
+            raise Irregular
+        for leaf in rolls:
+            if type(leaves[leaf]) is not np.ndarray or leaves[leaf].shape != self.shape:
+                raise Irregular
+        self.rolls = [rolled.normal(rolls.get(leaf, ()), self.shape) for leaf in self.operand_leaves]
+        self.is_rolled = any(self.rolls)
+        if self.is_rolled:
+            rolled.boxes(self.shape, self.rolls, 1)
 
     def _settle_outputs(self, leaves: tuple[Any, ...]) -> None:
         """What is written into arrays of the program must fit without a conversion."""
@@ -317,6 +335,8 @@ class Plan:
         for step in self.program.operations:
             if not step.symbol and getattr(np, step.name) is not FUNCTIONS[step.name]:
                 raise Irregular
+        if self.is_rolled and np.roll is not FUNCTIONS["roll"]:
+            raise Irregular
         apart = self.apart(leaves)
         engine = self.choice.pick()
         if engine is None:
@@ -397,7 +417,14 @@ class Plan:
         texts: list[str] = []
         lines = ""
         for number, step in enumerate(self.steps):
-            operands = [texts[k] if where == "t" else f"{where}{k}" for where, k in step.operands]
+            operands = [
+                texts[k]
+                if where == "t"
+                else rolled.text_of(self.rolls[k], f"x{k}")
+                if where == "x"
+                else f"{where}{k}"
+                for where, k in step.operands
+            ]
             if not step.symbol:
                 text = f"{step.name}({', '.join(operands)})"
             elif step.exponent is not None:

@@ -323,6 +323,8 @@ class _Geometry:
         same += [
             (vars(np), each.name, FUNCTIONS[each.name]) for each in program.operations if not each.symbol
         ]
+        if plan.is_rolled:
+            same.append((vars(np), "roll", FUNCTIONS["roll"]))
         self._put(guard.SAME, guard.SAME_AT, [tuple(map(self._of, each)) for each in same])
         del self.names, self.given, self.moving
 
@@ -392,8 +394,8 @@ class _Geometry:
         leaves: tuple[Any, ...],
         numbers: list[Any],
     ) -> None:
-        (fixed,) = native.parts_of(plan.shape, pointers, 1)
-        fixed = fixed.copy()
+        first, *rest = native.parts_of(plan.shape, pointers, 1, code.rolls())
+        fixed, *others = parts = [each.copy() for each in (first, *rest)]
         per = native.OUTER + 2
         fills, fresh, template, shifts = [], [], [0], []
         for k, (pointer, source) in enumerate(zip(pointers, sources, strict=True)):
@@ -409,12 +411,16 @@ class _Geometry:
                 raise Irregular
             word = native.OUTER + 1 + per * k
             moves = self.moving.place(source).offset.moves()
-            fixed[word] += _offset(leaves[source], self.names[base]) - moves.at(self.names)
+            for each in parts:
+                each[word] += _offset(leaves[source], self.names[base]) - moves.at(self.names)
             fills.append((1 + k, self._place(source)))
             if moves.terms:
                 shifts.append((word, *self._form(moves)))
-        self.kept.append(fixed)
+        self.kept += parts
         template[0] = fixed.ctypes.data
+        if others and shifts:
+            raise Irregular
+        self._put(guard.PARTS, guard.PARTS_AT, [(each.ctypes.data,) for each in others])
         exponents = {
             k for step in plan.steps if step.name == "power" for where, k in step.operands if where == "s"
         }

@@ -143,7 +143,7 @@ class Site:
         """
         taped = self.taped
         if taped is None:
-            if text[0] == "_" or ";" in text or not (_is_traced(values) or "." in text):
+            if text[0] == "_" or ";" in text or "roll(" in text or not (_is_traced(values) or "." in text):
                 return False, False
             from minpy.runtime.fuse.taped import Taped
 

@@ -145,7 +145,7 @@ class Plan:
                 return None
             # As long as it runs as written: about a nanosecond for each operation, and twice that in the sweep.
             self._spent += 3e-9 * self._work
-            takes, _ = background.expected()
+            takes = native.takes()
             if which == "forward" and not (self._spent > takes and ledger.allows(takes)):
                 return None
         try:

@@ -1,0 +1,46 @@
+"""When blocks are compiled without being forced: once the program has spent time in them, within the budget."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minpy.runtime import ledger
+from minpy.runtime.fuse import choose, native, tapedplan
+from minpy.runtime.fuse.block import Block
+from tests.fuse.conftest import HAS_COMPILER
+
+pytestmark = pytest.mark.skipif(not HAS_COMPILER, reason="needs the extra jit")
+
+
+@pytest.fixture
+def generous(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setenv("MINPY_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("MINPY_FUSE", "auto")
+    monkeypatch.setattr(ledger, "allows", lambda seconds: seconds < 1.0)
+
+
+@pytest.mark.parametrize("text", ["v0*v1+v0", "exp(v0)-v1*v0", "v0[1:]*v1[:-1]+2.0", "roll(v0,1,0)+v1*2.0"])
+def test_a_block_is_compiled_in_the_end(generous: None, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    a, b = np.random.default_rng(0).random((2, 40, 300))
+    block = Block(text, "auto")
+    block.run((a, b))
+    ((_, choice),) = block._choices.items()
+    assert not any(each.startswith("native") for each in choice._candidates())
+    monkeypatch.setattr(choose, "_spent_in_all", 100.0)
+    choice.spent = 100.0
+    for _ in range(200):
+        block.run((a, b))
+        until = time.monotonic() + 60
+        while choice.waiting is not None and not choice.waiting.done and time.monotonic() < until:
+            time.sleep(0.01)
+    assert any(each.startswith("native") for each in choice.shown), (choice.best, choice.verdict)
+    assert choice.verdict is not None
+
+
+def test_what_it_takes() -> None:
+    assert 0 < native.takes() < 1
+    assert tapedplan.native is native

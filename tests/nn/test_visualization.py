@@ -146,7 +146,10 @@ def test_writers_of_the_branch(tmp_path):
     board.single_scalar_summary("train", "loss", 1, 2.5)
     board.norm_summary("test", "norm", 2, {"a": np.array([1.0, 2.0]), "b": np.array([[2.0]])})
     board.writers["train"].add_summary(summary_ops.scalar_summary("loss", 1), 2)
+    assert board.writers["train"].get_logdir() == str(tmp_path / "train")
+    board.writers["train"].add_run_metadata(b"", "graph", 1), board.writers["train"].flush()
     board.close()
+    assert EventAccumulator(str(tmp_path / "train")).Reload().Tags()["run_metadata"] == ["graph"]
     assert read(tmp_path / "train") == {"loss": ([1, 2], [2.5, 1.0])}
     assert read(tmp_path / "test") == {"norm": ([2], [9.0])}
     nothing = visualizer.NoVisualize()

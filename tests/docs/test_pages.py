@@ -93,6 +93,16 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors_of(where), f"{page.name}: {target}"
 
 
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_are_named_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    names = set(re.findall(r"(?<![\w/.])examples/[\w/]+\.py\b", text))
+    if page.parent.name == "tutorials":
+        names |= {f"examples/{name}" for name in re.findall(r"`(\w+\.py)`", text)}
+    for name in names - {"examples/NAME.py"}:
+        assert (ROOT / name).exists(), name
+
+
 def test_the_options_of_run_are_those_of_the_command_line() -> None:
     text = (DOCS / "running.md").read_text(encoding="utf-8")
     help_ = subprocess.run(

@@ -90,6 +90,7 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
             pull_both = pull.quotient
         pull_square = pull.one(_square, 0, 1)
         boxes = isinstance(function, np.ufunc)
+        inverts = primitive.name == "divide"
 
     def general(self: Any, other: Any, reflect: bool) -> Any:
         # With every kind of tape.
@@ -290,12 +291,15 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
             cell[SHARED] = True
             return result
         result.cell = out = [None, BORROWED, ans2, False]
-        if y2:
-            cell[NEEDED] = True
         at = _frame(1)
         code = at.f_code
         if code is not record.seen:
             at, code = record.program_frame(at)
+        if inverts and fits and (kind is int or kind is float) and other == 1:
+            tape.put.append((pull.reciprocal, out, cell, value, None, None, primitive, code, at.f_lasti))
+            return result
+        if y2:
+            cell[NEEDED] = True
         tape.put.append(
             (
                 pull_right, out, cell if fits else self,
@@ -314,7 +318,7 @@ def unary(primitive: Primitive) -> Callable[[Any], Any]:
     rules = primitive.bare
     lean = rules is not None and not primitive.flat and rules[0] is not None
     ans, x = reads(rules[0], 1) if lean else (True, True)
-    pull_one = pull.one(rules[0], 0, 1) if lean else None
+    pull_one = pull.unary(primitive.name, rules[0]) if lean else None
 
     def call(self: Any, depth: int = 1) -> Any:
         storage = self._storage

@@ -12,6 +12,7 @@ A sweep over such records is never recorded itself: cotangents are plain arrays,
 from __future__ import annotations
 
 from collections.abc import Callable
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,8 +49,9 @@ def one(rule: Rule, i: int, count: int) -> Callable[[Tape, Short], None]:
         except Exception as error:
             raise failure(record, i, g, error) from error
         if type(handle) is list and type(d) is ndarray and d is not g and handle[0] is None:
+            # What the rule made, and nothing else refers to, may be written to.
+            handle[1] = OWN if d.base is None and getrefcount(d) == 2 else BORROWED
             handle[0] = d
-            handle[1] = BORROWED
         else:
             give(tape, handle, d, g, cell[1])
 
@@ -66,12 +68,78 @@ def one(rule: Rule, i: int, count: int) -> Callable[[Tape, Short], None]:
         except Exception as error:
             raise failure(record, i, g, error) from error
         if type(handle) is list and type(d) is ndarray and d is not g and handle[0] is None:
+            handle[1] = OWN if d.base is None and getrefcount(d) == 2 else BORROWED
             handle[0] = d
-            handle[1] = BORROWED
         else:
             give(tape, handle, d, g, cell[1])
 
     return pull_unary if count == 1 else pull_binary
+
+
+def _tanh(g: Any, ans: Any, out: Any) -> Any:
+    d = ans * ans
+    np.subtract(1.0, d, d)
+    return np.multiply(d, g, d)
+
+
+# Rules of operations that are met all the time, of the cotangent and the result, which may work in the memory `out`.
+_IN_PLACE: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "exp": _multiply,
+    "negative": lambda g, ans, out: np.negative(g, out),
+    "tanh": _tanh,
+}
+
+
+def unary(name: str, rule: Rule) -> Callable[[Tape, Short], None]:
+    """For an operation of one operand."""
+    quick = _IN_PLACE.get(name)
+    if quick is None:
+        return one(rule, 0, 1)
+
+    def pull(tape: Tape, record: Short) -> None:
+        _, cell, handle, ans, _, _, _, _ = record
+        g = cell[0]
+        if g is None:
+            return
+        cell[0] = None
+        if type(g) is not ndarray:
+            g = host(g)
+        try:
+            if type(g) is ndarray and g.ndim:
+                d = quick(g, ans, g if cell[1] > 0 else None)  # nobody else's
+            else:
+                d = rule(g, ans, None)
+        except Exception as error:
+            raise failure(record, 0, g, error) from error
+        if type(handle) is list and type(d) is ndarray and handle[0] is None:
+            handle[0], handle[1] = d, OWN
+        else:
+            give(tape, handle, d, g, OWN)
+
+    return pull
+
+
+def reciprocal(tape: Tape, record: Short) -> None:
+    """``1 / y``, whose derivative asks for the result only."""
+    _, cell, handle, ans, _, _, _, _, _ = record
+    g = cell[0]
+    if g is None:
+        return
+    cell[0] = None
+    if type(g) is not ndarray:
+        g = host(g)
+    try:
+        d = _multiply(g, ans, g) if cell[1] > 0 and type(g) is ndarray and g.ndim else g * ans
+        if type(d) is ndarray and d.ndim:
+            d = np.negative(_multiply(d, ans, d), d)
+        else:
+            d = -(d * ans)
+    except Exception as error:
+        raise failure(record, 1, g, error) from error
+    if type(handle) is list and type(d) is ndarray and handle[0] is None:
+        handle[0], handle[1] = d, OWN
+    else:
+        give(tape, handle, d, g, OWN)
 
 
 def product(tape: Tape, record: Short) -> None:

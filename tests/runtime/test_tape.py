@@ -10,7 +10,7 @@ import weakref
 import numpy as np
 import pytest
 
-from minpy import accelerate, grad, grad_and_loss, routed, value_and_grad
+from minpy import accelerate, grad, grad_and_loss, routed, value_and_grad, vjp
 from minpy.autodiff import stop_gradient
 from minpy.errors import GradientError, TraceError
 from minpy.runtime import direct, entry
@@ -790,3 +790,49 @@ def indices_overwritten(x):
 
 def test_indices_and_masks_may_be_overwritten() -> None:
     np.testing.assert_array_equal(grad(indices_overwritten)(np.arange(1.0, 5.0)), [1.0, 12.0, 9.0, 4.0])
+
+
+_IN_THE_COTANGENTS_MEMORY = {
+    "reciprocal": lambda x: 1 / x,
+    "reciprocal of a float": lambda x: 1.0 / (1 + np.exp(-x)),
+    "another number": lambda x: 3 / x,
+    "of slices": lambda x: np.tanh(x[..., 1:]) * np.exp(x[..., :-1]) - 1 / x[..., 1:],
+    "used twice": lambda x: (lambda e: np.tanh(e) * e + np.exp(-e) + 1 / e)(np.exp(x)),
+    "handed on": lambda x: (lambda a: (a + 1) * (a - 2))(-np.tanh(x)) + x,
+    "squared": lambda x: (lambda a: a * a)(np.exp(-x) + x),
+    "written": lambda x: _written(x),
+    "broadcast": lambda x: np.exp(x) * np.ones((2, *np.shape(x))) + np.tanh(x),
+}
+
+
+def _written(x):
+    y = np.exp(x)
+    y *= np.tanh(y)
+    y += 1 / y
+    return -y
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex128])
+@pytest.mark.parametrize("shape", [(3,), (4, 5), (0, 4)])
+@pytest.mark.parametrize("name", _IN_THE_COTANGENTS_MEMORY)
+def test_rules_that_work_in_the_cotangents_memory(name, shape, dtype):
+    """Short records against those that hold all operands, whose rules make new arrays."""
+    rng = np.random.default_rng(6)
+    f = accelerate(_IN_THE_COTANGENTS_MEMORY[name])
+    x = rng.uniform(0.5, 1.5, shape).astype(dtype)
+    if dtype is np.complex128:
+        x = x + 0.3j * rng.normal(size=shape)
+    given = x.copy()
+    found = grad(lambda x: np.sum(f(x)))(x)
+    value, back = vjp(f, x)
+    (expected,) = back(np.ones_like(value))
+    assert found.dtype == dtype and np.array_equal(x, given)
+    np.testing.assert_allclose(found, expected, rtol=1e-5 if dtype is np.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("number", [2.0, np.float64(0.25), np.float32(3.0)])
+def test_reciprocals_of_numbers(number):
+    found = grad(lambda x: 1 / (1 + np.exp(-x)) + 1.0 / x)(number)
+    s = 1 / (1 + np.exp(-number))
+    assert type(found) is type(number) or type(number) is float
+    assert np.isclose(found, s * (1 - s) - 1 / number**2, rtol=1e-6)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from minpy.runtime import dispatch, entry, generators, protocols, stores
-from minpy.runtime.array import Array, use_short_cuts
+from minpy.runtime.array import Array
+from minpy.runtime.operators import use_short_cuts
 from minpy.runtime.primitives import table
 from minpy.runtime.record import current_tape
 

@@ -107,8 +107,9 @@ def test_in_generators_and_classes(run_both: Any) -> None:
 
 
 def test_variables_of_functions_inside(run_both: Any) -> None:
+    run_both("def f(n):\n  i = 0\n  def g(): return i\n  while i < n: i += 1\n  return g()\nx = f(5)")
     run_both(
-        "def f(n):\n  i = 0\n  def g(): return i\n  while i < n: i += 1\n  return g()\nx = f(5)",
+        "def f(n):\n  i = 0\n  def g(): return i\n  while g() < n: i += 1\n  return g()\nx = f(5)",
         compiled=False,
     )
 

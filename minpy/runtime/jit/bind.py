@@ -35,6 +35,7 @@ _KNOWN = (
 )
 _LONGEST = 1 << 16  # of a list that is copied at each entry
 CO_OPTIMIZED = 0x1
+_COMPREHENSIONS = (ast.GeneratorExp, ast.ListComp, ast.SetComp, ast.DictComp)
 WHILE = ("while",)  # what a loop runs over that runs over nothing
 
 
@@ -48,9 +49,12 @@ class NamesOf:
         self.indexed: set[str] = set()
         self.appended: set[str] = set()
         self.popped: set[str] = set()
+        parts = list(parts)
+        own = own_names(parts)
         for part in parts:
             for each in ast.walk(part):
-                self._note(each)
+                if each not in own:
+                    self._note(each)
 
     def _note(self, node: ast.AST) -> None:
         if isinstance(node, ast.Name):
@@ -126,6 +130,28 @@ class Names(NamesOf):
                 loops.wake(name, what, nest, node.lineno, site.digest)
 
 
+def own_names(parts: Iterable[ast.AST]) -> set[ast.AST]:
+    """The names that are variables of comprehensions, which nothing else sees."""
+    found: set[ast.AST] = set()
+    for part in parts:
+        for each in ast.walk(part):
+            if not isinstance(each, _COMPREHENSIONS):
+                continue
+            targets = {
+                name.id
+                for generator in each.generators
+                for name in ast.walk(generator.target)
+                if isinstance(name, ast.Name)
+            }
+            outside = set(ast.walk(each.generators[0].iter))  # is evaluated before there are any
+            found |= {
+                name
+                for name in ast.walk(each)
+                if isinstance(name, ast.Name) and name.id in targets and name not in outside
+            }
+    return found
+
+
 def dotted(node: ast.expr) -> str | None:
     """``a.b.c`` of a chain of attributes of a name, or None."""
     if isinstance(node, ast.Name):
@@ -139,11 +165,13 @@ def dotted(node: ast.expr) -> str | None:
 def live_names(node: ast.For | ast.While) -> set[str]:
     """The names that an iteration may read before it stores them."""
     live: set[str] = set()
+    own = own_names([node])
 
     def reads(part: ast.AST | None, done: set[str]) -> None:
         for each in ast.walk(part) if part is not None else ():
             if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load) and each.id not in done:
-                live.add(each.id)
+                if each not in own:
+                    live.add(each.id)
 
     def block(body: list[ast.stmt], done: set[str]) -> set[str] | None:
         """What is certainly stored after statements; None if control does not come out at their end."""
@@ -158,7 +186,7 @@ def live_names(node: ast.For | ast.While) -> set[str]:
         return {
             each.id
             for each in ast.walk(target)
-            if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+            if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store) and each not in own
         }
 
     def one(statement: ast.stmt, done: set[str]) -> set[str] | None:
@@ -210,8 +238,9 @@ class Frame:
             raise Unsupported("a loop in the body of a class")
         self.fast = frozenset(code.co_varnames)
         self.cells = frozenset(code.co_cellvars) | frozenset(code.co_freevars)
-        if names.stored & self.cells:
-            raise Unsupported("a variable is shared with a function inside")
+        # A variable that is shared with a function inside is stored as any: while a piece runs nothing else does.
+        if names.stored & frozenset(code.co_freevars):
+            raise Unsupported("a variable is shared with a function around")
 
     def get(self, name: str) -> Any:
         """What a name stands for, or `MISSING`."""
@@ -221,7 +250,7 @@ class Frame:
 
     def is_stored_globally(self, name: str, stored: set[str]) -> bool:
         """Whether a loop that stores these names changes the module's variable `name`."""
-        return name in stored and not (self.optimized and name in self.fast)
+        return name in stored and not (self.optimized and (name in self.fast or name in self.cells))
 
     def get_global(self, name: str) -> Any:
         """What a name stands for in the module."""
@@ -232,7 +261,7 @@ class Frame:
         """Assign variables."""
         ours = {}
         for name, value in changes.items():
-            if self.optimized and name in self.fast:
+            if self.optimized and (name in self.fast or name in self.cells):
                 ours[name] = value
             else:
                 self.frame.f_globals[name] = value

@@ -10,6 +10,8 @@ import ast
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from minpy.runtime.jit.ir import Writer, double
 from minpy.runtime.jit.kinds import (
     CODES,
@@ -221,6 +223,9 @@ class Expressions:
                 return Several(tuple(scalar("int", "i", dim) for dim in base.dims))
             if node.attr == "ndim":
                 return scalar("int", "i", str(len(base.dims)))
+            if node.attr == "dtype":
+                kind = base.kind if isinstance(base, Lazy) else base.type.kind
+                return Known(np.dtype("bool" if kind == "bool_" else kind))
             if node.attr == "T":
                 return self.transposed(base)
             if node.attr == "size":

@@ -21,9 +21,10 @@ from typing import Any
 from minpy.runtime.jit import appends, draws, stacks
 from minpy.runtime.jit.appends import WORDS
 from minpy.runtime.jit.buffers import DECLARATIONS, SMALLEST, TEXT
+from minpy.runtime.jit.comprehensions import Comprehensions
 from minpy.runtime.jit.draws import source_of
 from minpy.runtime.jit.expressions import PAIR, TYPES
-from minpy.runtime.jit.helpers import Helper, Helpers
+from minpy.runtime.jit.helpers import Helper
 from minpy.runtime.jit.kinds import (
     CODES,
     INTS,
@@ -126,7 +127,7 @@ def lower(node: ast.For | ast.While, entry: Entry) -> Code:
     raise Unsupported("the types of the variables do not settle")
 
 
-class _Lowering(Helpers):
+class _Lowering(Comprehensions):
     def __init__(
         self,
         node: ast.For | ast.While,

@@ -220,6 +220,8 @@ class AutoBlacklistPolicy(BlacklistPolicy):
         return self.blacklist.loc
 
     def failed(self, primitive: Any, args: tuple, kwargs: dict, error: Exception) -> str | None:
+        if isinstance(error, DeviceMemoryError):
+            return super().failed(primitive, args, kwargs, error)  # says nothing about the operation
         if not self.gen_rule:
             return None
         self.blacklist.put(primitive.name, args, kwargs)

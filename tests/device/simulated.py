@@ -134,9 +134,11 @@ class Machine:
             __name__="cupy", __version__=API["version"], ndarray=self._ndarray, newaxis=None
         )
         for name, types_ in API["ufuncs"].items():
-            _put(module, name, Ufunc(self, name, types_.split()))
+            if hasattr(np, name):  # NumPy 2 has dropped some
+                _put(module, name, Ufunc(self, name, types_.split()))
         for name, parameters in API["functions"].items():
-            _put(module, name, Function(self, name, parameters.split()))
+            if hasattr(np, name.partition(".")[0]):
+                _put(module, name, Function(self, name, parameters.split()))
         module.asarray = self._asarray
         module.may_share_memory = lambda a, b: (
             isinstance(a, Far) and isinstance(b, Far) and a._data.block is b._data.block

@@ -152,7 +152,7 @@ class CuPyDevice:
             raise DeviceFailure(self.broken)
         with self._here(), self._copying:
             handle = self.fuser.array(handle)
-            if host.ndim and handle.strides == host.strides and host.flags.forc:
+            if host.ndim and _is_laid_out(handle, host) and host.flags.forc:
                 turned = not host.flags.c_contiguous
                 self._staging.download(
                     handle.T if turned else handle, host.T if turned else host, self._stream
@@ -207,12 +207,7 @@ class CuPyDevice:
 
     def part(self, handle: Any, view: np.ndarray, base: np.ndarray) -> Any | None:
         """The view of `handle` that corresponds to `view` of `base`; None if their layouts differ."""
-        if (
-            handle.strides != base.strides
-            or handle.shape != base.shape
-            or view.dtype != base.dtype
-            or not view.size
-        ):
+        if not _is_laid_out(handle, base) or view.dtype != base.dtype or not view.size:
             return None
         start = view.__array_interface__["data"][0] - base.__array_interface__["data"][0]
         item = view.itemsize
@@ -392,6 +387,15 @@ class CuPyDevice:
         ):
             result = result.copy()
         return result if result.ndim else Scalar(result)
+
+
+def _is_laid_out(handle: Any, host: np.ndarray) -> bool:
+    """Whether an array of CuPy's has the shape and the strides of one of NumPy's; those of length 1 do not count."""
+    if handle.shape != host.shape:
+        return False
+    return all(
+        m == n or length == 1 for m, n, length in zip(handle.strides, host.strides, host.shape, strict=True)
+    )
 
 
 def _limit(free: int) -> int:

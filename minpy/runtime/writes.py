@@ -50,6 +50,8 @@ def write(target: Array, index: Any, value: Any) -> None:
                 return
         except DeviceMemoryError:
             transfers.release(remote.device)  # the host has room
+        except (TypeError, ValueError, IndexError, NotImplementedError):
+            pass  # not of the kinds that the device writes: the host does, and says what is wrong if anything is
     data = target.contents
     data[... if index is None else host(index)] = host(value)
     storage.wrote_host()

@@ -60,7 +60,7 @@ def raw_kernel(machine: Any, folder: pathlib.Path) -> type:
             subprocess.run(
                 [
                     str(COMPILER),
-                    "-O1",
+                    "-O0",
                     "-shared",
                     "-fPIC",
                     *contraction,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from typing import Any
 
 import kernels
@@ -247,3 +249,34 @@ def test_a_reduction_leaves_its_operand_put_off(card, fuser) -> None:
     a[...] = 0.0  # b comes first
     np.testing.assert_allclose(total, np.sum(x(100) * 2 + 1), rtol=1e-14)
     np.testing.assert_array_equal(b.asnumpy(), x(100) * 2.0 + 1.0)
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc to compile the kernels' text with")
+def test_cudas_compiler_takes_the_text(card, fuser, tmp_path) -> None:
+    np_ = routed.np
+    for dtype in ("float32", "float64"):
+        a, r, i = np_.array(x(4, 64, dtype=dtype)), np_.array(x(64, dtype=dtype)), np_.array(np.arange(64))
+        for make in (
+            lambda a, r, i: np_.where(np_.tanh(a * r) > 0.2, np_.maximum(a, r), np_.power(a, 0.5)),
+            lambda a, r, i: np_.arctan2(np_.hypot(a, r), np_.rint(a)) + np_.expm1(a[:, ::-1]) * 2.0,
+            lambda a, r, i: a * i + r,
+            lambda a, r, i: np_.sum(np_.exp(a) * r, axis=1),
+            lambda a, r, i: np_.max(a - r),
+        ):
+            np.asarray(make(a, r, i))
+    texts = gpu(0).device().cupy.RawKernel.texts
+    assert len(texts) >= 8
+    source = tmp_path / "kernels.cu"
+    source.write_text("\n".join(text.replace(" fused(", f" fused{k}(") for k, text in enumerate(texts)))
+    command = [
+        "nvcc",
+        "-ptx",
+        "-arch=sm_90",
+        "--fmad=false",
+        str(source),
+        "-o",
+        str(tmp_path / "kernels.ptx"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    assert (tmp_path / "kernels.ptx").read_text().count(".entry") == len(texts)

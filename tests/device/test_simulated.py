@@ -463,3 +463,22 @@ def test_a_forced_precision(machine) -> None:
     finally:
         precision.force("program")
     np.testing.assert_allclose(np.asarray(a), np.exp(x(30)), rtol=1e-6)
+
+
+def test_values_of_all_kinds_are_written_as_numpy_does(card) -> None:
+    a, want = routed.np.exp(x(6, 6)), np.exp(x(6, 6))
+    ints = np.arange(6)
+    for index, value in (
+        (0, [1.0] * 6), (1, np.float32(2)), (2, ints), (slice(3, 5), ints[:, None][:2]), ((5, 0), np.int64(3)),
+        (np.array([0, 0, 1]), np.arange(18.0).reshape(3, 6)), ((slice(None), 1), True), (4, np.array(7.5)),
+    ):  # fmt: skip
+        a[index] = value
+        want[index] = value
+        np.testing.assert_array_equal(a.asnumpy(), want)
+    for index, value in ((0, [1.0, 2.0]), (1, "text"), (np.array([0, 1]), np.ones((3, 6)))):
+        with pytest.raises(ValueError) as numpys:
+            want[index] = value
+        with pytest.raises(ValueError) as ours:
+            a[index] = value
+        assert str(ours.value) == str(numpys.value)
+    np.testing.assert_array_equal(a.asnumpy(), want)

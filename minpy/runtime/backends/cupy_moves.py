@@ -85,9 +85,7 @@ def _scatter_limits(g: Any, index: Any, shape: tuple[int, ...]) -> str | None:
     return in_bounds(index, tuple(shape)) if isinstance(g, np.ndarray) else "the kernel takes an array"
 
 
-KERNELS["index_scatter"] = Mirror(
-    _scatter, SINGLE | frozenset(("int32", "int64", "bool")), _scatter_limits, False, SAME
-)
+KERNELS["index_scatter"] = Mirror(_scatter, SINGLE | frozenset(("int32",)), _scatter_limits, False, SAME)
 
 
 def _copy_limits(a: Any, order: str = "K", subok: bool = False) -> str | None:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from minpy.places import LOOPS, flag_of
-from minpy.runtime import entry, flags
-from minpy.runtime.jit import drive, sites
+from minpy.runtime import entry, flags, ledger
+from minpy.runtime.fuse import sites as blocks
+from minpy.runtime.jit import background, drive, sites
 
 ROUND = 1e-6
 
@@ -29,7 +30,9 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setenv("MINPY_JIT", "auto")
-    monkeypatch.setattr(drive, "perf_counter", clock := Clock())
+    clock = Clock()
+    for module in (drive, sites):
+        monkeypatch.setattr(module, "perf_counter", clock)
     return clock
 
 
@@ -87,7 +90,7 @@ def test_a_loop_that_gets_slower_is_seen(site, clock) -> None:
 def test_short_runs_end_the_looking(site, clock) -> None:
     flag = flag_of(LOOPS, site.line, site.digest)
     for _ in range(3):
-        run(site, 10, clock)
+        run(site, 4, clock)
     for _ in range(300):
         run(site, 1, clock)
     assert site.reason == "its runs are too short"
@@ -100,8 +103,31 @@ def test_short_runs_between_long_ones_do_not(site, clock) -> None:
     for _ in range(100):
         run(site, 1500, clock)
         for _ in range(30):
-            run(site, 5, clock)
+            run(site, 4, clock)
     assert not site.reason
     for _ in range(10_000):
-        run(site, 5, clock)
+        run(site, 4, clock)
     assert site.reason == "its runs are too short"
+
+
+@pytest.mark.parametrize(("other", "hot"), [(0.0, True), (20e-6, True), (5e-3, False)])
+def test_short_runs_that_come_all_the_time_are_compiled(
+    site, clock, monkeypatch, other: float, hot: bool
+) -> None:
+    """The loop rests, and is asked when it was woken: so it costs nothing until its time has come."""
+    monkeypatch.setattr(blocks, "rest", lambda site, soon: None)
+    monkeypatch.setattr(background, "expected", lambda: 0.06)
+    monkeypatch.setattr(ledger, "allows", lambda seconds: True)
+    for _ in range(3):
+        run(site, 12, clock)
+    asked = 0
+    for k in range(100_000):
+        clock.now += other
+        if drive.is_hot(site):
+            break
+        asked += not site.asleep
+        run(site, 12, clock)
+        if site.asleep and k % 2000 == 0:
+            site.set_flag(True)
+    assert drive.is_hot(site) is hot and not site.reason
+    assert site.naps >= 1 and asked < 300 + 30 * site.naps

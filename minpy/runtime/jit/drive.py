@@ -172,10 +172,15 @@ def _pays(site: Site, left: int) -> bool:
     if site.kernels:
         only_long = site.shortcut is False or (site.shortcut and site.shortcut.is_full)
         return rest > (WORTH if only_long else _ENTRY)
-    takes = background.expected()
-    if rest > SURE * takes:
+    if rest > SURE * background.expected():
         return True
-    return rest > _ENTRY and site.spent > _HOPE * takes and ledger.allows(takes)
+    return rest > _ENTRY and is_hot(site)
+
+
+def is_hot(site: Site) -> bool:
+    """Whether so much time was spent in a loop that it is compiled in the hope that it comes again."""
+    takes = background.expected()
+    return bool(site.kernels) or (site.spent > _HOPE * takes and ledger.allows(takes))
 
 
 def run(

@@ -16,7 +16,7 @@ from minpy.runtime.jit.buffers import HEADER, IDENT, SMALLEST
 from minpy.runtime.jit.ir import Writer, double
 from minpy.runtime.jit.kinds import CODES, COMPLEX, KIND_OF_CODE
 from minpy.runtime.jit.lower import BROKE, BUFFERS, ENDED, FIRST, INTERRUPTED, LAST, START, STEP, STOPPED
-from minpy.runtime.jit.trial import GAIN, LOSS
+from minpy.runtime.jit.trial import GAIN, LOSS, WORST
 
 MOST_WORDS, MOST_OBJECTS, MOST_MADE, MOST_PLANS, MOST_ARGUMENTS = 640, 96, 48, 4, 8
 # The words of a site.
@@ -1002,6 +1002,8 @@ def _count(w: _Text, site: str, plan: str, position: str, spent: str, answer: st
     lost = w.op(f"sitofp i64 {w.op(f'add i64 {took}, {way}')} to double")
     gained = w.op(f"fmul double {w.op(f'sitofp i64 {rounds} to double')}, {w.at(plan, A_ROUND, 'double')}")
     gained = w.op(f"fsub double {gained}, {lost}")
+    least = double(-1e9 * WORST)
+    gained = w.op(f"select i1 {w.op(f'fcmp olt double {gained}, {least}')}, double {least}, double {gained}")
     balance = w.op(f"fadd double {w.at(site, BALANCE, 'double')}, {gained}")
     most = double(1e9 * GAIN)
     too_much = w.op(f"fcmp ogt double {balance}, {most}")

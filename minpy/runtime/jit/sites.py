@@ -35,6 +35,9 @@ WORTH = 100e-6
 _TIMED = 2e-3
 # Times what compiling takes: a rest that is longer than this pays for it.
 SURE = 2
+# Shorter ones than these seconds gain nothing; of others so many are counted when the site was woken, and if it is met
+# so soon, it has been running meanwhile.
+_TINY, _SAMPLE, _SOON = 5e-6, 16, 2e-3
 _NAPS = 8  # short ones, before a site sleeps as long as all others
 _SIZED = (bytes, str, list, tuple)
 
@@ -122,6 +125,7 @@ class Site:
         "filename",
         "flag",
         "force",
+        "inside",
         "kernels",
         "leaves",
         "line",
@@ -137,6 +141,7 @@ class Site:
         "run_compiled",
         "short",
         "shortcut",
+        "since",
         "slept",
         "spent",
         "trial",
@@ -151,6 +156,7 @@ class Site:
         self.per_round = 0.0  # seconds for an iteration as written; 0 while unknown
         self.spent = self.look_at = 0.0  # seconds as written; how many before the next look
         self.short = 0
+        self.since = self.inside = 0.0  # when short runs began to be counted, and their seconds since
         self.better: Any = None  # a kernel that waits for its fast code
         self.trial: Any = None  # a `trial.Trial`, where array operations must show that they gain
         self.names: Any = None  # a `bind.Names`, once the loop was looked at
@@ -202,13 +208,9 @@ class Site:
         expected = count * self.per_round
         if not self.force:
             if count < 2 or 0 < expected < _SHORT:
-                self.short += 1
-                if self.short > _SHORT_ONES + _MORE_SHORT_ONES * (
-                    self.spent + self.compiled * self.per_round
-                ):
-                    self.give_up("its runs are too short")
-                return iterable
-            if 0 < expected < (WORTH if self.kernels else _TIMED) and self.spent < self.look_at:
+                if not self._is_hot(expected):
+                    return iterable
+            elif 0 < expected < (WORTH if self.kernels else _TIMED) and self.spent < self.look_at:
                 self.spent += expected
                 return iterable
         if not is_undisturbed():
@@ -218,6 +220,37 @@ class Site:
         frame = sys._getframe(1)
         self.filename = frame.f_code.co_filename
         return drive.begin(self, self.over(arguments), frame)
+
+    def _is_hot(self, expected: float) -> bool:
+        """Whether a loop is to be compiled although its runs are short: since there are so many of them.
+
+        A loop of short runs rests, which costs nothing. When it was woken a few of its runs are counted. If it is met
+        at once, it has been running meanwhile, for the same part of the time.
+        """
+        self.short += 1
+        now = 0.0
+        if self.naps:
+            now = perf_counter()
+            if self.short == 1:
+                self.since, self.inside = now, 0.0
+            self.inside += expected
+            if self.short <= _SAMPLE:
+                return False
+            share = min(1.0, self.inside / max(now - self.since, 1e-9))
+            if self.since - self.woken < _SOON:
+                self.spent += share * (now - self.slept)
+        elif self.short <= _SHORT_ONES + _MORE_SHORT_ONES * (self.spent + self.compiled * self.per_round):
+            return False
+        if expected < _TINY:
+            self.give_up("its runs are too short")
+            return False
+        self.short = 0
+        from minpy.runtime.jit import drive
+
+        if drive.is_hot(self):
+            return True
+        self.rest()
+        return False
 
     @property
     def dead(self) -> bool:

@@ -18,6 +18,7 @@ _AGAIN = (0.02, 0.2, 2.0)  # seconds of compiled runs after which the question i
 LONGEST = 2e-3  # seconds of a compiled sample
 # Seconds that compiled runs may have lost before the loop rests, and that they may have gained ahead.
 LOSS, GAIN = 500e-6, 20e-3
+WORST = LOSS / 10  # what a single run may lose in the account: others may have had the processor meanwhile
 
 
 class Balance:
@@ -30,7 +31,7 @@ class Balance:
 
     def add(self, gained: float) -> bool:
         """Enter what a run gained; whether compiled code may go on. If not, the account is closed."""
-        self.seconds = min(GAIN, self.seconds + gained)
+        self.seconds = min(GAIN, self.seconds + max(gained, -WORST))
         if self.seconds >= -LOSS:
             return True
         self.seconds = 0.0

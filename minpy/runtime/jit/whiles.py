@@ -17,24 +17,21 @@ import sys
 from time import perf_counter
 from typing import Any
 
-from minpy.runtime import ledger
 from minpy.runtime.jit.sites import Site, is_undisturbed
 
 _SOON = 2e-3  # a loop that asks so soon after its site was woken has been running
 _SAMPLE = 8  # rounds that are timed
-_HOPE = 4  # as in `drive`: what was spent in a loop, times what compiling takes from the program
 FAR = 1 << 60  # rounds
 
 
 class WhileSite(Site):
     """A ``while`` loop of the program; called before each evaluation of its condition, says whether it is over."""
 
-    __slots__ = ("known", "rounds", "since")
+    __slots__ = ("known", "rounds")
 
     def __init__(self, name: str, what: str, nest: bool, line: int, digest: str) -> None:
         super().__init__(name, what, nest, line, digest)
         self.rounds = 0  # since when it was woken
-        self.since = 0.0  # when its rounds began to be timed
         self.known: bool | None = None  # whether it was compiled in an earlier run
 
     def set_flag(self, awake: bool) -> None:
@@ -57,7 +54,7 @@ class WhileSite(Site):
 
     def _wait(self, frame: Any) -> bool:
         """Find out whether the loop is worth compiling."""
-        from minpy.runtime.jit import background, store
+        from minpy.runtime.jit import drive, store
 
         now = perf_counter()
         if not self.rounds:
@@ -73,8 +70,7 @@ class WhileSite(Site):
             self.known = store.is_known(self.name)
             if self.known:
                 return self._enter(frame)
-        takes = background.expected()
-        if self.spent > _HOPE * takes and ledger.allows(takes):
+        if drive.is_hot(self):
             return self._enter(frame)
         self.rest()
         return False

@@ -153,7 +153,7 @@ def test_signals_get_through(tmp_path: Path) -> None:
                     a[x % 10] = x
         except Stop:
             return type(x), i
-    signal.setitimer(signal.ITIMER_REAL, 1.2)  # until then it is compiled, on a busy machine too
+    signal.setitimer(signal.ITIMER_REAL, 2.5)  # until then it is compiled, on a busy machine too
     print(f())
     """
     assert run(tmp_path, text, MINPY_JIT="force") == ["(<class 'int'>, 0)"]

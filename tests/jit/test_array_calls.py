@@ -91,6 +91,8 @@ AXES = [
     "for i in range(n): a[i, 0] = np.inf; s = a.sum(axis=1); e = a.min(axis=1); f = a.sum(axis=0)",
     "for i in range(n): s = np.zeros((0, 3)).sum(axis=0)",
     "for i in range(n): s = np.zeros((0, 3)).max(axis=0)",
+    "for i in range(n): s = np.argmax(a, axis=(0, 1))",
+    "for i in range(n): s = a.argmin(axis=(0,))",
     "for i in range(n): a = a * (c > 0) * -1.0; s = a.max(axis=0); s = (a * 0).min(axis=1)",
     "g = rng.standard_normal((40, 300))\nfor i in range(n): s = g.sum(axis=1) + g.sum(axis=0).sum(); "
     "y = g.sum() + (g * g).sum()",

@@ -38,6 +38,8 @@ class Axes(Reductions):
         `freedom` is what is taken from the number of elements for a variance.
         """
         rank = len(value.dims)
+        if name.startswith("arg") and isinstance(axis, Several):
+            raise Unsupported(f".{name}() along several axes")
         axes = self.axes_of(axis, rank)
         if axes is None:
             if freedom:
@@ -59,8 +61,6 @@ class Axes(Reductions):
             return self.held(self.binary("/", total, scalar("int", "i", self._number_along(ref, axes))))
         if name in ("any", "all"):
             return self._truths_along(ref, axes, keep, name == "all")
-        if name.startswith("arg") and len(axes) > 1:
-            raise Unsupported(f".{name}() along several axes")
         return self._best_along(ref, axes, keep, name)
 
     def _number_along(self, ref: Ref, axes: tuple[int, ...]) -> str:

@@ -21,29 +21,15 @@ import libcst as cst
 
 from minpy.places import BLOCKS, flag_of
 from minpy.transform import library
-from minpy.transform.catalog import ARRAY_ATTRIBUTES, FUSED, FUSED_HEAVY
+from minpy.transform.catalog import ARRAY_ATTRIBUTES, FUSED
 from minpy.transform.loops import LoopWalk
 from minpy.transform.names import Point, Scope, is_builtin, is_no_array, normalized, resolve
 from minpy.transform.plan import Edit
-from minpy.transform.routing import BINARY, COMPARE, UNARY
+from minpy.transform.reading import Called, No, Reader, key_of
 
 _REASON = "an array expression may run as one piece"
 _MAX_OPERATIONS, _MAX_NAMES = 60, 24
 _MAX_TEXT = 1500  # characters of a call
-_NOT_BLOCKS = (cst.MatrixMultiply,)
-
-
-class _No(Exception):
-    """Not an expression of the kind."""
-
-
-@dataclass
-class _Called:
-    """A function in a block that must turn out to be NumPy's, `math`'s or the built-in ``abs``."""
-
-    name: str
-    attributes: tuple[str, ...]
-    offset: int
 
 
 @dataclass
@@ -59,12 +45,12 @@ class Block:
     names: dict[str, str]
     operations: int
     heavy: bool
-    called: list[_Called]
+    called: list[Called]
     evidence: set[
         str
     ]  # names, or ".attribute", of which one must stand for an array; empty: it is one anyway
     last: int = 0
-    base: _Called | None = None  # of a library call: must turn out to be
+    base: Called | None = None  # of a library call: must turn out to be
     function: str = ""  # this function of NumPy's,
     method: Block | None = None  # or else no library at all: then it is a method
 
@@ -81,7 +67,7 @@ class _Bound:
     point: Point
     name: str
     parts: set[str] = field(default_factory=set)
-    calls: list[_Called] = field(default_factory=list)
+    calls: list[Called] = field(default_factory=list)
 
 
 class BlockWalk(LoopWalk):
@@ -154,7 +140,7 @@ class BlockWalk(LoopWalk):
     def _assign(self, node: cst.Assign) -> None:
         if self._fusing and len(node.targets) == 1:
             target = node.targets[0].target
-            if isinstance(target, cst.Subscript) and _key_of(target) is None:
+            if isinstance(target, cst.Subscript) and key_of(target) is None:
                 self._stores[id(node.value)] = target, "="
             else:
                 self._note_bound(target, node.value)
@@ -185,7 +171,7 @@ class BlockWalk(LoopWalk):
             self._arrays.add((self._owner(self.scope, node.value), normalized(node.value)))
         elif isinstance(node, cst.Attribute):
             self._arrays.add((None, f".{node.attr.value}"))
-        elif (key := _key_of(node)) is not None:
+        elif (key := key_of(node)) is not None:
             self._arrays.add((None, f".{key}"))
 
     @staticmethod
@@ -198,7 +184,7 @@ class BlockWalk(LoopWalk):
             name = normalized(target.value)
         elif isinstance(target, cst.Attribute):
             name = f".{target.attr.value}"
-        elif (key := _key_of(target)) is not None:
+        elif (key := key_of(target)) is not None:
             name = f".{key}"
         elif isinstance(target, cst.Tuple):
             mates = value.elements if isinstance(value, cst.Tuple) else []
@@ -226,17 +212,17 @@ class BlockWalk(LoopWalk):
             self._parts(node.right, bound, depth + 1)
         elif isinstance(node, cst.UnaryOperation):
             self._parts(node.expression, bound, depth + 1)
-        elif (key := _key_of(node)) is not None:
+        elif (key := key_of(node)) is not None:
             bound.parts.add(f".{key}")
         elif isinstance(node, cst.Subscript):
             if any(isinstance(each.slice, cst.Slice) for each in node.slice):
                 bound.parts.add("")
         elif isinstance(node, cst.Call):
-            found = self._callee(node)
+            found = self.callee(node)
             if found is not None:
                 bound.calls.append(found)
 
-    def _callee(self, node: cst.Call) -> _Called | None:
+    def callee(self, node: cst.Call) -> Called | None:
         attributes: list[str] = []
         function = node.func
         while isinstance(function, cst.Attribute):
@@ -244,7 +230,7 @@ class BlockWalk(LoopWalk):
             function = function.value
         if not isinstance(function, cst.Name):
             return None
-        return _Called(function.value, tuple(reversed(attributes)), self.spans.start(function))
+        return Called(function.value, tuple(reversed(attributes)), self.spans.start(function))
 
     def _settle_arrays(self) -> None:
         """Follow assignments until nothing more is known to be an array."""
@@ -273,7 +259,7 @@ class BlockWalk(LoopWalk):
                 return (owner, name) in self._arrays and not is_no_array(scope, name, point)
         return False
 
-    def _path(self, scope: Scope, point: Point, call: _Called) -> str | None:
+    def _path(self, scope: Scope, point: Point, call: Called) -> str | None:
         """NumPy's (not `math`'s) function behind a name, as its path; None if it is something else."""
         base = resolve(scope, call.name, Point(point.block, call.offset))
         if base is None or base.startswith(":"):
@@ -287,12 +273,12 @@ class BlockWalk(LoopWalk):
         start, end = self.spans.start(node), self.spans.end(node)
         line, _ = self._lines.line_col(start)
 
-        called = self._callee(node)
+        called = self.callee(node)
 
         def block(make: Callable[..., library.Reading], *arguments: Any, name: str = "") -> Block | None:
             try:
-                reading = make(*arguments, node, lambda: _Reader(self))
-            except (library.NotOne, _No, RecursionError):
+                reading = make(*arguments, node, lambda: Reader(self))
+            except (library.NotOne, No, RecursionError):
                 return None
             if not 0 < len(reading.names) <= _MAX_NAMES or len(reading.text) > _MAX_TEXT:
                 return None
@@ -317,7 +303,7 @@ class BlockWalk(LoopWalk):
             call = self._library(node)
             if call is not None:
                 return call
-        reader = _Reader(self)
+        reader = Reader(self)
         try:
             text = reader.read(node)
             target, symbol = self._stores.get(id(node), (None, ""))
@@ -325,9 +311,9 @@ class BlockWalk(LoopWalk):
                 try:
                     text = f"{reader.target(target, symbol)}{symbol}{text}"
                     reader.operations += 1
-                except _No:
+                except No:
                     pass
-        except (_No, RecursionError):
+        except (No, RecursionError):
             return None
         if reader.operations > _MAX_OPERATIONS or len(reader.names) > _MAX_NAMES or not reader.names:
             return None
@@ -385,201 +371,6 @@ class BlockWalk(LoopWalk):
         blocks = f"{door}.blocks"
         asked = f"{door}.{flag} and {blocks}.t{name} and {blocks}.b{name}({arguments})"
         return f"({blocks}.take() if {asked} else ", ")"
-
-
-class _Reader:
-    """Reads an expression and writes it in terms of ``v0``, ``v1`` …; raises `_No` if it is not of the kind."""
-
-    def __init__(self, walk: BlockWalk) -> None:
-        self.walk = walk
-        self.names: dict[str, str] = {}
-        self.operations = 0
-        self.heavy = False
-        self.called: list[_Called] = []
-        self.evidence: set[str] = set()
-
-    def read(self, node: cst.BaseExpression) -> str:
-        """An array expression."""
-        if isinstance(node, cst.BinaryOperation):
-            found = BINARY.get(type(node.operator))
-            if found is None or isinstance(node.operator, _NOT_BLOCKS):
-                raise _No
-            self.operations += 1
-            self.heavy = self.heavy or isinstance(node.operator, cst.Power)
-            return f"({self.read(node.left)}{found[0]}{self.read(node.right)})"
-        if isinstance(node, cst.UnaryOperation):
-            found = UNARY.get(type(node.operator))
-            if found is None:
-                raise _No
-            if isinstance(node.expression, cst.BaseNumber):
-                return f"({found[0]}{self._number(node.expression)})"
-            self.operations += 1
-            return f"({found[0]}{self.read(node.expression)})"
-        if isinstance(node, cst.Comparison):
-            if len(node.comparisons) != 1:
-                raise _No
-            operator = node.comparisons[0].operator
-            found = COMPARE.get(type(operator))
-            if found is None or (isinstance(operator, cst.NotEqual) and operator.value != "!="):
-                raise _No
-            self.operations += 1
-            return f"({self.read(node.left)}{found[0]}{self.read(node.comparisons[0].comparator)})"
-        if isinstance(node, cst.Call):
-            return self._function(node)
-        return self._leaf(node)
-
-    def _function(self, node: cst.Call) -> str:
-        called = self.walk._callee(node)
-        if called is None or not 1 <= len(node.args) <= 3:
-            raise _No
-        name = called.attributes[-1] if called.attributes else called.name
-        if name == "roll":
-            return self._roll(node, called)
-        if any(each.star or each.keyword is not None for each in node.args):
-            raise _No
-        path = name
-        if name not in FUSED and name != "abs":
-            # `from numpy import tanh as th`: known only when all names are; too rare to be worth it.
-            raise _No
-        if len(node.args) != FUSED.get(name, 1):
-            raise _No
-        self.called.append(called)
-        self.operations += 1
-        self.heavy = self.heavy or name in FUSED_HEAVY
-        return f"{path}({','.join(self.read(each.value) for each in node.args)})"
-
-    def _roll(self, node: cst.Call, called: _Called) -> str:
-        """``np.roll`` of an array that there is, by whole numbers."""
-        given: dict[str, cst.BaseExpression] = {}
-        for place, each in enumerate(node.args):
-            word = each.keyword.value if each.keyword is not None else ("a", "shift", "axis")[place]
-            if each.star or word not in ("a", "shift", "axis") or word in given:
-                raise _No
-            given[word] = each.value
-        if "a" not in given or "shift" not in given:
-            raise _No
-        array = given["a"]
-        if isinstance(array, cst.Call):
-            inner = self.walk._callee(array)
-            if inner is None or (inner.attributes or (inner.name,))[-1] != "roll":
-                raise _No
-            text = self._roll(array, inner)
-        elif isinstance(array, (cst.Name, cst.Attribute, cst.Subscript)):
-            text = self._leaf(array)
-        else:
-            raise _No
-        if not text.startswith(("v", "roll(")):
-            raise _No  # what the same run has computed
-        lengths = [self._index(given[word]) for word in ("shift", "axis") if word in given]
-        if "None" in lengths or "(...)" in lengths or "..." in lengths:
-            raise _No
-        self.called.append(called)
-        self.operations += 1
-        return f"roll({text},{','.join(lengths)})"
-
-    def _leaf(self, node: cst.BaseExpression) -> str:
-        if isinstance(node, cst.BaseNumber):
-            return self._number(node)
-        if isinstance(node, cst.Name):
-            self.evidence.add(normalized(node.value))
-            return self._name(node)
-        if isinstance(node, cst.Attribute):
-            self.evidence.add(f".{node.attr.value}")
-            return self._chain(node)
-        if isinstance(node, cst.Subscript):
-            return self._subscript(node)
-        raise _No
-
-    def target(self, node: cst.BaseExpression, symbol: str) -> str:
-        """What is stored into, or changed."""
-        if isinstance(node, cst.Subscript) and _key_of(node) is None:
-            if isinstance(node.value, cst.Subscript) and _key_of(node.value) is None:
-                raise _No  # brackets behind brackets
-            return self._subscript(node)
-        if isinstance(node, cst.Name) or symbol != "=":
-            return self._leaf(node)
-        raise _No  # what is there is replaced, not written into
-
-    def _number(self, node: cst.BaseExpression) -> str:
-        text = self.walk.text[self.walk.spans.start(node) : self.walk.spans.end(node)]
-        # "1.T" and the like: a number is followed by an operator, never by a dot.
-        return f"({text})" if text.endswith(".") else text
-
-    def _name(self, node: cst.Name) -> str:
-        if node.value in ("True", "False", "None", "__debug__"):
-            raise _No
-        return self.names.setdefault(node.value, f"v{len(self.names)}")
-
-    def _chain(self, node: cst.BaseExpression) -> str:
-        if isinstance(node, cst.Attribute):
-            if node.attr.value.startswith("__"):
-                raise _No  # mangled in classes
-            return f"{self._chain(node.value)}.{node.attr.value}"
-        if isinstance(node, cst.Name):
-            return self._name(node)
-        key = _key_of(node)
-        if key is not None:
-            return f"{self._chain(node.value)}[{key!r}]"
-        raise _No
-
-    def _subscript(self, node: cst.Subscript) -> str:
-        key = _key_of(node)
-        if key is not None:
-            self.evidence.add(f".{key}")
-            return self._chain(node)
-        inner = node.value
-        if isinstance(inner, cst.Subscript) and _key_of(inner) is None:
-            base = self._subscript(inner)
-        else:
-            base = self._chain(inner)
-        parts = []
-        for each in node.slice:
-            part = each.slice
-            if isinstance(part, cst.Slice):
-                self.evidence.add("")
-                step = self._index(part.step)
-                text = f"{self._index(part.lower)}:{self._index(part.upper)}"
-                parts.append(f"{text}:{step}" if step else text)
-            elif isinstance(part, cst.Index) and part.star is None:
-                parts.append(self._index(part.value))
-            else:
-                raise _No
-        last = node.slice[-1]
-        comma = "," if len(parts) == 1 and isinstance(last.comma, cst.Comma) else ""
-        return f"{base}[{','.join(parts)}{comma}]"
-
-    def _index(self, node: cst.BaseExpression | None) -> str:
-        """What stands in a subscript: whole numbers, names of them, sums of these."""
-        if node is None:
-            return ""
-        if isinstance(node, (cst.Integer, cst.Ellipsis)):
-            return self._number(node)
-        if isinstance(node, cst.Name):
-            return "None" if node.value == "None" else self._name(node)
-        if isinstance(node, cst.Attribute):
-            return self._chain(node)
-        if isinstance(node, cst.UnaryOperation) and isinstance(node.operator, cst.Minus):
-            return f"(-{self._index(node.expression)})"
-        if isinstance(node, cst.BinaryOperation) and isinstance(
-            node.operator, (cst.Add, cst.Subtract, cst.Multiply, cst.FloorDivide)
-        ):
-            symbol = BINARY[type(node.operator)][0]
-            return f"({self._index(node.left)}{symbol}{self._index(node.right)})"
-        raise _No
-
-
-def _key_of(node: cst.BaseExpression) -> str | None:
-    """The text in the brackets, if that is all that they hold: an item of a dictionary."""
-    if not isinstance(node, cst.Subscript) or len(node.slice) != 1:
-        return None
-    only = node.slice[0]
-    if not isinstance(only.slice, cst.Index) or isinstance(only.comma, cst.Comma):
-        return None
-    value = only.slice.value
-    if not isinstance(value, cst.SimpleString):
-        return None
-    key = value.evaluated_value
-    return key if isinstance(key, str) else None
 
 
 BlockWalk.methods |= {

@@ -86,7 +86,7 @@ class Reading:
 
     text: str
     names: dict[str, str]
-    called: list  # of blocks._Called: functions in the operand that must turn out to be NumPy's
+    called: list  # of reading.Called: functions in the operand that must turn out to be NumPy's
     evidence: set[str]
 
 

@@ -20,10 +20,11 @@ from typing import Any, ClassVar
 import libcst as cst
 
 from minpy.places import BLOCKS, flag_of
-from minpy.transform.blocks import _MAX_NAMES, _MAX_OPERATIONS, Block, BlockWalk, _No, _Reader
+from minpy.transform.blocks import _MAX_NAMES, _MAX_OPERATIONS, Block, BlockWalk
 from minpy.transform.lifetimes import Lifetimes
 from minpy.transform.names import Point, normalized
 from minpy.transform.plan import Edit
+from minpy.transform.reading import No, Reader
 
 _REASON = "assignments may run as one piece"
 _FIRST_NUMBER = 5000  # of the sites of runs, behind those of expressions
@@ -138,10 +139,10 @@ class RunWalk(BlockWalk):
             if isinstance(target, cst.Name):
                 name = normalized(target.value)
                 if symbol != "=" and name in reader.labels:
-                    raise _No
+                    raise No
             if isinstance(target, cst.Name) and symbol == "=":
                 if name in self.scope.outer or name in reader.augmented:
-                    raise _No
+                    raise No
                 label = f"n{reader.count}"
                 reader.count += 1
                 reader.labels[name] = label
@@ -153,8 +154,8 @@ class RunWalk(BlockWalk):
                 text = f"{reader.target(target, symbol)}{symbol}{text}"
                 reader.operations += symbol != "="
             if reader.operations > _MAX_OPERATIONS or len(reader.names) > _MAX_NAMES:
-                raise _No
-        except (_No, RecursionError):
+                raise No
+        except (No, RecursionError):
             reader.restore(before)
             return None
         return _Part(node, name, label, text, reader.used, reader.operations, len(reader.names))
@@ -261,7 +262,7 @@ class RunWalk(BlockWalk):
             resolved[i] = [Edit(item.place, item.place, text, _REASON)]
 
 
-class _RunReader(_Reader):
+class _RunReader(Reader):
     """Reads statements that may use what those before them have computed."""
 
     def __init__(self, walk: BlockWalk) -> None:
@@ -294,7 +295,7 @@ class _RunReader(_Reader):
 
     def _name(self, node: cst.Name) -> str:
         if normalized(node.value) in self.labels:
-            raise _No  # a part of what was computed, or an index
+            raise No  # a part of what was computed, or an index
         return super()._name(node)
 
 

@@ -44,3 +44,31 @@ def test_a_block_is_compiled_in_the_end(generous: None, monkeypatch: pytest.Monk
 def test_what_it_takes() -> None:
     assert 0 < native.takes() < 1
     assert tapedplan.native is native
+
+
+@pytest.mark.parametrize(
+    ("several", "alone", "expected"),
+    [
+        ([1.0, 1.0, 1.0], [1.9, 2.0, 2.0], "native2"),
+        (
+            [1.0, 5.0, 5.0],
+            [1.9, 2.0, 2.0],
+            "native1",
+        ),  # at its best only: something else wants the processors
+        ([1.0, 1.9, 1.9], [2.9, 3.9, 3.9], "native2"),
+        ([2.9, 5.0, 5.0], [3.5, 3.6, 3.6], "written"),
+    ],
+)
+def test_threads_are_judged_by_what_they_take_as_a_rule(
+    generous: None, several: list[float], alone: list[float], expected: str
+) -> None:
+    a, b = np.random.default_rng(0).random((2, 40, 300))
+    block = Block("v0*v1+v0", "auto")
+    block.run((a, b))
+    ((_, choice),) = block._choices.items()
+    choice.runs, choice.best, choice.times = {}, {}, {}
+    for name, times in (("written", [3.6, 3.7, 3.7]), ("native1", alone), ("native2", several)):
+        for each in times:
+            choice._measured(name, each)
+    choice._decide()
+    assert choice.verdict == expected

@@ -19,9 +19,10 @@ import numpy as np
 from minpy.runtime import entry
 from minpy.runtime.fuse import guard, native
 from minpy.runtime.fuse.ir import ITEM, Irregular, Program, _attribute
+from minpy.runtime.fuse.layout import extent_of, touch
 from minpy.runtime.fuse.moving import Cut, Form, Moving
-from minpy.runtime.fuse.plan import DONE, FUNCTIONS, extent_of, touch
 from minpy.runtime.fuse.state import ALL, DIVIDE, INVALID, OVER, raising, usual_state
+from minpy.runtime.fuse.steps import DONE, FUNCTIONS
 
 if TYPE_CHECKING:
     from minpy.runtime.fuse.plan import Plan

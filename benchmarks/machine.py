@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import ports
+from minpy.runtime import blas
 
 
 def processor() -> str:
@@ -36,4 +37,6 @@ def describe(python: str, threads: int | None = None) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": threads,
         "versions": versions,
+        # Which kernels NumPy's OpenBLAS has chosen, and which the copy of it has that MinPy loads if these are old.
+        "openblas": blas.kernels(),
     }

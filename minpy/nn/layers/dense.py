@@ -16,6 +16,9 @@ from minpy.nn.kernels import products
 def affine(x: Any, w: Any, b: Any) -> Any:
     """``x · w + b``, where each sample is flattened.
 
+    The last bits may differ from those of ``np.dot``: on a processor that NumPy's BLAS does not know, another one
+    multiplies.
+
     Parameters
     ----------
     x : array

@@ -49,6 +49,11 @@ _CALLS += [
     "math.log({})",
     "-{}",
 ]
+_CALLS += [
+    "sum(e * 0.5 for e in k if e < {})",
+    "sum(a[e] for e in range(n) if e != {})",
+    "all(e > {} for e in a)",
+]
 _CALLS += ["np.float64({})", "np.int64({})", "len(a)", "b.shape[0]", "pow(a[0], 2)", "math.atan2({}, {})"]
 _WHOLE_CALLS = [
     "abs({})",
@@ -59,6 +64,9 @@ _WHOLE_CALLS = [
     "-{}",
     "np.int64({})",
     "len(a)",
+    "sum(e for e in k if e != {})",
+    "sum(e + {} for e in range(3))",
+    "any(e == {} for e in k)",
 ]
 
 

@@ -29,5 +29,5 @@ def test_no_difference(kind: str, part: int, tmp_path: Path) -> None:
     outcomes = Counter(check(kind, seed, tmp_path) for seed in range(part, count, parts))
     if kind in ("arrays", "functions"):
         assert sum(n for what, n in outcomes.items() if "in pieces" in what) > 0.8 * count / parts, outcomes
-    if kind == "loops" and "force:native1" in ENGINES:
+    if kind in ("loops", "rows") and "force:native1" in ENGINES:
         assert sum(n for what, n in outcomes.items() if "compiled" in what) > count / parts / 12, outcomes

@@ -32,6 +32,8 @@ _BETTER = (
 )
 # Multiplications from which it pays.
 _LEAST_WORK = 1 << 19
+# Rows and columns of the product by which a copy is tried: more than a block of any kernel has.
+_LARGE = 450
 _ROW_MAJOR, _PLAIN, _TRANSPOSED = 101, 111, 112
 
 _lock = threading.Lock()
@@ -169,14 +171,21 @@ def _loaded_anew(path: Path) -> Any:
 
 
 def _right(copy: _Copy) -> _Copy | None:
-    """The copy, if its products are right."""
+    """The copy, if its products are right: small ones, and one that is cut into the blocks that caches ask for."""
     whole = np.arange(35 * 38, dtype=float).reshape(35, 38) % 11
+    order = np.random.RandomState(0).permutation(_LARGE)
     for dtype in (np.float32, np.float64):
         x = whole.astype(dtype)
         for left, right in ((x, x.T), (x.T, x), (x[:, :35], x), (x.T, x.T.copy().T)):
             found = copy.product(left, right, None)
             if found is None or not np.array_equal(found, np.dot(left, right)):  # whole numbers: exact
                 return None
+        large = (np.arange(_LARGE * _LARGE) % 127).reshape(_LARGE, _LARGE).astype(dtype)
+        moves = np.zeros((_LARGE, _LARGE), dtype)
+        moves[order, np.arange(_LARGE)] = 1
+        found = copy.product(large, moves, None)
+        if found is None or not np.array_equal(found, large[:, order]):
+            return None
     return copy
 
 

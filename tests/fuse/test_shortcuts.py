@@ -241,3 +241,12 @@ def test_the_function_owns_what_it_needs(run_all) -> None:
     text = functions[0].__self__.owner._kept[0].block.text
     assert functions[0](text, *(NAMES[name] for name in "asb")) is True
     assert sites.take().tobytes() == (NAMES["a"] * NAMES["s"] + NAMES["b"] * 2.0).tobytes()
+
+
+def test_one_row_that_stands_for_all_is_none_of_several(run_all) -> None:
+    """Rows of the same strides, as many as the result has and one that is broadcast, in turns: one piece of code."""
+    program = "t = a[:2] * 1; y = []\n"
+    program += (
+        "for rows in (b[:2], b[:2], b[1:2], b[1:2], b[:2], b[2:3]):\n    x = t * rows - t\n    y.append(x)"
+    )
+    run_all(program, **NAMES)

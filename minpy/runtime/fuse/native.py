@@ -91,8 +91,8 @@ class Native:
         self.took = 0.0
         kept = [np.empty(outs[k].shape, outs[k].dtype) for k, _ in self.in_place]
         pointers = [*outs, *kept, *[arrays[k] for k in self.operands]]
-        # Operands have the strides of the plan, but where the first elements stand for all: another shape.
-        key = tuple([each.strides for each in outs]), outs[0].shape, threads
+        # Operands have the geometry of the plan, but where the first elements stand for all.
+        key = tuple([(each.shape, each.strides) for each in pointers]), threads
         parts = self._fixed.get(key)
         if parts is None:
             if len(self._fixed) > 16:

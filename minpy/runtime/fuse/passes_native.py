@@ -66,7 +66,7 @@ class NativePass:
         if self._overlap:
             threads = 1
         every = [*outs, *arrays]
-        key = outs[0].shape, threads, tuple([each.strides for each in every])
+        key = threads, tuple([(each.shape, each.strides) for each in every])
         found = self._fixed.get(key)
         if found is None:
             if len(self._fixed) > 16:

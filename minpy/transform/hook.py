@@ -281,7 +281,8 @@ def _settle() -> None:
 
 
 def _settle_cells(options: Options | None) -> None:
-    if "IPython" in sys.modules:
+    ask = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    if ask is not None and ask() is not None:
         from minpy.transform import cells
 
         cells.settle(options)

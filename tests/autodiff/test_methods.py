@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -110,6 +111,10 @@ LEFT_ALONE = frozenset(
 
 def test_every_public_name_is_in_a_list() -> None:
     names = {name for name in dir(np.ndarray) if not name.startswith("_")}
+    if "minpy.array" in sys.modules:  # what arrays are given for programs of the original
+        names -= {
+            name for name in names if isinstance(vars(np.ndarray)[name], sys.modules["minpy.array"]._Asked)
+        }
     assert not names - set(DIFFERENTIATED) - set(CONSTANT) - set(REFUSED) - LEFT_ALONE
 
 

@@ -122,3 +122,43 @@ del Late, late
         run_all(program, fused=None, **NAMES)
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+@pytest.mark.parametrize("engine", ["force:tiled1", "force:direct"])
+def test_a_handler_leaves_no_state_behind(monkeypatch, tmp_path, engine: str) -> None:
+    """Whenever a handler raises, `np.geterr()` is then what it was."""
+    import builtins
+    import random
+
+    from minpy.options import Options
+    from minpy.runtime.entry import routed
+    from minpy.transform import hook, rewriter
+
+    monkeypatch.setenv("MINPY_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("MINPY_FUSE", engine)
+    monkeypatch.setitem(builtins.__dict__, "__minpy__", routed)
+    text = "import numpy as np\ndef run(a, b, w, most):\n    n = 0\n    while n < most:\n        x = a * (w[3] * n - 1.0) + b\n        n += 1\n"
+    space: dict = {}
+    exec(hook.announce(rewriter.compile_source(text, "program.py", Options(jit="off", fuse="force"))), space)
+    space["run"](np.ones(50), np.ones(50), np.ones(5), 2_000)  # what is loaded, is loaded
+    usual, before = np.geterr(), signal.getsignal(signal.SIGALRM)
+
+    class Late(Exception):
+        pass
+
+    def late(*_: object) -> None:
+        raise Late
+
+    signal.signal(signal.SIGALRM, late)
+    rng = random.Random(0)
+    try:
+        for _ in range(150):
+            signal.setitimer(signal.ITIMER_REAL, rng.uniform(0.002, 0.01))
+            with pytest.raises(Late):
+                space["run"](np.ones(50), np.ones(50), np.ones(5), 10**7)
+            assert np.geterr() == usual
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        np.seterr(**usual)

@@ -21,7 +21,7 @@ from minpy.runtime.fuse import guard, native
 from minpy.runtime.fuse.ir import ITEM, Irregular, Program, _attribute
 from minpy.runtime.fuse.layout import extent_of, touch
 from minpy.runtime.fuse.moving import Cut, Form, Moving
-from minpy.runtime.fuse.state import ALL, DIVIDE, INVALID, OVER, raising, usual_state
+from minpy.runtime.fuse.state import ALL, DIVIDE, INVALID, OVER, present, raising, restore, usual_state
 from minpy.runtime.fuse.steps import DONE, FUNCTIONS
 
 if TYPE_CHECKING:
@@ -590,10 +590,12 @@ def _first(plan: Plan, ids: list[int], given: int, chains: tuple[int, ...]) -> A
     lines = [f"l{leaf} = {plan.program.leaves[leaf]}" for leaf in sorted(wanted)]
     lines += plan.small_lines
     if plan.small_lines and not plan.plain_numbers:
-        lines = ["with raising(ALL):", *(f"  {line}" for line in lines)]
+        # Not `with raising(ALL)` alone: a signal's handler may raise when that has just begun.
+        lines = ["before = present()", "try:", " with raising(ALL):", *(f"  {line}" for line in lines)]
+        lines += ["except BaseException:", " restore(before)", " raise"]
     lines.append(f"return ({''.join(f'{plan.small_names[each]}, ' for each in ids)})")
     text = f"def first({arguments}):\n" + "".join(f"  {line}\n" for line in lines)
-    space = dict(FUNCTIONS) | {"raising": raising, "ALL": ALL}
+    space = dict(FUNCTIONS) | {"raising": raising, "ALL": ALL, "present": present, "restore": restore}
     exec(compile(text, "<minpy block first>", "exec"), space)
     return space["first"]
 

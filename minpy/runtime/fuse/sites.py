@@ -101,6 +101,9 @@ class Site:
         """Compute the block if that is possible and pays; else False, and nothing has happened."""
         if held or entry.others or not _is_undisturbed():
             return False
+        from minpy.runtime.fuse import state
+
+        before = state.present()
         self.looks += 1
         taping = entry.holders > 0 and _tape_is_open()
         try:
@@ -118,7 +121,10 @@ class Site:
                     if _is_shortened():
                         block.site = self
                 done, result = block.run(values)
-        except (Exception, RecursionError) as error:
+        except BaseException as error:
+            state.restore(before)
+            if not isinstance(error, Exception):
+                raise
             if type(error).__name__ not in ("Irregular", "MemoryError", "FloatingPointError"):
                 if _is_of_a_handler(error):
                     raise

@@ -17,8 +17,9 @@ _WARNINGS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "wa
 
 try:
     from numpy.core.umath import geterrobj as _geterrobj  # NumPy 1 only, ten times as fast as geterr
+    from numpy.core.umath import seterrobj as _seterrobj
 except ImportError:
-    _geterrobj = None
+    _geterrobj = _seterrobj = None
 
 
 def checked_flags() -> int:
@@ -39,6 +40,21 @@ def checked_flags() -> int:
         if state[name] != "ignore":
             flags |= flag
     return flags
+
+
+def present() -> Any:
+    """The state of this thread, for `restore`."""
+    # NumPy 1 gives the very list that `np.seterr` writes into.
+    return np.geterr() if _geterrobj is None else list(_geterrobj())
+
+
+def restore(state: Any) -> None:
+    """Make it what it was: an exception of a signal's handler may have come between a state and its end."""
+    if present() != state:
+        if _seterrobj is None:
+            np.seterr(**state)
+        else:
+            _seterrobj(state)
 
 
 def usual_state() -> tuple[Any, int, Any] | None:

@@ -281,8 +281,8 @@ def _settle() -> None:
 
 
 def _settle_cells(options: Options | None) -> None:
-    ask = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    if ask is not None and ask() is not None:
+    shells = sys.modules.get("IPython.core.interactiveshell")
+    if shells is not None and shells.InteractiveShell.initialized():
         from minpy.transform import cells
 
         cells.settle(options)

@@ -60,7 +60,7 @@ def test_a_plain_program_runs_in_copies(start):
         )
     ]
     assert sorted(run.out) == sorted(lines)
-    assert sorted(line for line in run.err if "other" in line) == [
+    assert sorted(line for line in run.err if "to the other" in line) == [
         f"[worker {n}] to the other" for n in range(3)
     ]
     assert not any("scheduler" in line for line in run.err)

@@ -123,6 +123,7 @@ def _program(text: str, monkeypatch: Any, tmp_path: Any, **names: Any) -> dict[s
 
 def test_nothing_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     """No reference is lost or left over."""
+    sites._local.results.clear()  # of what other tests interrupted
     space = _program(
         "def f(a, b, s):\n    x = a * s + b\n    a[1:] = b[:-1] * s + b[1:]\n    b += a * s\n    return x",
         monkeypatch, tmp_path,

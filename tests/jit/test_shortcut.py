@@ -500,3 +500,21 @@ def test_long_runs_are_handed_back(run_both: Any, monkeypatch: pytest.MonkeyPatc
     finally:
         guard.text.cache_clear()
         shortcut._guard.cache_clear()
+
+
+def test_functions_of_one_name_are_kept_apart(tmp_path, monkeypatch) -> None:
+    """What is kept of a loop that calls one function must not serve for another that has taken its name."""
+    from minpy.runtime.jit import bind
+
+    def g(v):
+        return v + 1
+
+    first = bind._definition(g)
+
+    def g(v):
+        return v + 2
+
+    assert first != bind._definition(g)
+    one, other = (lambda v: v + 1), (lambda v: v + 2)
+    assert bind._definition(one) != bind._definition(other)
+    assert bind._definition(len) == ()

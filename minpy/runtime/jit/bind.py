@@ -378,6 +378,7 @@ class Snapshot:
                 name,
                 getattr(value, "__module__", ""),
                 getattr(value, "__qualname__", getattr(value, "__name__", "")),
+                _definition(value),
             )
             for name, value in sorted(self._known.items())
         ]
@@ -522,3 +523,12 @@ def array_of(value: Any) -> tuple[ArrayType, np.ndarray] | None:
 
 
 __all__ = ["PYTHON", "Frame", "Names", "Snapshot", "array_of", "dotted"]
+
+
+def _definition(value: Any) -> tuple[Any, ...]:
+    """What tells functions of one name in one file from each other; empty for what is not written in Python."""
+    code = getattr(value, "__code__", None)
+    if code is None:
+        return ()
+    constants = [each for each in code.co_consts if not hasattr(each, "co_code")]
+    return code.co_firstlineno, code.co_code, code.co_names, code.co_varnames, repr(constants)

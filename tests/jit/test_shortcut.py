@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("llvmlite", reason="without the extra jit loops run as written")
 
 from minpy.runtime.jit import guard, shortcut
+from minpy.runtime.jit.guard import running
 
 if not shortcut.is_possible():  # no figure of it is promised there
     pytest.skip("this interpreter is laid out in another way", allow_module_level=True)
@@ -488,7 +489,7 @@ def test_a_site_that_gives_up_is_called_no_more(run_both: Any) -> None:
 
 def test_long_runs_are_handed_back(run_both: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes longer than a piece goes on the long way; nothing is run twice."""
-    monkeypatch.setattr(guard, "LONGEST", 1)
+    monkeypatch.setattr(running, "LONGEST", 1)
     guard.text.cache_clear()
     shortcut._guard.cache_clear()
     try:

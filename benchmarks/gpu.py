@@ -120,7 +120,7 @@ def _simulate() -> None:
     from minpy.runtime.backends import choice
     from minpy.runtime.backends import cupy as backend
 
-    backend._module = simulated.Machine(memory=1 << 26).cupy
+    backend.library.module = simulated.Machine(memory=1 << 26).cupy
     sys.modules["cupyx"] = types.SimpleNamespace(errstate=lambda **kwargs: contextlib.nullcontext())  # type: ignore[assignment]
     choice.backend_for = lambda device_id: "cupy"
 

@@ -20,7 +20,7 @@ from minpy.runtime.context import cpu, set_context
 def machine(monkeypatch) -> Iterator[simulated.Machine]:
     """A machine with two simulated GPUs, which `gpu(0)` and `gpu(1)` are."""
     made = simulated.Machine(cards=2)
-    monkeypatch.setattr(backend, "_module", made.cupy)
+    monkeypatch.setattr(backend.library, "module", made.cupy)
     monkeypatch.setattr(backends, "_devices", {})
     cupyx = types.SimpleNamespace(errstate=lambda **kwargs: contextlib.nullcontext())
     monkeypatch.setitem(sys.modules, "cupyx", cupyx)

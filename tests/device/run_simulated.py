@@ -18,7 +18,7 @@ from minpy.runtime.backends import cupy as backend
 
 def main() -> int:
     machine = simulated.Machine()
-    backend._module = machine.cupy
+    backend.library.module = machine.cupy
     sys.modules["cupyx"] = types.SimpleNamespace(errstate=lambda **kwargs: contextlib.nullcontext())
     choice.backend_for = lambda device_id: "cupy"
     from minpy.cli import main as run

@@ -18,11 +18,8 @@ import numpy as np
 from minpy.errors import DeviceError, DeviceFailure, DeviceMemoryError, UsageError
 from minpy.runtime.backends import cupy_fused, cupy_kernels
 from minpy.runtime.backends.base import arrays_in, promoted, refused
+from minpy.runtime.backends.library import Library
 from minpy.runtime.primitives.table import Kernel, Primitive, Scalar
-
-_lock = threading.RLock()
-_module: Any = None
-_failure: str | None = None
 
 MOST_ELEMENTS = 2**62  # no limit of its own
 _PIECE = 8 << 20  # bytes of a pinned buffer
@@ -32,34 +29,21 @@ _OFF = ("0", "off", "no", "false")
 _REST = 0.9  # of the memory that is free at the start: what may be used
 
 
-def load() -> Any:
-    """The module ``cupy``, imported once.
+def _bring() -> Any:
+    import cupy
 
-    Raises
-    ------
-    DeviceError
-        If it is not installed or does not load; says why and what to do.
-    """
-    global _module, _failure
-    if _module is not None:
-        return _module
-    with _lock:
-        if _module is None and _failure is None:
-            try:
-                import cupy
+    return cupy
 
-                _module = cupy
-            except ImportError as error:
-                text = " ".join(str(error).split())[:200]
-                _failure = (
-                    f"CuPy is not installed or does not load ({text}). "
-                    "Install it with: pip install 'minpy[cupy]' (CUDA 12) or 'minpy[cupy13]' (CUDA 13)"
-                )
-            except Exception as error:
-                _failure = f"CuPy does not load: {type(error).__name__}: {error}. `minpy doctor` says how to repair it"
-    if _failure is not None:
-        raise DeviceError(_failure)
-    return _module
+
+library = Library(
+    "CuPy",
+    _bring,
+    lambda error: (
+        f"CuPy is not installed or does not load ({' '.join(str(error).split())[:200]}). "
+        "Install it with: pip install 'minpy[cupy]' (CUDA 12) or 'minpy[cupy13]' (CUDA 13)"
+    ),
+)
+load = library.load
 
 
 class CuPyDevice:

@@ -20,10 +20,10 @@ from minpy.runtime.backends.cupy_kernels import (
     Mirror,
     fill,
     function,
-    given_options,
     one,
     unlike,
 )
+from minpy.runtime.primitives.kernels import options
 
 # ----- element by element -----------------------------------------------------------------------------------
 
@@ -32,7 +32,7 @@ def _two(x: Any, y: Any, *rest: Any, **kwargs: Any) -> str | None:
     if rest:
         return "the kernel takes two operands"
     if kwargs:
-        return given_options(kwargs)
+        return options(kwargs)
     return unlike(x, y)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minpy.runtime.backends.base import arrays_in
+from minpy.runtime.primitives.kernels import options
 from minpy.runtime.primitives.table import Kernel, Primitive
 
 REAL = frozenset(("float16", "float32", "float64"))
@@ -69,15 +70,10 @@ def function(name: str) -> Callable[..., Any]:
     return run
 
 
-def given_options(kwargs: dict, *known: str) -> str | None:
-    given = [name for name, value in kwargs.items() if value is not None and name not in known]
-    return f"the kernel has no option {', '.join(given)}=" if given else None
-
-
 def one(x: Any, *rest: Any, **kwargs: Any) -> str | None:
     if rest or not isinstance(x, np.ndarray):
         return "the kernel takes one array"
-    return given_options(kwargs)
+    return options(kwargs)
 
 
 def unlike(*values: Any) -> str | None:
@@ -86,19 +82,6 @@ def unlike(*values: Any) -> str | None:
         np.broadcast_shapes(*shapes)
     except ValueError:
         return "the shapes cannot be broadcast"
-    return None
-
-
-def axis_limits(x: Any, axis: Any) -> str | None:
-    if not isinstance(x, np.ndarray) or not x.ndim:
-        return "the kernel takes one array"
-    if axis is None:
-        return None
-    axes = axis if isinstance(axis, tuple) else (axis,)
-    if not axes or not all(isinstance(a, (int, np.integer)) and not isinstance(a, bool) for a in axes):
-        return "an axis that is not an int, or none"
-    if any(not -x.ndim <= a < x.ndim for a in axes) or len({a % x.ndim for a in axes}) < len(axes):
-        return "an axis out of range, or given twice"
     return None
 
 
@@ -198,9 +181,9 @@ def expected(kernel: Mirror, primitive: Primitive, args: tuple, kwargs: dict) ->
             return np.ones((1,) * value.ndim if kernel.expects == ONE else (0,) * value.ndim, value.dtype)
         return value
 
-    options = {k: v for k, v in kwargs.items() if k not in ("out", "ddof")}
+    given = {k: v for k, v in kwargs.items() if k not in ("out", "ddof")}
     with np.errstate(all="ignore"):
-        return primitive.function(*map(small, args), **options).dtype
+        return primitive.function(*map(small, args), **given).dtype
 
 
 def of(primitive: Primitive) -> Mirror | str:

@@ -15,12 +15,11 @@ from minpy.runtime.backends.cupy_kernels import (
     SAME,
     SINGLE,
     Mirror,
-    axis_limits,
     fill,
     function,
-    given_options,
     in_bounds,
 )
+from minpy.runtime.primitives.kernels import axis_limits, options
 
 # ----- indexing ---------------------------------------------------------------------------------------------
 
@@ -98,12 +97,7 @@ KERNELS["copy"] = Mirror(lambda F, a, order="K", subok=False: a.copy(), DTYPES, 
 
 
 def _array_limits(a: Any, dtype: Any = None, **kwargs: Any) -> str | None:
-    if (
-        not isinstance(a, np.ndarray)
-        or not a.ndim
-        or not a.flags.c_contiguous
-        or given_options(kwargs, "copy")
-    ):
+    if not isinstance(a, np.ndarray) or not a.ndim or not a.flags.c_contiguous or options(kwargs, "copy"):
         return "the kernel copies an array in C order"
     return None if dtype is None or np.dtype(dtype) == a.dtype else "the kernel converts no dtypes"
 
@@ -156,8 +150,8 @@ fill("reshape ravel", lambda n: Mirror(_reshape, DTYPES, _reshape_limits, False,
 def _joins(arrays: Any, axis: Any = 0, **kwargs: Any) -> str | None:
     if type(arrays) not in (list, tuple) or not arrays or not all(isinstance(a, np.ndarray) for a in arrays):
         return "the kernel joins a list of arrays"
-    if kwargs and given_options(kwargs):
-        return given_options(kwargs)
+    if kwargs and options(kwargs):
+        return options(kwargs)
     if not isinstance(axis, (int, np.integer)):
         return "an axis that is not an int"
     return None

@@ -15,10 +15,10 @@ from minpy.runtime.backends.cupy_kernels import (
     SAME,
     SINGLE,
     Mirror,
-    axis_limits,
     fill,
     function,
 )
+from minpy.runtime.primitives.kernels import axis_limits
 
 # ----- products ---------------------------------------------------------------------------------------------
 

@@ -18,33 +18,15 @@ from minpy.runtime.backends.cupy_kernels import (
     SAME,
     SINGLE,
     Mirror,
-    axis_limits,
     fill,
     function,
 )
+from minpy.runtime.primitives.kernels import axis_limits, reducing
 
 # ----- reductions -------------------------------------------------------------------------------------------
 
 
-_UNSET = (None, np._NoValue)
-
-
-def _reduces(
-    x: Any,
-    axis: Any = None,
-    dtype: Any = None,
-    out: Any = None,
-    keepdims: Any = False,
-    initial: Any = None,
-    where: Any = True,
-) -> str | None:
-    if where is not True and where is not np._NoValue:
-        return "the kernel has no option where="
-    if initial not in _UNSET:
-        return "the kernel has no option initial="
-    if dtype is not None and np.dtype(dtype).name not in NUMBERS - {"float16"}:
-        return f"the kernel has no accumulator of dtype {np.dtype(dtype)}"
-    return axis_limits(x, axis)
+_reduces = reducing(NUMBERS - {"float16"})
 
 
 def _kept(keepdims: Any) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
-import threading
 from typing import Any
 
 import numpy as np
@@ -19,49 +18,28 @@ from numpy.lib.stride_tricks import as_strided
 from minpy import mxnet_import
 from minpy.errors import DeviceError, DeviceFailure, DeviceMemoryError
 from minpy.runtime.backends.base import promoted, refused
+from minpy.runtime.backends.library import Library
 from minpy.runtime.primitives.table import DEVICE_DTYPES, Kernel, Scalar
 
-_lock = threading.RLock()
-_module: Any = None
-_failure: str | None = None
 # MXNet's tensors hold at most this many elements.
 MOST_ELEMENTS = 2**31 - 1
 
 
-def load() -> Any:
-    """The module ``mxnet``, imported once.
-
-    Raises
-    ------
-    DeviceError
-        If it is not installed or does not load; says why and what to do.
-    """
-    global _module, _failure
-    if _module is not None:
-        return _module
-    with _lock:
-        if _module is None and _failure is None:
-            try:
-                _module = _import()
-            except ImportError as error:
-                _failure = (
-                    f"MXNet is not installed ({error}). "
-                    "Install it with: pip install 'minpy[cpu]' (Python 3.10 to 3.12)"
-                )
-            except (
-                Exception
-            ) as error:  # a broken wheel fails in many ways: OSError, AttributeError, RuntimeError
-                _failure = f"MXNet does not load: {type(error).__name__}: {error}. `minpy doctor` says how to repair it"
-    if _failure is not None:
-        raise DeviceError(_failure)
-    return _module
-
-
-def _import() -> Any:
+def _bring() -> Any:
     mxnet_import.install()
     import mxnet
 
     return mxnet
+
+
+library = Library(
+    "MXNet",
+    _bring,
+    lambda error: (
+        f"MXNet is not installed ({error}). Install it with: pip install 'minpy[cpu]' (Python 3.10 to 3.12)"
+    ),
+)
+load = library.load
 
 
 def copy_in(handle: Any, host: np.ndarray) -> None:

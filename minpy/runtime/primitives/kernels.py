@@ -16,9 +16,9 @@ EXACT = 2**53
 MOST_DIMENSIONS = 5
 
 
-def options(kwargs: dict) -> str | None:
-    """A reason if the caller gave options: kernels have none, unless they say so."""
-    given = [name for name, value in kwargs.items() if value is not None]
+def options(kwargs: dict, *known: str) -> str | None:
+    """A reason if the caller gave options that are not `known`: kernels have none, unless they say so."""
+    given = [name for name, value in kwargs.items() if value is not None and name not in known]
     return f"the kernel has no option {', '.join(given)}=" if given else None
 
 
@@ -105,39 +105,58 @@ def comparison(operator: str) -> Kernel:
 # ----- reductions -------------------------------------------------------------------------------------------
 
 
-def reduction_limits(
-    x: Any,
-    axis: Any = None,
-    dtype: Any = None,
-    out: Any = None,
-    keepdims: Any = False,
-    initial: Any = None,
-    where: Any = True,
-    ddof: Any = 0,
-    **others: Any,
-) -> str | None:
-    """Conditions of reduction kernels."""
+def axis_limits(x: Any, axis: Any) -> str | None:
+    """Conditions of kernels that take an array, and axes of it."""
     if not isinstance(x, np.ndarray) or not x.ndim:
         return "the kernel takes one array"
-    if where is not True and where is not np._NoValue:
-        return "the kernel has no option where="
-    if initial is not None and initial is not np._NoValue:
-        return "the kernel has no option initial="
-    if others:
-        return options(others)
-    if dtype is not None and np.dtype(dtype).name not in ARITHMETIC:
-        return f"the kernel has no accumulator of dtype {np.dtype(dtype)}"
-    if x.ndim > MOST_DIMENSIONS:
-        return f"a reduction of more than {MOST_DIMENSIONS} dimensions"
-    if axis is not None:
-        axes = axis if isinstance(axis, tuple) else (axis,)
-        if not all(type(a) is int or isinstance(a, np.integer) for a in axes):
-            return "an axis that is not an int"
-        if any(not -x.ndim <= a < x.ndim for a in axes) or len({a % x.ndim for a in axes}) < len(axes):
-            return "an axis out of range, or given twice"
-        if not axes:
-            return "a reduction over no axis"
+    if axis is None:
+        return None
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    if not axes or not all(isinstance(a, (int, np.integer)) and not isinstance(a, bool) for a in axes):
+        return "an axis that is not an int, or none"
+    if any(not -x.ndim <= a < x.ndim for a in axes) or len({a % x.ndim for a in axes}) < len(axes):
+        return "an axis out of range, or given twice"
     return None
+
+
+def reducing(accumulators: frozenset[str], most: int = 64) -> Callable[..., str | None]:
+    """The conditions of a device's reduction kernels.
+
+    Parameters
+    ----------
+    accumulators : frozenset of str
+        The dtypes that ``dtype=`` may name.
+    most : int
+        The most axes of an array.
+    """
+
+    def limits(
+        x: Any,
+        axis: Any = None,
+        dtype: Any = None,
+        out: Any = None,
+        keepdims: Any = False,
+        initial: Any = None,
+        where: Any = True,
+        ddof: Any = 0,
+        **others: Any,
+    ) -> str | None:
+        if where is not True and where is not np._NoValue:
+            return "the kernel has no option where="
+        if initial is not None and initial is not np._NoValue:
+            return "the kernel has no option initial="
+        if others and options(others):
+            return options(others)
+        if dtype is not None and np.dtype(dtype).name not in accumulators:
+            return f"the kernel has no accumulator of dtype {np.dtype(dtype)}"
+        if isinstance(x, np.ndarray) and x.ndim > most:
+            return f"a reduction of more than {most} dimensions"
+        return axis_limits(x, axis)
+
+    return limits
+
+
+reduction_limits = reducing(ARITHMETIC, MOST_DIMENSIONS)
 
 
 def reduced(F: Any, operator: str, x: Any, axis: Any = None, keepdims: Any = False) -> Any:

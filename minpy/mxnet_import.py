@@ -16,6 +16,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
+from minpy import mxnet_late
+
 # The libraries of CUDA 11 that MXNet's build for GPUs is linked with, those that others need first: the packages they
 # are in (below ``nvidia``), and their names.
 CUDA_LIBRARIES = (
@@ -93,7 +95,8 @@ def prepared() -> Iterator[None]:
         if added:
             np.bool = bool
         try:
-            yield
+            with mxnet_late.modules():
+                yield
         finally:
             if added:
                 del np.bool
@@ -105,11 +108,20 @@ class _Finder:
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
         """See `importlib.abc.MetaPathFinder.find_spec`."""
-        if name != "mxnet":
+        if name != "mxnet" and not (name == "sklearn.base" and mxnet_late.waits()):
             return None
         spec = PathFinder.find_spec(name, path, target)
-        if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
+        if spec is None or spec.loader is None:
+            return spec
+        execute = spec.loader.exec_module
+        if name == "sklearn.base":
+
+            def exec_base(module: ModuleType) -> None:
+                execute(module)
+                mxnet_late.settle()
+
+            spec.loader.exec_module = exec_base  # type: ignore[method-assign]
+        else:
 
             def exec_module(module: ModuleType) -> None:
                 # In a worker of `minpy run --workers`: what MXNet may wait for must be there.

@@ -40,3 +40,37 @@ def test_import_under_the_command(tmp_path):
         [sys.executable, "-m", "minpy", "run", str(program)], capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr) == ("5.0\n", "")
+
+
+LATE = """
+import sys
+import minpy
+import mxnet as mx
+given = [name for name in ("scipy.stats", "sklearn") if name in sys.modules]
+assert not given, given
+from mxnet import test_utils
+assert len(test_utils.gen_buckets_probs_with_ppf(lambda x: test_utils.ss.norm.ppf(x, 0, 1), 5)[0]) == 5
+import scipy.stats
+assert test_utils.ss.norm is scipy.stats.norm and type(scipy.stats) is type(sys)
+net = mx.sym.SoftmaxOutput(mx.sym.FullyConnected(mx.sym.Variable("data"), num_hidden=3), name="softmax")
+model = mx.model.FeedForward(net, num_epoch=7)
+"""
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import sklearn.base",
+        "assert repr(model).startswith('FeedForward('); from sklearn import base; import sklearn",
+    ],
+)
+def test_what_mxnet_imports_and_hardly_ever_uses_comes_late(first):
+    pytest.importorskip("sklearn", reason="what is imported late")
+    after = "assert isinstance(model, sklearn.base.BaseEstimator) and model.get_params()['num_epoch'] == 7"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", f"{LATE}{first}\n{after}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0 and done.stderr == "", done.stderr

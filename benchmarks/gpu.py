@@ -35,11 +35,15 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import gpu_several
+from benchmarks.gpu_several import several  # noqa: F401 - a part, found by its name
+
 ROOT = Path(__file__).resolve().parents[1]
 # The parts in order, and the share of the time that each may take.
 PARTS = {
-    "environment": 0.02, "copies": 0.05, "products": 0.10, "chains": 0.12, "training": 0.18, "simulation": 0.10,
+    "environment": 0.02, "copies": 0.03, "products": 0.10, "chains": 0.12, "training": 0.15, "simulation": 0.10,
     "small": 0.06, "grey": 0.04, "bad_input": 0.02, "examples": 0.08, "table": 0.14, "gradients": 0.09,
+    "several": 0.05,
 }  # fmt: skip
 
 
@@ -120,7 +124,7 @@ def _simulate() -> None:
     from minpy.runtime.backends import choice
     from minpy.runtime.backends import cupy as backend
 
-    backend.library.module = simulated.Machine(memory=1 << 26).cupy
+    backend.library.module = simulated.Machine(cards=2, memory=1 << 26).cupy
     sys.modules["cupyx"] = types.SimpleNamespace(errstate=lambda **kwargs: contextlib.nullcontext())  # type: ignore[assignment]
     choice.backend_for = lambda device_id: "cupy"
 
@@ -714,6 +718,9 @@ def lines(report: dict[str, Any]) -> list[str]:
                 rows.append(
                     (f"`{case}`", f"{same}; {each['s'][0]:.1f} s plain, {each['s'][1]:.1f} s on the GPU")
                 )
+        elif name == "several":
+            case, text = gpu_several.row(part)
+            rows.append((case, text + _wrong(part)))
         elif name == "bad_input":
             rows += [(case, text) for case, text in part.items()]
     out += ["| what | result |", "| --- | --- |"]

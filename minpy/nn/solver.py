@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from minpy.autodiff import grad_and_loss
 from minpy.errors import ArgumentError, DivergenceError
-from minpy.nn import checkpoints, checks, evaluation, files, init, layers, optim, team
+from minpy.nn import checkpoints, checks, evaluation, files, init, layers, optim, replicas, team
 from minpy.nn.callbacks import AfterEpoch, Callback, bar, no_bar
 from minpy.nn.io import DataBatch
 from minpy.nn.model import ModelBase, snapshot
 from minpy.runtime.array import host
+from minpy.runtime.context import Context
 
 TASKS = ("classification", "regression")
 
@@ -64,9 +66,13 @@ class Solver:
         Write loss, gradient and evaluations for TensorBoard (extra ``viz``).
     summaries_dir : str or path
         The folder that they are written to, into ``train`` and ``test``; see `minpy.visualization.training`.
-    kvstore : {'local', 'device', 'dist_sync', 'dist_async'} or KVStore, optional
-        How the processes that ``minpy run --workers`` started train together: after each step the same everywhere, or
-        each at its own pace (see docs/distributed.md). A process that was started alone trains alone.
+    kvstore : {'local', 'device', 'nccl', 'dist_sync', 'dist_async'} or KVStore, optional
+        The first three: where the gradients of several devices are added up, on the host, on the devices (the default),
+        or there by NCCL and not otherwise (see docs/gpu.md). The others: how the processes that
+        ``minpy run --workers`` started train together, after each step the same everywhere, or each at its own pace
+        (see docs/distributed.md). A process that was started alone trains alone.
+    context : Context or sequence of Context, optional
+        Train on this device; on several, of which each takes its share of every batch; by default on the current one.
 
     Attributes
     ----------
@@ -110,6 +116,7 @@ class Solver:
         visualize: bool = False,
         summaries_dir: str | os.PathLike = "summaries",
         kvstore: Any = None,
+        context: Context | Sequence[Context] | None = None,
         **unknown: Any,
     ) -> None:
         if unknown:
@@ -157,7 +164,9 @@ class Solver:
         self.checkpoint, self.checkpoint_every, self.resume = checkpoint, checkpoint_every, resume
         self.dtype = np.dtype(dtype) if dtype is not None else _precision(train_dataiter)
         self._loss = _loss_function(loss)
+        self.contexts = replicas.contexts_of(context)
         self.team = team.of(kvstore, train_dataiter)
+        self._replicas = replicas.of(self.contexts, kvstore, train_dataiter)
         if not self.team.chief:
             self.verbose = self.progress = False
         self.summaries: Any = None
@@ -237,6 +246,13 @@ class Solver:
 
     def grad_and_loss(self, batch: DataBatch) -> tuple[dict[str, Any], float]:
         """The gradient of each parameter, and the loss, for one batch. Nothing is updated."""
+        if self._replicas is not None:
+            return self._replicas.grad_and_loss(self, batch)
+        grads, loss = self.differentiated(batch)
+        return grads, float(np.asarray(host(loss)).reshape(()))
+
+    def differentiated(self, batch: DataBatch) -> tuple[dict[str, Any], Any]:
+        """As `grad_and_loss`, on the current device; the loss may still be on its way there."""
         params = self.model.params
         before = {name: params[name] for name in self.model.param_configs}
         if not before:
@@ -261,8 +277,11 @@ class Solver:
                 )
             return loss
 
-        grads, loss = grad_and_loss(run)(before)
-        return grads, float(np.asarray(host(loss)).reshape(()))
+        return grad_and_loss(run)(before)
+
+    def _placed(self) -> contextlib.AbstractContextManager:
+        """On the device that holds the parameters."""
+        return self.contexts[0] if self.contexts else contextlib.nullcontext()
 
     def step(self, batch: DataBatch | None) -> float | None:
         """Learn from one batch, and from those of the other workers.
@@ -284,7 +303,8 @@ class Solver:
         """
         if not self.optim_configs:
             self._prepare()
-        loss = self.team.step(self, batch)
+        with self._placed():
+            loss = self.team.step(self, batch)
         if loss is not None:
             self.iteration += 1
             self.loss_history.append(loss)
@@ -433,9 +453,10 @@ class Solver:
         return good / samples if samples else 0.0
 
     def _rate(self, dataiter: Any, num_samples: int | None) -> tuple[float, int]:
-        if self.task_type == "classification":
-            return evaluation.right_answers(self.model, dataiter, num_samples)
-        return evaluation.summed_loss(self.model, self._loss_of, dataiter, num_samples)
+        with self._placed():
+            if self.task_type == "classification":
+                return evaluation.right_answers(self.model, dataiter, num_samples)
+            return evaluation.summed_loss(self.model, self._loss_of, dataiter, num_samples)
 
     # ----- checkpoints
 

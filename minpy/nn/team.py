@@ -18,7 +18,7 @@ from minpy.nn import checkpoints, checks, files
 from minpy.nn.io import NDArrayIter
 from minpy.runtime.array import host
 
-KINDS = ("local", "device", "dist_sync", "dist_async")
+KINDS = ("local", "device", "nccl", "dist_sync", "dist_async")
 
 
 def of(kvstore: Any, dataiter: Any) -> Alone:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import simulated_nccl
 
 API = json.loads(pathlib.Path(__file__).with_name("cupy_api.json").read_text())
 
@@ -40,8 +41,10 @@ class Card:
 
     def __init__(self, number: int, memory: int) -> None:
         self.number, self.total, self.used = number, memory, 0
-        self.uploads = self.downloads = self.kernels = self.scalars = 0
+        self.uploads = self.downloads = self.kernels = self.scalars = self.arrived = 0
+        self.waited = 0  # how many of the kernels somebody has waited for
         self.uploaded = self.downloaded = 0
+        self.blocks: dict[int, weakref.ref] = {}  # what memory is taken, by where it starts
         self.pending: str | None = None  # an error that nobody has met yet
         self.dead: str | None = None
         # Hooks: called with the name of each kernel; may raise.
@@ -71,8 +74,71 @@ class Data:
     def __init__(self, block: np.ndarray, offset: int) -> None:
         self.block, self.offset = block, offset
 
+    @property
+    def ptr(self) -> int:
+        return self.block.__array_interface__["data"][0] + self.offset
+
     def __add__(self, nbytes: int) -> Data:
         return Data(self.block, self.offset + nbytes)
+
+    def copy_from_device_async(self, source: Data, nbytes: int, stream: Stream) -> None:
+        """Copy from this card or another one, whose work so far the stream must wait for."""
+        mine, theirs = stream.machine.owner(self), stream.machine.owner(source)
+        if stream.machine.here() is not mine or stream.card is not mine:
+            raise AssertionError("a copy arrives in the stream of another card")
+        stream.reads(theirs)
+        mine.arrived += nbytes
+        there = source.block[source.offset : source.offset + nbytes]
+        self.block[self.offset : self.offset + nbytes] = there
+
+
+class Event:
+    """A moment in a stream."""
+
+    def __init__(self, disable_timing: bool = False) -> None:
+        self.stream: Any = None
+
+    def record(self, stream: Any) -> None:
+        self.stream, self.kernels = stream, stream.card.kernels
+
+    def synchronize(self) -> None:
+        if self.stream is not None:
+            self.stream.synchronize()
+
+
+class Stream:
+    """The work of a card, in order; it knows which work of other cards it has waited for."""
+
+    machine: Machine
+
+    def __init__(self, non_blocking: bool = False) -> None:
+        self.card = self.machine.where.cards[-1]
+        self.ptr = 1000 + self.card.number
+        self.seen: dict[int, int] = {}
+
+    def __enter__(self) -> Any:
+        self.machine.where.streams.append(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.machine.where.streams.pop()
+
+    def synchronize(self) -> None:
+        self.card.waited = self.card.kernels
+        self.card.meet()
+
+    def record(self, event: Event | None = None) -> Event:
+        event = event or Event()
+        event.record(self)
+        return event
+
+    def wait_event(self, event: Event) -> None:
+        self.seen[event.stream.card.number] = event.kernels
+
+    def reads(self, card: Card) -> None:
+        """Fail unless all work of a card was waited for."""
+        if card is not self.card and self.seen.get(card.number, -1) < card.kernels:
+            raise AssertionError("a copy from another card does not wait for what makes its source")
 
 
 class Machine:
@@ -120,12 +186,28 @@ class Machine:
             card.pending = "cudaErrorIllegalAddress: an illegal memory access was encountered"
             block[:] = 0xAB
         card.used += array.nbytes
-        weakref.finalize(block, self._given_back, card, array.nbytes)
+        start = block.__array_interface__["data"][0]
+        card.blocks[start] = weakref.ref(block)
+        weakref.finalize(block, self._given_back, card, start, array.nbytes)
         return Far(self, card, window, Data(block, 0), None)
 
     @staticmethod
-    def _given_back(card: Card, nbytes: int) -> None:
+    def _given_back(card: Card, start: int, nbytes: int) -> None:
         card.used -= nbytes
+        card.blocks.pop(start, None)
+
+    def owner(self, data: Data) -> Card:
+        """The card that memory is on."""
+        start = data.block.__array_interface__["data"][0]
+        return next(card for card in self.cards if start in card.blocks)
+
+    def memory_at(self, card: Card, pointer: int, nbytes: int) -> np.ndarray:
+        """The bytes of a card's memory from an address on."""
+        for start, block in card.blocks.items():
+            found = block()
+            if found is not None and start <= pointer and pointer + nbytes <= start + found.size:
+                return found[pointer - start : pointer - start + nbytes]
+        raise AssertionError(f"no array of card {card.number} is at that address")
 
     # ----- the module
 
@@ -176,31 +258,6 @@ class Machine:
             def __exit__(self, *exc: object) -> None:
                 where.cards.pop()
 
-        class Stream:
-            def __init__(self, non_blocking: bool = False) -> None:
-                self.card = where.cards[-1]
-
-            def __enter__(self) -> Any:
-                where.streams.append(self)
-                return self
-
-            def __exit__(self, *exc: object) -> None:
-                where.streams.pop()
-
-            def synchronize(self) -> None:
-                self.card.meet()
-
-        class Event:
-            def __init__(self, disable_timing: bool = False) -> None:
-                self.stream: Any = None
-
-            def record(self, stream: Any) -> None:
-                self.stream = stream
-
-            def synchronize(self) -> None:
-                if self.stream is not None:
-                    self.stream.synchronize()
-
         class MemoryPool:
             def __init__(self) -> None:
                 self.limit, self.freed = 0, 0
@@ -230,8 +287,9 @@ class Machine:
             return card.total - card.used, card.total
 
         return types.SimpleNamespace(
-            Device=Device, Stream=Stream, Event=Event, MemoryPool=MemoryPool, using_allocator=using_allocator,
-            alloc_pinned_memory=bytearray,
+            Device=Device, Stream=type("Stream", (Stream,), {"machine": machine}), Event=Event,
+            MemoryPool=MemoryPool, using_allocator=using_allocator,
+            alloc_pinned_memory=bytearray, nccl=simulated_nccl.module(machine),
             memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
             driver=types.SimpleNamespace(CUDADriverError=CUDADriverError),
             runtime=types.SimpleNamespace(

@@ -30,8 +30,10 @@ def test_all_parts_run_and_are_reported(tmp_path) -> None:
     assert report["products"]["64 float64"]["right"] and report["simulation"]["right"]
     assert all(report["training"][name]["right"] for name in ("mlp", "lstm"))
     assert report["small"]["operations_on_the_gpu"] == 0
+    assert report["several"]["right"] and report["several"]["way"] == "NCCL"
     text = (tmp_path / "gpu.md").read_text()
     assert "the times mean nothing" in text and "| a training step, lstm | minpy" in text
+    assert "| a training step on 2 cards | one card" in text
 
 
 def test_without_a_gpu_it_says_so(tmp_path) -> None:

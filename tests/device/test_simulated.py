@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import threading
@@ -243,6 +244,21 @@ def test_the_examples_print_the_same_and_copy_little(tmp_path, name: str, most: 
     report = json.loads((tmp_path / "report").read_text())
     assert report["kernels"] > 1000
     assert report["uploaded"] < most, report
+
+
+def test_an_example_on_two_cards(tmp_path) -> None:
+    pytest.importorskip("sklearn", reason="the examples' data")
+    environ = os.environ | {"PYTHONPATH": str(HERE), "MINPY_CACHE_DIR": str(tmp_path / "cache")}
+    there = subprocess.run(
+        [sys.executable, str(HERE / "run_simulated.py"), str(tmp_path / "report"), "--policy", "prefer_mxnet",
+         str(EXAMPLES / "mlp.py"), "--short", "--gpus", "2"],
+        capture_output=True, text=True, env=environ,
+    )  # fmt: skip
+    assert there.returncode == 0, there.stderr
+    found = re.search(r"test accuracy: ([\d.]+)%", there.stdout)
+    assert found is not None and float(found.group(1)) > 80.0
+    report = json.loads((tmp_path / "report").read_text())
+    assert report["kernels"] > report["other_kernels"] > 1000
 
 
 # ----- contexts, policies, several cards --------------------------------------------------------------------

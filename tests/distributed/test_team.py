@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from minpy import distributed
+from minpy.context import cpu
 from minpy.distributed import exchange
 from minpy.distributed.share import Shard
 from minpy.errors import ArgumentError, CheckpointError, DivergenceError, MinPyError, WorkerError
@@ -249,6 +250,21 @@ def test_any_number_of_workers_learns_the_same(together, workers, rule):
     np.testing.assert_allclose(solvers[0].loss_history, one.loss_history, rtol=1e-10)
     np.testing.assert_allclose(solvers[0].train_acc_history, one.train_acc_history)
     np.testing.assert_allclose(solvers[0].model.params["w"], one.model.params["w"], rtol=1e-9, atol=1e-12)
+
+
+def test_each_worker_may_have_several_devices(together):
+    one = alone()
+
+    def work(place):
+        solver = solver_of(place, context=[cpu(0), cpu(1)])
+        if place.rank == 0:
+            solver.model.params.update(one._start)
+        solver.train()
+        return solver
+
+    solvers = together(work)
+    assert_same_state(solvers)
+    np.testing.assert_allclose(solvers[0].loss_history, one.loss_history, rtol=1e-10)
 
 
 @pytest.mark.parametrize("norm", [False, True])

@@ -90,7 +90,7 @@ class Block:
             if self.shortcut is None:
                 if not shortcut.is_possible() or not shortcut.can_follow(plan.program):
                     raise native.Unfit
-                self.shortcut = shortcut.Shortcut(self.site, wait=self.mode != "auto")
+                self.shortcut = shortcut.Shortcut(self.site)
                 self.site.replace(self.shortcut)
             self.site.join(shortcut.join)
             prepared = plan.prepare(*leaves)

@@ -7,11 +7,13 @@ between runs (`minpy.runtime.fuse.memory`).
 
 from __future__ import annotations
 
+import atexit
 from functools import lru_cache
 from itertools import count
 from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from minpy.runtime.fuse.ir import Irregular
 from minpy.runtime.fuse.state import raising
 from minpy.runtime.fuse.tiled import Tiled
 from minpy.runtime.jit import background
+from minpy.runtime.jit.sites import SURE
 
 if TYPE_CHECKING:
     from minpy.runtime.fuse.plan import Plan
@@ -36,6 +39,7 @@ _STREAM = 6 << 20  # bytes of the result from which tiles pay without asking
 # What must have been spent in a block before it is compiled: so many times what compiling takes from the program; in
 # seconds, where earlier runs have shown that it pays.
 _HOPE, _KNOWN = 4, 0.02
+_HOPED = "native?"  # is kept of a block in which much was spent, and which was not compiled
 _NAP = 0.02  # seconds between two looks: less is one evaluation after the other
 _SAMPLE = 4096
 
@@ -88,6 +92,9 @@ class Choice:
         self.expected = memory.verdict(self.key)
         self.waiting: Any = None  # a `background.Job`, while the block is being compiled
         self.compilable = compilable
+        if not _all:
+            atexit.register(_at_end)
+        _all.add(self)
         self.may_be_short = (
             False  # whether the block may yet take the short way, once compiled code is chosen
         )
@@ -161,7 +168,7 @@ class Choice:
         if getattr(self.plan, "is_rolled", False):
             tiled = []
         engines = ["written"]
-        if self.expected and self.expected != "written" and self.expected in compiled + tiled:
+        if self.expected and self.expected in compiled + tiled:
             engines.insert(0, self.expected)
         elif self.plan.size * sum(out.dtype.itemsize for out in self.plan.outputs) >= _STREAM:
             engines = [*reversed(tiled), "written"]
@@ -172,6 +179,18 @@ class Choice:
             return [each for each in engines if each not in self.refused]
         engines += [each for each in compiled + tiled if each not in engines]
         return [each for each in engines if each not in self.refused]
+
+    @property
+    def is_hoped_for(self) -> bool:
+        """Whether the block is to be compiled once that pays, and was not so far."""
+        return (
+            self.compilable
+            and self.turn is None
+            and not self.forced
+            and self.verdict is None
+            and not any(each.startswith("native") for each in self.shown | self.refused)
+            and len(self._candidates()) < self._hoped_for()
+        )
 
     def _hoped_for(self) -> int:
         """How many engines there will be, once compiling pays."""
@@ -190,7 +209,7 @@ class Choice:
             return False
         if self.waiting is not None:
             return self.waiting.done
-        if (self.expected or "").startswith("native"):
+        if (self.expected or "").startswith("native"):  # `_HOPED` as well
             return self.spent > _KNOWN
         takes = native.takes()
         return _spent_in_all > _HOPE * takes and self.spent > takes and ledger.allows(takes)
@@ -347,3 +366,14 @@ class Choice:
             and wanted.tobytes() == found.tobytes()
             for wanted, found in zip(expected, actual, strict=True)
         )
+
+
+_all: WeakSet[Choice] = WeakSet()
+
+
+def _at_end() -> None:
+    """Note for later runs which blocks would have been worth compiling from the start."""
+    takes = native.takes(loaded=False)
+    for choice in _all:
+        if choice.is_hoped_for and choice.spent > SURE * takes:
+            memory.remember(choice.key, _HOPED)

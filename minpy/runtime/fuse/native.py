@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from minpy.runtime.fuse.plan import Plan
     from minpy.runtime.fuse.ufuncs import Loop
 
+_USUAL_TEXT = 8_000  # bytes of a nest's
 # The bits of <fenv.h>.
 _BITS = {
     "x86_64": {INVALID: 1, DIVIDE: 4, OVER: 8},
@@ -204,12 +205,15 @@ def _merged(
     return tuple(extents), [tuple(step[k] for step in steps) for k in range(len(strides))]
 
 
-def takes() -> float:
-    """The seconds that compiling one more text will take from the program: its thread does it, or the program waits."""
+def takes(loaded: bool | None = None) -> float:
+    """The seconds that compiling one more text will take from the program: its thread does it, or the program waits.
+
+    `loaded` says whether the compiler is, if that is not to be asked.
+    """
     from minpy.runtime.jit import background
 
-    loading = background.expected() - background.expected(loaded=True)
-    return background.expected_again() + loading
+    loading = background.expected(loaded) - background.expected(loaded=True)
+    return background.expected_again(_USUAL_TEXT) + loading
 
 
 def may_be_used() -> bool:
@@ -256,17 +260,20 @@ def _address_of(text: str, wait: bool, loops: tuple[Loop, ...] = ()) -> int:
     outside = dict(_flag_functions())
     for loop in loops:
         outside |= loop.addresses()
-    return placed(text, wait, outside)
+    return placed(text, outside, wait=wait)
 
 
-def placed(text: str, wait: bool, outside: dict[str, int]) -> int:
+def placed(text: str, outside: dict[str, int], *, wait: bool = True, quickly: bool = False) -> int:
     """Compile a module, or take its code from the cache, and place it in memory; the address of ``kernel``."""
     from minpy.runtime.jit import background, engine, loader
 
     code = memory.load_code(text, engine.stamp())
     if code is None:
         keep = partial(memory.save_code, text, engine.stamp())
-        if wait:
+        if quickly:
+            code = background.quick_code(text)
+            keep(code)
+        elif wait:
             code = engine.object_code(text)
             keep(code)
         else:

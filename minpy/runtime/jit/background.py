@@ -12,16 +12,16 @@ import atexit
 import os
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from time import perf_counter
 from typing import Any
 
 from minpy.runtime import ledger
 from minpy.runtime.jit import engine, sites
 
 # What compiling quickly takes from the program, in seconds: with the loading of the compiler, and without. The loop
-# goes on with that code; the fast one is made later, in the thread, or while the program waits.
+# goes on with that code; the fast one is made later, in the thread, or while the program waits, so long for each byte
+# of the text.
 _QUICKLY = (0.06, 0.015)
-_MEANWHILE, _ALONE = 0.006, 0.1
+_MEANWHILE, _ALONE = 0.006, 4e-6
 
 
 class Job:
@@ -37,13 +37,13 @@ class Job:
 
     def work(self) -> None:
         """Compile."""
-        began = perf_counter()
+        began = ledger.clock()
         try:
             self.code = engine.object_code(self.text)
             self.keep(self.code)
         except Exception as error:
             self.failure = error
-        ledger.note("compiling meanwhile", perf_counter() - began, taken=_MEANWHILE)
+        ledger.note("compiling meanwhile", ledger.clock() - began, taken=_MEANWHILE)
         self.done = True
 
 
@@ -75,18 +75,18 @@ def expected(loaded: bool | None = None) -> float:
     return _QUICKLY[engine.is_loaded() if loaded is None else loaded]
 
 
-def expected_again() -> float:
-    """The seconds that it will take from the program to make fast code of what was compiled quickly."""
-    return _MEANWHILE if is_used() else _ALONE
+def expected_again(size: int = 25_000) -> float:
+    """The seconds that it will take from the program to make fast code of a text of `size` bytes."""
+    return _MEANWHILE if is_used() else _ALONE * size
 
 
 def quick_code(text: str) -> bytes:
     """The compiled code of a text, made at once and not for speed; raises `CompileError` if there will be none."""
-    began = perf_counter()
+    began = ledger.clock()
     try:
         return engine.object_code(text, quickly=True)
     finally:
-        ledger.note("compiling quickly", perf_counter() - began)
+        ledger.note("compiling quickly", ledger.clock() - began)
 
 
 _jobs: dict[str, Job] = {}
@@ -108,11 +108,11 @@ def object_code(text: str, keep: Callable[[bytes], None]) -> bytes:
     job = _jobs.get(text)
     if job is None:
         if not is_used() or not _is_loaded() or not _begin(text, keep):
-            began = perf_counter()
+            began = ledger.clock()
             try:
                 code = engine.object_code(text)
             finally:
-                ledger.note("compiling", perf_counter() - began)
+                ledger.note("compiling", ledger.clock() - began)
             keep(code)
             return code
         job = _jobs[text]
@@ -128,12 +128,12 @@ def _is_loaded() -> bool:
     """Load the compiler; False if it says no, which `engine.object_code` will put into words."""
     if engine.is_loaded():
         return True
-    began = perf_counter()
+    began = ledger.clock()
     try:
         engine._machine()
     except (RuntimeError, OSError, ImportError, AttributeError):
         return False
-    ledger.note("loading the compiler", perf_counter() - began)
+    ledger.note("loading the compiler", ledger.clock() - began)
     return True
 
 

@@ -33,6 +33,7 @@ _SMALL_WORTH = 500e-6  # the same, where compiled code gains less: with operatio
 _ENTRY = 3e-6  # seconds as written that are worth the short way
 _WAY = 1e-6  # what it takes
 _QUICK = 5e-3  # seconds that code which was made quickly runs between two looks
+_MANY = 300  # elements of arrays, of which NumPy does an operation faster than code that was compiled quickly
 _KEYS = 6  # compiled versions of one loop
 _LEAVES = 4  # so often a loop may leave compiled code early, and then once every so many iterations:
 _DISTANCE = 50
@@ -133,7 +134,7 @@ def pieces(
                     break
         else:
             site.look_at = site.spent + _LOOK
-        is_sample = site.trial is not None and not site.trial.is_over
+        is_sample = site.trial is not None and not site.trial.is_over and site.better is None
         started = perf_counter()
         if is_sample:
             blocks.hold(True)  # engines that are tried out take longer than NumPy, which is compared with
@@ -147,7 +148,7 @@ def pieces(
         done = min(piece, count - position)  # the rest may be less than what was asked for
         position += piece
         site.spent += took
-        if site.trial is not None:
+        if is_sample:
             site.trial.wrote(took, done)
         if done > 1 or not site.per_round:
             site.per_round = took / max(done, 1)
@@ -172,8 +173,8 @@ def _pays(site: Site, left: int) -> bool:
     if site.kernels:
         only_long = site.shortcut is False or (site.shortcut and site.shortcut.is_full)
         return rest > (WORTH if only_long else _ENTRY)
-    if rest > SURE * background.expected():
-        return True
+    if rest > SURE * background.expected() and (site.spent > site.per_round or site.per_round > _PIECE):
+        return True  # not by the first short round alone, which finds nothing in the processor's caches
     return rest > _ENTRY and is_hot(site)
 
 
@@ -203,6 +204,9 @@ def run(
             variables = Frame(frame, site.names)
             snapshot = Snapshot(variables, site.names, over, site.digest)
             kernel = _kernel(site, snapshot)
+            if not kernel.is_ready:
+                site.better = kernel
+                return (position, False) if chunk else None
             if kernel.is_quick:
                 _improve(site, kernel)
             if not kernel.can_run(snapshot):
@@ -292,7 +296,7 @@ def _lost(site: Site, kernel: Kernel) -> None:
 
 def _is_better(site: Site) -> bool:
     """Whether the fast code is there that a loop waits for."""
-    if not background.is_used() and not ledger.allows(background.expected_again()):
+    if not (background.is_used() or store.was_known(site.name) or ledger.allows(site.better.takes)):
         return False
     try:
         site.better.improve()
@@ -301,6 +305,7 @@ def _is_better(site: Site) -> bool:
     except engine.CompileError as error:
         site.give_up(f"the compiler refused it: {error}")
         return False
+    store.remember(site.name)
     if site.shortcut:
         site.shortcut.renew(site.better)
     site.better = None
@@ -309,7 +314,7 @@ def _is_better(site: Site) -> bool:
 
 def _improve(site: Site, kernel: Kernel) -> None:
     """Make fast code of what was compiled quickly, once the gain was enough for that."""
-    takes, ran = background.expected_again(), seconds_of(site)
+    takes, ran = kernel.takes, seconds_of(site)
     gained = site.compiled * site.per_round - ran
     if ran < takes or (site.per_round and gained < _HOPE * takes):
         return
@@ -413,13 +418,14 @@ def _kernel(site: Site, snapshot: Snapshot) -> Kernel:
         raise Unsupported("its variables have ever new types")
     try:
         text = f"{site.name}\n{site.names.text}"
-        kernel = Kernel(site.names.node, text, snapshot, quickly=is_quick())
+        many = _MANY if site.what != "while" and not site.force else float("inf")
+        kernel = Kernel(site.names.node, text, snapshot, quickly=is_quick(), many=many)
     except engine.CompileError as error:
         raise Unsupported(f"the compiler refused it: {error}") from error
     except Unsupported as error:
         site.refused[what] = str(error)
         raise
     site.kernels[snapshot.key] = [*known, kernel]
-    if not site.force:
+    if not site.force and kernel.is_ready:
         store.remember(site.name)
     return kernel

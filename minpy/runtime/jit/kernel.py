@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from minpy.runtime.jit.lower import (
     START,
     STEP,
     STOPPED,
+    Code,
     lower,
     word_in,
     word_of,
@@ -59,21 +59,33 @@ class Outcome:
 
 
 class Kernel:
-    """The compiled code of a loop for one key of `Snapshot`, and some kinds of its scalars (see `fits`)."""
+    """The compiled code of a loop for one key of `Snapshot`, and some kinds of its scalars (see `fits`).
+
+    Of a loop of operations on arrays with so many elements as `many` no quick code is made, as NumPy would be faster:
+    the kernel is not ready before `improve` has made the fast one.
+    """
 
     def __init__(
-        self, node: ast.For | ast.While, text: str, snapshot: Snapshot, *, quickly: bool = False
+        self,
+        node: ast.For | ast.While,
+        text: str,
+        snapshot: Snapshot,
+        *,
+        quickly: bool = False,
+        many: float = float("inf"),
     ) -> None:
         where = store.file_for(text, snapshot.lasting_key())
         found = store.load(where)
         if found is None:
-            began = perf_counter()
+            began = ledger.clock()
             code, compiled = lower(node, snapshot.entry()), b""
-            ledger.note("making loops' code", perf_counter() - began)
+            ledger.note("making loops' code", ledger.clock() - began)
         else:
             code, compiled = found
         keep = partial(store.save, where, code)
-        if quickly and not compiled:
+        if quickly and not compiled and code.whole and _largest(code, snapshot) >= many:
+            pass
+        elif quickly and not compiled:
             compiled = background.quick_code(code.text)
             keep(compiled, quickly=True)
         elif not compiled or (code.text and not quickly):
@@ -81,7 +93,9 @@ class Kernel:
         # Of code that was made quickly: what `improve` needs.
         self._again = (code.text, keep) if quickly and code.text else None
         self.code = code
-        self._set(compiled)
+        self._function: Any = None
+        if compiled:
+            self._set(compiled)
         self._stacks = [stacks.Layout(*fields) for fields in code.stacks]
         self._sums = any(name.startswith("reduce ") for name in code.externals)
         # Their identities are in the key.
@@ -92,9 +106,19 @@ class Kernel:
         self.address = engine.address(self._function)
 
     @property
+    def is_ready(self) -> bool:
+        """Whether there is code."""
+        return self._function is not None
+
+    @property
     def is_quick(self) -> bool:
         """Whether the code was made quickly, and is not as fast as it could be."""
         return self._again is not None
+
+    @property
+    def takes(self) -> float:
+        """The seconds that `improve` will take from the program."""
+        return background.expected_again(len(self.code.text))
 
     def improve(self) -> None:
         """Make the code again, so that it is fast.
@@ -261,6 +285,10 @@ class Kernel:
             ndim, dtype = variable.type.ndim, np.dtype(variable.type.dtype)
             changes[variable.name] = objects.get(dtype, ndim, words[variable.slot :])
         frame.put(changes)
+
+
+def _largest(code: Code, snapshot: Snapshot) -> int:
+    return max((snapshot.values[each.name].size for each in code.arrays if each.comes_in), default=0)
 
 
 __all__ = ["INTERRUPTED", "Kernel", "Outcome"]

@@ -293,12 +293,13 @@ class Site:
 
 def _at_end() -> None:
     """Note for later runs which loops would have been worth compiling from the start; tell what became of all."""
-    late = [site for site in sites if site.spent and not site.kernels and not site.reason]
+    late = [site for site in sites if site.spent and not site.reason and (site.better or not site.kernels)]
     if late and mode() == "auto":
         from minpy.runtime.jit import background, store
 
-        takes = background.expected(loaded=False) + background.expected_again()
+        loading = background.expected(loaded=False)
         for site in late:
+            takes = loading + (site.better.takes if site.better else background.expected_again())
             if site.spent > SURE * takes:
                 store.remember(site.name)
     if os.environ.get("MINPY_VERBOSE", "0") not in ("", "0"):

@@ -29,10 +29,19 @@ def is_known(name: str) -> bool:
     return bool(where) and os.path.exists(where)
 
 
+_remembered: set[str] = set()  # by this process
+
+
+def was_known(name: str) -> bool:
+    """The same, leaving out what this run has found."""
+    return name not in _remembered and is_known(name)
+
+
 def remember(name: str) -> None:
     """Note that a site is worth compiling."""
     where = known_file(name)
     if where and not os.path.exists(where):
+        _remembered.add(name)
         kept.write(where, b"")
 
 

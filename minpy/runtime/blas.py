@@ -57,8 +57,8 @@ class _Copy:
             )  # fmt: skip
             self._multiply[char] = function
 
-    def product(self, x: ndarray, y: ndarray, out: ndarray | None) -> ndarray | None:
-        """``x @ y``; None if their layout is not one that BLAS takes."""
+    def product(self, x: ndarray, y: ndarray, out: ndarray | None, kept: float = 0.0) -> ndarray | None:
+        """``x @ y``, to which `kept` times `out` is added; None if their layout is not one that BLAS takes."""
         first, second = _layout(x), _layout(y)
         if first is None or second is None:
             return None
@@ -68,7 +68,7 @@ class _Copy:
         self._multiply[x.dtype.char](
             _ROW_MAJOR, first[0], second[0], rows, columns, x.shape[1], 1.0,
             x.__array_interface__["data"][0], first[1], y.__array_interface__["data"][0], second[1],
-            0.0, out.__array_interface__["data"][0], columns,
+            kept, out.__array_interface__["data"][0], columns,
         )  # fmt: skip
         return out
 
@@ -93,6 +93,20 @@ def dot(x: Any, y: Any, out: Any = None) -> Any:
     out : numpy.ndarray, optional
         C-contiguous, of the result's shape and dtype, apart from `x` and `y`.
     """
+    found = _product(x, y, out, 0.0)
+    if found is not None:
+        return found
+    return np.dot(x, y) if out is None else np.dot(x, y, out)
+
+
+def add_dot(x: ndarray, y: ndarray, out: ndarray) -> None:
+    """``out += np.dot(x, y)``, of matrices of one dtype; `out` as for `dot`."""
+    if _product(x, y, out, 1.0) is None:
+        out += np.dot(x, y)
+
+
+def _product(x: Any, y: Any, out: Any, kept: float) -> ndarray | None:
+    """The product of two matrices by the copy, to which `kept` times `out` is added; None if it is not for it."""
     if (
         type(x) is ndarray
         and type(y) is ndarray
@@ -107,10 +121,8 @@ def dot(x: Any, y: Any, out: Any = None) -> Any:
         if library is _unknown:
             library = _find()
         if library is not None:
-            found = library.product(x, y, out)
-            if found is not None:
-                return found
-    return np.dot(x, y) if out is None else np.dot(x, y, out)
+            return library.product(x, y, out, kept)
+    return None
 
 
 def kernels() -> tuple[str | None, str | None]:

@@ -8,7 +8,8 @@ import pytest
 from minpy import OnlyNumPyPolicy, PreferMXNetPolicy, check_grads, grad, value_and_grad, vjp
 from minpy.errors import ArgumentError
 from minpy.nn import layers as L
-from minpy.nn.kernels import convolution, engine
+from minpy.nn.kernels import convolution, engine, windows
+from minpy.nn.kernels.masks import masked
 
 
 @pytest.fixture
@@ -275,9 +276,11 @@ GEOMETRIES = [
 ]
 
 
-@pytest.fixture(params=["NumPy", "MXNet"])
+@pytest.fixture(params=["NumPy", "NumPy, image by image", "MXNet"])
 def both(request, monkeypatch):
     """The engines of float32: small arrays go to MXNet too."""
+    if request.param == "NumPy, image by image":
+        monkeypatch.setattr(windows, "_ROOM", 1)
     if request.param == "MXNet":
         pytest.importorskip("mxnet", reason="needs the extra cpu", exc_type=ImportError)
         monkeypatch.setattr(engine, "LEAST_WORK", 0)
@@ -366,6 +369,36 @@ def test_kernels_of_mxnet_give_their_memory_away(rng):
     np.testing.assert_allclose(plain, first[1], atol=1e-3 * np.abs(first[1]).max())
     np.testing.assert_allclose(L.pooling(L.convolution(x, w, b)), kept, atol=1e-3)
     assert all(np.array_equal(a, c) for a, c in zip((x, w, b), given, strict=True))
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f8", "c16", "i4"])
+def test_masked(rng, dtype):
+    x = (10 * rng.randn(6, 8)).astype(dtype)
+    if dtype != "i4":
+        x[0, :3] = np.inf, np.nan, -0.0
+    mask = rng.rand(6, 8) < 0.5
+    for m in (mask, ~mask):
+        found = masked(x, m)
+        assert found.dtype == np.dtype(dtype).newbyteorder("=") and np.array_equal(
+            found, np.where(m, x, 0), equal_nan=dtype != "i4"
+        )
+        wide = np.full((12, 16), 7, dtype)
+        assert masked(x, m, wide[::2, 1::2]).base is wide
+        assert np.array_equal(wide[::2, 1::2], found, equal_nan=dtype != "i4") and (wide[1::2] == 7).all()
+
+
+def test_gradients_that_are_not_finite_stay_where_they_belong():
+    x = np.array([[[[1.0, 2.0], [3.0, 4.0]]]])
+    with np.errstate(all="ignore"):
+        for head in (np.inf, np.nan):
+            assert np.array_equal(
+                vjp(L.pooling, x)[1](np.full((1, 1, 1, 1), head))[0],
+                [[[[0, 0], [0, head]]]],
+                equal_nan=True,
+            )
+            assert np.array_equal(
+                vjp(L.relu, np.array([-1.0, 1]))[1](np.full(2, head))[0], [0, head], equal_nan=True
+            )
 
 
 def test_pooling_of_nan_is_nan():

@@ -17,25 +17,47 @@ from minpy.autodiff import custom_vjp, primitive
 from minpy.nn.kernels.engine import Kept, mxnet_for
 from minpy.nn.kernels.products import is_active
 from minpy.nn.kernels.windows import Windows
+from minpy.runtime.blas import add_dot, dot
 
 
-def _forward_numpy(x: numpy.ndarray, w: numpy.ndarray, windows: Windows) -> numpy.ndarray:
+def _forward_numpy(
+    x: numpy.ndarray, w: numpy.ndarray, windows: Windows, b: numpy.ndarray | None = None
+) -> numpy.ndarray:
     n, filters = x.shape[0], w.shape[0]
-    y = numpy.matmul(w.reshape(filters, -1), windows.columns(x))
+    dtype = numpy.result_type(x, w)
+    y = numpy.empty((n, filters, math.prod(windows.out)), dtype)
+    rows = numpy.ascontiguousarray(w, dtype).reshape(filters, -1)
+    for part, columns in windows.columns(x, dtype):
+        for image, found in zip(columns, y[part], strict=True):
+            dot(rows, image, found)
+        if b is not None:
+            y[part] += b[:, None]
     return y.reshape(n, filters, *windows.out)
 
 
 def _to_images_numpy(g: numpy.ndarray, w: numpy.ndarray, windows: Windows) -> numpy.ndarray:
     n, filters = g.shape[:2]
-    kh, kw = windows.kernel
-    parts = numpy.matmul(w.reshape(filters, -1).T, g.reshape(n, filters, -1))
-    return windows.spread(parts.reshape(n, w.shape[1], kh * kw, *windows.out))
+    dtype = numpy.result_type(g, w)
+    columns = numpy.ascontiguousarray(w, dtype).reshape(filters, -1).T
+    flat = numpy.ascontiguousarray(g, dtype).reshape(n, filters, -1)
+    dx = numpy.empty(windows.shape, dtype)
+    for part in windows.parts(columns.shape[0] * flat.shape[2] * dtype.itemsize):
+        heads = flat[part]
+        parts = numpy.empty((len(heads), columns.shape[0], flat.shape[2]), dtype)
+        for head, found in zip(heads, parts, strict=True):
+            dot(columns, head, found)
+        windows.spread(parts.reshape(len(heads), w.shape[1], -1, *windows.out), dx[part])
+    return dx
 
 
 def _to_weights_numpy(x: numpy.ndarray, g: numpy.ndarray, windows: Windows) -> numpy.ndarray:
     n, filters = g.shape[:2]
-    columns = windows.columns(x)
-    dw = numpy.matmul(g.reshape(n, filters, -1), columns.transpose(0, 2, 1)).sum(axis=0)
+    dtype = numpy.result_type(x, g)
+    flat = numpy.ascontiguousarray(g, dtype).reshape(n, filters, -1)
+    dw = numpy.zeros((filters, x.shape[1] * math.prod(windows.kernel)), dtype)
+    for part, columns in windows.columns(x, dtype):
+        for head, image in zip(flat[part], columns, strict=True):
+            add_dot(head, image.T, dw)
     return dw.reshape(filters, x.shape[1], *windows.kernel)
 
 
@@ -54,9 +76,7 @@ def _run(x: Any, w: Any, b: Any, windows: Windows, wanted: Sequence[bool]) -> tu
     x, w, b = (numpy.asarray(each) for each in (x, w, b))
     mx = mxnet_for(len(x) * math.prod(windows.out) * w.size, x, w, b)
     if mx is None:
-        y = _forward_numpy(x, w, windows)
-        y += b.reshape(1, -1, 1, 1)
-        return y, None
+        return _forward_numpy(x, w, windows, b), None
     kept = Kept(mx, _operator(mx, w, windows, True), [x, w, b], wanted)
     return kept.result(), kept
 

@@ -9,6 +9,7 @@ import numpy
 
 from minpy.autodiff import custom_vjp, primitive
 from minpy.nn.kernels.engine import Kept, mxnet_for
+from minpy.nn.kernels.masks import masked
 from minpy.nn.kernels.windows import Windows
 
 
@@ -21,40 +22,73 @@ def _work(x: numpy.ndarray, windows: Windows) -> int:
 # ----- the maximum: the first of the largest elements of each window is taken, and gets the gradient
 
 
-def _largest(x: numpy.ndarray, windows: Windows) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """The largest element of each window, and its number within the window."""
-    low = -numpy.inf if x.dtype.kind == "f" else numpy.iinfo(x.dtype).min
-    wide = windows.padded(x, low)
-    best, which = None, None
-    for k, (rows, columns) in windows.places():
-        part = wide[:, :, rows, columns]
-        if best is None:
-            best, which = part.copy(), numpy.zeros(part.shape, numpy.intp)
-            continue
-        higher = (part > best) | ((part != part) & (best == best))  # a NaN is the largest of all
-        numpy.copyto(best, part, where=higher)
-        which[higher] = k
-    return best, which
+def _largest(x: numpy.ndarray, windows: Windows) -> numpy.ndarray:
+    """The largest element of each window; a NaN is the largest of all."""
+    (kh, kw), (sh, sw), (oh, ow) = windows.kernel, windows.stride, windows.out
+    best = numpy.empty((*x.shape[:2], oh, ow), x.dtype)
+    for part in _parts(x, windows):
+        wide = windows.padded(x[part], _low(x))
+        # Down first: rows are runs of memory.
+        rows = _extreme([wide[:, :, i : i + sh * (oh - 1) + 1 : sh] for i in range(kh)])
+        best[part] = _extreme([rows[..., j : j + sw * (ow - 1) + 1 : sw] for j in range(kw)])
+    return best
+
+
+def _parts(x: numpy.ndarray, windows: Windows) -> list[slice]:
+    return windows.parts(math.prod(x.shape[1:]) * x.itemsize)
+
+
+def _extreme(arrays: list[numpy.ndarray]) -> numpy.ndarray:
+    best = arrays[0]
+    for each in arrays[1:]:
+        best = numpy.maximum(best, each)
+    return best
+
+
+def _low(x: numpy.ndarray) -> Any:
+    return -numpy.inf if x.dtype.kind == "f" else numpy.iinfo(x.dtype).min
+
+
+def _place(x: numpy.ndarray, best: numpy.ndarray, windows: Windows) -> numpy.ndarray:
+    """The number within its window of the first of the largest elements, which are `best`."""
+    places = windows.places()
+    which = numpy.zeros(best.shape, numpy.min_scalar_type(len(places)))
+    some_nan = (best != best).any()
+    for part in _parts(x, windows):
+        wide, top = windows.padded(x[part], _low(x)), best[part]
+        # The places that are passed before it is found are counted.
+        passed = numpy.ones(top.shape, bool)
+        for _, (rows, columns) in places[:-1]:
+            seen = wide[:, :, rows, columns]
+            passed &= (seen != top) & (seen == seen) if some_nan else seen != top
+            which[part] += passed
+    return which
 
 
 @primitive
 def _gathered(x: Any, which: numpy.ndarray, windows: Windows) -> Any:
-    wide = windows.padded(numpy.asarray(x))
-    out = numpy.empty(which.shape, wide.dtype)
-    for k, (rows, columns) in windows.places():
-        numpy.copyto(out, wide[:, :, rows, columns], where=which == k)
+    x = numpy.asarray(x)
+    out = numpy.empty(which.shape, x.dtype)
+    for part in _parts(x, windows):
+        wide = windows.padded(x[part])
+        for k, (rows, columns) in windows.places():
+            numpy.copyto(out[part], wide[:, :, rows, columns], where=which[part] == k)
     return out
 
 
 @primitive
 def _scattered(g: Any, which: numpy.ndarray, windows: Windows) -> Any:
     g = numpy.asarray(g)
-    n, c, h, w = windows.shape
-    top, left = windows.pad
+    (top, left), (n, c, h, w) = windows.pad, windows.shape
     wide = numpy.zeros((n, c, h + 2 * top, w + 2 * left), g.dtype)
-    for k, (rows, columns) in windows.places():
-        wide[:, :, rows, columns] += numpy.where(which == k, g, 0)
-    return wide[:, :, top : top + h, left : left + w]
+    for part in _parts(wide, windows):
+        for k, (rows, columns) in windows.places():
+            into, mine = wide[part, :, rows, columns], which[part] == k
+            if windows.overlap:
+                into += masked(g[part], mine)
+            else:
+                masked(g[part], mine, into)
+    return windows.inner(wide)
 
 
 _gathered.def_vjp(lambda ans, x, which, windows: lambda g: _scattered(g, which, windows))
@@ -67,8 +101,8 @@ def _max_forward(x: Any, windows: Windows) -> tuple[Any, Any]:
         return y, (numpy.asarray(x.asnumpy()), None)
     mx = mxnet_for(_work(x, windows), x)
     if mx is None:
-        y, which = _largest(x, windows)
-        return y, (x, which)
+        y = _largest(x, windows)
+        return y, (x, _place(x, y, windows))
     kept = Kept(mx, _operator(mx, windows, pool_type="max"), [x], (True,))
     return kept.result(), (x, kept)
 
@@ -80,7 +114,7 @@ def _max_backward(windows: Windows, residuals: tuple, g: Any) -> tuple[Any]:
             return (how.cotangents(g)[0],)
         how = None
     if how is None:
-        how = _largest(x, windows)[1]
+        how = _place(x, _largest(x, windows), windows)
     return (_scattered(g, how, windows),)
 
 
@@ -88,7 +122,7 @@ def _plain_max(x: Any, windows: Windows) -> Any:
     x = numpy.asarray(x)
     mx = mxnet_for(_work(x, windows), x)
     if mx is None:
-        return _largest(x, windows)[0]
+        return _largest(x, windows)
     return Kept(mx, _operator(mx, windows, pool_type="max"), [x], (False,)).result()
 
 
@@ -118,7 +152,9 @@ def _mean_back(g: Any, windows: Windows) -> Any:
     g = numpy.asarray(g)
     size = windows.kernel[0] * windows.kernel[1]
     part = g * g.dtype.type(1 / size)
-    return windows.spread(numpy.broadcast_to(part[:, :, None], (*g.shape[:2], size, *g.shape[2:])))
+    out = numpy.empty(windows.shape, part.dtype)
+    windows.spread(numpy.broadcast_to(part[:, :, None], (*g.shape[:2], size, *g.shape[2:])), out)
+    return out
 
 
 _mean.def_vjp(lambda ans, x, windows: lambda g: _mean_back(g, windows))

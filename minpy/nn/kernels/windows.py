@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+
+# Bytes of images, or of what is made of them, that are worked on at a time: they stay in the processor's cache.
+_ROOM = 1 << 19
 
 
 class Windows:
@@ -29,6 +34,16 @@ class Windows:
         self.shape, self.kernel, self.stride, self.pad = tuple(shape), kernel, stride, pad
         self.out = tuple((shape[k - 2] + 2 * pad[k] - kernel[k]) // stride[k] + 1 for k in range(2))
 
+    @property
+    def overlap(self) -> bool:
+        """Whether two windows see a common element."""
+        return any(step < size for step, size in zip(self.stride, self.kernel, strict=True))
+
+    def parts(self, size: int) -> list[slice]:
+        """The images, a few at a time, if there are so many bytes for each."""
+        step = max(1, _ROOM // max(size, 1))
+        return [slice(k, k + step) for k in range(0, self.shape[0], step)]
+
     def padded(self, x: np.ndarray, value: float = 0.0) -> np.ndarray:
         """The images with their padding."""
         if self.pad == (0, 0):
@@ -36,15 +51,34 @@ class Windows:
         n, c, h, w = x.shape
         (top, left) = self.pad
         wide = np.full((n, c, h + 2 * top, w + 2 * left), value, x.dtype)
-        wide[:, :, top : top + h, left : left + w] = x
+        self.inner(wide)[...] = x
         return wide
 
-    def columns(self, x: np.ndarray) -> np.ndarray:
-        """What each window sees, as columns: shape (N, C · kernel, windows)."""
-        seen = sliding_window_view(self.padded(x), self.kernel, axis=(2, 3))
-        seen = seen[:, :, :: self.stride[0], :: self.stride[1]].transpose(0, 1, 4, 5, 2, 3)
-        n, c, kh, kw, oh, ow = seen.shape
-        return np.ascontiguousarray(seen).reshape(n, c * kh * kw, oh * ow)
+    def columns(self, x: np.ndarray, dtype: np.dtype) -> Iterator[tuple[slice, np.ndarray]]:
+        """What each window sees, as columns: for a few images at a time, which these are, and (n, C · kernel, windows).
+
+        The columns of all are in the same memory, one after the other.
+        """
+        c, places = self.shape[1], self.places()
+        wide = seen = None
+        for part in self.parts(c * len(places) * math.prod(self.out) * dtype.itemsize):
+            images = x[part]
+            n = len(images)
+            if seen is None:
+                seen = np.empty((n, c, len(places), *self.out), dtype)
+                wide = self.padded(images)
+            elif self.pad == (0, 0):
+                wide = images
+            else:
+                self.inner(wide[:n])[...] = images
+            for k, (rows, columns) in places:
+                seen[:n, :, k] = wide[:n, :, rows, columns]
+            yield part, seen[:n].reshape(n, c * len(places), -1)
+
+    def inner(self, wide: np.ndarray) -> np.ndarray:
+        """Padded images without their padding."""
+        (top, left), (h, w) = self.pad, self.shape[2:]
+        return wide[:, :, top : top + h, left : left + w]
 
     def places(self) -> list[tuple[int, tuple[slice, slice]]]:
         """For each place in a window, its number and where in the padded image it is, for all windows."""
@@ -55,11 +89,10 @@ class Windows:
             for j in range(kw)
         ]
 
-    def spread(self, parts: np.ndarray) -> np.ndarray:
-        """The transpose of looking: parts of shape (N, C, places, oh, ow) added up where they were seen."""
-        n, c, h, w = self.shape
-        top, left = self.pad
+    def spread(self, parts: np.ndarray, out: np.ndarray) -> None:
+        """The transpose of looking: parts of shape (N, C, places, oh, ow), added up in `out` where they were seen."""
+        (top, left), (n, c, h, w) = self.pad, out.shape
         wide = np.zeros((n, c, h + 2 * top, w + 2 * left), parts.dtype)
         for k, (rows, columns) in self.places():
             wide[:, :, rows, columns] += parts[:, :, k]
-        return wide[:, :, top : top + h, left : left + w]
+        out[...] = self.inner(wide)

@@ -11,6 +11,7 @@ import minpy.numpy as np
 from minpy.autodiff import custom_vjp
 from minpy.nn import checks
 from minpy.nn.kernels import products
+from minpy.nn.kernels.masks import masked
 
 
 def affine(x: Any, w: Any, b: Any) -> Any:
@@ -82,11 +83,18 @@ def relu(x: Any) -> Any:
 
 
 def _relu_forward(x: Any) -> tuple[Any, Any]:
-    y = np.maximum(x, 0)
+    here = type(x) is numpy.ndarray and products.on_host()
+    y = numpy.maximum(x, 0) if here else np.maximum(x, 0)
     return y, y
 
 
-relu.defvjp(_relu_forward, lambda y, g: (g * np.greater(y, 0),))
+def _relu_backward(y: Any, g: Any) -> tuple:
+    if type(y) is numpy.ndarray is type(g):
+        return (masked(g, numpy.greater(y, 0)),)
+    return (g * np.greater(y, 0),)
+
+
+relu.defvjp(_relu_forward, _relu_backward)
 
 
 def tanh(x: Any) -> Any:

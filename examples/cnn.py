@@ -63,19 +63,11 @@ def convolution_symbol(kernel):
     return mx.sym.Flatten(net)
 
 
-def parameters(function):
-    """The parameters of a symbol, for `add_params`; biases start at zero."""
-    return {
-        name: {**config, "init_rule": "constant"} if name.endswith("bias") else config
-        for name, config in function.get_params().items()
-    }
-
-
 class Mixed(ModelBase):
     def __init__(self, shape, kernel, classes):
         super().__init__()
         self.convolution = Function(convolution_symbol(kernel), {"X": (BATCH, *shape)}, "convolution")
-        self.add_params(parameters(self.convolution))
+        self.add_params(self.convolution.get_params())
         size = self.convolution.get_one_output_shape()[1]
         self.add_param("w1", (size, HIDDEN)).add_param("b1", (HIDDEN,), init_rule="constant")
         self.add_param("w2", (HIDDEN, classes)).add_param("b2", (classes,), init_rule="constant")
@@ -102,7 +94,7 @@ class PureSymbol(ModelBase):
         # The derivative of this one is that of the cross entropy, whatever comes from above: it needs the labels.
         net = mx.sym.SoftmaxOutput(net, name="softmax", normalization="batch")
         self.net = Function(net, {"X": (BATCH, *shape), "softmax_label": (BATCH,)}, "net")
-        self.add_params(parameters(self.net))
+        self.add_params(self.net.get_params())
 
     def forward_batch(self, batch, mode):
         return self.net(X=batch.data[0], softmax_label=batch.label[0], **self.params)

@@ -46,6 +46,11 @@ def context(self: Any) -> Context:
     return Context("cpu")
 
 
+def identity(self: Any) -> int:
+    """A number that no other array or number has as long as this one is there: `id` of the object."""
+    return id(self)
+
+
 def wait_to_read(self: Any) -> None:
     """Wait until pending work on it is done: there is none."""
 
@@ -154,17 +159,18 @@ class _Asked:
     (A record array has its fields as attributes: one called ``context`` must stay what it is.)
     """
 
-    __slots__ = ("function", "is_property")
+    __slots__ = ("function", "is_property", "name")
 
-    def __init__(self, function: Callable[..., Any], is_property: bool) -> None:
+    def __init__(self, function: Callable[..., Any], is_property: bool, name: str = "") -> None:
         self.function, self.is_property = function, is_property
+        self.name = name or function.__name__
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self.function
         kind = type(instance)
         if kind is not np.ndarray and issubclass(kind, np.ndarray):
-            raise AttributeError(f"{kind.__name__!r} object has no attribute {self.function.__name__!r}")
+            raise AttributeError(f"{kind.__name__!r} object has no attribute {self.name!r}")
         return self.function(instance) if self.is_property else types.MethodType(self.function, instance)
 
 
@@ -172,8 +178,10 @@ def _give() -> None:
     for function in (*_FUNCTIONS, val):
         if not hasattr(_Array, function.__name__):
             setattr(_Array, function.__name__, property(function) if function is val else function)
+    _Array.id = property(identity)  # type: ignore[attr-defined]
     plain = {function.__name__: _Asked(function, False) for function in _FUNCTIONS}
     plain["context"] = _Asked(context, True)
+    plain["id"] = _Asked(identity, True, "id")
     for kind, more in ((np.ndarray, {}), (np.number, {"val": _Asked(val, True)}), (np.bool_, {})):
         # A class that C defines has no setattr; its dictionary is behind a proxy.
         (found,) = gc.get_referents(vars(kind))

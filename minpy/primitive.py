@@ -23,14 +23,58 @@ Maker = Callable[..., Any]
 
 
 class NoGradientFuncError(GradientError):
-    """A custom operator is differentiated with respect to an argument that it has no gradient for."""
+    """A custom operator is differentiated with respect to an argument that it has no gradient for.
+
+    Parameters
+    ----------
+    func_name : str
+        The operator.
+    arg : int or str
+        The position of the argument, or its name.
+    where : optional
+        The line of the call.
+    """
+
+    def __init__(self, func_name: str, arg: int | str, where: Any = None) -> None:
+        self.func_name, self.arg = func_name, arg
+        which = f"argument {arg}" if isinstance(arg, int) else f"keyword argument {arg!r}"
+        how = f"def_grad(…, argnum={arg})" if isinstance(arg, int) else f"def_grad_kw(…, key={arg!r})"
+        call = "" if where is None else f"The call was at {where}. "
+        super().__init__(
+            f"the custom operator {func_name} has no gradient for {which}. {call}"
+            f"Give it with {func_name}.{how}, or say with def_grad_zero that nothing flows there"
+        )
 
 
-class _Several(NamedTuple):
-    """A rule for several arguments at once."""
+class GradFunc(NamedTuple):
+    """A gradient function for several arguments at once, as `Primitive.def_multiple_grad` keeps it.
 
-    func: Maker
-    argnums: tuple[Any, ...]
+    Attributes
+    ----------
+    f : callable
+        Makes the function, of the result and all arguments.
+    multi_grad_indices : tuple of int or str
+        Which arguments: one gradient for each.
+    """
+
+    f: Maker
+    multi_grad_indices: tuple[int | str, ...]
+
+
+class FakeGradFunc:
+    """Stands where a gradient function is missing: it raises `NoGradientFuncError` when a gradient needs it.
+
+    Parameters
+    ----------
+    func_name, arg, where
+        As for `NoGradientFuncError`.
+    """
+
+    def __init__(self, func_name: str, arg: int | str, where: Any = None) -> None:
+        self.func_name, self.arg, self.where = func_name, arg, where
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise NoGradientFuncError(self.func_name, self.arg, self.where)
 
 
 class Primitive(custom.primitive):
@@ -83,7 +127,7 @@ class Primitive(custom.primitive):
             raise UsageError("def_multiple_grad needs the numbers of the arguments")
         if not callable(func):
             raise UsageError(f"a gradient function is made by a function, not {trees.summary(func)}")
-        rule = _Several(func if self.type == "numpy" else _maker_on_ndarrays(func), argnums)
+        rule = GradFunc(func if self.type == "numpy" else _maker_on_ndarrays(func), argnums)
         for k, argnum in enumerate(argnums):
             self._vjps[argnum] = rule, k
         return self
@@ -107,11 +151,12 @@ class Primitive(custom.primitive):
             return super()._apply(maker, g, result, args, kwargs, shared)
         rule, k = maker
         if rule not in shared:
-            found = rule.func(result, *args, **kwargs)(g)
-            if not isinstance(found, (tuple, list)) or len(found) != len(rule.argnums):
+            found = rule.f(result, *args, **kwargs)(g)
+            which = rule.multi_grad_indices
+            if not isinstance(found, (tuple, list)) or len(found) != len(which):
                 raise GradientError(
-                    f"the gradient function of {self._row.name} must return a sequence of {len(rule.argnums)}, "
-                    f"one gradient for each of the arguments {rule.argnums}, not {trees.summary(found)}"
+                    f"the gradient function of {self._row.name} must return a sequence of {len(which)}, "
+                    f"one gradient for each of the arguments {which}, not {trees.summary(found)}"
                 )
             shared[rule] = found
         return shared[rule][k]
@@ -121,12 +166,7 @@ class Primitive(custom.primitive):
 
     def _argument_rule(self, rules: dict[int, Any], i: Any, call: Call) -> Any:
         if i not in rules:
-            which = f"argument {i}" if isinstance(i, int) else f"keyword argument {i!r}"
-            how = f"def_grad(…, argnum={i})" if isinstance(i, int) else f"def_grad_kw(…, key={i!r})"
-            raise NoGradientFuncError(
-                f"the custom operator {self._row.name} has no gradient for {which}. The call was at {call.line}. "
-                f"Give it with {self._row.name}.{how}, or say with def_grad_zero that nothing flows there"
-            )
+            return FakeGradFunc(self._row.name, i, call.line)
         return rules[i]
 
 

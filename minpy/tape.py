@@ -31,9 +31,19 @@ __all__ = ["GradRecord", "Tape", "global_tape", "tape"]
 
 
 class Tape:
-    """Records operations on what was marked (`minpy.array.mark_for_bp`), for gradients afterwards."""
+    """Records operations on what was marked (`minpy.array.mark_for_bp`), for gradients afterwards.
+
+    Attributes
+    ----------
+    timestamp : int
+        Which tape it is, in the order in which they were made; of the class, how many there have been.
+    """
+
+    timestamp = 0
 
     def __init__(self) -> None:
+        Tape.timestamp += 1
+        self.timestamp = Tape.timestamp
         self._tape: _Tape | None = None
 
     def start_recording(self) -> None:

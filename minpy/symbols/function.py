@@ -10,21 +10,17 @@ from typing import Any
 import numpy as np
 
 from minpy.autodiff.operation import Call, Operation
-from minpy.errors import GradientError, MinPyError, UsageError
+from minpy.errors import GradientError, UsageError
 from minpy.runtime.array import Array, host
 from minpy.runtime.backends.mxnet import copy_in, copy_out, load
 from minpy.runtime.context import current_context
 from minpy.runtime.record import tape_of
+from minpy.symbols import initial
 from minpy.symbols.executors import Executors, Lease
+from minpy.symbols.initial import MXNetSymbolError
 
 # Operators that draw random numbers while they run: a forward run cannot be repeated.
 _RANDOM = ("Dropout", "_random_", "_sample_", "sample_", "random_", "_shuffle")
-
-
-class MXNetSymbolError(MinPyError, ValueError):
-    """A symbol was applied to arguments that it does not take; see docs/errors.md."""
-
-    code = "MP040"
 
 
 class _Run:
@@ -77,7 +73,8 @@ class Function(Operation):
     >>> net = mxnet.sym.FullyConnected(mxnet.sym.Variable("x"), name="fc", num_hidden=10)
     >>> f = Function(net, input_shapes={"x": (8, 5)})
     >>> f.get_params()
-    {'fc_weight': {'shape': (10, 5)}, 'fc_bias': {'shape': (10,)}}
+    {'fc_weight': {'shape': (10, 5)},
+     'fc_bias': {'shape': (10,), 'init_rule': 'constant', 'init_config': {'value': 0.0}}}
     >>> y = f(x=x, fc_weight=w, fc_bias=b)
     """
 
@@ -155,11 +152,20 @@ class Function(Operation):
             )
         return self._shapes_of(tuple(sorted(self._input_shapes.items())))
 
-    def get_params(self) -> dict[str, dict[str, tuple[int, ...]]]:
-        """The arguments that are not inputs, each as ``{"shape": …}``: the parameters of the symbol."""
-        shapes = self._from_inputs()[0]
+    def get_params(self) -> dict[str, dict[str, Any]]:
+        """The arguments that are not inputs, each as ``{"shape": …}``: the parameters of the symbol.
+
+        For `minpy.nn.model.ModelBase.add_params`. Those that start otherwise than by the solver's rule have
+        ``init_rule`` and ``init_config`` too: biases and shifts (``…_bias``, ``…_beta``) at 0, scales (``…_gamma``) at
+        1, and variables that the symbol has an initialiser for, ``mx.sym.Variable("w", init=mx.init.Normal(0.1))``.
+        """
+        shapes, attributes = self._from_inputs()[0], self._symbol.attr_dict()
         assert self._input_shapes is not None
-        return {name: {"shape": shapes[name]} for name in self._arguments if name not in self._input_shapes}
+        return {
+            name: {"shape": shapes[name], **initial.settings(name, attributes.get(name, {}))}
+            for name in self._arguments
+            if name not in self._input_shapes
+        }
 
     def get_aux_params(self) -> dict[str, dict[str, tuple[int, ...]]]:
         """The auxiliary states, each as ``{"shape": …}``."""

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from minpy.errors import ArgumentError
+from minpy.errors import ArgumentError, CheckpointError, DataError, MissingDataError
+from minpy.nn import files
 from minpy.nn.io import NDArrayIter
 from minpy.utils.data import adding_problem_generator, gaussian_cluster_generator, mnist
-from minpy.utils.data.cifar import CIFAR10, find, load_batch
+from minpy.utils.data.cifar import CIFAR10, find, load_batch, read_pickle
+from minpy.utils.data.tiny_imagenet import load_tiny_imagenet
 
 __all__ = [
     "adding_problem_generator",
@@ -19,6 +21,8 @@ __all__ = [
     "get_MNIST_data",
     "load_CIFAR10",
     "load_CIFAR_batch",
+    "load_models",
+    "load_tiny_imagenet",
 ]
 
 
@@ -126,3 +130,40 @@ def get_MNIST_data(
         NDArrayIter(parts[0], split.y_train, batch_size, shuffle=True),
         NDArrayIter(parts[1], split.y_test, batch_size),
     )
+
+
+def load_models(models_dir: str | os.PathLike) -> dict[str, Any]:
+    """The models that a folder holds, by the names of their files.
+
+    Parameters
+    ----------
+    models_dir : path
+
+    Returns
+    -------
+    dict
+        Of a file that `ModelBase.save` or a solver wrote, its arrays by name; of a pickled dictionary what stands under
+        ``'model'``, if it is made of arrays, numbers, strings, lists, tuples and dictionaries. A pickle of anything
+        else could run code of whoever made it: it is left out, as are files that hold no model.
+
+    Raises
+    ------
+    MissingDataError
+        If there is no such folder.
+    """
+    if not os.path.isdir(models_dir):
+        raise MissingDataError(f"there is no folder {os.fspath(models_dir)} of models")
+    models = {}
+    for name in sorted(os.listdir(models_dir)):
+        path = os.path.join(models_dir, name)
+        if not os.path.isfile(path):
+            continue
+        try:
+            models[name] = files.load(path)[0]
+        except CheckpointError:
+            try:
+                with open(path, "rb") as file:
+                    models[name] = read_pickle(file.read(), path)["model"]
+            except (DataError, KeyError, TypeError, IndexError):
+                continue
+    return models

@@ -261,6 +261,91 @@ def test_data_utils_have_the_originals_forms(tmp_path, monkeypatch):
         data_utils.get_CIFAR10_data(tmp_path)
 
 
+def write_tiny(folder, labelled=True):
+    """Two classes, three pictures to train with each, two to choose by, two of the test; some of them grey."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    (folder / "wnids.txt").write_text("n02\nn01\n")
+    (folder / "words.txt").write_text("n00\tnothing\nn01\ta cat, a tabby\nn02\ta dog\n")
+    written = {}
+
+    def picture(path, grey=False):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        points = rng.integers(0, 256, (64, 64) if grey else (64, 64, 3)).astype("u1")
+        Image.fromarray(points).save(path.with_suffix(".png"))
+        path.with_suffix(".png").rename(path)  # (JPEG would lose bits; Pillow goes by the contents)
+        written[path.name] = np.stack([points] * 3) if grey else points.transpose(2, 0, 1)
+
+    for wnid in ("n01", "n02"):
+        for i in range(3):
+            picture(folder / "train" / wnid / "images" / f"{wnid}_{i}.JPEG", grey=i == 1)
+        lines = "".join(f"{wnid}_{i}.JPEG\t0\t0\t9\t9\n" for i in range(3))
+        (folder / "train" / wnid / f"{wnid}_boxes.txt").write_text(lines)
+    for part in ("val", "test"):
+        for i in range(2):
+            picture(folder / part / "images" / f"{part}_{i}.JPEG")
+        if part == "val" or labelled:
+            lines = f"{part}_1.JPEG\tn01\t0\t0\t9\t9\n{part}_0.JPEG\tn02\t0\t0\t9\t9\n"
+            (folder / part / f"{part}_annotations.txt").write_text(lines)
+    return written
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_tiny_imagenet(tmp_path, labelled):
+    pytest.importorskip("PIL", reason="reads the pictures")
+    written = write_tiny(tmp_path, labelled)
+    found = data_utils.load_tiny_imagenet(tmp_path)
+    names, x_train, y_train, x_val, y_val, x_test, y_test = found
+    assert names == [["a dog"], ["a cat", "a tabby"]] and found.class_names is names
+    order = ["n02_0", "n02_1", "n02_2", "n01_0", "n01_1", "n01_2"]
+    np.testing.assert_array_equal(x_train, [written[f"{name}.JPEG"] for name in order])
+    assert x_train.dtype == np.float32 and y_train.tolist() == [0, 0, 0, 1, 1, 1]
+    np.testing.assert_array_equal(x_val, [written["val_1.JPEG"], written["val_0.JPEG"]])
+    assert y_val.tolist() == [1, 0]
+    np.testing.assert_array_equal(x_test, [written["test_0.JPEG"], written["test_1.JPEG"]])
+    assert (y_test.tolist() if labelled else y_test) == ([0, 1] if labelled else None)
+    assert data_utils.load_tiny_imagenet(tmp_path, np.uint8).X_val.dtype == np.uint8
+
+
+def test_tiny_imagenet_that_is_absent_or_damaged(tmp_path):
+    pytest.importorskip("PIL", reason="reads the pictures")
+    with pytest.raises(MissingDataError, match=r"wnids.txt is not there.*tiny-imagenet-200.zip"):
+        data_utils.load_tiny_imagenet(tmp_path)
+    write_tiny(tmp_path)
+    picture, classes = tmp_path / "val" / "images" / "val_0.JPEG", tmp_path / "wnids.txt"
+    for damage, error, text in (
+        (lambda: picture.write_bytes(picture.read_bytes()[:200]), DataError, "val_0.JPEG is no picture"),
+        (lambda: picture.unlink(), MissingDataError, "val_0.JPEG is not there"),
+        (lambda: classes.write_text("n01\n"), DataError, "the class 'n02', which wnids.txt does not name"),
+        (lambda: classes.write_text("n09\n"), DataError, "no words for n09"),
+    ):  # fmt: skip
+        damage()
+        with pytest.raises(error, match=text):
+            data_utils.load_tiny_imagenet(tmp_path)
+
+
+def test_load_models(tmp_path, capsys):
+    """Parameters that were saved, and pickles of arrays; no pickle runs code."""
+    from minpy.nn.model import ModelBase
+
+    model = ModelBase().add_param("w", (2, 3))
+    model.params["w"] = np.arange(6.0).reshape(2, 3)
+    model.save(tmp_path / "line")
+    (tmp_path / "old.pkl").write_bytes(pickle.dumps({"model": {"w": np.ones(3), "layers": [4, 5]}}))
+    (tmp_path / "call.pkl").write_bytes(pickle.dumps({"model": Call()}))
+    (tmp_path / "other.pkl").write_bytes(pickle.dumps([1, 2]))
+    (tmp_path / "README.txt").write_text("models")
+    (tmp_path / "folder").mkdir()
+    found = data_utils.load_models(tmp_path)
+    assert list(found) == ["line.params", "old.pkl"]
+    np.testing.assert_array_equal(found["line.params"]["param:w"], model.params["w"])
+    np.testing.assert_array_equal(found["old.pkl"]["w"], np.ones(3))
+    assert found["old.pkl"]["layers"] == [4, 5] and capsys.readouterr().out == ""
+    with pytest.raises(MissingDataError, match="there is no folder"):
+        data_utils.load_models(tmp_path / "nothing")
+
+
 def test_mnist_batches(tmp_path):
     """Normalised by the training images, in the shape asked for, a label for each."""
     digests, _ = write_mnist(tmp_path)

@@ -227,6 +227,34 @@ def test_a_tape_by_hand():
     numpy.testing.assert_array_equal(records.get_gradient(y, result), numpy.zeros(3))
 
 
+def test_tapes_are_numbered():
+    before = minpy.tape.Tape.timestamp
+    first, second = minpy.tape.Tape(), minpy.tape.Tape()
+    assert (first.timestamp, second.timestamp, minpy.tape.Tape.timestamp) == (
+        before + 1,
+        before + 2,
+        before + 2,
+    )
+    with minpy.tape.tape() as records:
+        assert records.timestamp == minpy.tape.Tape.timestamp == before + 3
+
+
+def test_ids_of_values():
+    """Different as long as both are there, the same each time; on a tape, too."""
+    a, b, c = np.ones(3), np.ones(3), np.float64(1.0)
+    assert a.id == a.id and len({a.id, b.id, c.id}) == 3
+    assert not hasattr(numpy.ma.array([1.0]), "id")
+    seen = []
+
+    def f(x):
+        y = x * 2.0
+        seen.append((x.id == x.id, x.id != y.id))
+        return np.sum(y)
+
+    minpy.grad(f)(a)
+    assert seen == [(True, True)]
+
+
 def test_partial_derivatives_of_ones_own():
     with minpy.tape.tape() as records:
         x = array.wrap(numpy.array(3.0))

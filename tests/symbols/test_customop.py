@@ -9,7 +9,7 @@ import pytest
 import minpy
 from minpy.core import grad, grad_and_loss
 from minpy.errors import GradientError, UsageError
-from minpy.primitive import NoGradientFuncError, Primitive, customop
+from minpy.primitive import FakeGradFunc, GradFunc, NoGradientFuncError, Primitive, customop
 from minpy.runtime.backends.mxnet import load
 
 
@@ -98,6 +98,18 @@ def test_zero_and_missing_gradients():
         grad(lambda x: bare(x))(1.0)
     # A state that an error left behind would spoil this.
     np.testing.assert_array_equal(grad(lambda a: np.sum(scaled(a, 2.0)))(np.ones(2)), [2, 2])
+
+
+def test_what_gradient_functions_are_kept_in():
+    rule = GradFunc(lambda ans, a, b: lambda g: (g * b, g * a), (0, "b"))
+    assert rule.f(6.0, 2.0, 3.0)(1.0) == (3.0, 2.0) and rule.multi_grad_indices == (0, "b")
+    with pytest.raises(
+        NoGradientFuncError, match=r"operator scale has no gradient for argument 1\. Give it"
+    ) as caught:
+        FakeGradFunc("scale", 1)(1.0)
+    assert (caught.value.func_name, caught.value.arg) == ("scale", 1) and isinstance(caught.value, ValueError)
+    with pytest.raises(NoGradientFuncError, match=r"keyword argument 'b'.*def_grad_kw\(…, key='b'\)"):
+        FakeGradFunc("scale", "b")(1.0)
 
 
 def test_one_function_for_several_gradients():

@@ -70,11 +70,71 @@ def test_arguments_of_any_layout_and_kind():
 
 def test_parameters_and_shapes():
     f = dense(input_shapes={"x": (8, 5)})
-    assert f.get_params() == {"fc_weight": {"shape": (10, 5)}, "fc_bias": {"shape": (10,)}}
+    zero = {"init_rule": "constant", "init_config": {"value": 0.0}}
+    assert f.get_params() == {"fc_weight": {"shape": (10, 5)}, "fc_bias": {"shape": (10,), **zero}}
     assert f.get_one_output_shape() == (8, 10)
     assert list(f.get_output_shapes().values()) == [(8, 10)]
     # The shapes of a call count, not those that were given.
     assert f(x=X[:3], fc_weight=W, fc_bias=B).shape == (3, 10)
+
+
+STARTS = {
+    "uniform": (lambda: mx.init.Uniform(0.5), lambda v: 0.3 < abs(v).max() <= 0.5),
+    "normal": (lambda: mx.init.Normal(2.0), lambda v: 1.5 < v.std() < 2.5),
+    "constant": (lambda: mx.init.Constant(3.0), lambda v: (v == 3.0).all()),
+    "zero": (lambda: "zeros", lambda v: not v.any()),
+    "one": (lambda: mx.init.One(), lambda v: (v == 1.0).all()),
+    "msraprelu": (lambda: mx.init.MSRAPrelu("in", 0.0), lambda v: abs(v.std() - (2 / 30) ** 0.5) < 0.05),
+    "orthogonal": (lambda: mx.init.Orthogonal(1.0), lambda v: np.allclose(v @ v.T, np.eye(20), atol=1e-5)),
+}
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_variables_start_as_they_were_declared(name):
+    """By the solver; random ones follow from NumPy's seed."""
+    from minpy.nn import layers
+    from minpy.nn.io import NDArrayIter
+    from minpy.nn.model import ModelBase
+    from minpy.nn.solver import Solver
+
+    make, is_right = STARTS[name]
+    weight = mx.sym.Variable("w", init=make())
+    net = mx.sym.FullyConnected(mx.sym.Variable("x"), weight=weight, name="fc", num_hidden=20)
+    f = Function(mx.sym.BatchNorm(net, name="bn", fix_gamma=False), input_shapes={"x": (8, 30)})
+
+    class Net(ModelBase):
+        def __init__(self):
+            super().__init__()
+            self.add_params(f.get_params())
+
+        def forward(self, X, mode):
+            return f(x=X, **self.params)
+
+        def loss(self, predict, y):
+            return layers.l2_loss(predict, y)
+
+    data = NDArrayIter(np.ones((8, 30), "f4"), np.ones((8, 20), "f4"), 8)
+    found = []
+    for _ in range(2):
+        np.random.seed(3)
+        solver = Solver(Net(), data, data, task_type="regression", init_rule="he", verbose=False)
+        solver.init()
+        found.append(solver.model.params)
+    first, second = found
+    assert is_right(first["w"])
+    for each, value in (("fc_bias", 0.0), ("bn_beta", 0.0), ("bn_gamma", 1.0)):
+        assert (first[each] == value).all(), each
+    for each in first:
+        assert np.array_equal(first[each], second[each]), each
+
+
+def test_an_initialiser_that_does_not_fit_is_named():
+    weight = mx.sym.Variable("w", init=mx.init.Bilinear())
+    f = Function(
+        mx.sym.FullyConnected(mx.sym.Variable("x"), weight=weight, num_hidden=4, name="fc"), {"x": (2, 3)}
+    )
+    with pytest.raises(MXNetSymbolError, match=r"initialiser of w, .*bilinear.*\(4, 3\)"):
+        f.get_params()["w"]["init_rule"]((4, 3))
 
 
 @pytest.mark.parametrize("name", ["x", "fc_weight", "fc_bias"])

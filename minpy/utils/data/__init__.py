@@ -13,16 +13,19 @@ from minpy.utils.data.cifar import CIFAR10, cifar10
 from minpy.utils.data.generated import adding_problem_generator, gaussian_cluster_generator
 from minpy.utils.data.idx import MNIST, mnist, read_idx
 from minpy.utils.data.sets import Images, images
+from minpy.utils.data.tiny_imagenet import TinyImageNet, load_tiny_imagenet
 
 __all__ = [
     "CIFAR10",
     "MNIST",
     "Images",
+    "TinyImageNet",
     "adding_problem_generator",
     "cifar10",
     "digits",
     "gaussian_cluster_generator",
     "images",
+    "load_tiny_imagenet",
     "mnist",
     "read_idx",
 ]

@@ -87,12 +87,12 @@ def load_batch(
     with open(path, "rb") as file:
         contents = file.read()
     check(path, name, contents, digests)
+    batch = read_pickle(contents, path, "a batch of CIFAR-10")
     try:
-        batch = _ArraysOnly(io.BytesIO(contents), encoding="latin1").load()
         data, labels = np.asarray(batch["data"]), np.asarray(batch["labels"])
-    except Exception as error:  # a damaged pickle raises whatever it comes to
+    except Exception as error:
         raise DataError(
-            f"{os.fspath(path)} is not a batch of CIFAR-10, or it is damaged: {type(error).__name__}: {error}"
+            f"{os.fspath(path)} is not a batch of CIFAR-10: {type(error).__name__}: {error}"
         ) from error
     if data.dtype != np.uint8 or data.shape != (len(labels), 3072) or labels.dtype.kind != "i":
         raise DataError(
@@ -102,6 +102,22 @@ def load_batch(
     if labels.size and not 0 <= labels.min() <= labels.max() <= 9:
         raise DataError(f"{os.fspath(path)} holds labels outside of 0 to 9")
     return data.reshape(-1, 3, 32, 32), labels.astype(np.int64)
+
+
+def read_pickle(contents: bytes, path: str | os.PathLike, what: str = "a pickle of arrays") -> Any:
+    """What a pickle of arrays, numbers, strings and containers holds; nothing else is made, and nothing called.
+
+    Raises
+    ------
+    DataError
+        If it is damaged, or holds something else; names `path`.
+    """
+    try:
+        return _ArraysOnly(io.BytesIO(contents), encoding="latin1").load()
+    except Exception as error:  # a damaged pickle raises whatever it comes to
+        raise DataError(
+            f"{os.fspath(path)} is not {what}, or it is damaged: {type(error).__name__}: {error}"
+        ) from error
 
 
 class _ArraysOnly(pickle.Unpickler):

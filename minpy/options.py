@@ -64,21 +64,24 @@ class Options:
 
     def rewrite_key(self) -> str:
         """The part of the options that changes what the rewriter emits; part of the cache key."""
-        if self.operators:
-            return "op"
         blocks = "blocks" if self.fuse == "auto" else self.fuse[:5]
-        parts = (self.loops and "loops", self.blocks and blocks, self.patterns and "fast")
+        parts = (
+            self.operators and "op",
+            self.loops and "loops",
+            self.blocks and blocks,
+            self.patterns and "fast",
+        )
         return "+".join(name for name in parts if name)
 
     @property
     def loops(self) -> bool:
         """Whether loops get a site from which they can go on compiled."""
-        return self.jit != "off" and not self.operators
+        return self.jit != "off" and not self.watched
 
     @property
     def blocks(self) -> bool:
         """Whether array expressions get a site from which they can run as one piece."""
-        return self.fuse != "off" and not self.operators
+        return self.fuse != "off" and not self.watched
 
     @property
     def patterns(self) -> bool:
@@ -87,12 +90,17 @@ class Options:
 
     @property
     def operators(self) -> bool:
-        """Whether operators on plain arrays are routed too: only where something looks at them."""
+        """Whether operators on plain arrays are routed too: only where something looks at them, or a device may."""
+        return self.watched or self.context != "cpu"
+
+    @property
+    def watched(self) -> bool:
+        """Whether something looks at each operation, so that none may be part of a loop or a block."""
         return (
             self.profile == "operations"
+            or (self.profile != "off" and self.context != "cpu")
             or self.nan_check != "off"
             or self.policy not in ("auto", "only_numpy")
-            or self.context != "cpu"
             or self.precision != "program"
         )
 

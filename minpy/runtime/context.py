@@ -76,14 +76,14 @@ class Context:
     def __enter__(self) -> Context:
         if not self.is_host:
             self.device()
-            entry.activate()
+            entry.activate(device=True)
         _local.set((*_local.get(), self))
         return self
 
     def __exit__(self, *exc: object) -> None:
         _local.set(_local.get()[:-1])
         if not self.is_host:
-            entry.deactivate()
+            entry.deactivate(device=True)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Context):
@@ -135,7 +135,7 @@ def set_context(context: Context) -> None:
         raise UsageError(f"set_context takes a context such as cpu() or gpu(0), not {context!r}")
     if not context.is_host:
         context.device()
-        entry.activate()
+        entry.activate(device=True)
     if not _global.is_host:
-        entry.deactivate()
+        entry.deactivate(device=True)
     _global = context

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minpy.errors import DeviceFailure, DeviceMemoryError, MinPyError, TraceError
-from minpy.runtime import entry, precision, profile, transfers
+from minpy.runtime import entry, precision, profile, small_code, transfers
 from minpy.runtime.context import current_context
 from minpy.runtime.geometry import covers
 from minpy.runtime.policy import AutoPolicy, current_policy
@@ -145,10 +145,12 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
         alias = _alias(plain, operands) if operands else None
         if alias is not None:
             result, source = alias, None  # a view needs no record
-        elif tape is None and (device is None or (policy.idle and _is_few(plain))):
+        elif tape is None and (device is None or (policy.idle and _is_for_here(plain, reason))):
             result = plain
         else:
             result = _wrap(plain, device, source is not None, args)
+            if device is not None:
+                policy.made(device, result)
     elif source is None:
         result = _settle(result)
     if recorders:
@@ -162,8 +164,7 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     return result
 
 
-# What so few elements take is less than the launch of a kernel, whatever the card.
-_FEW = 4096
+_FEW = small_code.FEW
 _NUMBERS = frozenset((int, float, bool, complex, type(None), np.float64, np.float32, np.int64, np.bool_))
 
 
@@ -213,8 +214,11 @@ def _log_overwritten(primitive: Primitive, args: tuple, kwargs: dict) -> None:
         stores.log(args[0])
 
 
-def _is_few(value: Any) -> bool:
-    return type(value) is np.ndarray and value.size <= _FEW
+def _is_for_here(value: Any, reason: str | None) -> bool:
+    """Whether `auto` will hardly send a result to the device: it is small, or all stays here for a while."""
+    return type(value) is np.ndarray and (
+        value.size <= _FEW or (reason is not None and reason.startswith("MP110"))
+    )
 
 
 class _NotRun:

@@ -24,9 +24,13 @@ from typing import Any
 from minpy.places import FLAGS, TAPING
 
 _lock = threading.Lock()
-# How many things are active at present, in any thread; and how many of them are not tapes.
+# How many things are active at present, in any thread; how many of them are not tapes; how many contexts of devices.
 holders = 0
 others = 0
+devices = 0
+watchers = 0  # all but contexts of devices: while there are any, no loop and no block runs as one piece
+# Told whether nothing but contexts of devices is active (see `small`).
+_told: Any = None
 # Who looks at each operation (see `nancheck`); None as a rule. Is counted among the others.
 checker: Any = None
 
@@ -170,12 +174,21 @@ def _untaped() -> None:
     routed.before = _nothing_before
 
 
-def activate(tape: bool = False) -> None:
+def watch(told: Any) -> None:
+    """Call ``told(True)`` when nothing but contexts of devices is active, ``told(False)`` when that changes."""
+    global _told
+    with _lock:
+        _told = told
+        told(devices > 0 and not watchers)
+
+
+def activate(tape: bool = False, device: bool = False) -> None:
     """Make routed calls dispatch, until as many calls of `deactivate` have followed.
 
-    While nothing but tapes is active, all work is on the host and dispatch takes short cuts.
+    While nothing but tapes is active, all work is on the host and dispatch takes short cuts; while nothing but contexts
+    of devices is, small arrays do (`small`).
     """
-    global holders, others, _doors
+    global holders, others, devices, watchers, _doors
     if not _doors:
         # Made first: if that fails, nothing has changed.
         from minpy import memory
@@ -188,9 +201,15 @@ def activate(tape: bool = False) -> None:
         modules = namespace.numpy_door(), namespace.operator_door(), scalars.math_door(), scientific.door
         _doors = modules, (loops, blocks), namespace.type_of, scalars.float_of, stores
     modules, loops, type_of, float_of, stores = _doors
+    if device:
+        from minpy.runtime import small
+
+        small.install(*modules[:2])
     with _lock:
         holders += 1
         others += not tape
+        devices += device
+        watchers = holders - devices
         if holders == 1:
             routed.__class__ = Routed
             routed.np, routed.op, routed.math, routed.scipy = modules
@@ -199,14 +218,20 @@ def activate(tape: bool = False) -> None:
             _untaped()
         if tape and holders - others == 1:
             _hook(checker or stores)
+        if _told is not None:
+            _told(devices > 0 and not watchers)
 
 
-def deactivate(tape: bool = False) -> None:
+def deactivate(tape: bool = False, device: bool = False) -> None:
     """Undo one `activate`; the last one makes the runtime idle again."""
-    global holders, others
+    global holders, others, devices, watchers
     with _lock:
         holders -= 1
         others -= not tape
+        devices -= device
+        watchers = holders - devices
+        if _told is not None:
+            _told(devices > 0 and not watchers)
         if holders == others:
             _untaped()
         if holders == 0:

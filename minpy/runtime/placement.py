@@ -11,6 +11,8 @@ All of this is about time. A wrong guess makes a program slower, never wrong.
 
 from __future__ import annotations
 
+import functools
+import re
 import threading
 import weakref
 from collections import OrderedDict
@@ -25,6 +27,7 @@ _LOOKED_AT = 8  # copies to the host before anything is said about them
 _FIRST_REST, _LONGEST_REST = 1024, 1 << 20  # operations on the host after arrays went to and fro
 _FADES = 0.5  # what counts of the account after each look
 _WINDOW = 64  # operations between two looks
+_PASSES = 2.0  # times that a block is at least as fast as its operations one by one
 
 BOUNCES = (
     "MP110 the arrays went to and fro between the memories: {copies} copies for {calls} operations there, "
@@ -43,6 +46,9 @@ class Account:
         self.calls = self.fetches = self.since = 0
         self.rest, self.length = 0, _FIRST_REST
         self.said = ""
+        self._saved = (
+            0.0  # the credit of the operands of the last operation that was left to the host for want of it
+        )
 
     def refuse(self, primitive: Any, args: tuple, kwargs: dict) -> str | None:
         """Why the operation had better run on the host; None if it had not."""
@@ -57,6 +63,7 @@ class Account:
         on_device = _time(known, label, primitive.cost, elements, args)
         send = sum([known.predict("to_device", n, label) for _, n in here])
         fetch = sum([known.predict("to_host", n, label) for _, n in there])
+        self._saved = 0.0
         with self._lock:
             if self.rest:
                 self.rest -= 1
@@ -70,6 +77,7 @@ class Account:
                     self._paid(here)
                     self._note(gain, send)
                     return None
+                self._saved = saved
             elif there:
                 # It has the operands, but is the slower one: they are fetched once that has cost as much.
                 self._lost -= gain
@@ -78,6 +86,49 @@ class Account:
                     return None
                 self._lost = 0.0
         return "MP106 the cost model expects NumPy to be faster at this size"
+
+    def made(self, results: tuple) -> None:
+        """The host made these of what has credit: had that been sent, they would be on the device now."""
+        saved, self._saved = self._saved, 0.0
+        if not saved:
+            return
+        with self._lock:
+            for value in results:
+                if type(value) is Array:
+                    self._credit["s", id(value.storage)] = saved
+                elif type(value) is np.ndarray:
+                    self._credit["p", value.__array_interface__["data"][0], value.nbytes] = saved
+
+    def leaves(self, operations: int, arrays: tuple) -> bool:
+        """Whether a block of so many operations runs on the host, where it is one pass; else as written.
+
+        It earns credit for its arrays as its operations would have. When that is enough to send them the operations are
+        asked for one by one, and find it.
+        """
+        model, label = cost.model(), self.device.label
+        known = model if label in model.points else cost.BUILT_IN
+        self._saved = 0.0
+        if label not in known.points:
+            return True
+        elements, there, here = self._operands(arrays, {})
+        if there:
+            return False
+        on_host = operations * model.predict("arith", elements, "numpy") / _PASSES
+        gain = on_host - operations * known.predict("arith", elements, label)
+        send = sum([known.predict("to_device", n, label) for _, n in here])
+        with self._lock:
+            if self.rest:
+                self.rest = max(0, self.rest - operations)
+                return True
+            if gain <= 0:
+                return True
+            saved = gain + self._earned(here, gain)
+            if here and saved < send:
+                self._saved = saved
+                return True
+            for key, _ in here:
+                self._credit[key] = send
+            return False
 
     def _operands(self, args: tuple, kwargs: dict) -> tuple[int, list[tuple], list[tuple]]:
         """The elements of the largest operand; which are on the device only, and which on the host only."""
@@ -178,6 +229,29 @@ def account(device: Any) -> Account:
     if found is None:
         found = _accounts.setdefault(device, Account(device))
     return found
+
+
+@functools.lru_cache(maxsize=1024)
+def _operations(text: str) -> int:
+    """How many operations a block's text has."""
+    return max(1, len(re.findall(r"[-+*/%<>&|^~]+|(?<=[a-z])\(", text)))
+
+
+def leaves(text: str, values: tuple) -> bool:
+    """Whether the block of this text runs on the host where the device of the context is in use."""
+    from minpy.runtime.context import current_context
+
+    context = current_context()
+    return context.is_host or account(context.device()).leaves(_operations(text), values)
+
+
+def made(values: Any) -> None:
+    """Enter what a block made on the host."""
+    from minpy.runtime.context import current_context
+
+    context = current_context()
+    if not context.is_host:
+        account(context.device()).made(tuple(values))
 
 
 def fetched(device: Any, nbytes: int) -> None:

@@ -72,6 +72,9 @@ class Policy:
             return f"MP108 {str(error).rpartition(' [')[0]}"
         return f"MP107 the device raised {type(error).__name__}: {str(error).strip().splitlines()[-1][:120]}"
 
+    def made(self, device: Any, result: Any) -> None:
+        """NumPy ran what a device was considered for, and this is the result."""
+
     def __enter__(self) -> Policy:
         if not self.idle:
             entry.activate()
@@ -96,6 +99,9 @@ class AutoPolicy(Policy):
     name = "auto"
     idle = True
 
+    def __init_subclass__(cls) -> None:
+        cls.idle = vars(cls).get("idle", False)  # who decides otherwise is to be asked
+
     def wants_device(self, host_context: bool) -> bool:
         return not host_context
 
@@ -104,6 +110,11 @@ class AutoPolicy(Policy):
         from minpy.runtime.context import current_context
 
         return placement.account(current_context().device()).refuse(primitive, args, kwargs)
+
+    def made(self, device: Any, result: Any) -> None:
+        from minpy.runtime import placement
+
+        placement.account(device).made((result,))
 
 
 class PreferMXNetPolicy(Policy):

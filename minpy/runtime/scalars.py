@@ -64,10 +64,10 @@ def math_door() -> types.ModuleType:
     """The namespace that stands for ``math``."""
     global _door
     if _door is None:
-        from minpy.runtime.namespace import _Door
+        from minpy.runtime.namespace import door_of
 
         table.load()
-        door = _Door(math)
+        door = door_of(math)
         for name, routed in _functions().items():
             if hasattr(math, name):  # cbrt and exp2 came with Python 3.11
                 routed.__name__ = routed.__qualname__ = name

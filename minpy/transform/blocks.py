@@ -86,7 +86,7 @@ class BlockWalk(LoopWalk):
         original: str = "",
     ) -> None:
         super().__init__(module, text, operators=operators, loops=loops, original=original)
-        self._fusing = blocks != "off" and not operators
+        self._fusing = blocks != "off"
         self._everything = self._fusing and blocks != "auto"
         self._in_block = False
         # By the value's id: what it is assigned to, and how.

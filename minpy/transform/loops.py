@@ -76,7 +76,7 @@ class LoopWalk(StoreWalk):
         self, module: cst.Module, text: str, *, operators: bool, loops: bool = False, original: str = ""
     ) -> None:
         super().__init__(module, text, operators=operators)
-        self._wanted = loops and not operators
+        self._wanted = loops
         self._original = original or text
         self._lines = Lines(text)
         self._inside = False  # a loop that got a site

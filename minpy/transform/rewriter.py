@@ -89,7 +89,10 @@ def _plan(
 
     def analyse() -> Plan:
         # A file that says what it runs through stays readable: only under the hook do loops and blocks get their sites.
-        loops, blocks = door == DOOR and options.loops, options.fuse if door == DOOR else "off"
+        loops, blocks = (
+            door == DOOR and options.loops,
+            options.fuse if door == DOOR and options.blocks else "off",
+        )
         return analysis.make_plan(
             source, operators=options.operators, door=door, loops=loops, blocks=blocks, given=given
         )

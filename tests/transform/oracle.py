@@ -14,6 +14,7 @@ from minpy.places import BLOCKS, FLAGS, LOOPS, TAPING, flag_of
 
 DEFAULT = Options()
 OPERATORS = Options(profile="operations")
+DEVICE = Options(context="gpu")  # operators, loops and blocks
 DOOR = "__minpy__"
 
 _BINARY = {

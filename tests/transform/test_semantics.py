@@ -18,12 +18,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from oracle import DEFAULT, OPERATORS, assert_same_positions, assert_same_tree
+from oracle import DEFAULT, DEVICE, OPERATORS, assert_same_positions, assert_same_tree
 
 from minpy.runtime import entry
 from minpy.transform import rewriter
 
 BOTH = pytest.mark.parametrize("options", [DEFAULT, OPERATORS], ids=["calls", "operators"])
+ALL = pytest.mark.parametrize("options", [DEFAULT, OPERATORS, DEVICE], ids=["calls", "operators", "device"])
 IDLE = entry.routed
 
 HEAD = """\
@@ -204,7 +205,7 @@ def compiled(text: str, path: Path, options, newline: str = "\n"):
     return source, original, rewritten
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_same_results_tree_and_positions(name, options, tmp_path, monkeypatch) -> None:
     source, original, rewritten = compiled(HEAD + PROGRAMS[name] + "\n", tmp_path / "program.py", options)
@@ -240,7 +241,7 @@ def report(code: types.CodeType, monkeypatch: pytest.MonkeyPatch) -> str:
     raise AssertionError("the program was to raise")
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize("name", RAISING)
 def test_same_traceback(name, options, tmp_path, monkeypatch) -> None:
     _, original, rewritten = compiled(HEAD + RAISING[name] + "\n", tmp_path / "program.py", options)

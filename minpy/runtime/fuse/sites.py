@@ -99,7 +99,7 @@ class Site:
 
     def __call__(self, text: str, *values: Any) -> bool:
         """Compute the block if that is possible and pays; else False, and nothing has happened."""
-        if held or entry.others or not _is_undisturbed():
+        if held or entry.others != entry.devices or not _is_undisturbed():
             return False
         from minpy.runtime.fuse import state
 
@@ -107,6 +107,8 @@ class Site:
         self.looks += 1
         taping = entry.holders > 0 and _tape_is_open()
         try:
+            if taping and entry.devices:
+                return False
             if taping:
                 done, result = self._on_tape(text, values)
                 if not done and result:
@@ -120,7 +122,14 @@ class Site:
                     block = self.block = _made(text)
                     if _is_shortened():
                         block.site = self
+                if entry.devices and not _is_left_to_the_host(text, values):
+                    self._was_small()
+                    return False
                 done, result = block.run(values)
+                if done and entry.devices:
+                    from minpy.runtime import placement
+
+                    placement.made(result)
         except BaseException as error:
             state.restore(before)
             if not isinstance(error, Exception):
@@ -246,6 +255,13 @@ def _may_be_large(text: str, values: tuple[Any, ...], many: int) -> bool:
     sizes = {value.shape: value.size for value in values if type(value) is numpy.ndarray}
     first, second = sorted([0, 0, *sizes.values()])[-2:]
     return second >= many or first * second >= _BROADCAST  # of different shapes: a column and a row
+
+
+def _is_left_to_the_host(text: str, values: tuple[Any, ...]) -> bool:
+    """Whether `auto` does not want the block's operations on a device."""
+    from minpy.runtime import placement
+
+    return not _is_traced(values) and placement.leaves(text, values)
 
 
 def _tape_is_open() -> bool:

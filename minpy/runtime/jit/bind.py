@@ -15,6 +15,7 @@ import numpy as np
 
 from minpy.runtime.jit.draws import source_of
 from minpy.runtime.jit.expressions import BITS
+from minpy.runtime.jit.far import Far, array_class
 from minpy.runtime.jit.helpers import GLOBAL, Helper, helper_of
 from minpy.runtime.jit.kinds import KIND_OF_TYPE, PYTHON, RANGES, Unsupported
 from minpy.runtime.jit.lower import Entry
@@ -286,6 +287,8 @@ class Snapshot:
         self.start = self.step = 0
         self.sources: list[Any] = []  # the sequences that are read, the lists and tuples themselves
         self.stacks: dict[str, Any] = {}  # lists that are taken from
+        self.far = Far()
+        self._class = array_class()
         self.outer = self._take_outer(iterable, "")
         for name in sorted(names.popped - {""}):
             self._take_stack(name, self._attribute(frame, name) if "." in name else frame.get(name))
@@ -445,6 +448,8 @@ class Snapshot:
 
     def _take(self, name: str, value: Any, indexed: bool = False) -> None:
         indexed = indexed or name in self._names.indexed
+        if type(value) is self._class and not value.scalar:
+            value = self.far.window(value)
         kind = KIND_OF_TYPE.get(type(value))
         if kind == "str":
             kind = kind if not indexed and len(value) == 1 else None

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime import ledger
+from minpy.runtime import entry, ledger
 from minpy.runtime.fuse import sites as blocks
 from minpy.runtime.jit import background, engine, source, store
 from minpy.runtime.jit.bind import Frame, Names, Snapshot
+from minpy.runtime.jit.far import meets
 from minpy.runtime.jit.kernel import INTERRUPTED, Kernel, NoRoom
 from minpy.runtime.jit.kinds import Unsupported
 from minpy.runtime.jit.sites import SURE, WORTH, Site, is_quick, is_undisturbed, loops
@@ -74,7 +75,7 @@ def begin(site: Site, over: Any, frame: FrameType) -> Iterable[Any]:
     """Run a loop compiled, if that pays; what is left of it for the interpreter."""
     position, tried = 0, False
     count = length(over)
-    if count and _pays(site, count):
+    if count and (_pays(site, count) or _is_far(site, frame)):
         result = run(site, over, frame.f_code, frame, 0, count)
         tried = result is None
         if result is not None:
@@ -178,6 +179,11 @@ def _pays(site: Site, left: int) -> bool:
     return rest > _ENTRY and is_hot(site)
 
 
+def _is_far(site: Site, frame: FrameType) -> bool:
+    """Whether a first round, of loops inside, would ask the dispatcher for each element: too long to be timed."""
+    return site.nest and not site.per_round and site.names is None and bool(entry.devices) and meets(frame)
+
+
 def is_hot(site: Site) -> bool:
     """Whether so much time was spent in a loop that it is compiled in the hope that it comes again."""
     takes = background.expected()
@@ -211,6 +217,9 @@ def run(
                 _improve(site, kernel)
             if not kernel.can_run(snapshot):
                 return (position, False) if chunk else None
+            if entry.devices and snapshot.far.is_left(kernel, snapshot):
+                site.give_up("operations on arrays that a device may have")
+                return (position, False) if chunk else None
             copying = kernel.written_bytes(snapshot) / _COPY_RATE
             if not chunk and not site.force and not _gains(site, kernel, copying, count - position):
                 return None
@@ -218,6 +227,8 @@ def run(
             target = max(_CHUNK, 20 * copying) if tried is None else LONGEST
             wanted = int(target / rate) if rate else 1
             chunk = max(1, min(wanted, 64 * chunk if chunk else wanted))
+            if snapshot.far.arrays:
+                site.fetched += snapshot.far.fetch(kernel)
             started = perf_counter()
             outcome = kernel.run(variables, snapshot, position, min(position + chunk, count))
             took = perf_counter() - started
@@ -265,7 +276,7 @@ def run(
 
 def _shorten(site: Site, kernel: Kernel, frame: FrameType, snapshot: Snapshot) -> None:
     """Let the loop go the short way when it meets again what it has met now."""
-    if site.shortcut is False or site.reason:
+    if site.shortcut is False or site.reason or snapshot.far.arrays:
         return
     from minpy.runtime.jit import shortcut
 

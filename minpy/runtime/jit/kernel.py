@@ -14,6 +14,7 @@ from minpy.runtime.jit.appends import logged, release
 from minpy.runtime.jit.bind import Frame, Snapshot
 from minpy.runtime.jit.buffers import Objects, free_all, owner_of
 from minpy.runtime.jit.draws import Source
+from minpy.runtime.jit.far import Far
 from minpy.runtime.jit.kinds import Unsupported, value_of
 from minpy.runtime.jit.lower import (
     BROKE,
@@ -185,6 +186,7 @@ class Kernel:
         first: int,
         last: int,
     ) -> Outcome:
+        far = snapshot.far
         sources = []
         for name, slot in self.code.sources:
             sources.append(Source(snapshot.known(name)))
@@ -197,10 +199,10 @@ class Kernel:
             answer = self._call(words, first, last)
         except BaseException:
             # A signal's handler raised. The arrays are as the loop left them at some moment, and so are the variables.
-            self.finish(words, frame, snapshot.lists | snapshot.stacks, arrays)
+            self.finish(words, frame, snapshot.lists | snapshot.stacks, arrays, far)
             raise
         if answer > DONE and self.code.clean:
-            self.finish(words, frame, snapshot.lists | snapshot.stacks, arrays)
+            self.finish(words, frame, snapshot.lists | snapshot.stacks, arrays, far)
             return Outcome(int(words[STOPPED]), reason=self.code.reasons[answer - 1])
         if answer > DONE:
             stopped, reason = int(words[STOPPED]), self.code.reasons[answer - 1]
@@ -220,9 +222,9 @@ class Kernel:
                 answer = self._call(words, first, stopped)
                 if answer != DONE:
                     raise SystemError("a compiled loop took another way when it was run again")
-                self.finish(words, frame, snapshot.lists | snapshot.stacks, arrays)
+                self.finish(words, frame, snapshot.lists | snapshot.stacks, arrays, far)
             return Outcome(stopped, reason=reason)
-        self.finish(words, frame, snapshot.lists | snapshot.stacks, arrays)
+        self.finish(words, frame, snapshot.lists | snapshot.stacks, arrays, far)
         return Outcome(int(words[STOPPED]), broke=answer == BROKE, ended=answer == ENDED)
 
     def _fill_stacks(self, words: np.ndarray, snapshot: Snapshot) -> None:
@@ -263,7 +265,12 @@ class Kernel:
         return arrays
 
     def finish(
-        self, words: np.ndarray, frame: Frame, lists: dict[str, list[Any]], arrays: list[np.ndarray]
+        self,
+        words: np.ndarray,
+        frame: Frame,
+        lists: dict[str, list[Any]],
+        arrays: list[np.ndarray],
+        far: Far | None = None,
     ) -> None:
         """Set the frame's variables as the words say, and append to lists; `arrays` are those that came in."""
         for name, slot in self.code.lists:
@@ -283,7 +290,8 @@ class Kernel:
         objects = Objects(arrays)
         for variable in sorted(assigned, key=lambda each: objects.is_part(words[each.slot :])):
             ndim, dtype = variable.type.ndim, np.dtype(variable.type.dtype)
-            changes[variable.name] = objects.get(dtype, ndim, words[variable.slot :])
+            found = objects.get(dtype, ndim, words[variable.slot :])
+            changes[variable.name] = found if far is None or not far.arrays else far.back(found)
         frame.put(changes)
 
 

@@ -156,7 +156,7 @@ class Shortcut:
         if monitoring is not None:
             words[layout.TOOL] = self._of(monitoring.get_tool)
             words[layout.TOOL_NUMBERS : layout.TOOL_NUMBERS + 6] = [self._of(k) for k in range(6)]
-        same = np.array([self._of(vars(entry)), self._of("holders"), self._of(0)], np.int64)
+        same = np.array([self._of(vars(entry)), self._of("watchers"), self._of(0)], np.int64)
         words[layout.SAME], words[layout.SAME_AT] = 1, self._at(same)
         words[layout.FRAME], words[layout.LOCALS] = frame_layout()  # type: ignore[misc]
         words[layout.BUILTINS] = self._of(vars(builtins))

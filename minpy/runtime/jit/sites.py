@@ -54,8 +54,8 @@ def is_quick() -> bool:
 
 
 def is_undisturbed() -> bool:
-    """Whether nobody looks at single lines or operations: no tracer, no profiler, no tape, no device."""
-    if entry.holders or sys.gettrace() is not None or sys.getprofile() is not None:
+    """Whether nobody looks at single lines or operations: no tracer, no profiler, no tape, no policy but `auto`."""
+    if entry.watchers or sys.gettrace() is not None or sys.getprofile() is not None:
         return False
     monitoring = getattr(sys, "monitoring", None)
     return monitoring is None or not any(monitoring.get_tool(tool) for tool in range(6))
@@ -122,6 +122,7 @@ class Site:
         "balance",
         "better",
         "digest",
+        "fetched",
         "filename",
         "flag",
         "force",
@@ -165,6 +166,7 @@ class Site:
         self.filename = ""
         self.reason = ""
         self.run_compiled = 0  # iterations, the long way
+        self.fetched = 0  # arrays that came from a device, whole, because the loop runs on the host
         self.leaves = 0  # how often compiled code could not go on
         self.shortcut: Any = None  # a `shortcut.Shortcut`; False if there will be none
         self.flag = flag_of(LOOPS, line, digest)
@@ -312,6 +314,7 @@ def report() -> None:
         if site.filename or site.reason:
             if site.compiled:
                 text = f"{site.compiled} iterations compiled"
+                text += f", {site.fetched} arrays fetched from the device for it" if site.fetched else ""
                 text += f", then as written: {site.reason}" if site.reason else ""
             else:
                 text = f"as written: {site.reason or 'not worth it'}"

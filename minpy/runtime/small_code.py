@@ -1,0 +1,237 @@
+"""The text of the doors for small arrays (see `small`): a built-in function, compiled by LLVM.
+
+It asks whether anybody looks at operations and whether the operands are small arrays of the program's or numbers. If
+so it calls NumPy's function, or the interpreter's for an operator, as the interpreter would; if not, the dispatcher,
+which is Python. What it needs to know is in words: those of one door, and those that all doors share.
+"""
+
+from __future__ import annotations
+
+# The words of a door.
+SHARED, MODE, FUNCTION, EXTRA, SLOW, WRAP = range(6)
+DOOR_WORDS = 6
+# What a door leads to: a function of NumPy's; one that makes arrays out of nothing, large ones of which are handed to
+# WRAP; the C function of a binary operator, with a third argument EXTRA; that of a unary one.
+CALL, CREATE, BINARY, UNARY = range(4)
+# The words that are shared.
+QUICK, ARRAY, LIST, TUPLE, COUNT, KINDS = range(6)
+MOST_KINDS = 64
+
+FEW = 4096  # elements: what so few take is less than the launch of a kernel, whatever the card
+_ROOM = 4 * FEW  # elements of all operands together
+_DEEPEST = 3  # lists in lists
+
+_SATURATED = 1 << 20
+
+TEXT = f"""
+declare ptr @minpy_PyObject_Vectorcall(ptr, ptr, i64, ptr)
+declare void @minpy_Py_DecRef(ptr)
+
+define internal i64 @word(ptr %from, i64 %index) {{
+  %at = getelementptr i64, ptr %from, i64 %index
+  %word = load i64, ptr %at, align 8
+  ret i64 %word
+}}
+
+define internal ptr @field(ptr %object, i64 %offset) {{
+  %at = getelementptr i8, ptr %object, i64 %offset
+  %field = load ptr, ptr %at, align 8
+  ret ptr %field
+}}
+
+define internal i1 @is(ptr %object, ptr %shared, i64 %kind) {{
+  %type = call ptr @field(ptr %object, i64 8)
+  %wanted = call i64 @word(ptr %shared, i64 %kind)
+  %address = ptrtoint ptr %type to i64
+  %same = icmp eq i64 %address, %wanted
+  ret i1 %same
+}}
+
+define internal i64 @elements(ptr %array) {{
+entry:
+  %at = getelementptr i8, ptr %array, i64 24
+  %axes = load i32, ptr %at, align 4
+  %extents = call ptr @field(ptr %array, i64 32)
+  br label %head
+head:
+  %axis = phi i32 [0, %entry], [%next, %body]
+  %count = phi i64 [1, %entry], [%product, %body]
+  %more = icmp slt i32 %axis, %axes
+  br i1 %more, label %body, label %end
+body:
+  %index = zext i32 %axis to i64
+  %extent = call i64 @word(ptr %extents, i64 %index)
+  %huge = icmp ugt i64 %extent, {_SATURATED}
+  %bounded = select i1 %huge, i64 {_SATURATED}, i64 %extent
+  %full = mul i64 %count, %bounded
+  %over = icmp ugt i64 %full, {_SATURATED}
+  %product = select i1 %over, i64 {_SATURATED}, i64 %full
+  %next = add i32 %axis, 1
+  br label %head
+end:
+  ret i64 %count
+}}
+
+define internal i1 @large(ptr %object, ptr %shared) {{
+  %array = call i1 @is(ptr %object, ptr %shared, i64 {ARRAY})
+  br i1 %array, label %yes, label %no
+yes:
+  %count = call i64 @elements(ptr %object)
+  %large = icmp ugt i64 %count, {FEW}
+  ret i1 %large
+no:
+  ret i1 false
+}}
+
+define internal i1 @small(ptr %object, ptr %shared, ptr %room, i64 %depth) {{
+entry:
+  %array = call i1 @is(ptr %object, ptr %shared, i64 {ARRAY})
+  br i1 %array, label %sized, label %other
+sized:
+  %count = call i64 @elements(ptr %object)
+  %few = icmp ule i64 %count, {FEW}
+  br i1 %few, label %spend, label %no
+other:
+  %kinds = call i64 @word(ptr %shared, i64 {COUNT})
+  br label %head
+head:
+  %k = phi i64 [0, %other], [%next, %body]
+  %more = icmp slt i64 %k, %kinds
+  br i1 %more, label %body, label %several
+body:
+  %place = add i64 %k, {KINDS}
+  %known = call i1 @is(ptr %object, ptr %shared, i64 %place)
+  %next = add i64 %k, 1
+  br i1 %known, label %spend, label %head
+several:
+  %deep = icmp eq i64 %depth, 0
+  br i1 %deep, label %no, label %which
+which:
+  %list = call i1 @is(ptr %object, ptr %shared, i64 {LIST})
+  br i1 %list, label %oflist, label %maybe
+maybe:
+  %tuple = call i1 @is(ptr %object, ptr %shared, i64 {TUPLE})
+  br i1 %tuple, label %oftuple, label %no
+oflist:
+  %listed = call ptr @field(ptr %object, i64 24)
+  br label %items
+oftuple:
+  %inside = getelementptr i8, ptr %object, i64 24
+  br label %items
+items:
+  %from = phi ptr [%listed, %oflist], [%inside, %oftuple]
+  %length = call i64 @word(ptr %object, i64 2)
+  %less = sub i64 %depth, 1
+  br label %round
+round:
+  %i = phi i64 [0, %items], [%following, %ok]
+  %further = icmp slt i64 %i, %length
+  br i1 %further, label %look, label %spend
+look:
+  %at = getelementptr ptr, ptr %from, i64 %i
+  %item = load ptr, ptr %at, align 8
+  %fine = call i1 @small(ptr %item, ptr %shared, ptr %room, i64 %less)
+  br i1 %fine, label %ok, label %no
+ok:
+  %following = add i64 %i, 1
+  br label %round
+spend:
+  %costs = phi i64 [%count, %sized], [1, %body], [1, %round]
+  %left = load i64, ptr %room, align 8
+  %rest = sub i64 %left, %costs
+  store i64 %rest, ptr %room, align 8
+  %enough = icmp sge i64 %rest, 0
+  ret i1 %enough
+no:
+  ret i1 false
+}}
+
+define ptr @kernel(ptr %self, ptr %args, i64 %nargs, ptr %names) {{
+entry:
+  %room = alloca i64, align 8
+  %result = alloca ptr, align 8
+  store i64 {_ROOM}, ptr %room, align 8
+  %door = call ptr @field(ptr %self, i64 16)
+  %shared = call ptr @field(ptr %door, i64 {8 * SHARED})
+  %quick = call i64 @word(ptr %shared, i64 {QUICK})
+  %asleep = icmp eq i64 %quick, 0
+  br i1 %asleep, label %slow, label %awake
+awake:
+  %mode = call i64 @word(ptr %door, i64 {MODE})
+  %function = call ptr @field(ptr %door, i64 {8 * FUNCTION})
+  %operator = icmp uge i64 %mode, {BINARY}
+  br i1 %operator, label %operands, label %arguments
+
+operands:
+  %wants = sub i64 {BINARY + 2}, %mode
+  %right = icmp eq i64 %nargs, %wants
+  %named = icmp ne ptr %names, null
+  %notnamed = xor i1 %named, true
+  %plain = and i1 %right, %notnamed
+  br i1 %plain, label %first, label %slow
+first:
+  %a = load ptr, ptr %args, align 8
+  %alarge = call i1 @large(ptr %a, ptr %shared)
+  br i1 %alarge, label %slow, label %one
+one:
+  %unary = icmp eq i64 %mode, {UNARY}
+  br i1 %unary, label %onlyone, label %second
+onlyone:
+  %negated = call ptr %function(ptr %a)
+  ret ptr %negated
+second:
+  %bat = getelementptr ptr, ptr %args, i64 1
+  %b = load ptr, ptr %bat, align 8
+  %blarge = call i1 @large(ptr %b, ptr %shared)
+  br i1 %blarge, label %slow, label %pair
+pair:
+  %extra = call i64 @word(ptr %door, i64 {EXTRA})
+  %combined = call ptr %function(ptr %a, ptr %b, i64 %extra)
+  ret ptr %combined
+
+arguments:
+  %isnamed = icmp ne ptr %names, null
+  br i1 %isnamed, label %keywords, label %counted
+keywords:
+  %keys = call i64 @word(ptr %names, i64 2)
+  %all = add i64 %nargs, %keys
+  br label %counted
+counted:
+  %n = phi i64 [%nargs, %arguments], [%all, %keywords]
+  br label %head
+head:
+  %i = phi i64 [0, %counted], [%next, %ok]
+  %more = icmp slt i64 %i, %n
+  br i1 %more, label %body, label %go
+body:
+  %at = getelementptr ptr, ptr %args, i64 %i
+  %argument = load ptr, ptr %at, align 8
+  %fine = call i1 @small(ptr %argument, ptr %shared, ptr %room, i64 {_DEEPEST})
+  br i1 %fine, label %ok, label %slow
+ok:
+  %next = add i64 %i, 1
+  br label %head
+go:
+  %made = call ptr @minpy_PyObject_Vectorcall(ptr %function, ptr %args, i64 %nargs, ptr %names)
+  %creates = icmp eq i64 %mode, {CREATE}
+  %there = icmp ne ptr %made, null
+  %look = and i1 %creates, %there
+  br i1 %look, label %created, label %done
+created:
+  %big = call i1 @large(ptr %made, ptr %shared)
+  br i1 %big, label %wrap, label %done
+wrap:
+  store ptr %made, ptr %result, align 8
+  %wrapper = call ptr @field(ptr %door, i64 {8 * WRAP})
+  %wrapped = call ptr @minpy_PyObject_Vectorcall(ptr %wrapper, ptr %result, i64 1, ptr null)
+  call void @minpy_Py_DecRef(ptr %made)
+  ret ptr %wrapped
+done:
+  ret ptr %made
+
+slow:
+  %dispatcher = call ptr @field(ptr %door, i64 {8 * SLOW})
+  %answer = call ptr @minpy_PyObject_Vectorcall(ptr %dispatcher, ptr %args, i64 %nargs, ptr %names)
+  ret ptr %answer
+}}
+"""

@@ -1,0 +1,323 @@
+"""Small arrays and loops where a GPU is in use: NumPy's, and compiled, as if none were."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minpy
+from minpy import routed
+from minpy.options import Options
+from minpy.runtime import entry, profile, small, small_code
+from minpy.runtime.array import Array
+from minpy.runtime.context import cpu, gpu
+from minpy.runtime.jit import sites
+from minpy.runtime.policy import AutoPolicy, OnlyNumPyPolicy, PreferMXNetPolicy
+from minpy.transform import rewriter
+from minpy.transform.hook import put_door
+
+pytestmark = pytest.mark.skipif(not small._code(), reason="no compiler (extra jit) for these interpreters")
+
+
+@pytest.fixture
+def card(machine):
+    """The card of `gpu(0)` under `auto`."""
+    with gpu(0):
+        yield machine.cards[0]
+
+
+def quick() -> bool:
+    """Whether small arrays go straight to NumPy now."""
+    return bool(small._shared[small_code.QUICK])
+
+
+class Spy:
+    """Counts what comes to the dispatcher."""
+
+    def __init__(self, monkeypatch: Any) -> None:
+        from minpy.runtime import dispatch
+
+        self.calls: list[str] = []
+        original = dispatch.call
+
+        def call(primitive: Any, args: tuple, kwargs: dict) -> Any:
+            self.calls.append(primitive.name)
+            return original(primitive, args, kwargs)
+
+        monkeypatch.setattr(dispatch, "call", call)
+
+    def count(self) -> int:
+        """How many since the last time."""
+        found, self.calls[:] = len(self.calls), []
+        return found
+
+
+@pytest.fixture
+def spy(card, monkeypatch) -> Spy:
+    """What comes to the dispatcher while the card is there."""
+    return Spy(monkeypatch)
+
+
+X, Y, K = np.linspace(0.1, 0.9, 12), np.linspace(2.0, 3.0, 12), np.arange(12)
+SMALL = {
+    "ufunc": lambda np: np.exp(X), "two": lambda np: np.maximum(X, Y), "number": lambda np: np.sqrt(2.0),
+    "keyword": lambda np: np.sum(X.reshape(3, 4), axis=0, keepdims=True), "dtype": lambda np: np.sum(K, dtype="f4"),
+    "class": lambda np: np.zeros(3, np.float32), "dtype object": lambda np: np.ones(2, dtype=np.dtype("i4")),
+    "list": lambda np: np.array([1, 2.5, 3]), "nested": lambda np: np.array([[1, 2], [3, 4]]),
+    "arrays in a list": lambda np: np.concatenate([X, Y]), "tuple": lambda np: np.zeros((2, 3)),
+    "method of a ufunc": lambda np: np.add.reduce(X), "out": lambda np: np.exp(X, out=np.empty(12)),
+    "submodule": lambda np: np.linalg.norm(X), "empty": lambda np: np.exp(np.empty(0)),
+    "0-d": lambda np: np.sin(np.array(2.0)), "text": lambda np: np.einsum("i,i", X, Y),
+    "view": lambda np: np.reshape(X, (3, 4)), "broadcast": lambda np: np.broadcast_to(X, (5, 12)),
+    "None": lambda np: np.argsort(X, kind=None), "where": lambda np: np.where(X > 0.5, X, Y),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_functions_of_small_arrays_are_numpys(spy, name: str) -> None:
+    got, want = SMALL[name](routed.np), SMALL[name](np)
+    assert type(got) is type(want) and getattr(got, "dtype", None) == getattr(want, "dtype", None)
+    np.testing.assert_array_equal(got, want)
+    assert name in ("view", "method of a ufunc", "0-d") or spy.count() == 0
+
+
+OPERATORS = {
+    "add": 2, "sub": 2, "mul": 2, "truediv": 2, "floordiv": 2, "mod": 2, "pow": 2, "matmul": 2, "lt": 2, "le": 2,
+    "eq": 2, "ne": 2, "gt": 2, "ge": 2, "and_": 2, "or_": 2, "xor": 2, "lshift": 2, "rshift": 2, "neg": 1, "pos": 1,
+    "invert": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_operators_of_small_arrays_are_pythons(spy, name: str) -> None:
+    import operator
+
+    plain, ours = getattr(operator, name), getattr(routed.op, name)
+    for left, right in (
+        (X, Y),
+        (K, K % 3 + 1),
+        (X, 2),
+        (3, 2),
+        (2.5, K + 1),
+        ("ab", 2),
+        ([1], [2]),
+        (X, None),
+        (object(), X),
+    ):
+        given = (left, right)[: OPERATORS[name]]
+
+        def outcome(function: Any, given: tuple = given) -> Any:
+            try:
+                return function(*given)
+            except (TypeError, ValueError) as error:
+                return str(error)
+
+        got, want = outcome(ours), outcome(plain)
+        assert type(got) is type(want)
+        assert str(got) == str(want)
+    assert spy.count() == 0
+    with pytest.raises(TypeError):
+        ours(*given, 1)
+
+
+def test_what_is_large_or_lives_there_is_dispatched(spy) -> None:
+    large, n = np.ones(small_code.FEW + 1), small_code.FEW
+    for call in (
+        lambda: routed.np.exp(large), lambda: routed.np.concatenate([large[:n]] * 5), lambda: routed.op.add(large, 1.0),
+        lambda: routed.op.add(1.0, large), lambda: routed.op.neg(large), lambda: routed.np.multiply(2.0, large),
+        lambda: routed.np.sum(np.broadcast_to(1.0, (1 << 30, 1 << 20))[:1]),
+    ):  # fmt: skip
+        call()
+        assert spy.count() > 0
+    routed.np.exp(large[:n])
+    routed.op.add(large[:n], 1.0)
+    assert spy.count() == 0
+    with PreferMXNetPolicy():
+        there = routed.np.exp(X)
+    assert type(there) is Array and type(routed.op.add(there, X)) is Array
+    np.testing.assert_allclose(np.asarray(routed.np.sqrt(there)), np.sqrt(np.exp(X)), rtol=1e-14)
+
+
+def test_large_arrays_out_of_nothing_may_go_there(spy) -> None:
+    assert type(routed.np.zeros(small_code.FEW)) is np.ndarray
+    large = routed.np.zeros(small_code.FEW + 1)
+    assert type(large) is Array and large.dtype == np.float64
+    assert spy.count() == 0
+
+
+def test_errors_are_numpys_and_show_no_frame_of_ours(card) -> None:
+    for call in (
+        lambda np, op: np.exp("a"),
+        lambda np, op: np.dot(X, X[:3]),
+        lambda np, op: op.add(X, X[:3]),
+    ):
+        found = []
+        for names in ((routed.np, routed.op), (np, __import__("operator"))):
+            with pytest.raises((TypeError, ValueError)) as caught:
+                call(*names)
+            frames = [f.name for f in traceback.extract_tb(caught.tb)][1:]
+            found.append((str(caught.value), frames))
+        assert found[0] == found[1]
+
+
+def test_while_anybody_looks_everything_is_dispatched(machine, monkeypatch) -> None:
+    spy = Spy(monkeypatch)
+    assert not quick()
+    with gpu(0):
+        assert quick()
+        with cpu(), OnlyNumPyPolicy(), AutoPolicy():
+            assert quick()
+        for watcher in (PreferMXNetPolicy(), type("Mine", (AutoPolicy,), {})()):
+            with watcher:
+                assert not quick()
+                routed.np.exp(X)
+                assert spy.count() > 0
+        recorder = profile.start(profile.Recorder())
+        assert not quick()
+        profile.stop(recorder)
+        seen = []
+        minpy.grad(lambda u: (seen.append(quick()), routed.np.sum(routed.np.exp(u)))[1])(X)
+        assert seen == [False] and quick()
+        with gpu(1):
+            assert quick()
+    assert not quick()
+    spy.count()
+    routed.np.exp(X)
+    assert spy.count() == 0 and not entry.is_active()
+
+
+def test_reference_counts_stay(card) -> None:
+    import sys
+
+    kept, items = np.array([1.5, 2.5]), [1.0, 2.0]
+    before = [sys.getrefcount(each) for each in (kept, items, np.exp, None)]
+    for _ in range(1000):
+        routed.np.exp(kept), routed.op.add(kept, kept), routed.np.array(items), routed.np.zeros(5000)
+    after = [sys.getrefcount(each) for each in (kept, items, np.exp, None)]
+    assert max(abs(a - b) for a, b in zip(after, before, strict=True)) < 50
+
+
+# ----- loops ------------------------------------------------------------------------------------------------
+
+PROGRAM = """
+import numpy as np
+
+def fill(n):
+    u = np.zeros(n)
+    for i in range(n):
+        u[i] = (i % 7) * 0.25 + 1.0
+    return u
+
+def sweep(u, n):
+    s = 0.0
+    for i in range(1, n):
+        u[i] += 0.5 * u[i - 1]
+        s += u[i]
+    return s
+
+def swap(n):
+    u, v = np.linspace(0.0, 1.0, n), np.zeros(n)
+    row = u
+    for k in range(6):
+        for i in range(1, n - 1):
+            v[i] = 0.5 * (u[i - 1] + u[i + 1])
+        u, v = v, u
+        row = u[1:-1]
+    return u, v, row
+
+def whole(u, steps):
+    for k in range(steps):
+        u = u * 0.5 + 1.0
+    return u
+"""
+
+
+@pytest.fixture
+def looping(card, tmp_path, monkeypatch, request):
+    """The program, rewritten for a GPU, with its loops compiled; and as written."""
+    monkeypatch.setenv("MINPY_JIT", "force")
+    put_door()
+    path = tmp_path / "looping.py"
+    text = f"{PROGRAM}# {request.node.name}: sites go by the text's digest\n"
+    path.write_text(text)
+    plain: dict[str, Any] = {}
+    exec(compile(text, str(path), "exec"), plain)
+    ours: dict[str, Any] = {}
+    exec(compile(rewriter.plan(text, Options(context="gpu")).apply(), str(path), "exec"), ours)
+    before = len(sites.sites)
+
+    def compiled() -> list[Any]:
+        return [site for site in sites.sites[before:] if site.compiled]
+
+    return ours, plain, compiled
+
+
+N = 5000
+
+
+def test_a_loop_over_what_the_host_holds_runs_compiled(looping, card) -> None:
+    ours, plain, compiled = looping
+    u, want = ours["fill"](N), plain["fill"](N)
+    assert type(u) is Array
+    assert ours["sweep"](u, N) == plain["sweep"](want, N)
+    np.testing.assert_array_equal(u.asnumpy(), want)
+    assert len(compiled()) == 2 and card.kernels == card.uploads == 0
+    got = np.ones(N)
+    assert ours["sweep"](got, N) == plain["sweep"](np.ones(N), N)
+
+
+def test_what_lives_on_the_card_comes_as_a_whole(looping, card) -> None:
+    ours, plain, compiled = looping
+    with PreferMXNetPolicy():
+        u = routed.np.exp(np.linspace(0.0, 1.0, N))
+    assert (card.downloads, u.storage.handle is None) == (0, False)
+    want = np.exp(np.linspace(0.0, 1.0, N))
+    assert ours["sweep"](u, N) == pytest.approx(plain["sweep"](want, N), rel=1e-13)
+    assert card.downloads == 1 and compiled()[0].fetched == 1
+    # The card's copy is stale: it is sent again.
+    with PreferMXNetPolicy():
+        np.testing.assert_allclose(np.asarray(routed.np.negative(u)), -want, rtol=1e-13)
+
+
+def test_names_keep_their_arrays(looping, card) -> None:
+    ours, plain, compiled = looping
+    (u, v, row), (a, b, part) = ours["swap"](N), plain["swap"](N)
+    assert type(u) is type(v) is type(row) is Array and compiled()
+    assert row.storage is u.storage is not v.storage
+    with PreferMXNetPolicy():
+        row[...] = 2.0  # on the card, as u
+        u += 1.0
+    part[...] = 2.0
+    a += 1.0
+    np.testing.assert_array_equal(u.asnumpy(), a)
+    np.testing.assert_array_equal(row.asnumpy(), part)
+    np.testing.assert_array_equal(v.asnumpy(), b)
+
+
+def test_operations_on_large_arrays_are_the_cards(looping, card) -> None:
+    ours, plain, compiled = looping
+    small_one = ours["whole"](np.ones(5), 200)
+    np.testing.assert_array_equal(small_one, plain["whole"](np.ones(5), 200))
+    assert len(compiled()) == 1
+    got = ours["whole"](np.ones(300_000), 60)
+    np.testing.assert_allclose(np.asarray(got), plain["whole"](np.ones(300_000), 60), rtol=1e-14)
+    assert card.kernels > 20
+
+
+def test_a_tape_or_another_policy_has_the_loop_as_written(looping, card) -> None:
+    ours, plain, compiled = looping
+    u = np.linspace(0.0, 1.0, 60)
+    gradient = minpy.grad(lambda z: ours["sweep"](z * 1.0, 60))(u)
+    assert not compiled()
+    with cpu():
+        pass
+    step = 1e-6
+    bumped = u + step * np.eye(60)[3]
+    slope = (plain["sweep"](bumped.copy(), 60) - plain["sweep"](u.copy(), 60)) / step
+    assert np.asarray(gradient)[3] == pytest.approx(slope, rel=1e-6)
+    with PreferMXNetPolicy():
+        ours["whole"](np.ones(5), 20)
+    assert not compiled()

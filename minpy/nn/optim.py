@@ -16,7 +16,7 @@ import numpy
 
 import minpy.numpy as np
 from minpy.nn import checks
-from minpy.nn.kernels import products
+from minpy.nn.kernels import products, rules
 
 Config = dict[str, Any]
 Rule = Callable[..., tuple[Any, Config]]
@@ -41,8 +41,10 @@ def _rule(state: tuple[str, ...] = (), **options: float) -> Callable[[Callable[.
                 raise checks.fail(
                     f"optim.{name}", f"dw must have the shape of w, {numpy.shape(w)}, not {numpy.shape(dw)}"
                 )
-            if _in_parts(w, dw, config, state):
-                return _part_by_part(function, w, dw, config, state), config
+            if _is_large(w, dw, config, state):
+                arrays = [each for each in state if each != "t"]
+                new = rules.in_one_pass(function, w, dw, config, arrays)
+                return _part_by_part(function, w, dw, config, arrays) if new is None else new, config
             return function(w, dw, config), config
 
         rule.options, rule.state = tuple(options), state  # type: ignore[attr-defined]
@@ -52,13 +54,13 @@ def _rule(state: tuple[str, ...] = (), **options: float) -> Callable[[Callable[.
     return decorate
 
 
-# A rule works element by element: a large parameter goes through it in parts that stay in the processor's cache with
-# all that is computed on the way. The bits are the same.
+# A rule works element by element: a large parameter goes through it in one pass, where that can be compiled, or in
+# parts that stay in the processor's cache with all that is computed on the way. The bits are the same.
 _PART = 1 << 15  # elements
 _NUMBERS = (int, float, type(None))
 
 
-def _in_parts(w: Any, dw: Any, config: Config, state: tuple[str, ...]) -> bool:
+def _is_large(w: Any, dw: Any, config: Config, state: tuple[str, ...]) -> bool:
     if type(w) is not numpy.ndarray or w.size < 2 * _PART or w.dtype.kind != "f" or not products.on_host():
         return False
     kept = [config.get(name) for name in state if name != "t"]
@@ -69,10 +71,10 @@ def _in_parts(w: Any, dw: Any, config: Config, state: tuple[str, ...]) -> bool:
     ) and all(type(value) in _NUMBERS for name, value in config.items() if name == "t" or name not in state)
 
 
-def _part_by_part(function: Any, w: Any, dw: Any, config: Config, state: tuple[str, ...]) -> Any:
+def _part_by_part(function: Any, w: Any, dw: Any, config: Config, arrays: list[str]) -> Any:
     out = numpy.empty(w.shape, w.dtype)
     flat, old, slope = out.reshape(-1), w.reshape(-1), dw.reshape(-1)
-    kept = {name: config[name].reshape(-1) for name in state if name != "t"}
+    kept = {name: config[name].reshape(-1) for name in arrays}
     inner: Config = {}
     for i in range(0, w.size, _PART):
         place = slice(i, i + _PART)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from minpy.errors import ArgumentError
 from minpy.nn import init, optim
+from minpy.nn.kernels import rules
 
 # ----- initial values
 
@@ -197,3 +199,52 @@ def test_parts_of_a_large_parameter_have_the_bits_of_the_whole(name, dtype, monk
     assert states.keys() == states_of_parts.keys()
     for key, value in states.items():
         assert np.array_equal(value, states_of_parts[key])
+
+
+ENGINES = [
+    "force:written",
+    "force:tiled2",
+    *(["force:native1"] if importlib.util.find_spec("llvmlite") else []),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", optim.RULES)
+def test_one_pass_over_a_large_parameter_has_the_bits_of_the_rule(name, dtype, monkeypatch, tmp_path):
+    monkeypatch.setenv("MINPY_CACHE_DIR", str(tmp_path))
+    rng = np.random.default_rng(6)
+    shape = (301, 237)
+    w = rng.normal(size=shape).astype(dtype)
+    slopes = [rng.normal(size=shape).astype(dtype) for _ in range(3)]
+    rule, done = optim.RULES[name], []
+    in_one_pass = rules.in_one_pass
+    monkeypatch.setattr(rules, "in_one_pass", lambda *a: done.append(in_one_pass(*a)) or done[-1])
+    found = []
+    for mode in ("0", *ENGINES):
+        monkeypatch.setenv("MINPY_FUSE", mode)
+        before, now, config = len(done), w.copy(), {}
+        for slope in slopes:
+            old = now.copy(), slope.copy()
+            after, config = rule(now, slope, config)
+            assert np.array_equal(now, old[0]) and np.array_equal(slope, old[1])
+            assert after.dtype == dtype and not np.shares_memory(after, now)
+            now = after
+        assert all((each is None) == (mode == "0") for each in done[before + 1 :])
+        found.append((now, config))
+    for now, config in found[1:]:
+        assert now.tobytes() == found[0][0].tobytes() and list(config) == list(found[0][1])
+        assert all(np.array_equal(value, found[0][1][key]) for key, value in config.items())
+
+
+@pytest.mark.parametrize("mode", ["0", *ENGINES])
+def test_what_a_large_parameter_overflows_is_reported(mode, monkeypatch, tmp_path):
+    monkeypatch.setenv("MINPY_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("MINPY_FUSE", mode)
+    w = np.ones((300, 300))
+    w, config = optim.adagrad(w, w)
+    slope = np.full(w.shape, 1e200)
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        after, config = optim.adagrad(w, slope, config)
+    assert np.array_equal(after, w) and np.isinf(config["cache"]).all()
+    with np.errstate(all="ignore"):
+        assert np.isnan(optim.adagrad(w, np.full(w.shape, np.nan), config)[0]).all()

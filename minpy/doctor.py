@@ -95,6 +95,7 @@ def examine(calibrate: bool = False) -> dict[str, Any]:
     report["options"] = _options(mxnet, gpus, problems)
     if calibrate:
         _calibrate(mxnet, gpus, problems)
+    report["blas"] = _blas()
     report["cache"] = _cache()
     report["threads"] = _threads()
     report["memory"] = _memory()
@@ -427,9 +428,36 @@ def _cache() -> dict[str, Any]:
         "bytecode": folder,
         "files": count,
         "bytes": size,
+        "parts": _sizes(cache.cache_dir()),
         "writable": bool(place) and os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK),
         "calibration": cost.calibration_path(),
     }
+
+
+def _sizes(root: str) -> dict[str, int]:
+    """The bytes of each part of the cache folder."""
+    found: dict[str, int] = {}
+    for folder, _, names in os.walk(root) if root else ():
+        part = os.path.relpath(folder, root).split(os.sep)[0]
+        for name in names:
+            try:
+                size = os.stat(os.path.join(folder, name)).st_size
+            except OSError:
+                continue  # another process cleared it
+            key = name if part == os.curdir else part
+            found[key] = found.get(key, 0) + size
+    return dict(sorted(found.items(), key=lambda each: -each[1]))
+
+
+def _blas() -> dict[str, Any]:
+    """Which kernels multiply matrices, and what it costs where NumPy's OpenBLAS does not know the processor."""
+    from minpy.runtime import blas
+
+    own, better = blas.kernels()
+    found: dict[str, Any] = {"numpy": own, "better": better, "seconds": None}
+    if better:
+        found["seconds"] = blas.seconds()
+    return found
 
 
 def _threads() -> dict[str, Any]:

@@ -14,6 +14,9 @@ import pytest
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Some thousand processes are started: without bytecode each would compile MinPy anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Read when MXNet loads: with several test processes at a time its threads would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -34,6 +37,8 @@ _BETTER = (
 _LEAST_WORK = 1 << 19
 # Rows and columns of the product by which a copy is tried: more than a block of any kernel has.
 _LARGE = 450
+# Copies of other libraries that are kept (35 MB each) when a new one is made.
+_OTHERS = 1
 _ROW_MAJOR, _PLAIN, _TRANSPOSED = 101, 111, 112
 
 _lock = threading.Lock()
@@ -133,6 +138,24 @@ def kernels() -> tuple[str | None, str | None]:
     return own, better
 
 
+def seconds() -> tuple[float, float] | None:
+    """What a product of middling size takes with NumPy's kernels, and with the copy's; None where there is no copy."""
+    library = _find() if _library is _unknown else _library
+    if library is None:
+        return None
+    x = np.arange(_LARGE * _LARGE, dtype=float).reshape(_LARGE, _LARGE) % 7
+    return _least_time(lambda: np.dot(x, x)), _least_time(lambda: library.product(x, x, None))
+
+
+def _least_time(work: Callable[[], Any]) -> float:
+    times = []
+    for _ in range(5):
+        began = perf_counter()
+        work()
+        times.append(perf_counter() - began)
+    return min(times)
+
+
 def _find() -> Any:
     global _library
     with _lock:
@@ -179,7 +202,34 @@ def _loaded_anew(path: Path) -> Any:
     copy = Path(place, f"{about.st_size:x}-{about.st_mtime_ns:x}", path.name)
     if not copy.exists() or copy.stat().st_size != about.st_size:
         kept.write(str(copy), path.read_bytes())
-    return ctypes.CDLL(str(copy), mode=mode)
+        _prune(Path(place), copy.parent)
+    library = ctypes.CDLL(str(copy), mode=mode)
+    _note_use(copy.parent)
+    return library
+
+
+def _note_use(folder: Path) -> None:
+    try:
+        os.utime(folder)
+    except OSError:
+        pass  # the cache belongs to somebody else
+
+
+def _prune(place: Path, current: Path) -> None:
+    """Remove copies of other libraries, but for the one that was used last: that of another environment, perhaps."""
+    try:
+        others = sorted((each for each in place.iterdir() if each != current), key=_last_use, reverse=True)
+    except OSError:
+        return
+    for each in others[_OTHERS:]:
+        shutil.rmtree(each, ignore_errors=True)  # a process that has it loaded keeps it
+
+
+def _last_use(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return 0.0  # another process has removed it
 
 
 def _right(copy: _Copy) -> _Copy | None:

@@ -50,6 +50,32 @@ def test_this_machine(bench, capsys):
     assert text.endswith("no problems found\n") == (not report["problems"])
 
 
+@pytest.mark.parametrize(
+    "found, said",
+    [
+        ((None, None, None), "not by an OpenBLAS"),
+        (("Zen", None, None), "its kernels for Zen"),
+        (("Prescott", "Haswell", None), "could not be loaded"),
+        (("Prescott", "Haswell", (32e-3, 6.4e-3)), "32.0 ms a product of two matrices of 450 rows, 6.4 with"),
+    ],
+)
+def test_a_processor_that_openblas_does_not_know(found, said):
+    rows = doctor_text._blas(dict(zip(("numpy", "better", "seconds"), found, strict=True)))
+    assert said in str(rows)
+    assert ("OPENBLAS_CORETYPE=Haswell" in str(rows)) == bool(found[2])
+
+
+def test_the_parts_of_the_cache(tmp_path):
+    """Files of the folder itself, and what is below each folder in it."""
+    for name, size in (("calibration.json", 10), ("loops/a.loop", 20), ("blas/1/lib.so", 3_000_000)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(size))
+    parts = doctor._sizes(str(tmp_path))
+    assert parts == {"blas": 3_000_000, "loops": 20, "calibration.json": 10}
+    report = {"bytecode": "x", "files": 0, "bytes": 0, "writable": True, "calibration": "y", "parts": parts}
+    assert "3.0 MB (copies of OpenBLAS 3.0, compiled code 0.0" in str(doctor_text._cache(report))
+
+
 @pytest.mark.mxnet
 @pytest.mark.skipif(not doctor._owners(), reason="MXNet is not installed")
 def test_mxnet_loads_in_a_process_of_its_own(bench):

@@ -80,3 +80,23 @@ def test_a_library_that_knows_the_processor_is_left_alone(monkeypatch: pytest.Mo
 def test_a_choice_of_the_users_is_his(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Prescott")
     assert blas._better("Prescott") is None
+
+
+def test_copies_of_other_libraries_go(copy, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    """Not the one that was used last: two environments may take turns."""
+    monkeypatch.setattr(blas.kept, "folder", lambda *parts: str(tmp_path.joinpath(*parts)))
+    for age, name in enumerate(["last", "older", "oldest"]):
+        folder = tmp_path / "blas" / name
+        folder.mkdir(parents=True)
+        (folder / "lib.so").write_bytes(b"old")
+        os.utime(folder, (1e9 - age, 1e9 - age))
+    assert blas._load() is not None
+    (mine,) = {each.name for each in (tmp_path / "blas").iterdir()} - {"last"}
+    os.utime(tmp_path / "blas" / mine, (1e9, 1e9))
+    assert blas._load() is not None
+    assert (tmp_path / "blas" / mine).stat().st_mtime > 1e9, "its use is not noted"
+
+
+def test_what_the_processor_costs_is_measured(copy) -> None:
+    own, better = blas.seconds()
+    assert own > 0 and better > 0

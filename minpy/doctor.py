@@ -25,7 +25,7 @@ import json, sys, time
 start = time.perf_counter()
 try:
     from minpy.runtime.backends import mxnet as backend
-    mxnet = backend._import()  # load() would put its own words around the error
+    mxnet = backend.bring()  # load() would put its own words around the error
     value = float((mxnet.nd.ones((2, 3)) + 1).sum().asscalar())
     if value != 12.0:
         raise RuntimeError(f"MXNet computes {value} where 12.0 is right")

@@ -25,7 +25,8 @@ from minpy.runtime.primitives.table import DEVICE_DTYPES, Kernel, Scalar
 MOST_ELEMENTS = 2**31 - 1
 
 
-def _bring() -> Any:
+def bring() -> Any:
+    """The library, with its own words for what is wrong."""
     mxnet_import.install()
     import mxnet
 
@@ -34,7 +35,7 @@ def _bring() -> Any:
 
 library = Library(
     "MXNet",
-    _bring,
+    bring,
     lambda error: (
         f"MXNet is not installed ({error}). Install it with: pip install 'minpy[cpu]' (Python 3.10 to 3.12)"
     ),

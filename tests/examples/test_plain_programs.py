@@ -29,38 +29,50 @@ def accuracy(output: bytes) -> float:
 
 
 @pytest.fixture(scope="module")
-def plain() -> bytes:
-    """What plain Python prints for train_digits.py."""
-    return run(EXAMPLES / "train_digits.py").stdout
+def digits(tmp_path_factory) -> Path:
+    """train_digits.py with a quarter of its epochs: enough to print what differs, if something does."""
+    text = (EXAMPLES / "train_digits.py").read_text()
+    short = text.replace("def train(epochs=20,", "def train(epochs=5,")
+    assert short != text
+    path = tmp_path_factory.mktemp("digits") / "train_digits.py"
+    path.write_text(short)
+    return path
 
 
-def test_train_digits_reads_95_percent(plain):
-    """The plain program learns what it claims to learn."""
-    assert accuracy(plain) >= 95.0
+@pytest.fixture(scope="module")
+def plain(digits) -> bytes:
+    """What plain Python prints for it."""
+    return run(digits).stdout
+
+
+def test_train_digits_reads_95_percent(tmp_path):
+    """The plain program learns what it claims to learn; under `minpy run` it prints the same."""
+    printed = run(EXAMPLES / "train_digits.py").stdout
+    assert accuracy(printed) >= 95.0
+    done = run("-m", "minpy", "run", EXAMPLES / "train_digits.py", MINPY_CACHE_DIR=str(tmp_path))
+    assert (done.stdout, done.stderr) == (printed, b"")
 
 
 @pytest.mark.parametrize("options", [(), ("--policy", "only_numpy"), ("--no-cache",)], ids=" ".join)
-def test_minpy_run_prints_the_same_bytes(plain, options, tmp_path):
+def test_minpy_run_prints_the_same_bytes(digits, plain, options, tmp_path):
     """Under `minpy run`, cold and warm, the output is the plain program's byte for byte."""
-    for _ in range(2):
-        done = run(
-            "-m", "minpy", "run", *options, EXAMPLES / "train_digits.py", MINPY_CACHE_DIR=str(tmp_path)
-        )
+    for _ in range(1 if "--no-cache" in options else 2):
+        done = run("-m", "minpy", "run", *options, digits, MINPY_CACHE_DIR=str(tmp_path))
         assert (done.stdout, done.stderr) == (plain, b"")
 
 
-def test_rewritten_file_prints_the_same_bytes(plain, tmp_path):
+def test_rewritten_file_prints_the_same_bytes(digits, plain, tmp_path):
     """The file that `python -m minpy.rewrite` writes runs under plain Python and prints the same."""
     target = tmp_path / "rewritten.py"
-    run("-m", "minpy.rewrite", EXAMPLES / "train_digits.py", "-o", target)
+    run("-m", "minpy.rewrite", digits, "-o", target)
     text = target.read_text()
     assert "routed.np.dot(" in text
-    assert len(text.splitlines()) == len((EXAMPLES / "train_digits.py").read_text().splitlines())
+    assert len(text.splitlines()) == len(digits.read_text().splitlines())
     assert run(target, cwd=tmp_path).stdout == plain
 
 
 @pytest.mark.mxnet
-def test_prefer_mxnet_learns_as_well_and_says_what_ran_where(plain, tmp_path):
+def test_prefer_mxnet_learns_as_well_and_says_what_ran_where(digits, plain, tmp_path):
     """On MXNet's kernels the network is as good within a point.
 
     The profile shows MXNet calls, bytes copied and a reason for each fallback.
@@ -68,11 +80,11 @@ def test_prefer_mxnet_learns_as_well_and_says_what_ran_where(plain, tmp_path):
     if importlib.util.find_spec("mxnet") is None:
         pytest.skip("MXNet is not installed: the extra cpu, on Python 3.10 to 3.12")
     options = ("--policy", "prefer_mxnet", "--profile")
-    done = run("-m", "minpy", "run", *options, EXAMPLES / "train_digits.py", MINPY_CACHE_DIR=str(tmp_path))
+    done = run("-m", "minpy", "run", *options, digits, MINPY_CACHE_DIR=str(tmp_path))
     assert abs(accuracy(done.stdout) - accuracy(plain)) <= 1.0
     report = done.stderr.decode()
     # MXNet's calls and time, and what was predicted; NumPy's columns are blank.
-    assert int(re.search(r"^dot +(\d+) +[\d.]+ \S+ +[\d.]+ \S+$", report, re.MULTILINE)[1]) > 1000
+    assert int(re.search(r"^dot +(\d+) +[\d.]+ \S+ +[\d.]+ \S+$", report, re.MULTILINE)[1]) > 300
     assert "Copied host to device" in report
     fallen = re.findall(r"^  (\S+)\n((?:    - .*\n?(?:     .*\n?)*)+)", report, re.MULTILINE)
     assert fallen

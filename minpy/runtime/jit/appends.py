@@ -16,44 +16,8 @@ from minpy.runtime.jit.buffers import free
 from minpy.runtime.jit.kinds import INTS, KIND_OF_CODE, Unsupported, value_of
 
 WORDS = 3
-_FIRST_ROOM = 64
-
-DECLARATIONS = ("declare ptr @at_realloc(ptr, i64)",)
-TEXT = f"""
-define internal i1 @log(ptr %log, i64 %value, i64 %tag) {{
-  %countp = getelementptr i64, ptr %log, i64 1
-  %roomp = getelementptr i64, ptr %log, i64 2
-  %count = load i64, ptr %countp
-  %room = load i64, ptr %roomp
-  %data = load ptr, ptr %log
-  %full = icmp sge i64 %count, %room
-  br i1 %full, label %grow, label %put
-grow:
-  %twice = mul i64 %room, 2
-  %small = icmp slt i64 %twice, {_FIRST_ROOM}
-  %more = select i1 %small, i64 {_FIRST_ROOM}, i64 %twice
-  %bytes = mul i64 %more, 16
-  %new = call ptr @at_realloc(ptr %data, i64 %bytes)
-  %none = icmp eq ptr %new, null
-  br i1 %none, label %failed, label %moved
-failed:
-  ret i1 false
-moved:
-  store ptr %new, ptr %log
-  store i64 %more, ptr %roomp
-  br label %put
-put:
-  %at = phi ptr [ %data, %0 ], [ %new, %moved ]
-  %offset = mul i64 %count, 2
-  %entry = getelementptr i64, ptr %at, i64 %offset
-  store i64 %value, ptr %entry
-  %tagp = getelementptr i64, ptr %entry, i64 1
-  store i64 %tag, ptr %tagp
-  %next = add i64 %count, 1
-  store i64 %next, ptr %countp
-  ret i1 true
-}}
-"""
+_COUNT, _ROOM = 1, 2
+_ENTRY = 16  # bytes
 
 
 class Appends(Arrangements):
@@ -83,8 +47,10 @@ class Appends(Arrangements):
         self.logs = True
         log = self.w.op(f"getelementptr i64, ptr %words, i64 {self.lists[name]}")
         tag = value.tag if value.tag.isdigit() else self.w.op(f"sext i8 {value.tag} to i64")
-        done = self.w.op(f"call i1 @log(ptr {log}, i64 {x}, i64 {tag})")
-        self.guard(done, "there is no memory")
+        entry = self.w.op(f"call ptr @one_more(ptr {log}, i64 {_COUNT}, i64 {_ROOM}, i64 {_ENTRY})")
+        self.guard(self.w.op(f"icmp ne ptr {entry}, null"), "there is no memory")
+        self.w.put(f"store i64 {x}, ptr {entry}")
+        self.w.put(f"store i64 {tag}, ptr {self.w.op(f'getelementptr i64, ptr {entry}, i64 1')}")
 
     def call_method(self, value: Any, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         if name == "append":

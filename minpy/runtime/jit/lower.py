@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from minpy.runtime.jit import appends, draws, stacks
+from minpy.runtime.jit import draws, growth, stacks
 from minpy.runtime.jit.appends import WORDS
 from minpy.runtime.jit.buffers import DECLARATIONS, SMALLEST, TEXT
 from minpy.runtime.jit.comprehensions import Comprehensions
@@ -396,9 +396,7 @@ class _Lowering(Comprehensions):
                 *sorted(self.w.declarations),
                 *((*DECLARATIONS, TEXT) if self.made else ()),
                 *((draws.TEXT,) if self.draws else ()),
-                *(appends.DECLARATIONS if self.logs or self.pushes else ()),
-                *((appends.TEXT,) if self.logs else ()),
-                *((stacks.TEXT,) if self.pushes else ()),
+                *((*growth.DECLARATIONS, growth.TEXT) if self.logs or self.pushes else ()),
                 "define i64 @kernel(ptr noalias %words) {",
                 "entry:",
                 *self.w.allocas,

@@ -31,38 +31,6 @@ _WIDEST = 8
 PLAIN = 0  # the width of an item that is no tuple
 _KINDS = MIXABLE | {"bool"}
 
-TEXT = f"""
-define internal ptr @push(ptr %s, i64 %size) {{
-  %tailp = getelementptr i64, ptr %s, i64 {TAIL}
-  %roomp = getelementptr i64, ptr %s, i64 {ROOM}
-  %tail = load i64, ptr %tailp
-  %room = load i64, ptr %roomp
-  %data = load ptr, ptr %s
-  %full = icmp sge i64 %tail, %room
-  br i1 %full, label %grow, label %put
-grow:
-  %twice = mul i64 %room, 2
-  %more = add i64 %twice, {_MORE_ROOM}
-  %bytes = mul i64 %more, %size
-  %new = call ptr @at_realloc(ptr %data, i64 %bytes)
-  %none = icmp eq ptr %new, null
-  br i1 %none, label %failed, label %moved
-failed:
-  ret ptr null
-moved:
-  store ptr %new, ptr %s
-  store i64 %more, ptr %roomp
-  br label %put
-put:
-  %at = phi ptr [ %data, %0 ], [ %new, %moved ]
-  %offset = mul i64 %tail, %size
-  %entry = getelementptr i8, ptr %at, i64 %offset
-  %next = add i64 %tail, 1
-  store i64 %next, ptr %tailp
-  ret ptr %entry
-}}
-"""
-
 
 @dataclass(frozen=True)
 class Stack:
@@ -198,7 +166,7 @@ class Stacks(Appends):
             variables.append(self.part(name, number))
             self.assign(variables[-1], operand)
         stack = self._word_of(name, DATA)
-        entry = self.w.op(f"call ptr @push(ptr {stack}, i64 {16 * len(items)})")
+        entry = self.w.op(f"call ptr @one_more(ptr {stack}, i64 {TAIL}, i64 {ROOM}, i64 {16 * len(items)})")
         self.guard(self.w.op(f"icmp ne ptr {entry}, null"), "there is no memory")
         for number, variable in enumerate(variables):
             if not variable.rep:

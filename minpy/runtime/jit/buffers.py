@@ -37,6 +37,13 @@ define internal void @drop(i64 %owner, ptr %head) {{
   %ours = icmp sgt i64 %owner, {SMALLEST}
   br i1 %ours, label %go, label %out
 go:
+  call void @leave(i64 %owner, ptr %head)
+  br label %out
+out:
+  ret void
+}}
+
+define internal void @leave(i64 %owner, ptr %head) noinline {{
   %b = inttoptr i64 %owner to ptr
   %n = load i64, ptr %b
   %m = sub i64 %n, 1
@@ -68,7 +75,7 @@ out:
 define internal i64 @make(ptr %cell, i64 %bytes, ptr %head) {{
   %old = load i64, ptr %cell
   %none = icmp eq i64 %old, 0
-  br i1 %none, label %new, label %look
+  br i1 %none, label %other, label %look
 look:
   %o = inttoptr i64 %old to ptr
   %held = load i64, ptr %o
@@ -77,11 +84,20 @@ look:
   %alone = icmp eq i64 %held, 1
   %large = icmp sge i64 %cap, %bytes
   %again = and i1 %alone, %large
-  br i1 %again, label %reuse, label %let
+  br i1 %again, label %reuse, label %other
 reuse:
   %was = getelementptr i8, ptr %o, i64 32
   store i64 0, ptr %was
   ret i64 %old
+other:
+  %new = call i64 @change(ptr %cell, i64 %bytes, ptr %head)
+  ret i64 %new
+}}
+
+define internal i64 @change(ptr %cell, i64 %bytes, ptr %head) noinline {{
+  %old = load i64, ptr %cell
+  %none = icmp eq i64 %old, 0
+  br i1 %none, label %new, label %let
 let:
   store i64 0, ptr %cell
   call void @drop(i64 %old, ptr %head)

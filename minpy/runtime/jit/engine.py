@@ -15,6 +15,7 @@ from typing import Any
 from minpy.runtime.jit import loader, numpy_loops
 
 _FUNCTION = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+_LONG = 100_000  # bytes of a text: dozens of loops, one for each operation on arrays
 _lock = threading.Lock()
 _kept: list[Any] = []  # what compiled functions live in
 _SAMPLES = [0.001, 0.1, 0.25, 0.37, 0.5, 0.73, 0.999] + [
@@ -193,6 +194,9 @@ def _object_code(llvm: Any, machine: Any, text: str, level: int) -> bytes:
         return bytes(machine.emit_object(module))
     if hasattr(llvm, "create_pass_builder"):
         options = llvm.create_pipeline_tuning_options(speed_level=level)
+        if len(text) > _LONG:
+            # A quarter of the time of the compiler, which takes a second for such a text as it is.
+            options.loop_unrolling = options.loop_interleaving = False
         builder = llvm.create_pass_builder(machine, options)
         builder.getModulePassManager().run(module, builder)
     else:

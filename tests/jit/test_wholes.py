@@ -21,6 +21,8 @@ h = rng.random(n).astype(np.float32)
 m = v > 0
 p = rng.permutation(n)
 x, y, z = 1, 0.5, True
+V = rng.standard_normal(75)  # so long that several elements are worked on at a time
+A = rng.standard_normal((5, 75))
 """
 
 LOOPS = [
@@ -33,6 +35,10 @@ LOOPS = [
     "for i in range(n): v[1:] += v[:-1]",
     "for i in range(n): v[:-1] = v[1:] * v[0]",
     "for i in range(n): v[::-1] = v * 2",
+    "for i in range(n): V[1:] += V[:-1]; V[:-1] -= V[1:] * 0.5; V[::-1] += V",
+    "for i in range(n): V *= 0.5; V += V[::-1]; V[3:] = V[:-3]; V[:-3] = V[3:] + V[:-3]",
+    "for i in range(n): A[1:] += A[:-1]; A -= A[::-1]; A += A[0]; A[:, 1:] *= A[:, :-1]; A -= V",
+    "for i in range(n): A.T[1:] += A.T[:-1]; V[::2] += V[1::2].sum(); V[2::2] -= V[:-2:2]",
     "for i in range(n): v[::2] = v[1::2] - i",
     "for i in range(n): v[i:] = i",
     "for i in range(n): v[i:] = k[i:]",
@@ -184,3 +190,30 @@ FUNCTIONS = [
 @pytest.mark.parametrize("text", FUNCTIONS)
 def test_functions_over_arrays(run_both: Any, text: str) -> None:
     run_both(SETUP + text, compiled=None)
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        "W *= 0.5",
+        "W[1:] += W[:-1]; V += 1; W += V[:6]",
+        "W.T[1:] += 1",
+        "G += 1",
+        "G.T[:] = G.T * 0.5",
+        "O += 1",
+    ],
+)
+def test_elements_that_share_memory(run_both: Any, loop: str) -> None:
+    """NumPy works on a copy of what it reads there: such arrays are left to it."""
+    strided = "np.lib.stride_tricks.as_strided"
+    setup = f"W, G, O = {strided}(V, (70, 6), (8, 8)), {strided}(V, (3, 4, 5), (32, 80, 16)), {strided}(V, (9,), (0,))"
+    run_both(f"{SETUP}\n{setup}\nfor i in range(n):\n  {loop}", None)
+
+
+@pytest.mark.parametrize(
+    "view", ["A", "A.T", "A[:, ::-1]", "A[::-2]", "A[:1]", "A[:, :1].T", "C", "C.T", "C[::-1, :, 2:]"]
+)
+def test_elements_apart(run_both: Any, view: str) -> None:
+    """No view of one array by slices is taken for one whose elements share memory."""
+    (site,) = run_both(f"{SETUP}\nC = np.ones((3, 4, 5))\nV = {view}\nfor i in range(n):\n  V *= 0.5")
+    assert site.leaves == 0

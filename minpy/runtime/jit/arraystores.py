@@ -53,34 +53,43 @@ class Stores(Views):
         body: Callable[[list[str]], None],
         stores: bool = False,
         breaks: tuple[tuple[int, str], ...] = (),
+        independent: bool = False,
     ) -> None:
         """Run code for all indices, in pieces between `breaks`; what its guards find is looked at afterwards.
 
         If the body `stores` all that it computes, the processor's flags say whether an operation overflowed, divided by
         zero or was invalid, as they do for NumPy. (What is not stored, the compiler may compute after they are read.)
+        `independent`: no round of the innermost loop reads or stores what another one stores, so that the compiler
+        need not find that out, which it cannot where an array is changed in place.
         """
         self.whole_arrays = True
-        opening, around = len(self.w.lines), (self.floats, self.computed)
+        opening, around, access = len(self.w.lines), (self.floats, self.computed), self.w.access
+        group = self.w.note("") if independent else ""
+        self.w.access = f", !llvm.access.group {group}" if group else ""
         self.floats, self.computed = ({} if stores and HAS_FLAGS else None), False
         flag, outer, reason = self.w.alloca("i1", "fine"), self.flag, self.flag_reason
         self.w.put(f"store i1 true, ptr {flag}")
         self.flag, self.flag_reason = flag, ""
         indices: list[str] = []
         ends: list[Callable[[], None]] = []
+        loop = ""
         for axis, dim in enumerate(dims, -len(dims)):
+            if axis == -1 and group:
+                parallel = self.w.note(f'!"llvm.loop.parallel_accesses", {group}', distinct=False)
+                loop = self.w.note(f"{{}}, {parallel}")
             places = tuple(dict.fromkeys(x for each, x in breaks if each == axis and x != "0"))
             if places and len(places) <= _MOST_BREAKS:
                 start, stop, end_of_piece = self._over_pieces(dim, places)
                 ends.append(end_of_piece)
-                k, end_of_loop = self._over_elements(start, stop)
+                k, end_of_loop = self._over_elements(start, stop, loop)
                 self.pieces[k] = start, frozenset(places)
             else:
-                k, end_of_loop = self._over_elements("0", dim)
+                k, end_of_loop = self._over_elements("0", dim, loop)
             indices.append(k)
             ends.append(end_of_loop)
         body(indices)
         floats, computed = self.floats, self.computed
-        self.floats, self.computed = around
+        (self.floats, self.computed), self.w.access = around, access
         for x in floats or ():
             self.guard(self.w.op(f"fcmp ord double {x}, {double(0.0)}"), "a result that is NaN")
         for finish in reversed(ends):
@@ -91,8 +100,8 @@ class Stores(Views):
         if computed:
             self._flagged(opening)
 
-    def _over_elements(self, start: str, stop: str) -> tuple[str, Callable[[], None]]:
-        """Begin a loop from `start` to before `stop`: its index, and what ends it."""
+    def _over_elements(self, start: str, stop: str, loop: str = "") -> tuple[str, Callable[[], None]]:
+        """Begin a loop from `start` to before `stop`: its index, and what ends it; `loop` as in `Writer.jump`."""
         counter = self.w.alloca("i64", "k")
         self.w.put(f"store i64 {start}, ptr {counter}")
         head, inside, end = (self.w.fresh(hint) for hint in ("over", "element", "past"))
@@ -103,7 +112,7 @@ class Stores(Views):
 
         def finish() -> None:
             self.w.put(f"store i64 {self.w.op(f'add nuw nsw i64 {k}, 1')}, ptr {counter}")
-            self.w.jump(head)
+            self.w.jump(head, loop)
             self.w.place(end)
 
         return k, finish
@@ -166,9 +175,10 @@ class Stores(Views):
             self.write(self._spot(place, indices), self.at(value, indices))
 
         if is_turned(target):
-            self.nest(target.dims[::-1], lambda indices: store(indices[::-1]), True)
+            self.nest(target.dims[::-1], lambda indices: store(indices[::-1]), True, independent=True)
         else:
-            self.nest(target.dims, store, True, breaks_of(value))
+            # Elements that do not lie side by side may be the same one.
+            self.nest(target.dims, store, True, breaks_of(value), independent=target.type.unit)
         if place is not target:
             shared, copy, on = (
                 self.w.op(f"icmp ne ptr {place.pointer}, {target.pointer}"),
@@ -179,10 +189,10 @@ class Stores(Views):
             type_ = BITS[target.type.dtype][0]
 
             def move(indices: list[str]) -> None:
-                x = self.w.op(f"load {type_}, ptr {self._spot(place, indices).pointer}")
-                self.w.put(f"store {type_} {x}, ptr {self._spot(target, indices).pointer}")
+                x = self.w.op(f"load {type_}, ptr {self._spot(place, indices).pointer}{self.w.access}")
+                self.w.put(f"store {type_} {x}, ptr {self._spot(target, indices).pointer}{self.w.access}")
 
-            self.nest(target.dims, move)
+            self.nest(target.dims, move, independent=target.type.unit)
             self.w.place(on)
 
     def _spot(self, ref: Ref, indices: list[str]) -> Ref:

@@ -18,6 +18,8 @@ class Writer:
         self.allocas: list[str] = []
         self.cells: list[str] = []  # what makes some of them zero at the start
         self.declarations: set[str] = set()
+        self.metadata: list[str] = []  # at the end of the module
+        self.access = ""  # what is said of each access to an array's elements
         self.names = 0
         self.ended = False  # whether the current block has its terminator
 
@@ -51,9 +53,9 @@ class Writer:
         self.lines.append(f"{label}:")
         self.ended = False
 
-    def jump(self, label: str) -> None:
-        """End the block."""
-        self.put(f"br label %{label}")
+    def jump(self, label: str, loop: str = "") -> None:
+        """End the block; `loop` names what is said of the loop that goes round here."""
+        self.put(f"br label %{label}" + (f", !llvm.loop {loop}" if loop else ""))
         self.ended = True
 
     def branch(self, condition: str, yes: str, no: str) -> None:
@@ -65,6 +67,12 @@ class Writer:
         """End the function."""
         self.put(f"ret i64 {code}")
         self.ended = True
+
+    def note(self, content: str, distinct: bool = True) -> str:
+        """A node of metadata, of which ``{}`` in the content is the name; returns its name."""
+        name = f"!{len(self.metadata)}"
+        self.metadata.append(f"{name} = {'distinct ' if distinct else ''}!{{{content.format(name)}}}")
+        return name
 
     def cell(self, hint: str, type_: str = "i64") -> str:
         """A variable of the function that is zero at the start."""

@@ -23,7 +23,7 @@ from minpy.runtime.jit.appends import WORDS
 from minpy.runtime.jit.buffers import DECLARATIONS, SMALLEST, TEXT
 from minpy.runtime.jit.comprehensions import Comprehensions
 from minpy.runtime.jit.draws import source_of
-from minpy.runtime.jit.expressions import PAIR, TYPES
+from minpy.runtime.jit.expressions import BITS, PAIR, TYPES
 from minpy.runtime.jit.helpers import Helper
 from minpy.runtime.jit.kinds import (
     CODES,
@@ -195,6 +195,7 @@ class _Lowering(Comprehensions):
         self.w.put(f"store i64 {ROUNDS}, ptr {self.fuel}")
         self.w.put(f"store i64 {SMALLEST}, ptr {self.idents}")
         self.w.put(f"store i64 {self.w.op(f'load i64, ptr {self._word(FIRST)}')}, ptr {position}")
+        before = len(self.w.lines)
         self.w.place("outer")
         k = self.w.op(f"load i64, ptr {position}")
         self.w.branch(self.w.op(f"icmp slt i64 {k}, {last}"), "round", done)
@@ -229,15 +230,66 @@ class _Lowering(Comprehensions):
                 continue
             self._write_back(position)
             self.w.leave(code)
+        folded = self._leave_if_folded(before)
         for number, label in enumerate(self.exits.values(), 1):
             self.w.place(label)
-            if self.clean:
+            if label == folded:
+                self.w.put(f"store i64 {self.w.op(f'load i64, ptr {position}')}, ptr {self._word(STOPPED)}")
+            elif self.clean:
                 self._write_back(position, starts)
                 self._shorten(starts)
             else:
                 self.w.put(f"store i64 {self.w.op(f'load i64, ptr {position}')}, ptr {self._word(STOPPED)}")
             self.w.leave(number)
         return self._code(words)
+
+    def _leave_if_folded(self, place: int) -> str:
+        """Do not begin where elements of an array that is changed in place may share their memory.
+
+        NumPy then works on a copy of what it reads. `place` is the line of the code where that is looked at; gives the
+        label that is jumped to, or nothing.
+        """
+        lines, self.w.lines, ended, self.w.ended = self.w.lines, [], self.w.ended, False
+        apart = "true"
+        for name in sorted(self.written) if self.whole_arrays else ():
+            array = self.arrays[name]
+            if array.comes_in and not array.type.sequence:
+                apart = self._elements_apart(array, apart)
+        code, self.w.lines, self.w.ended = self.w.lines, lines, ended
+        if apart == "true":
+            return ""
+        label, on = self.w.fresh("leave"), self.w.fresh("on")
+        self.exits[self.node.lineno, "an array whose elements share memory is changed"] = label
+        code += [f"  br i1 {apart}, label %{on}, label %{label}", f"{on}:"]
+        self.w.lines[place:place] = code
+        return label
+
+    def _elements_apart(self, array: ArrayVariable, apart: str) -> str:
+        """Code for: each axis steps over all that the axes with shorter steps reach."""
+        size, ndim = BITS[array.type.dtype][1], array.type.ndim
+        axes = []
+        for axis in range(ndim):
+            dim = self.w.op(f"load i64, ptr {self._word(array.slot + 3 + axis)}")
+            if axis == ndim - 1 and array.type.unit:
+                step = str(size)
+            else:
+                stride = self.w.op(f"load i64, ptr {self._word(array.slot + 3 + ndim + axis)}")
+                step = self.w.op(f"call i64 @llvm.abs.i64(i64 {stride}, i1 false)")
+                self.w.declarations.add("declare i64 @llvm.abs.i64(i64, i1)")
+            axes.append((dim, step, self.w.op(f"mul i64 {step}, {self.w.op(f'sub i64 {dim}, 1')}")))
+        for axis, (dim, step, _) in enumerate(axes):
+            reach = str(size)
+            for other, (_, shorter, part) in enumerate(axes):
+                if other != axis:
+                    # Of two equal steps one counts as the shorter.
+                    inside = self.w.op(f"icmp {'sle' if other > axis else 'slt'} i64 {shorter}, {step}")
+                    part = self.w.op(f"select i1 {inside}, i64 {part}, i64 0")
+                    reach = self.w.op(f"add i64 {reach}, {part}")
+            if reach != step:
+                over = self.w.op(f"icmp sge i64 {step}, {reach}")
+                over = self.w.op(f"or i1 {over}, {self.w.op(f'icmp sle i64 {dim}, 1')}")
+                apart = self.w.op(f"and i1 {apart}, {over}")
+        return apart
 
     def _outer(self, outer: tuple[Any, ...], names: Any) -> Iteration:
         if outer[0] == "while":
@@ -405,6 +457,7 @@ class _Lowering(Comprehensions):
                 *opening,
                 *self.w.lines,
                 "}",
+                *self.w.metadata,
                 "",
             )
         )

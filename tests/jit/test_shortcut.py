@@ -411,6 +411,58 @@ old = np.setbufsize(16)
 try: x.append(f(a, 3))
 finally: np.setbufsize(old)
 x.append(f(a, 3))""",
+    "strings": """
+def f(a, b, n):
+  d = np.zeros(n, int)
+  for i in range(n): d[i] = (a[i] == b[-i - 1]) + 2 * (a[i] == 'c')
+  return d
+words = ['abcabc', 'acgtcc', 'a', 'c', '', 'h\xe9ll\xf6c', 'c\u4e2dabcd', 'c\U0001f600abcd', chr(0xD800) + 'ccc', 'x' * 9000]
+x = []
+for s in words:
+  for t in words[:6]:
+    try: x.append(f(s, t, 4))
+    except IndexError as e: x.append(str(e))
+try: x.append(f(['a', 'c'], 'ac', 2))
+except IndexError as e: x.append(str(e))
+x.append(f(b'abcabc', b'cabcab', 6))""",
+    "loops over strings and bytes": """
+def f(a, b):
+  s = 0
+  for c in a: s += c == 'c'
+  for k in b: s = s * 3 % 1000 + k
+  for k, c in enumerate(a): s += k * (c == 'a')
+  for c, k in zip(a, b): s += k * (c == 'b')
+  return s
+x = [f(a, b) for a in ('abcabc', 'c', '', 'c\u4e2d', 'c' * 20000) for b in (b'abc', b'', bytes(300), (3, 4, 5), [9, 8])]""",
+    "lists and tuples of numbers": """
+def f(a, n):
+  s = 0
+  for i in range(n): s = s + a[i]
+  return s
+whole, parts = list(range(9)), [0.5 * k for k in range(9)]
+given = [whole, parts, whole, tuple(whole), tuple(parts), parts, [True] * 9, [1, 2.5] * 5, [2**62] * 9, [1] * 8 + [2**70]]
+given += [[], (), [3] * 10000, [np.float64(1)] * 9, whole[:3], np.arange(9), range(9), whole, parts]
+x = []
+for k in range(3):
+  for each in given:
+    try: x.append(f(each, 9))
+    except IndexError as e: x.append(str(e))
+  whole[k], parts[k] = -5, -2.5
+  whole.append(k)""",
+    "loops over lists": """
+def f(a, b, g):
+  s = 0.0
+  for v, w in zip(a, b): s += v * w
+  for i, v in enumerate(b, 2): s += i * v
+  for v in a: s -= v * g[0]
+  return s
+x = [f(a, b, [2.5]) for a in ([1, 2], [1, 2, 3], (1, 2), [1.5, 2.0], []) for b in ([1.0, 3.0], (1, 4, 5), np.ones(3))]""",
+    "a list that is read and appended to": """
+def f(a, b):
+  for i in range(4): b.append(a[i])
+  return b
+one, two = [1, 2, 3, 4], [1.5, 2.5, 3.5, 4.5]
+x = [f(one, []), f(one, []), f(two, [2]), f(one, one), f(two, two), f(one, []), f('abcd', []), f('abcd', [])]""",
     "a subclass of arrays": """
 class A(np.ndarray): pass
 def f(a, n):
@@ -425,6 +477,22 @@ x = [f(np.arange(5), 5), f(np.arange(5), 5), f(np.arange(5).view(A), 5), f([1, 2
 def test_as_in_plain_python(run_both: Any, name: str) -> None:
     found = run_both(PROGRAMS[name], compiled=None)
     assert any(site.shortcut and site.shortcut.rounds for site in found), found
+
+
+@pytest.mark.parametrize(
+    ("given", "entries"),
+    [
+        ("'abcd'", 3),
+        ("b'abcd'", 3),
+        ("[1, 2, 3, 4]", 3),
+        ("(1.5, 2.5, 3.5, 4.5)", 3),
+        ("[1, 2, 3, 4] * 3000", 0),
+    ],
+)
+def test_sequences_go_the_short_way(run_both: Any, given: str, entries: int) -> None:
+    text = "def f(a):\n  s = 0\n  for i in range(4): s += a[i] == a[0]\n  return s\nx = [f({}) for _ in range(2)]"
+    (site,) = run_both(text.format(given))
+    assert site.shortcut.rounds == 4 * entries
 
 
 def _again(run_both: Any, text: str) -> Callable[..., Any]:

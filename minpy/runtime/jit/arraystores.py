@@ -98,7 +98,7 @@ class Stores(Views):
         if found:
             self.guard(self.w.op(f"load i1, ptr {flag}"), found)
         if computed:
-            self._flagged(opening)
+            self.flagged(opening)
 
     def _over_elements(self, start: str, stop: str, loop: str = "") -> tuple[str, Callable[[], None]]:
         """Begin a loop from `start` to before `stop`: its index, and what ends it; `loop` as in `Writer.jump`."""
@@ -140,15 +140,21 @@ class Stores(Views):
 
         return start, stop, finish
 
-    def _flagged(self, opening: int) -> None:
+    def flagged(self, opening: int) -> None:
         """Leave the loop if the code since the line `opening` raised one of the processor's flags."""
         place = self.w.alloca("i32", "flags")
         self.w.declarations |= {f"declare void @llvm.x86.sse.{name}mxcsr(ptr)" for name in ("ld", "st")}
         lines, self.w.lines = self.w.lines, []
+        # To lower them takes as long as some operations, and they hardly ever are raised.
         self.w.put(f"call void @llvm.x86.sse.stmxcsr(ptr {place})")
-        lowered = self.w.op(f"and i32 {self.w.op(f'load i32, ptr {place}')}, -64")
-        self.w.put(f"store i32 {lowered}, ptr {place}")
+        before = self.w.op(f"load i32, ptr {place}")
+        lower, on = self.w.fresh("lower"), self.w.fresh("on")
+        none = self.w.op(f"icmp eq i32 {self.w.op(f'and i32 {before}, {_RAISED}')}, 0")
+        self.w.branch(none, on, lower)
+        self.w.place(lower)
+        self.w.put(f"store i32 {self.w.op(f'and i32 {before}, -64')}, ptr {place}")
         self.w.put(f"call void @llvm.x86.sse.ldmxcsr(ptr {place})")
+        self.w.place(on)
         self.w.lines = [*lines[:opening], *self.w.lines, *lines[opening:]]
         self.w.put(f"call void @llvm.x86.sse.stmxcsr(ptr {place})")
         raised = self.w.op(f"and i32 {self.w.op(f'load i32, ptr {place}')}, {_RAISED}")
@@ -201,9 +207,9 @@ class Stores(Views):
     def _apart(self, target: Ref, value: Any) -> Ref:
         """Where to compute what goes into `target`: there, or apart if an operand may be overwritten too early."""
         shared = "false"
-        span = self._span(target)
+        span = self.span(target)
         for ref in dict.fromkeys(refs_of(value)):
-            low, high = self._span(ref)
+            low, high = self.span(ref)
             meets = self.w.op(
                 f"and i1 {self.w.op(f'icmp ult i64 {low}, {span[1]}')}, {self.w.op(f'icmp ult i64 {span[0]}, {high}')}"
             )
@@ -235,7 +241,7 @@ class Stores(Views):
             now[-1] = target.strides[-1]
         return replace(target, pointer=self.w.op(f"load ptr, ptr {pointer}"), strides=tuple(now))
 
-    def _span(self, ref: Ref) -> tuple[str, str]:
+    def span(self, ref: Ref) -> tuple[str, str]:
         """The addresses between which an array lies."""
         start = self.w.op(f"ptrtoint ptr {ref.pointer} to i64")
         low = high = start

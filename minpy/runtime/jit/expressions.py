@@ -312,9 +312,9 @@ class Expressions:
         dtype, kind = ref.type.dtype, ref.type.kind
         type_, _ = BITS[dtype]
         if dtype == "complex128":
-            x = self.w.op(f"load {type_}, ptr {ref.pointer}, align 8{self.w.access}")
+            x = self.w.op(f"load {type_}, ptr {ref.pointer}, align 8{ref.access or self.w.access}")
             return scalar(kind, "c", x)
-        x = self.w.op(f"load {type_}, ptr {ref.pointer}{self.w.access}")
+        x = self.w.op(f"load {type_}, ptr {ref.pointer}{ref.access or self.w.access}")
         if dtype == "bool":
             return scalar(kind, "b", self.w.op(f"icmp ne i8 {x}, 0"))
         if dtype == "float32":
@@ -336,7 +336,7 @@ class Expressions:
             raise Unsupported("a string is stored into an array")
         if dtype == "complex128":
             x = self.as_complex(value).x
-            self.w.put(f"store {type_} {x}, ptr {ref.pointer}, align 8{self.w.access}")
+            self.w.put(f"store {type_} {x}, ptr {ref.pointer}, align 8{ref.access or self.w.access}")
             self.note_store()
             return
         if value.rep == "c":
@@ -352,7 +352,7 @@ class Expressions:
             self.guard_range(x, *RANGES[dtype], f"a value does not fit {dtype}")
             if type_ != "i64":
                 x = self.w.op(f"trunc i64 {x} to {type_}")
-        self.w.put(f"store {type_} {x}, ptr {ref.pointer}{self.w.access}")
+        self.w.put(f"store {type_} {x}, ptr {ref.pointer}{ref.access or self.w.access}")
         self.note_store()
 
     def note_store(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from typing import Any
+from typing import Any, NamedTuple
 
 from minpy.runtime.jit.complexes import Complexes
 from minpy.runtime.jit.expressions import EXACT, INFINITY, constant_of
@@ -47,8 +47,24 @@ COMPARISONS: dict[type, tuple[str, str]] = {
 }
 
 
+class Result(NamedTuple):
+    """What an operator gave that is not looked at yet; `passed` are the operands of which NaN and infinity pass to it.
+
+    `python` says that it is Python's float, which may become infinite without a warning.
+    """
+
+    x: str
+    operands: tuple[str, ...]
+    passed: tuple[str, ...]
+    python: bool
+
+
 class Operators(Complexes):
     """Operators between scalars."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.results: list[Result] | None = None  # where the next operator is to put what it gave
 
     # Operators.
 
@@ -56,12 +72,56 @@ class Operators(Complexes):
         folded = folded_constant(node)
         if folded is not None:
             return self.constant(folded)
-        return self.binary(
-            SYMBOLS.get(type(node.op), "@"), self.expression(node.left), self.expression(node.right)
-        )
+        results: list[Result] = []
+        value = self.tree(node, results)
+        self.settle(results)
+        return value
+
+    def tree(self, node: ast.expr, results: list[Result]) -> Any:
+        """Code for an expression, of whose outermost operators the `results` are yet to be looked at (`settle`)."""
+        if not isinstance(node, ast.BinOp) or folded_constant(node) is not None:
+            return self.expression(node)
+        left, right = self.tree(node.left, results), self.tree(node.right, results)
+        return self.operation(SYMBOLS.get(type(node.op), "@"), left, right, results)
+
+    def operation(self, symbol: str, left: Any, right: Any, results: list[Result]) -> Any:
+        """Code for an operator, as `tree`."""
+        if isinstance(left, (Val, Known)) and isinstance(right, (Val, Known)):
+            self.results = results
+        return self.binary(symbol, left, right)
+
+    def settle(self, results: list[Result]) -> None:
+        """Leave the loop where an operator gave NaN, or NumPy warns of it.
+
+        Sums, differences and products of what is not finite are not finite, so as a rule those are looked at that no
+        other operator takes, and all of them only where one of these is not.
+        """
+        taken = {x for result in results for x in result.passed}
+        last = [result.x for result in results if result.x not in taken]
+        if all(result.python for result in results):
+            for x in last:
+                self.ordered(x)
+            return
+        if len(results) == 1:
+            self.checked(results[0].x, *results[0].operands)
+            return
+        finite = "true"
+        for x in last:
+            one = self.w.op(f"fcmp olt double {self.intrinsic('fabs', x)}, {INFINITY}")
+            finite = one if finite == "true" else self.w.op(f"and i1 {finite}, {one}")
+        fine, odd = self.w.fresh("fine"), self.w.fresh("odd")
+        self.w.branch(finite, fine, odd)
+        self.w.place(odd)
+        for result in results:
+            if result.python:
+                self.ordered(result.x)
+            else:
+                self.checked(result.x, *result.operands)
+        self.w.place(fine)
 
     def binary(self, symbol: str, left: Any, right: Any) -> Val:
         """Code for an operator between scalars."""
+        results, self.results = self.results, None
         one, other = self._operand(left), self._operand(right)
         kinds = frozenset(result_kind(symbol, a, b) for a in one.kinds for b in other.kinds)
         if kinds & COMPLEX:
@@ -80,7 +140,7 @@ class Operators(Complexes):
             return self._integers(symbol, kinds, tag, self.as_i64(one), self.as_i64(other))
         if symbol not in ("+", "-", "*", "/", "//", "%"):
             raise Unsupported(f"{symbol} of a value that may be a float")
-        return self._doubles(symbol, kinds, tag, one, other)
+        return self._doubles(symbol, kinds, tag, one, other, results)
 
     def real_operand(self, value: Any) -> Val:
         return self._operand(value)
@@ -133,6 +193,15 @@ class Operators(Complexes):
 
     def exact(self, name: str, a: str, b: str) -> str:
         """A sum, difference or product that fits 64 bits."""
+        if self.flag and name != "smul":
+            # In a form that can be done for several elements at a time.
+            x = self.w.op(f"{name[1:]} i64 {a}, {b}")
+            odd = [self.w.op(f"xor i64 {each}, {x}") for each in (a, b if name == "sadd" else a)]
+            if name == "ssub":
+                odd[1] = self.w.op(f"xor i64 {a}, {b}")
+            both = self.w.op(f"and i64 {odd[0]}, {odd[1]}")
+            self.guard(self.w.op(f"icmp sge i64 {both}, 0"), "an integer needs more than 64 bits")
+            return x
         self.w.declarations.add(f"declare {{i64, i1}} @llvm.{name}.with.overflow.i64(i64, i64)")
         pair = self.w.op(f"call {{i64, i1}} @llvm.{name}.with.overflow.i64(i64 {a}, i64 {b})")
         over = self.w.op(f"extractvalue {{i64, i1}} {pair}, 1")
@@ -148,7 +217,15 @@ class Operators(Complexes):
         quotient = self.w.op(f"sdiv i64 {a}, {b}")
         return self.w.op(f"sub i64 {quotient}, {self.w.op(f'zext i1 {off} to i64')}")
 
-    def _doubles(self, symbol: str, kinds: frozenset[str], tag: str, one: Val, other: Val) -> Val:
+    def _doubles(
+        self,
+        symbol: str,
+        kinds: frozenset[str],
+        tag: str,
+        one: Val,
+        other: Val,
+        results: list[Result] | None,
+    ) -> Val:
         stays = bool(kinds & INTS)  # an integer in a double may come out as one
         python_ints = one.rep == other.rep == "i" and "int" in one.kinds | other.kinds
         single = kinds == {"float32"}
@@ -170,7 +247,10 @@ class Operators(Complexes):
             x = self.w.op(f"{name} double {a}, {b}")
         if single:
             x = self.w.op(f"fpext float {self.w.op(f'fptrunc double {x} to float')} to double")
-        if kinds <= PYTHON:
+        if results is not None and symbol in ("+", "-", "*", "/") and not self.flag and self.floats is None:
+            # A division by what is not finite gives zero.
+            results.append(Result(x, (a, b), (a,) if symbol == "/" else (a, b), kinds <= PYTHON))
+        elif kinds <= PYTHON:
             self.ordered(x)
         else:
             self.checked(x, a, b)

@@ -233,7 +233,7 @@ class Selections(Stores):
             and not (target.roots and other.roots)
         ):
             return
-        (low, high), (begin, end) = self._span(target), self._span(other)
+        (low, high), (begin, end) = self.span(target), self.span(other)
         before = self.w.op(f"icmp ule i64 {high}, {begin}")
         after = self.w.op(f"icmp ule i64 {end}, {low}")
         self.guard(self.w.op(f"or i1 {before}, {after}"), "a store into elements that are read")

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import ast
 import builtins
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from minpy.runtime.jit.draws import Draws
 from minpy.runtime.jit.expressions import constant_of
 from minpy.runtime.jit.kinds import NotYet, TooLarge, Unsupported
-from minpy.runtime.jit.operators import SYMBOLS
+from minpy.runtime.jit.operators import SYMBOLS, Result
 from minpy.runtime.jit.selections import Spots
 from minpy.runtime.jit.values import ArrayVariable, Known, Lazy, Ref, Several, Val, Variable, scalar
+from minpy.runtime.jit.versions import Versions, plan_of
 from minpy.runtime.jit.wholes import is_whole, kind_of
 
 # After so many rounds of the loops that hold loops, signals are looked at.
 ROUNDS = 1 << 14
 
 
-class Statements(Draws):
+class Statements(Versions):
     """Statements; `minpy.runtime.jit.lower` makes a function of them."""
 
     def __init__(self) -> None:
@@ -73,9 +75,17 @@ class Statements(Draws):
             self.kept(self.expression(node.value))
 
     def _assign(self, node: ast.Assign) -> None:
-        value = self.kept_for(node.targets, self.expression(node.value))
+        results: list[Result] = []
+        value = self.tree(node.value, results)
+        # An element that is known to be there is stored into first: one that stays the same then stays in a register.
+        late = len(node.targets) == 1 and id(node.targets[0]) in self.proved
+        if not late:
+            self.settle(results)
+        value = self.kept_for(node.targets, value)
         for target in node.targets:
             self.bind(target, value)
+        if late:
+            self.settle(results)
 
     def kept_for(self, targets: list[ast.expr], value: Any) -> Any:
         """A value that is assigned: computed now, unless elements are all that it goes to."""
@@ -142,6 +152,12 @@ class Statements(Draws):
         if not isinstance(base, Ref) or base.type.sequence:
             raise Unsupported("a store into something that is no array")
         nodes = target.slice.elts if isinstance(target.slice, ast.Tuple) else [target.slice]
+        if id(target) in self.proved:
+            self.unchecked = True
+            ref = self.parted(base, [self._part(node) for node in nodes])
+            self.unchecked = False
+            self.note_written(ref)
+            return replace(ref, access=self.proved[id(target)])
         parts = [self._part(node) for node in nodes]
         if any(isinstance(part, (Ref, Lazy, Several)) for part in parts):
             return self.changed_spots(base, parts)
@@ -153,11 +169,15 @@ class Statements(Draws):
         symbol = SYMBOLS.get(type(node.op), "@")
         if isinstance(node.target, ast.Name):
             current = self.expression(node.target)
-            value = self.expression(node.value)
+            results: list[Result] = []
+            value = self.tree(node.value, results)
             if is_whole(current):
+                self.settle(results)
                 self._change(self.whole(current), symbol, value)
             else:
-                self.bind(node.target, self.kept(self.binary(symbol, current, value)))
+                value = self.operation(symbol, current, value, results)
+                self.settle(results)
+                self.bind(node.target, self.kept(value))
         elif isinstance(node.target, ast.Subscript):
             ref = self._place(node.target)
             if isinstance(ref, Spots):
@@ -166,8 +186,14 @@ class Statements(Draws):
             if ref.dims:
                 self._change(ref, symbol, self.expression(node.value))
                 return
-            current = self.read(ref)
-            self.write(ref, self.binary(symbol, current, self.expression(node.value)))
+            current, results = self.read(ref), []
+            value = self.operation(symbol, current, self.tree(node.value, results), results)
+            if id(node.target) in self.proved:
+                self.write(ref, value)
+                self.settle(results)
+            else:
+                self.settle(results)
+                self.write(ref, value)
         else:
             raise Unsupported(f"an assignment to {type(node.target).__name__}")
 
@@ -234,6 +260,14 @@ class Statements(Draws):
 
     def _for(self, node: ast.For) -> None:
         step = self.iteration(node.iter)
+        plan = plan_of(node) if isinstance(step, Range) and not self.flag else None
+        if plan is None or not self.in_versions(
+            node, step, plan, lambda last: self._rounds(node, step, last)
+        ):
+            self._rounds(node, step, lambda: None)
+
+    def _rounds(self, node: ast.For, step: Iteration, last: Callable[[], None]) -> None:
+        """Code for a loop; `last` writes what each round ends with."""
         counter = self.w.alloca("i64", "k")
         self.w.put(f"store i64 0, ptr {counter}")
         head, body, next_, otherwise, end = (
@@ -253,6 +287,7 @@ class Statements(Draws):
         self.inner -= 1
         self.loops.pop()
         if not self.w.ended:
+            last()
             self.w.jump(next_)
         self.w.place(next_)
         k = self.w.op(f"load i64, ptr {counter}")

@@ -61,7 +61,7 @@ class Ref:
 
     `ident` tells objects of the program from each other (empty: nothing holds it yet); `owner` whose memory it is, the
     number of an array that came in or the address of a buffer; `roots` names the arrays that came in and may be meant,
-    and `fresh` says that it may be a buffer.
+    and `fresh` says that it may be a buffer; `access` is what is said of stores into an element.
     """
 
     type: ArrayType
@@ -72,6 +72,7 @@ class Ref:
     owner: str = ""
     roots: frozenset[str] = frozenset()
     fresh: bool = False
+    access: str = ""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,10 @@ PLAN_WORDS = 28
 # A row: how an object is found (and two words for that), what it must be (and two words), the words it fills (and one).
 ROW = 8
 FAST, CELL, GLOBAL, IN_DICT, IN_INSTANCE, IN_CLASS, ARGUMENT = range(7)
-ANYTHING, THIS, IS_FUNCTION, HAS_TYPE, IS_LIST, IS_ARRAY, IS_SCALAR = range(7)
+ANYTHING, THIS, IS_FUNCTION, HAS_TYPE, IS_LIST, IS_SEQUENCE, IS_ARRAY, IS_SCALAR = CHECKS = range(8)
+# Of a sequence (its type, one of these, words, another type that will do): what its items are.
+CHARACTERS, BYTES, INTEGERS, FLOATS = range(4)
+ROOM = 8192  # words for copies of the items of all sequences
 # An item of SCALARS (words, representation, variable, key), MADE (words, axes, variable, key, dtype, element's size),
 # LISTS (words, row), WRITTEN (row, element's size).
 ITEM = 6

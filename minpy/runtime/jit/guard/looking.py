@@ -124,7 +124,8 @@ def take(w: Text) -> str:
     """Find the objects of a plan's rows, and fill the words of those that have some; whether all is as it must be."""
     builtins, array = w.at("%site", layout.BUILTINS, "ptr"), w.at("%site", layout.ARRAY, "ptr")
     over = w.alloca("i32", "over")
-    got = w.alloca("ptr", "got")
+    got, taken = w.alloca("ptr", "got"), w.alloca("i64", "taken")
+    w.put(f"store i64 0, ptr {taken}")
     with w.loop(w.at("%plan", layout.ROWS)) as (index, following):
         row = w.item(w.at("%plan", layout.ROWS_AT, "ptr"), index, layout.ROW)
         a, key = w.at(row, 1), w.at(row, 2, "ptr")
@@ -166,7 +167,7 @@ def take(w: Text) -> str:
         value = w.op(f"load ptr, ptr {got}")
         w.set("%objects", index, value, "ptr")
         c, d = w.at(row, 4, "ptr"), w.at(row, 5)
-        check = {each: w.fresh("check") for each in range(7)}
+        check = {each: w.fresh("check") for each in layout.CHECKS}
         w.choose(
             w.at(row, 3),
             {each: check[each] for each in (layout.THIS, layout.ANYTHING, layout.IS_SCALAR)},
@@ -187,6 +188,8 @@ def take(w: Text) -> str:
         w.branch(w.same(w.field(value, TYPE, "ptr"), c), following, "no")
         w.place(check[layout.IS_LIST])
         w.branch(w.same(w.field(value, TYPE, "ptr"), w.at("%site", layout.LIST, "ptr")), following, "no")
+        w.place(check[layout.IS_SEQUENCE])
+        _fill_sequence(w, row, value, taken, over, following)
         w.place(check[layout.IS_ARRAY])
         w.unless(w.same(w.field(value, TYPE, "ptr"), array), "no")
         w.unless(w.same(w.field(value, DTYPE, "ptr"), c), "no")
@@ -202,7 +205,7 @@ def take(w: Text) -> str:
     w.give("false", "i1")
     return w.function(
         "internal i1 @take(ptr %site, ptr %plan, ptr %args, i64 %nargs, ptr %fast, ptr %globals, "
-        "ptr %objects, ptr %words)"
+        "ptr %objects, ptr %words, ptr %room)"
     )
 
 
@@ -227,6 +230,61 @@ def _fill_array(w: Text, row: str, value: str, d: str) -> None:
         w.unless(w.op(f"xor i1 {w.op(f'and i1 {single}, {more}')}, true"), "no")
         w.set(slot, at, w.at(sizes, axis))
         w.set(slot, w.op(f"add i64 {at}, {ndim}"), w.at(steps, axis))
+
+
+def _fill_sequence(w: Text, row: str, value: str, taken: str, over: str, following: str) -> None:
+    """The words of a string, bytes, or a list or tuple of numbers: of what is not bytes, a copy is made in the room."""
+    type_, listed, known = w.field(value, TYPE, "ptr"), w.fresh("listed"), w.fresh("known")
+    w.when(w.same(type_, w.at(row, 4, "ptr")), known)
+    w.unless(w.same(type_, w.at(row, 7, "ptr")), "no")
+    w.place(known)
+    slot, kind = w.spot("%words", w.at(row, 6)), w.at(row, 5)
+    count = w.outside("PySequence_Size", value)
+    w.set(slot, 3, count)
+    copied = w.fresh("copied")
+    w.when(w.op(f"icmp ne i64 {kind}, {layout.BYTES}"), copied)
+    w.set(slot, 1, w.outside("PyBytes_AsString", value), "ptr")
+    w.set(slot, 4, 1)
+    w.jump(following)
+    w.place(copied)
+    before = w.op(f"load i64, ptr {taken}")
+    after = w.op(f"add i64 {before}, {count}")
+    w.unless(w.op(f"icmp slt i64 {after}, {layout.ROOM}"), "no")
+    w.put(f"store i64 {after}, ptr {taken}")
+    memory = w.spot("%room", before)
+    w.set(slot, 1, memory, "ptr")
+    w.unless(w.op(f"icmp eq i64 {kind}, {layout.CHARACTERS}"), listed)
+    w.set(slot, 4, 4)
+    size = w.op(f"mul i64 {w.op(f'add i64 {count}, 1')}, 2")
+    done = w.outside("PyUnicode_AsUCS4", value, memory, size, "0")
+    w.branch(w.op(f"icmp ne ptr {done}, null"), following, "failed")
+    w.place(listed)
+    w.set(slot, 4, 8)
+    w.unless(w.op(f"icmp sgt i64 {count}, 0"), "no")  # what its items would be is not known
+    types = w.at("%site", layout.TYPES, "ptr")
+    is_list = w.same(type_, w.at("%site", layout.LIST, "ptr"))
+    integers = w.same(kind, layout.INTEGERS, "i64")
+    wanted = w.op(
+        f"select i1 {integers}, ptr {w.at(types, CODES['int'], 'ptr')}, ptr {w.at(types, CODES['float'], 'ptr')}"
+    )
+    item = w.alloca("ptr", "item")
+    with w.loop(count) as (index, next_):
+        other, got, floats = w.fresh("other"), w.fresh("got"), w.fresh("floats")
+        w.unless(is_list, other)
+        w.put(f"store ptr {w.outside('PyList_GetItem', value, index)}, ptr {item}")
+        w.jump(got)
+        w.place(other)
+        w.put(f"store ptr {w.outside('PyTuple_GetItem', value, index)}, ptr {item}")
+        w.place(got)
+        each = w.op(f"load ptr, ptr {item}")
+        w.unless(w.same(w.field(each, TYPE, "ptr"), wanted), "no")
+        w.unless(integers, floats)
+        w.set(memory, index, w.outside("PyLong_AsLongLongAndOverflow", each, over))
+        w.unless(w.same(w.op(f"load i32, ptr {over}"), 0, "i32"), "no")
+        w.jump(next_)
+        w.place(floats)
+        w.set(memory, index, w.field(each, VALUE))
+    w.jump(following)
 
 
 def _fill_scalar(w: Text, row: str, value: str, d: str, over: str, following: str) -> None:

@@ -16,6 +16,7 @@ from minpy.runtime.jit.helpers import GLOBAL
 from minpy.runtime.jit.kernel import Kernel
 from minpy.runtime.jit.kinds import CODES
 from minpy.runtime.jit.lower import UNBOUND
+from minpy.runtime.jit.values import ArrayVariable
 
 UNKNOWN = 1e18  # nanoseconds that a round takes as written, if that was not measured: it is worth it
 
@@ -55,9 +56,14 @@ class Plan:
             layout.WRITTEN,
             [(self._came(name), snapshot.values[name].itemsize) for name in sorted(code.written)],
         )
-        self._put(layout.OWNED, [(row,) for row in (self.came if code.views else ())])
+        sequences = [each for each in code.arrays if each.type.sequence]
+        if any(each.assigned for each in sequences):
+            raise Irregular
+        arrays = [self._came(each.name) for each in code.arrays if each.comes_in and each not in sequences]
+        self._put(layout.OWNED, [(row,) for row in (arrays if code.views else ())])
         self._put(layout.CAME, [(row,) for row in self.came])
-        self._put(layout.AXES, [(self._came(name),) for name in axes])
+        slots = {each.name: each.slot for each in code.arrays}
+        self._put(layout.AXES, [(slots[name],) for name in axes])
         self._put(
             layout.LISTS, [(slot, row) for (_, slot), (_, row) in zip(code.lists, self.lists, strict=True)]
         )
@@ -139,13 +145,27 @@ class Plan:
                 continue
             value = snapshot.values[variable.name]
             type_ = variable.type
-            if type_.sequence or type(value) is not np.ndarray:
-                raise Irregular
             template[variable.slot] = template[variable.slot + 2] = len(came)
+            if type_.sequence:
+                came.append(self._sequence(variable))
+                continue
             word = layout.array_word(type_.ndim, type_.unit, value.itemsize, type_.ones)
             place = self._place(variable.name)
             came.append(self._row(place, layout.IS_ARRAY, self._of(value.dtype), word, variable.slot))
         return came
+
+    def _sequence(self, variable: ArrayVariable) -> int:
+        """A row for a string, bytes, or a list or tuple of numbers."""
+        items, types = {
+            ("uint32", "str"): (layout.CHARACTERS, (str,)),
+            ("uint8", "int"): (layout.BYTES, (bytes,)),
+            ("int64", "int"): (layout.INTEGERS, (list, tuple)),
+            ("float64", "float"): (layout.FLOATS, (list, tuple)),
+        }[variable.type.dtype, variable.type.kind]
+        one, *other = map(self._of, types)
+        return self._row(
+            self._place(variable.name), layout.IS_SEQUENCE, one, items, variable.slot, *(other or (one,))
+        )
 
     def _scalars(self, snapshot: Snapshot, names: Names) -> None:
         for variable in self.kernel.code.scalars:

@@ -25,7 +25,7 @@ def kernel(w: Text) -> str:
     """The function that Python calls."""
     words, kept = (w.alloca(f"[{layout.MOST_WORDS} x i64]", each) for each in ("words", "kept"))
     objects = w.alloca(f"[{layout.MOST_OBJECTS} x ptr]", "objects")
-    found = w.alloca("[3 x i64]", "found")
+    found, room = w.alloca("[3 x i64]", "found"), w.alloca(f"[{layout.ROOM} x i64]", "room")
     position, answer, block, chunk, spent = (
         w.alloca("i64", each) for each in ("position", "answer", "block", "chunk", "spent")
     )
@@ -69,7 +69,7 @@ def kernel(w: Text) -> str:
         w.put(f"call void @llvm.memcpy.p0.p0.i64(ptr {words}, ptr {template}, i64 {size}, i1 false)")
         taken = w.op(
             f"call i1 @take(ptr {site}, ptr {plan}, ptr %args, i64 %nargs, ptr {fast}, ptr {modules}, "
-            f"ptr {objects}, ptr {words})"
+            f"ptr {objects}, ptr {words}, ptr {room})"
         )
         w.unless(taken, following)
         _begin(w, site, plan, what, words, objects, found)
@@ -121,8 +121,7 @@ def _begin(w: Text, site: str, plan: str, what: str, words: str, objects: str, f
     w.place(least)
     w.set(found, 2, _FAR)
     with w.loop(w.at(plan, layout.AXES)) as (index, following):
-        array = w.at(objects, w.at(w.at(plan, layout.AXES_AT, "ptr"), index), "ptr")
-        size = w.at(w.field(array, DIMENSIONS, "ptr"), 0)
+        size = w.at(w.spot(words, w.at(w.at(plan, layout.AXES_AT, "ptr"), index)), 3)
         w.unless(w.op(f"icmp slt i64 {size}, {w.at(found, 2)}"), following)
         w.set(found, 2, size)
     w.jump(known)
@@ -135,13 +134,17 @@ def _begin(w: Text, site: str, plan: str, what: str, words: str, objects: str, f
         owner = owner_of(w, w.at(site, layout.ARRAY, "ptr"), array)
         flags = w.op(f"and i32 {w.field(owner, FLAGS, 'i32')}, {IN_ORDER}")
         w.unless(w.op(f"icmp ne i32 {flags}, 0"), "slow")
-    # Lists that are appended to must be different ones.
+    # Lists that are appended to must be different ones, and none of those that are read.
     with w.loop(w.at(plan, layout.LISTS)) as (index, _):
         items = w.at(plan, layout.LISTS_AT, "ptr")
         mine = w.at(objects, w.at(w.item(items, index, layout.ITEM), 1), "ptr")
         with w.loop(index) as (other, _):
             theirs = w.at(objects, w.at(w.item(items, other, layout.ITEM), 1), "ptr")
             w.unless(w.op(f"icmp ne ptr {mine}, {theirs}"), "slow")
+        with w.loop(w.at(plan, layout.ROWS)) as (other, following):
+            check = w.at(w.item(w.at(plan, layout.ROWS_AT, "ptr"), other, layout.ROW), 3)
+            w.unless(w.same(check, layout.IS_SEQUENCE, "i64"), following)
+            w.unless(w.op(f"icmp ne ptr {mine}, {w.at(objects, other, 'ptr')}"), "slow")
 
 
 def _keep(

@@ -13,6 +13,8 @@ DATA, NDIM, DIMENSIONS, STRIDES, BASE, DTYPE, FLAGS = 16, 24, 32, 40, 48, 56, 64
 IN_ORDER, ALIGNED, WRITEABLE = 3, 0x100, 0x400
 
 FUNCTIONS: dict[str, tuple[str, str]] = {
+    "PyBytes_AsString": ("ptr", "ptr"),
+    "PyBytes_Size": ("i64", "ptr"),
     "PyCell_Get": ("ptr", "ptr"),
     "PyContextVar_Get": ("i32", "ptr, ptr, ptr"),
     "PyDict_GetItem": ("ptr", "ptr, ptr"),
@@ -32,8 +34,11 @@ FUNCTIONS: dict[str, tuple[str, str]] = {
     "PyObject_CallNoArgs": ("ptr", "ptr"),
     "PyObject_GenericGetDict": ("ptr", "ptr, ptr"),
     "PyObject_VectorcallDict": ("ptr", "ptr, ptr, i64, ptr"),  # which Python 3.10 has as well
+    "PySequence_Size": ("i64", "ptr"),
     "PyThreadState_GetDict": ("ptr", ""),
+    "PyTuple_GetItem": ("ptr", "ptr, i64"),
     "PyType_GenericAlloc": ("ptr", "ptr, i64"),
+    "PyUnicode_AsUCS4": ("ptr", "ptr, ptr, i64, i32"),
     "PyUnicode_FromOrdinal": ("ptr", "i32"),
     "Py_DecRef": ("void", "ptr"),
     "Py_IncRef": ("void", "ptr"),

@@ -1,0 +1,313 @@
+"""LLVM code for innermost loops in two versions.
+
+    for j in range(1, m - 1):
+        new[i, j] = old[i, j - 1] + old[i, j + 1]
+
+In the fast version nothing is asked in a round that can be told before the first one: that indices which step evenly
+are in bounds (the first and the last are looked at), and that what is stored into shares no memory with what is read.
+Where that does not hold the other version runs, which looks at each index. If all that a round does is compute numbers
+and store them, the fast version also looks only once, after the loop, whether there was something to warn of; the
+processor can then work on several rounds at a time.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from minpy.runtime.jit.arraystores import HAS_FLAGS
+from minpy.runtime.jit.draws import Draws
+from minpy.runtime.jit.expressions import constant_of
+from minpy.runtime.jit.ir import double
+from minpy.runtime.jit.kinds import Unsupported
+from minpy.runtime.jit.values import Ref
+
+if TYPE_CHECKING:
+    from minpy.runtime.jit.statements import Range
+
+_LONGEST = 400  # nodes of a body that is written twice
+_MOST_PAIRS = 6  # of arrays that are compared
+_LOOPS = (ast.For, ast.While, ast.GeneratorExp, ast.ListComp, ast.SetComp, ast.DictComp)
+_NUMBERS = (ast.BinOp, ast.UnaryOp, ast.Constant, ast.Name, ast.Attribute, ast.Subscript, ast.Tuple, ast.Call)
+_OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.USub)
+_SIMPLE_CALLS = frozenset({"sqrt", "fabs", "abs", "float", "float64"})
+
+Key = tuple[str, int, str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What of a loop's body can be told before it.
+
+    `subscripts` are the elements whose indices step evenly, with the keys of their parts in `parts`: the array, the
+    axis, the index, and whether it changes. `flat` says that a round only computes numbers and stores them.
+    """
+
+    subscripts: tuple[tuple[ast.Subscript, tuple[Key, ...]], ...]
+    parts: dict[Key, tuple[ast.expr, int, ast.expr, bool]]
+    flat: bool
+
+
+@lru_cache(maxsize=256)
+def plan_of(node: ast.For) -> Plan | None:
+    """The plan for a loop; None if it is to have one version."""
+    inside = [each for statement in node.body for each in ast.walk(statement)]
+    if not isinstance(node.target, ast.Name) or len(inside) > _LONGEST:
+        return None
+    if any(isinstance(each, _LOOPS) for each in inside):
+        return None
+    stored = {each.id for each in inside if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load)}
+    if node.target.id in stored:
+        return None
+    found: list[tuple[ast.Subscript, tuple[Key, ...]]] = []
+    parts: dict[Key, tuple[ast.expr, int, ast.expr, bool]] = {}
+    for each in inside:
+        if not isinstance(each, ast.Subscript) or not _is_fixed(each.value, stored):
+            continue
+        nodes = each.slice.elts if isinstance(each.slice, ast.Tuple) else [each.slice]
+        degrees = [_degree(part, node.target.id, stored) for part in nodes]
+        if None in degrees:
+            continue
+        keys = []
+        for axis, (part, degree) in enumerate(zip(nodes, degrees, strict=True)):
+            keys.append((ast.dump(each.value), axis, ast.dump(part)))
+            parts[keys[-1]] = (each.value, axis, part, degree == 1)
+        found.append((each, tuple(keys)))
+    if not found:
+        return None
+    return Plan(tuple(found), parts, HAS_FLAGS and _is_flat(node, {id(each) for each, _ in found}))
+
+
+def _is_fixed(node: ast.expr, stored: set[str]) -> bool:
+    """Whether an array is named that stays the same."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return isinstance(node, ast.Name) and node.id not in stored
+
+
+def _degree(node: ast.expr, target: str, stored: set[str]) -> int | None:
+    """1 of an index that steps evenly as the loop's variable does, 0 of one that stays the same, else None."""
+    if isinstance(node, ast.Constant):
+        return 0 if type(node.value) is int else None
+    if isinstance(node, ast.Name) and node.id == target:
+        return 1
+    if isinstance(node, (ast.Name, ast.Attribute)):
+        return 0 if _is_fixed(node, stored) else None
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return _degree(node.operand, target, stored)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub, ast.Mult)):
+        left, right = (_degree(each, target, stored) for each in (node.left, node.right))
+        if left is None or right is None or (isinstance(node.op, ast.Mult) and left + right > 1):
+            return None
+        return max(left, right)
+    return None
+
+
+def _is_flat(node: ast.For, proved: set[int]) -> bool:
+    """Whether each round computes numbers, all of which go into what it stores, from elements and fixed numbers."""
+    needed: set[str] = set()
+    for statement in reversed(node.body):
+        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+            target = statement.targets[0]
+        elif isinstance(statement, ast.AugAssign) and isinstance(statement.op, _OPERATORS):
+            target = statement.target
+        else:
+            return False
+        if isinstance(target, ast.Name) and isinstance(statement, ast.Assign):
+            if target.id not in needed:
+                return False
+            needed.discard(target.id)
+        elif not isinstance(target, ast.Subscript) or id(target) not in proved:
+            return False
+        if not _is_arithmetic(statement.value, proved):
+            return False
+        needed |= {each.id for each in ast.walk(statement.value) if isinstance(each, ast.Name)}
+    names = {
+        target.id
+        for statement in node.body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    }
+    return not needed & names
+
+
+def _is_arithmetic(node: ast.expr, proved: set[int]) -> bool:
+    if isinstance(node, ast.Subscript):
+        return id(node) in proved
+    if isinstance(node, ast.Call):
+        name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+        if name not in _SIMPLE_CALLS or node.keywords or len(node.args) != 1:
+            return False
+        return _is_arithmetic(node.args[0], proved)
+    if isinstance(node, (ast.BinOp, ast.UnaryOp)) and not isinstance(node.op, _OPERATORS):
+        return False
+    if not isinstance(node, _NUMBERS) or isinstance(node, ast.Tuple):
+        return False
+    if isinstance(node, ast.Attribute):
+        return True
+    return all(
+        _is_arithmetic(each, proved) for each in ast.iter_child_nodes(node) if isinstance(each, ast.expr)
+    )
+
+
+class Versions(Draws):
+    """Two versions of a loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.proved: dict[
+            int, str
+        ] = {}  # subscripts, by identity, that are in bounds here; what is said of them
+        self.unchecked = False  # whether the code for an index is written that is one of those
+
+    def bind(self, target: ast.expr, value: Any) -> None:
+        """Assign a value to a target."""
+        raise NotImplementedError
+
+    def in_versions(
+        self, node: ast.For, step: Range, plan: Plan, rounds: Callable[[Callable[[], None]], None]
+    ) -> bool:
+        """Write a loop, whose code `rounds` writes, twice; False if nothing has been written.
+
+        `rounds` is given what is to stand at the end of each round.
+        """
+        length = len(self.w.lines)
+        fast, slow, end, some = (self.w.fresh(hint) for hint in ("fast", "slow", "end", "some"))
+        self.w.branch(self.w.op(f"icmp sgt i64 {step.count}, 0"), some, slow)
+        self.w.place(some)
+        flag, outer, reason = self.w.alloca("i1", "proved"), self.flag, self.flag_reason
+        self.w.put(f"store i1 true, ptr {flag}")
+        self.flag = flag
+        bases = self._prove(node, step, plan)
+        proved = {id(each): "" for each, keys in plan.subscripts if all(key in bases for key in keys)}
+        if proved:
+            self._tell_apart(plan, bases, proved)
+        self.flag, self.flag_reason = outer, reason
+        if not proved:
+            del self.w.lines[length:]
+            self.w.ended = False
+            return False
+        self.w.branch(self.w.op(f"load i1, ptr {flag}"), fast, slow)
+        self.w.place(fast)
+        around, self.proved = self.proved, proved
+        if plan.flat and len(proved) == len(plan.subscripts):
+            with self._looked_at_once() as finish:
+                rounds(finish)
+        else:
+            rounds(lambda: None)
+        self.proved = around
+        self.w.jump(end)
+        self.w.place(slow)
+        rounds(lambda: None)
+        self.w.place(end)
+        return True
+
+    def _prove(self, node: ast.For, step: Range, plan: Plan) -> dict[Key, Ref]:
+        """Code that lowers the flag if an index of the first or the last round is out of bounds.
+
+        Gives the arrays of the parts of which that can be told.
+        """
+        bases: dict[Key, Ref] = {}
+        failed: set[Key] = set()
+        for k in ("0", self.w.op(f"sub i64 {step.count}, 1")):
+            self.bind(node.target, step.item(k))
+            for key, (array, axis, part, changes) in plan.parts.items():
+                if key in failed or not (changes or k == "0"):
+                    continue
+                length = len(self.w.lines)
+                try:
+                    number = self.integer(part)
+                    base = self.expression(array) if k == "0" else bases[key]
+                    if not isinstance(base, Ref) or axis >= len(base.dims):
+                        raise Unsupported("an index into something else")
+                except Unsupported:
+                    del self.w.lines[length:]
+                    failed.add(key)
+                    bases.pop(key, None)
+                    continue
+                bases[key] = base
+                constant = constant_of(number)
+                if constant is not None and constant < 0:
+                    number = self.w.op(f"add i64 {number}, {base.dims[axis]}")
+                self.guard(
+                    self.w.op(f"icmp ult i64 {number}, {base.dims[axis]}"), "an index is out of bounds"
+                )
+        return bases
+
+    def _tell_apart(self, plan: Plan, bases: dict[Key, Ref], proved: dict[int, str]) -> None:
+        """Code that lowers the flag if what is stored into shares memory with other arrays; say so of the accesses."""
+        refs: dict[str, Ref] = {}
+        written: dict[str, None] = {}
+        subscripts = [(each, keys[0]) for each, keys in plan.subscripts if id(each) in proved]
+        for each, key in subscripts:
+            refs.setdefault(key[0], bases[key])
+            if isinstance(each.ctx, ast.Store):
+                written[key[0]] = None
+        pairs = {tuple(sorted((one, other))): None for one in written for other in refs if one != other}
+        if not pairs or len(pairs) > _MOST_PAIRS:
+            return
+        spans = {name: self.span(ref) for name, ref in refs.items()}
+        for one, other in pairs:
+            (low, high), (lower, higher) = spans[one], spans[other]
+            before, behind = (
+                self.w.op(f"icmp ule i64 {high}, {lower}"),
+                self.w.op(f"icmp ule i64 {higher}, {low}"),
+            )
+            self.guard(self.w.op(f"or i1 {before}, {behind}"), "arrays that share memory")
+        domain = self.w.note("{}")
+        scopes = {name: self.w.note(f"{{}}, {domain}") for name in refs}
+        for each, key in subscripts:
+            own = self.w.note(scopes[key[0]], distinct=False)
+            others = self.w.note(
+                ", ".join(scope for name, scope in scopes.items() if name != key[0]), distinct=False
+            )
+            proved[id(each)] = f", !alias.scope {own}, !noalias {others}"
+
+    @contextmanager
+    def _looked_at_once(self) -> Iterator[Callable[[], None]]:
+        """Let guards only lower a flag, and the processor say what floats warn of: both are looked at afterwards."""
+        opening, around = len(self.w.lines), (self.floats, self.computed)
+        self.floats, self.computed = {}, False
+        flag, outer, reason = self.w.alloca("i1", "fine"), self.flag, self.flag_reason
+        self.w.put(f"store i1 true, ptr {flag}")
+        self.flag, self.flag_reason = flag, ""
+
+        def finish() -> None:
+            floats, self.floats = self.floats, None
+            for x in floats or ():
+                self.guard(self.w.op(f"fcmp ord double {x}, {double(0.0)}"), "a result that is NaN")
+
+        yield finish
+        computed = self.computed
+        self.floats, self.computed = around
+        found, self.flag, self.flag_reason = self.flag_reason, outer, reason
+        if found:
+            self.guard(self.w.op(f"load i1, ptr {flag}"), found)
+        if computed:
+            self.flagged(opening)
+
+    def _subscript(self, node: ast.Subscript) -> Any:
+        access = self.proved.get(id(node))
+        if access is None:
+            return super()._subscript(node)
+        around = self.unchecked, self.w.access
+        self.unchecked, self.w.access = True, access
+        value = super()._subscript(node)
+        self.unchecked, self.w.access = around
+        return value
+
+    def wrapped(self, number: str, dim: str) -> str:
+        if not self.unchecked:
+            return super().wrapped(number, dim)
+        constant = constant_of(number)
+        return self.w.op(f"add i64 {number}, {dim}") if constant is not None and constant < 0 else number
+
+    def exact(self, name: str, a: str, b: str) -> str:
+        if not self.unchecked:
+            return super().exact(name, a, b)
+        return self.w.op(f"{name[1:]} nsw i64 {a}, {b}")

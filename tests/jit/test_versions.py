@@ -1,0 +1,139 @@
+"""Innermost loops in two versions: what is told before the first round, and what must still be looked at in each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("llvmlite", reason="without the extra jit loops run as written")
+
+from minpy.runtime.jit import lower, versions
+
+SETUP = """
+import math
+rng = np.random.default_rng(5)
+n = 37  # so long that several rounds are done at a time, and some are left
+a, b, c = rng.standard_normal(n), rng.standard_normal(n), np.zeros(n)
+A, B = rng.standard_normal((n, n)), rng.standard_normal((n, n))
+k, w = rng.integers(-9, 9, n), rng.integers(0, 100, n).astype(np.int32)
+h, m = rng.random(n).astype(np.float32), rng.random(n) > 0.5
+q, t, x, y, z = [1, 2, 3, 4] * 12, "acgt" * 12, 3, 0.5, 0.0
+class Holder: pass
+o = Holder()
+o.n, o.v = 5, rng.random(n)
+big = np.full(n, 1e200)
+"""
+
+# In a loop of three rounds; `i` is its variable.
+BODIES = [
+    # Bounds: all of them, none, one that is met late, such as count from the end.
+    "for j in range(n): c[j] = a[j] * 2 + b[n - 1 - j]",
+    "for j in range(1, n - 1): c[j] = a[j] + y * (a[j - 1] - 2.0 * a[j] + a[j + 1])",
+    "for j in range(n): c[j] = a[j - 1] + a[j - n]",
+    "for j in range(-n, n): c[j] += a[j]",
+    "for j in range(n + i): c[j] = a[j]",
+    "for j in range(n): c[j] = a[j + i]",
+    "for j in range(n - 1, -1, -1): c[j] = a[j] - a[n - 1 - j]",
+    "for j in range(n - 1, -3, -1): c[j] = a[j] - b[j]",
+    "for j in range(0, n, 3): c[j] = a[j]; c[j + 1] = b[j]",
+    "for j in range(0): c[j] = a[j + 99]",
+    "for j in range(i): A[j, i] = B[i, j] + A[-1, j]",
+    "for j in range(n): A[i, j] = B[j, i] - A[i + 1, j] * B[-2, j]",
+    "for j in range(n): A[i][j] = B[j][i]; x = A[j][-1]",
+    "for j in range(5): z += A[2 * j + i, 3 * j]",
+    "for j in range(n): z += a[(j - 1) * 2 - j + 1]",
+    "for j in range(n): z += a[j * 2**62]",
+    "for j in range(2**62, 2**62 + 3): z += a[j - 2**62]",
+    "for j in range(3): z += a[j + 2**63 - 1]",
+    "for j in range(n): z += o.v[j] + a[o.n]; c[j - o.n] = o.v[j]",
+    "for j in range(n): a[x] = j; x = j - 1",
+    "for j in range(n): c[k[j]] += a[j]; c[j] -= a[k[j]]",
+    "for j in range(n): z += q[j] + (t[j] == 'c'); x += (t[j] == t[j - 1])",
+    "for j in range(n + 9): z += q[j]",
+    "for j in range(n): k = a[j]",
+    "for j in range(n):\n    if j > 0: c[j] = a[j - 1] + c[j - 1]\n    else: c[j] = 1",
+    "for j in range(n):\n    if a[j] > 0.9: break\n    c[j] = a[j + i]",
+    "for j in range(n):\n    if a[j] > 1: continue\n    c[j] = a[j]",
+    "for j in range(n):\n    c[j] = a[j]\n  else:\n    x += 1",
+    "for j in range(n): j = j + 1; c[j - 1] = j",
+    "for j in range(n): c[j] = j * y; a[j] += j; z = c[j] * a[j]",
+    "for j in range(i - 1): x = j\n  x += 1",
+    # Memory that is shared.
+    "d = a\n  for j in range(n - 1): d[j + 1] = a[j] + 1",
+    "d = a[1:]\n  for j in range(n - 1): d[j] = a[j] * 1.5",
+    "d, e = a[::2], a[1::2]\n  for j in range(18): d[j] = e[j] - d[j]",
+    "d, e = A[i], A[i + 1]\n  for j in range(n - 1): d[j] = e[j] - d[j + 1] + A[i, j + 1]",
+    "for j in range(n - 1): a[j + 1] = a[j] + b[j]",
+    "for j in range(n - 1): a[j] = a[j + 1] + b[j]",
+    "for j in range(n): c[0] = c[0] + a[j]; c[1] += a[j] * c[0]",
+    "for j in range(n): c[j] = a[j]; a[j] = b[j]; b[j] = c[j]",
+    # What raises and warns.
+    "for j in range(n): c[j] = a[j] / b[j] + 1 / a[j]",
+    "big[30] *= 1e99\n  for j in range(n): c[j] = big[j] * 1e20 - big[j]",
+    "big[7 * i] = np.inf\n  for j in range(n): c[j] = big[j] * 2 + a[j]",
+    "big[7 * i] = np.nan\n  for j in range(n): c[j] = big[j] * 2 + a[j]",
+    "b[20] = 0\n  for j in range(n): c[j] = a[j] / b[j]",
+    "b[20] = 0\n  for j in range(n): c[j] = j / float(b[j])",
+    "a[9] = -1; a[:9] = 4\n  for j in range(n): c[j] = np.sqrt(a[j])",
+    "a[:] = 4; a[9] = -i\n  for j in range(n): c[j] = math.sqrt(a[j]) + abs(b[j])",
+    "for j in range(n): z = 1e200 * a[j]; c[j] = z * big[j]",
+    "for j in range(n): z = big[j] * big[j]",
+    "for j in range(n): z = big[j] * big[j]; c[j] = a[j]",
+    "for j in range(n): c[j] = float(big[j]) * float(big[j]) * 0.5",
+    "for j in range(n): z += float(big[j]) * 1e108",
+    "big[3] = np.inf; big[4] = -np.inf\n  for j in range(n): z += big[j]",
+    "k[8] = 2**62\n  for j in range(n): k[j] = k[j] + k[j] + i",
+    "k[8] = -2**62\n  for j in range(n): k[j] = k[j] - 2**62 - i",
+    "k[8] = 2**62\n  for j in range(n): k[j] *= 3",
+    "for j in range(n): w[j] = w[j] + 2**31 - 60",
+    "for j in range(n): w[j] += w[j - 1]; k[j] -= w[j]",
+    "for j in range(n): h[j] = h[j] * a[j] + h[j]; c[j] = h[j]",
+    "for j in range(n): h[j] *= 1e20",
+    "for j in range(n): m[j] = a[j]; c[j] = m[j] + 1",
+    "for j in range(n): k[j] = a[j] * 10",
+    "for j in range(n): c[j] = w[j] * y + k[j]",
+    "np.seterr(over='raise')\n  for j in range(n): c[j] = big[j] * big[j]",
+    "np.seterr(over='ignore')\n  for j in range(n): c[j] = big[j] * big[j]",
+]
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_same(run_both: Any, body: str) -> None:
+    run_both(f"{SETUP}\nfor i in range(3):\n  {body}", None)
+
+
+def test_in_a_function(run_both: Any) -> None:
+    """Functions that become part of a loop have loops in two versions, too."""
+    run_both(
+        SETUP
+        + """
+def step(old, new, y):
+    for j in range(1, len(old) - 1):
+        new[j] = old[j] + y * (old[j - 1] + old[j + 1])
+    return new[1]
+for i in range(5):
+    z += step(a, c, y) + step(c, a, y) + step(b, b, y)
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "flat"),
+    [
+        ("c[j] = a[j] + y * b[j]", True),
+        ("d = a[j] * 2\n  c[j] = d - a[j + 1]", True),
+        ("c[j] += np.sqrt(a[j])", True),
+        ("d = a[j] * 2\n  c[j] = a[j]", False),  # nobody would see whether it overflows
+        ("d += a[j]\n  c[j] = d", False),
+        ("c[j] = d\n  d = a[j]", False),
+        ("if a[j] > 0: c[j] = 1 / a[j]", False),
+        ("c[j] = a[k[j]]", False),
+        ("c[j] = math.exp(a[j])", False),
+    ],
+)
+def test_flat(body: str, flat: bool) -> None:
+    """What may be done for several rounds at a time is what a round stores, and nothing else."""
+    (loop,) = lower.ast.parse(f"for j in range(n):\n  {body}").body
+    plan = versions.plan_of(loop)
+    assert plan is not None and plan.flat == (flat and versions.HAS_FLAGS)

@@ -93,14 +93,18 @@ BODIES = [
     "for j in range(n): m[j] = a[j]; c[j] = m[j] + 1",
     "for j in range(n): k[j] = a[j] * 10",
     "for j in range(n): c[j] = w[j] * y + k[j]",
-    "np.seterr(over='raise')\n  for j in range(n): c[j] = big[j] * big[j]",
-    "np.seterr(over='ignore')\n  for j in range(n): c[j] = big[j] * big[j]",
 ]
 
 
 @pytest.mark.parametrize("body", BODIES)
 def test_same(run_both: Any, body: str) -> None:
     run_both(f"{SETUP}\nfor i in range(3):\n  {body}", None)
+
+
+@pytest.mark.parametrize("what", ["raise", "ignore", "warn"])
+def test_what_numpy_is_to_say(run_both: Any, what: str) -> None:
+    loops = "for i in range(3):\n    for j in range(n): c[j] = big[j] * big[j]"
+    run_both(f"{SETUP}\nwith np.errstate(over={what!r}):\n  {loops}", None)
 
 
 def test_in_a_function(run_both: Any) -> None:

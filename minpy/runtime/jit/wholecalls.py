@@ -9,18 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.jit.expressions import BITS, INFINITY, TYPES, constant_of
+from minpy.runtime.jit.expressions import INFINITY, TYPES, constant_of
 from minpy.runtime.jit.kinds import COMPLEX, INTS, RANGES, Unsupported
-from minpy.runtime.jit.matrices import Matrices
+from minpy.runtime.jit.newarrays import NewArrays
+from minpy.runtime.jit.numpycalls import ELEMENTWISE
 from minpy.runtime.jit.reductions import LETTERS
 from minpy.runtime.jit.values import Known, Lazy, Ref, Several, Val, scalar
 from minpy.runtime.jit.wholes import breaks_of, is_whole, kind_of, refs_of
 
-_APART = 16
 
-
-class WholeCalls(Matrices):
-    """Calls that take or make arrays."""
+class WholeCalls(NewArrays):
+    """Calls that take arrays."""
 
     def call_known(self, function: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:
         maker = lookup(MAKERS, function)
@@ -76,137 +75,6 @@ class WholeCalls(Matrices):
         except TypeError as error:
             raise Unsupported(f".{name}() with these arguments") from error
 
-    def _ufunc_of_scalars(self, function: np.ufunc, operands: list[Val]) -> Val:
-        if function.nout != 1 or function.signature or lookup(ELEMENTWISE, function) is None:
-            raise Unsupported(f"a call of np.{function.__name__}")
-        if any(not each.kinds <= {"float64", "float", "int", "int64"} for each in operands):
-            raise Unsupported(f"np.{function.__name__} of this type")
-        symbol = self.loop(f"map {function.__name__} {'d' * (len(operands) + 1)}")
-        values = [self.as_double(each, exact=True).x for each in operands]
-        # Apart: where operands and results touch, NumPy's loops take another way, with other bits.
-        room = self.w.alloca(f"[{_APART * (len(values) + 1)} x double]", "room")
-        slots = [
-            self.w.op(f"getelementptr double, ptr {room}, i64 {_APART * i}") for i in range(len(values) + 1)
-        ]
-        for x, slot in zip(values, slots, strict=False):
-            self.w.put(f"store double {x}, ptr {slot}")
-        self.run_loop(symbol, slots, ["1"], ["8"] * len(slots))
-        x = self.w.op(f"load double, ptr {slots[-1]}")
-        return scalar("float64", "d", self.checked(x, *values))
-
-    def by_numpy(self, function: np.ufunc, *operands: Any) -> Ref:
-        """An element-wise function that is not ours, of arrays."""
-        if len(operands) != function.nin:
-            raise Unsupported("a ufunc with this number of arguments")
-        kinds = {kind_of(each) for each in operands if is_whole(each)}
-        others = frozenset().union(*(each.kinds for each in operands if isinstance(each, Val)))
-        if kinds & COMPLEX or others & COMPLEX:
-            kind = "complex128"
-            if not kinds <= INTS | {"float64", "complex128"} or "float32" in others:
-                raise Unsupported(f"np.{function.__name__} of arrays of these types")
-        else:
-            kind = "float64" if kinds <= INTS else kinds.pop()
-            if kinds - {kind} or kind not in LETTERS:
-                raise Unsupported(f"np.{function.__name__} of arrays of this type")
-        letter = "D" if kind in COMPLEX else LETTERS[kind]
-        gives = "float64" if kind in COMPLEX and function is np.absolute else kind
-        last = "d" if gives != kind else letter
-        symbol = self.loop(f"map {function.__name__} {letter * len(operands)}{last}")
-        refs, numbers = [], []
-        pointers, steps, gaps = [], [], False
-        for each in operands:
-            if not is_whole(each):
-                # As NumPy's iterator passes it: one element, over and over.
-                number = self.converted(self._operand(each), kind)
-                pointers.append(self._in_memory(number, kind))
-                steps.append("0")
-                numbers.append(number)
-                continue
-            whole = self._cast(self.whole(each), kind)
-            refs.append(self.held(whole))
-            if len(whole.dims) > 1 and isinstance(whole, Ref):
-                self._descending(whole)
-                gaps = True
-            pointers.append(refs[-1].pointer)
-            steps.append(refs[-1].strides[-1])
-        for each in refs[1:]:
-            if len(each.dims) != len(refs[0].dims):
-                raise Unsupported(f"np.{function.__name__} of arrays with different axes")
-            for dim, other in zip(refs[0].dims, each.dims, strict=True):
-                if dim != other:
-                    self.guard(self.w.op(f"icmp eq i64 {dim}, {other}"), "arrays whose shapes do not fit")
-        new = self.fresh(gives, refs[0].dims)
-        size = self.size_of(new.dims)
-        self._run_rows(
-            symbol, operands, refs, new, pointers, [*steps, new.strides[-1]], size if not gaps else ""
-        )
-
-        def look(indices: list[str]) -> None:
-            if kind in COMPLEX:
-                for x in self.parts(self.at(new, indices))[: 1 if gives != kind else 2]:
-                    self._is_finite(x)
-                return
-            operands = (*(self.at(each, indices).x for each in refs), *(each.x for each in numbers))
-            self.checked(self.at(new, indices).x, *operands)
-
-        self.nest(new.dims, look)
-        return new
-
-    def _run_rows(
-        self,
-        symbol: str,
-        operands: tuple[Any, ...],
-        refs: list[Ref],
-        new: Ref,
-        pointers: list[str],
-        steps: list[str],
-        size: str,
-    ) -> None:
-        """Call an element-wise loop for all elements at once if `size` says how many, or if they lie in a line; else
-        for one row after the other, as NumPy does."""
-        if size:
-            self.run_loop(symbol, [*pointers, new.pointer], [size], steps)
-            return
-        line = "true"
-        for ref in refs:
-            reach = str(BITS[ref.type.dtype][1])
-            for dim, stride in zip(reversed(ref.dims), reversed(ref.strides), strict=True):
-                if stride != reach:
-                    line = self.w.op(f"and i1 {line}, {self.w.op(f'icmp eq i64 {stride}, {reach}')}")
-                reach = self.w.op(f"mul i64 {reach}, {dim}")
-        once, rows, end = (self.w.fresh(hint) for hint in ("once", "rows", "end"))
-        self.w.branch(line, once, rows)
-        self.w.place(once)
-        self.run_loop(symbol, [*pointers, new.pointer], [self.size_of(new.dims)], steps)
-        self.w.jump(end)
-        self.w.place(rows)
-
-        def row(indices: list[str]) -> None:
-            waiting = iter(refs)
-            places = [
-                self.item(next(waiting), [*indices, "0"], checked=False).pointer
-                if is_whole(each)
-                else pointer
-                for each, pointer in zip(operands, pointers, strict=True)
-            ]
-            out = self.item(new, [*indices, "0"], checked=False).pointer
-            self.run_loop(symbol, [*places, out], [new.dims[-1]], steps)
-
-        self.nest(new.dims[:-1], row)
-        self.w.place(end)
-
-    def _in_memory(self, value: Val, kind: str) -> str:
-        """Where a number lies that one of NumPy's loops reads."""
-        type_, x = BITS[kind][0], value.x
-        if kind == "float32":
-            x = self.w.op(f"fptrunc double {x} to float")
-        place = self.w.alloca(f"[{_APART} x {type_}]", "number")
-        self.w.put(f"store {type_} {x}, ptr {place}")
-        return place
-
-    def array_of_items(self, items: Several) -> Ref:
-        return self._make_array([items], {})
-
     # Truth values.
 
     def _logical(self, symbol: str, left: Any, right: Any) -> Any:
@@ -249,12 +117,6 @@ class WholeCalls(Matrices):
         return scalar("int", "i", self.total(value).x)
 
     # Element by element.
-
-    def _copy(self, value: Any) -> Ref:
-        value = self.whole(value)
-        if isinstance(value, Lazy):
-            return self.held(value)
-        return self.held(Lazy(value.type.kind, value.dims, lambda indices: self.at(value, indices), (value,)))
 
     def _where(self, condition: Any, *values: Any) -> Any:
         if not values:
@@ -396,123 +258,6 @@ class WholeCalls(Matrices):
 
         return Lazy("int64", (count,), element, ())
 
-    # New arrays.
-
-    def _shape_of(self, value: Any) -> tuple[str, ...]:
-        items = value.items if isinstance(value, Several) else (value,)
-        dims = []
-        for item in items:
-            x = self.as_integer(self._operand(item))
-            self.guard_range(x, 0, 1 << 30, "an array of this size")
-            dims.append(x)
-        if not dims:
-            raise Unsupported("an array without axes")
-        return tuple(dims)
-
-    def _dtype_of(self, value: Any, missing: str) -> str:
-        if value is None:
-            return missing
-        known = value.value if isinstance(value, Known) else None
-        try:
-            name = np.dtype(known).name if known is not None else ""
-        except TypeError:
-            name = ""
-        if name not in BITS:
-            raise Unsupported("an array of this dtype")
-        return name
-
-    def _make(self, arguments: list[Any], keywords: dict[str, Any], value: Val | None) -> Ref:
-        """``np.zeros`` and its like."""
-        shape, *rest = arguments
-        if len(rest) > 1 or set(keywords) - {"dtype"}:
-            raise Unsupported("a new array with these arguments")
-        dtype = self._dtype_of(rest[0] if rest else keywords.get("dtype"), "float64")
-        return self._filled(dtype, self._shape_of(shape), value)
-
-    def _make_like(self, arguments: list[Any], keywords: dict[str, Any], value: Val | None) -> Ref:
-        if len(arguments) != 1 or keywords:
-            raise Unsupported("a new array with these arguments")
-        like = self.kept(self.whole(arguments[0]))
-        if isinstance(like, Ref):
-            self._descending(like)
-        kind = kind_of(like)
-        return self._filled("bool" if kind == "bool_" else kind, like.dims, value)
-
-    def _plainly(self, function: Any, arguments: list[Any], keywords: dict[str, Any]) -> Any:
-        if keywords:
-            raise Unsupported("a call with keywords")
-        return function(*arguments)
-
-    def _make_copy(self, arguments: list[Any], keywords: dict[str, Any]) -> Ref:
-        if len(arguments) != 1 or keywords:
-            raise Unsupported("a copy with these arguments")
-        if isinstance(arguments[0], Ref):
-            self._descending(self.whole(arguments[0]))
-        return self._copy(arguments[0])
-
-    def _make_norm(self, arguments: list[Any], keywords: dict[str, Any]) -> Any:
-        if len(arguments) != 1 or set(keywords) - {"axis", "keepdims"}:
-            raise Unsupported("a norm with these arguments")
-        return self.norm(arguments[0], keywords.get("axis"), self._flag_of(keywords.get("keepdims")))
-
-    def _flag_of(self, value: Any) -> bool:
-        """A truth value of the program's text; not given, it is false."""
-        if value is None:
-            return False
-        if not isinstance(value, Val) or value.kind != "bool" or value.x not in ("true", "false"):
-            raise Unsupported("keepdims that is not True or False")
-        return value.x == "true"
-
-    def _make_full(self, arguments: list[Any], keywords: dict[str, Any]) -> Ref:
-        if len(arguments) != 2 or set(keywords) - {"dtype"}:
-            raise Unsupported("a new array with these arguments")
-        value = self._operand(arguments[1])
-        if value.kind is None or "str" in value.kinds:
-            raise Unsupported("np.full of a number whose type changes")
-        missing = {"int": "int64", "float": "float64", "bool": "bool", "bool_": "bool"}.get(
-            value.kind, value.kind
-        )
-        dtype = self._dtype_of(keywords.get("dtype"), missing)
-        return self._filled(dtype, self._shape_of(arguments[0]), value)
-
-    def _filled(self, dtype: str, dims: tuple[str, ...], value: Val | None) -> Ref:
-        new = self.fresh(dtype, dims)
-        if value is not None:
-            self.quietly(lambda: self.fill(new, value))
-        return new
-
-    def _make_array(self, arguments: list[Any], keywords: dict[str, Any]) -> Ref:
-        """``np.array`` of numbers, or of an array."""
-        if len(arguments) != 1 or set(keywords) - {"dtype"}:
-            raise Unsupported("a new array with these arguments")
-        (value,) = arguments
-        if is_whole(value) and not keywords:
-            ref = self._copy(value)
-            for each in [value] if isinstance(value, Ref) else []:
-                self._descending(each)
-            return ref
-        if not isinstance(value, Several) or not value.items:
-            raise Unsupported("an array of this")
-        items = [self._operand(each) for each in value.items]
-        kinds = frozenset().union(*(each.kinds for each in items))
-        if kinds <= {"float", "float64", "int", "int64"} and all(
-            each.kinds & {"float", "float64"} and each.kind is not None for each in items[:1]
-        ):
-            missing = "float64"
-        elif kinds <= {"int", "int64"}:
-            missing = "int64"
-        else:
-            raise Unsupported("an array of numbers whose types change")
-        dtype = self._dtype_of(keywords.get("dtype"), missing)
-        new = self.fresh(dtype, (str(len(items)),))
-
-        def store() -> None:
-            for i, item in enumerate(items):
-                self.write(self.item(new, [str(i)], checked=False), item)
-
-        self.quietly(store)
-        return new
-
 
 def lookup(table: dict[Any, Any], key: Any) -> Any:
     """What a table has for a key that may not be hashable."""
@@ -599,37 +344,6 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.multiply: lambda self, one, other: self.binary("*", one, other),
     np.divide: lambda self, one, other: self.binary("/", one, other),
 }
-ELEMENTWISE: dict[Any, bool] = {}
-for _name in (
-    "exp",
-    "log",
-    "sin",
-    "cos",
-    "tan",
-    "tanh",
-    "sinh",
-    "cosh",
-    "arctan",
-    "arcsin",
-    "arccos",
-    "exp2",
-    "log2",
-):
-    ELEMENTWISE[getattr(np, _name)] = True
-for _name in (
-    "log10",
-    "log1p",
-    "expm1",
-    "cbrt",
-    "arcsinh",
-    "arctan2",
-    "hypot",
-    "power",
-    "logaddexp",
-    "deg2rad",
-    "rad2deg",
-):
-    ELEMENTWISE[getattr(np, _name)] = True
 for _function in ELEMENTWISE:
     FUNCTIONS[_function] = lambda self, *operands, function=_function: self.by_numpy(function, *operands)
 MAKERS: dict[Any, Callable[..., Any]] = {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import pytest
 
 from minpy.runtime import ledger
-from minpy.runtime.fuse import choose, native, tapedplan
+from minpy.runtime.fuse import choose, memory, native, tapedplan
 from minpy.runtime.fuse.block import Block
 from tests.fuse.conftest import HAS_COMPILER
 
@@ -72,3 +73,25 @@ def test_threads_are_judged_by_what_they_take_as_a_rule(
             choice._measured(name, each)
     choice._decide()
     assert choice.verdict == expected
+
+
+def test_a_block_in_which_much_was_spent_is_noted(generous: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next run compiles it after a short while, and asks no ledger."""
+    monkeypatch.setattr(ledger, "allows", lambda seconds: False)
+    monkeypatch.setattr(choose, "_all", WeakSet())
+    monkeypatch.setattr(memory, "_news", {})
+    a, b = np.random.default_rng(0).random((2, 40, 300))
+    blocks = [Block("v0*v1+v0-v1*0.5", "auto"), Block("v0*v1-v1", "auto")]
+    for block in blocks:
+        block.run((a, b))
+    choices = [next(iter(block._choices.values())) for block in blocks]
+    choices[0].spent = 100.0
+    choices[1].spent = 1e-4
+    choose._at_end()
+    assert [memory.verdict(each.key) for each in choices] == [choose._HOPED, None]
+    again = Block("v0*v1+v0-v1*0.5", "auto")
+    again.run((a, b))
+    (choice,) = again._choices.values()
+    assert not choice._may_compile()
+    choice.spent = 0.021
+    assert choice._may_compile()

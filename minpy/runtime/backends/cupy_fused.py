@@ -19,6 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from minpy.runtime.backends.graph import Node, held, order
+from minpy.runtime.backends.graph import leaves as leaves_of
+
 _C = {"float32": "float", "float64": "double", "bool": "bool"}
 _LEAVES = _C | {
     "int8": "signed char", "uint8": "unsigned char", "int16": "short", "uint16": "unsigned short", "int32": "int",
@@ -57,31 +60,6 @@ MOST_NODES, MOST_LEAVES, MOST_OUTPUTS, MOST_AXES = 32, 12, 8, 8
 THREADS = 256
 # A structure is compiled once it was computed so often, or with so many elements times operations in all.
 _OFTEN, _MUCH = 20, 200_000_000
-
-
-class Node:
-    """One operation that is to be done.
-
-    Attributes
-    ----------
-    name : str
-        The row of the table.
-    operands : tuple
-        Nodes, arrays of CuPy's, and numbers (as NumPy scalars of the operands' dtype).
-    dtype, kind : numpy.dtype
-        Of the result, and of the operands (those of a choice: of its branches).
-    count : int
-        How many nodes it takes, itself included.
-    lazy : weakref to Lazy, or None
-        Who holds the result; None once it is computed.
-    """
-
-    __slots__ = ("count", "dtype", "kind", "lazy", "name", "operands")
-
-    def __init__(self, name: str, operands: tuple, kind: np.dtype, dtype: np.dtype) -> None:
-        self.name, self.operands, self.kind, self.dtype = name, operands, kind, dtype
-        self.count = 1 + sum([o.count for o in operands if type(o) is Node])
-        self.lazy: Any = None
 
 
 class Lazy:
@@ -132,14 +110,17 @@ class Fuser:
                 made.append(operand)
             else:
                 return None
-        if sum([o.count for o in made if type(o) is Node]) >= MOST_NODES or len(_leaves(made)) > MOST_LEAVES:
+        if (
+            sum([o.count for o in made if type(o) is Node]) >= MOST_NODES
+            or len(leaves_of(made)) > MOST_LEAVES
+        ):
             made = [self._settled(o) if type(o) is Node else o for o in made]
         lazy = Lazy(self.cupy.empty(shape, dtype), Node(name, tuple(made), kind, dtype))
         self._pending.add(lazy)
         return lazy
 
     def _settled(self, node: Node) -> Any:
-        lazy = node.lazy() if node.lazy is not None else None
+        lazy = node.holder()
         if lazy is None:  # nobody holds it: it gets a place
             lazy = Lazy(self.cupy.empty(self._shape(node), node.dtype), node)
         return self.array(lazy)
@@ -174,31 +155,27 @@ class Fuser:
             for lazy in list(self._pending):
                 node = lazy.node
                 if node is not None and any(
-                    self.cupy.may_share_memory(leaf, target) for leaf in _leaves([node])
+                    self.cupy.may_share_memory(leaf, target) for leaf in leaves_of([node])
                 ):
                     self._compute(lazy)
 
     def _compute(self, lazy: Lazy) -> None:
-        order = _order(lazy.node)
+        nodes = order(lazy.node)
         # What somebody holds is written by the same kernel; the rest is needed on the way only.
-        held = [(node, node.lazy() if node.lazy is not None else None) for node in order]
-        outputs = [(node, owner) for node, owner in held if owner is not None and node is not lazy.node]
-        outputs = [*outputs[-(MOST_OUTPUTS - 1) :], (lazy.node, lazy)]
-        outputs = [(node, owner) for node, owner in outputs if owner.shape == lazy.shape]
-        if not (len(order) > 1 and self._launch(order, outputs, lazy.shape, lazy.size)):
-            self._one_by_one(order, outputs)
+        outputs = held(nodes, lazy, MOST_OUTPUTS)
+        if not (len(nodes) > 1 and self._launch(nodes, outputs, lazy.shape, lazy.size)):
+            self._one_by_one(nodes, outputs)
         for node, owner in outputs:
             owner.node = None
-            node.lazy = None
             self._pending.discard(owner)
-            node.operands, node.name, node.count = (owner.array,), "", 0
+            node.settle(owner.array)
 
     # ----- one by one
 
-    def _one_by_one(self, order: list[Node], outputs: list[tuple[Node, Lazy]]) -> None:
+    def _one_by_one(self, nodes: list[Node], outputs: list[tuple[Node, Lazy]]) -> None:
         values: dict[int, Any] = {}
         place = {id(node): owner.array for node, owner in outputs}
-        for node in order:
+        for node in nodes:
             operands = []
             for i, operand in enumerate(node.operands):
                 if type(operand) is Node:
@@ -229,11 +206,11 @@ class Fuser:
         threads = 1
         while threads * 2 * _EACH <= columns and rows * threads * 2 <= _MOST_THREADS:
             threads *= 2
-        order = _order(node)
+        nodes = order(node)
         begin, take = REDUCTIONS[name]
         wide = np.dtype("float64") if name in ("sum", "mean") else lazy.dtype
         partial = self.cupy.empty((rows, threads), wide)
-        if not self._launch(order, [], shape, lazy.size, (partial, begin, take, columns, threads)):
+        if not self._launch(nodes, [], shape, lazy.size, (partial, begin, take, columns, threads)):
             return None
         last = getattr(self.cupy, {"mean": "sum"}.get(name, name))
         found = partial.reshape(rows) if threads == 1 else last(partial, axis=1)
@@ -243,7 +220,7 @@ class Fuser:
 
     def _launch(
         self,
-        order: list[Node],
+        nodes: list[Node],
         outputs: list[tuple[Node, Lazy]],
         shape: tuple[int, ...],
         size: int,
@@ -251,16 +228,16 @@ class Fuser:
     ) -> bool:
         if not self.works:
             return False
-        leaves = _leaves([order[-1]])
-        numbers = [o for node in order for o in node.operands if isinstance(o, np.generic)]
+        leaves = leaves_of([nodes[-1]])
+        numbers = [o for node in nodes for o in node.operands if isinstance(o, np.generic)]
         straight = [leaf.flags.c_contiguous and leaf.shape == shape for leaf in leaves]
         taking = None if reduction is None else (_C[reduction[0].dtype.name], *reduction[1:3])
-        text = source(order, [node for node, _ in outputs], leaves, straight, len(shape), taking)
+        text = source(nodes, [node for node, _ in outputs], leaves, straight, len(shape), taking)
         kernel = self._kernels.get(text)
         if kernel is None:
             seen = self._seen.setdefault((len(text), hash(text)), [0.0, 0.0])
             seen[0] += 1
-            seen[1] += size * len(order)
+            seen[1] += size * len(nodes)
             if seen[0] < _OFTEN and seen[1] < _MUCH:
                 return False
             try:
@@ -294,37 +271,8 @@ class Fuser:
         return True
 
 
-def _order(node: Node) -> list[Node]:
-    """The nodes that a node takes, operands first, each once."""
-    found: dict[int, Node] = {}
-
-    def visit(each: Node) -> None:
-        if id(each) in found or not each.name:
-            return
-        for operand in each.operands:
-            if type(operand) is Node:
-                visit(operand)
-        found[id(each)] = each
-
-    visit(node)
-    return list(found.values())
-
-
-def _leaves(values: Any) -> list[Any]:
-    """The arrays that are read, each once."""
-    found: dict[int, Any] = {}
-    stack = list(reversed(values))
-    while stack:
-        value = stack.pop()
-        if type(value) is Node:
-            stack.extend(reversed(value.operands))
-        elif not isinstance(value, np.generic):
-            found.setdefault(id(value), value)
-    return list(found.values())
-
-
 def source(
-    order: list[Node],
+    nodes: list[Node],
     outputs: list[Node],
     leaves: list[Any],
     straight: list[bool],
@@ -335,7 +283,7 @@ def source(
 
     Parameters
     ----------
-    order : list of Node
+    nodes : list of Node
         All nodes, operands first.
     outputs : list of Node
         Those that are written.
@@ -369,7 +317,7 @@ def source(
     for i, leaf in enumerate(leaves):
         body.append(f"    const {_LEAVES[leaf.dtype.name]} x{i} = a{i}[{'i' if straight[i] else f'p{i}'}];")
     count = 0
-    for k, node in enumerate(order):
+    for k, node in enumerate(nodes):
         kind = _C[node.kind.name]
         operands = []
         for place, operand in enumerate(node.operands):
@@ -409,7 +357,7 @@ def source(
             "  for (long long j = first; j < columns; j += threads) {",
             "    const long long i = row * columns + j;",
             *body,
-            f"    const {collected} v = ({collected}){names[id(order[-1])]};",
+            f"    const {collected} v = ({collected}){names[id(nodes[-1])]};",
             *([f"    if (j == first) r = {begin};"] if begin != "0" else []),
             f"    {take}",
             "  }",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
+import os
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,10 @@ from numpy.lib.stride_tricks import as_strided
 
 from minpy import mxnet_import
 from minpy.errors import DeviceError, DeviceFailure, DeviceMemoryError
+from minpy.runtime.backends import mxnet_fused
 from minpy.runtime.backends.base import promoted, refused
 from minpy.runtime.backends.library import Library
-from minpy.runtime.primitives.table import DEVICE_DTYPES, Kernel, Scalar
+from minpy.runtime.primitives.table import DEVICE_DTYPES, Kernel, Scalar, by_name
 
 # MXNet's tensors hold at most this many elements.
 MOST_ELEMENTS = 2**31 - 1
@@ -95,6 +97,12 @@ class MXNetDevice:
         self.broken: str | None = None
         self.F = mx.nd
         self.context = mx.Context(device_type, device_id)
+        self.fuser = mxnet_fused.Fuser(mx, lambda name: by_name[name].mxnet.run)
+        # On the host's processors it was not measured to pay: what it saves in the engine it costs in Python.
+        mode = os.environ.get("MINPY_FUSE", "auto").lower()
+        self.fuses = mode.startswith("force") or (
+            device_type == "gpu" and mode not in ("0", "off", "no", "false")
+        )
         self._places = functools.lru_cache(maxsize=256)(self._make_places)
 
     def __repr__(self) -> str:
@@ -114,7 +122,7 @@ class MXNetDevice:
         """See `Device.download`."""
         target = host if host.flags.c_contiguous else np.empty(host.shape, host.dtype)
         try:
-            copy_out(handle, target)
+            copy_out(self.fuser.array(handle), target)
         except Exception as error:
             raise self._told(error) from error
         if target is not host:
@@ -122,6 +130,7 @@ class MXNetDevice:
 
     def broadcast(self, handle: Any, shape: tuple[int, ...]) -> Any:
         """See `Device.broadcast`."""
+        handle = self.fuser.array(handle)
         if self.dtype(handle).name in ("float32", "float64"):
             if handle.size == 1:
                 return self.F.broadcast_to(handle.reshape((1,)), shape=(int(np.prod(shape)),)).reshape(shape)
@@ -133,7 +142,7 @@ class MXNetDevice:
 
     def copy(self, handle: Any) -> Any:
         """See `Device.copy`."""
-        return handle.copy()
+        return self.fuser.array(handle).copy()
 
     def shape(self, handle: Any) -> tuple[int, ...]:
         """See `Device.shape`."""
@@ -152,11 +161,13 @@ class MXNetDevice:
 
     def free(self) -> None:
         """See `Device.free`."""
+        self.fuser.free()
         self.context.empty_cache()
 
     def synchronize(self) -> None:
         """See `Device.synchronize`."""
         try:
+            self.fuser.settle()
             self.F.waitall()
         except Exception as error:
             raise self._told(error) from error
@@ -178,7 +189,7 @@ class MXNetDevice:
         place = self._place(view, base)
         if place is None:
             return None
-        flat = handle.reshape((-1,))
+        flat = self.fuser.array(handle).reshape((-1,))
         if type(place) is slice:
             return flat[place].reshape(view.shape)
         return self.F.take(flat, place).reshape(view.shape)
@@ -188,6 +199,8 @@ class MXNetDevice:
         place = self._place(view, base)
         if place is None:
             return False
+        self.fuser.settle()  # what still has to read what is written to
+        handle, value = self.fuser.array(handle), self.fuser.array(value)
         flat = handle.reshape((-1,))
         if type(place) is slice:
             flat[place] = value if isinstance(value, (int, float)) else value.reshape((-1,))
@@ -212,7 +225,7 @@ class MXNetDevice:
         part = self.read(handle, view, base)
         if part is None:
             return False
-        mask = handle_of(self, index).astype("uint8")
+        mask = self.fuser.array(handle_of(self, index)).astype("uint8")
         filled = self.F.full(view.shape, value, ctx=self.context, dtype=view.dtype)
         return self.write(handle, view, base, self.F.where(mask, filled, part))
 
@@ -255,7 +268,7 @@ class MXNetDevice:
             if isinstance(value, np.ndarray):
                 if kernel.cast and not value.ndim:
                     return np.asarray(value).item() if type(value) is np.ndarray else value.contents.item()
-                handle = handle_of(self, value)
+                handle = self.fuser.array(handle_of(self, value))
                 return (
                     handle.astype(dtype) if dtype is not None and np.dtype(handle.dtype) != dtype else handle
                 )
@@ -265,8 +278,32 @@ class MXNetDevice:
                 return type(value)(map(place, value))
             return value
 
+        if self.fuses and not kwargs and primitive.name in mxnet_fused.OPERATIONS:
+            lazy = self._deferred(primitive.name, args, handle_of)
+            if lazy is not None:
+                return lazy
         with self.context:
             return kernel.run(self.F, *map(place, args), **{k: place(v) for k, v in kwargs.items()})
+
+    def _deferred(self, name: str, args: tuple, handle_of: Any) -> Any:
+        """The handle of element-wise work that is put off; None if it is not of the kind."""
+        arrays = [a for a in args if isinstance(a, np.ndarray) and a.ndim]
+        dtype = arrays[0].dtype if arrays else None
+        if dtype is None or dtype.name not in ("float32", "float64") or any(a.dtype != dtype for a in arrays):
+            return None
+        operands: list[Any] = []
+        for a in args:
+            if isinstance(a, np.ndarray):
+                if a.ndim:
+                    operands.append(a)
+                    continue
+                a = a[()] if type(a) is np.ndarray else a.contents[()]
+            if not isinstance(a, (int, float, np.generic)) or promoted(args) != dtype:
+                return None
+            operands.append(dtype.type(a))
+        with self.fuser.lock:
+            placed = [handle_of(self, o) if isinstance(o, np.ndarray) else o for o in operands]
+            return self.fuser.defer(name, placed, dtype)
 
 
 __all__ = ["MXNetDevice", "Scalar", "copy_in", "copy_out", "load", "promoted"]

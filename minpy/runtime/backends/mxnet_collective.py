@@ -44,7 +44,10 @@ class Store:
         first = self.devices[0]
         totals = []
         try:
-            for number, handles in enumerate(arrays):
+            for number, lazily in enumerate(arrays):
+                handles = [
+                    device.fuser.array(each) for device, each in zip(self.devices, lazily, strict=True)
+                ]
                 like = handles[0]
                 # An array's place in the store is for its shape and dtype.
                 key = f"minpy{id(self)}.{number}.{like.shape}.{first.dtype(like)}"
@@ -62,6 +65,7 @@ class Store:
     def broadcast(self, handles: list[Any]) -> list[list[Any]]:
         """See `Collective.broadcast`."""
         copies = []
+        handles = [self.devices[0].fuser.array(handle) for handle in handles]
         for device in self.devices[1:]:
             try:
                 copies.append([handle.copyto(device.context) for handle in handles])

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minpy.errors import GradientError
-from minpy.runtime import entry
+from minpy.runtime import dispatch, entry
 from minpy.runtime.array import Array
 from minpy.runtime.geometry import bounds, covers
 from minpy.runtime.record import Record, Write, current_tape, parts_of, tape_of
@@ -312,7 +312,10 @@ def _own(storage: Storage, like: Any) -> None:
     ):
         cell[HELD] = LAID_OUT
         return
-    buffer: Any
+    buffer: Any = _there(host, have, like) if contiguous else None
+    if buffer is not None:
+        cell[COTANGENT], cell[HELD] = buffer, LAID_OUT
+        return
     if contiguous:
         buffer = np.zeros(host.shape, host.dtype) if have is None else np.empty(host.shape, host.dtype)
     else:
@@ -331,6 +334,21 @@ def _own(storage: Storage, like: Any) -> None:
     if have is not None:
         buffer[...] = have
     cell[COTANGENT], cell[HELD] = buffer, LAID_OUT
+
+
+def _there(host: np.ndarray, have: Any, like: Any) -> Any:
+    """A cotangent laid out as `host` on the device where what is added to it lives; None: it does not live on one."""
+    known = have if type(have) is Array else like
+    if type(known) is not Array or known.storage.handle is None or known.storage.shared or not host.ndim:
+        return None
+    if have is None:
+        return dispatch.made_on(known.storage.device, "zeros", host.shape, host.dtype)
+    if type(have) is not Array or have.shape != host.shape or have.dtype != host.dtype:
+        return None
+    found = have.copy()
+    if type(found) is Array and found.storage.handle is not None and found.window.flags.c_contiguous:
+        return found
+    return None
 
 
 def _region(operand: Array) -> Any:

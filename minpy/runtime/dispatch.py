@@ -516,6 +516,19 @@ def _run_on_device(device: Any, primitive: Primitive, args: tuple, kwargs: dict)
     return adopt(device, result)
 
 
+def made_on(device: Any, name: str, *args: Any) -> Any:
+    """What the primitive `name` makes out of nothing, on a device; None if that does not make it."""
+    primitive = by_name[name]
+    if device.broken is not None or type(device.kernel(primitive)) is str:
+        return None
+    if device.unsupported(primitive, args, {}) is not None:
+        return None
+    try:
+        return adopt(device, device.run(primitive, args, {}, handle_of))
+    except DeviceMemoryError:
+        return None
+
+
 def adopt(device: Any, value: Any) -> Any:
     """What a kernel gave, as arrays that live on the device."""
     if type(value) in (list, tuple):

@@ -221,6 +221,29 @@ def test_a_training_loop_copies_its_data_once(machine) -> None:
         np.testing.assert_allclose(np.asarray(got[name]), want[name], rtol=1e-9)
 
 
+def test_gradients_of_parts_stay_there(machine) -> None:
+    def f(w: Any, u: Any) -> Any:
+        np_, h = routed.np, 0.0
+        for k in range(5):
+            g = np_.dot(u[k], w)
+            h = np_.tanh(g[:, :4]) * g[:, 4:8] + np_.exp(-g[:, 8:]) * h
+        return np_.sum(h)
+
+    w, u = x(3, 12), x(5, 7, 3)
+    want = minpy.grad(f)(w, u)
+    card = machine.cards[0]
+    with gpu(0), PreferMXNetPolicy():
+        minpy.grad(f)(w, u)
+        before = card.uploads, card.downloads
+        got = minpy.grad(f)(w, u)
+        assert card.uploads - before[0] <= 2 and card.downloads == before[1]
+        second = minpy.hessian_vector_product(lambda v: f(v, u))(w, np.ones_like(w))
+    np.testing.assert_allclose(np.asarray(got), want, rtol=1e-11)
+    with OnlyNumPyPolicy():
+        want = minpy.hessian_vector_product(lambda v: f(v, u))(w, np.ones_like(w))
+    np.testing.assert_allclose(np.asarray(second), want, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("name, most", [("train_digits.py", 1_500_000), ("grad_digits.py", 1_500_000)])
 def test_the_examples_print_the_same_and_copy_little(tmp_path, name: str, most: int) -> None:
     pytest.importorskip("sklearn", reason="the examples' data")

@@ -28,8 +28,9 @@ demo: $(VENV)/.has-demo
 	@echo "== minpy run examples/grad_digits.py"
 	@$(PY) -m minpy run examples/grad_digits.py
 
+# Neighbours run in one process, which keeps what their fixtures have made.
 test: $(VENV)/.has-test
-	@$(PY) -m pytest -n $(JOBS)
+	@$(PY) -m pytest -n $(JOBS) --dist worksteal
 
 lint: $(VENV)/.has-dev
 	$(PY) -m ruff check .
@@ -68,7 +69,7 @@ corpus: $(VENV)/.has-test
 	@echo "== the full corpus, half an hour on two cores: every file of the standard library's tests and of a dozen packages"
 	MINPY_CORPUS=full $(PY) -m pytest -n $(JOBS) tests/transform/test_corpus.py
 
-# The test-suite runs the first thousand.
+# The test-suite runs the first five hundred.
 campaign: $(VENV)/.has-test
 	@echo "== 100,000 random programs, half an hour on one core; what is wrong is written to campaign/"
 	$(PY) tests/programs/campaign.py --jobs $(JOBS)

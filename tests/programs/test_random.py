@@ -1,4 +1,4 @@
-"""A thousand random programs: gradients in both modes against differences, and every side effect as in the plain run.
+"""Five hundred random programs: gradients in both modes against differences, and every side effect as in the plain run.
 
 `campaign.py` (``make campaign``) runs as many as one likes.
 """
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from minpy.runtime.adoption import COUNTED
 
-COUNT, SHARDS = 1000, 20
+COUNT, SHARDS = 500, 10
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))

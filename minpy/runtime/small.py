@@ -16,26 +16,15 @@ from typing import Any
 import numpy as np
 
 from minpy.runtime import entry, small_code
+from minpy.runtime.builtin import FASTCALL, KEYWORDS, function_at
 from minpy.runtime.primitives import table
 
-_FLAGS = 0x80 | 0x02  # METH_FASTCALL | METH_KEYWORDS
 # What may be among the arguments without being work for a device.
 _KINDS: tuple[type, ...] = tuple(dict.fromkeys((
     float, int, bool, type(None), np.float64, np.int64, np.bool_, np.float32, complex, str, np.complex128, np.int32,
     slice, type(Ellipsis), type(np._NoValue), type, *[np.dtype(c).type for c in "bhilqBHILQefdFD"],
     *[type(np.dtype(c)) for c in "?bhilqBHILQefdgFDG"],
 )))  # fmt: skip
-
-
-class _Method(ctypes.Structure):
-    """Python's PyMethodDef."""
-
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("function", ctypes.c_void_p),
-        ("flags", ctypes.c_int),
-        ("doc", ctypes.c_char_p),
-    )
 
 
 # The words that all doors share.
@@ -92,10 +81,8 @@ def _door(name: str, mode: int, function: int, slow: Any, extra: int = 0, wrap: 
     words = np.array(
         [_shared.ctypes.data, mode, function, extra, id(slow), 0 if wrap is None else id(wrap)], np.int64
     )
-    definition = _Method(name.encode(), _code(), _FLAGS, None)
-    _kept.extend((definition, slow, wrap))
-    kind = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-    return kind(("PyCFunction_NewEx", ctypes.pythonapi))(ctypes.addressof(definition), words, None)
+    _kept.extend((slow, wrap))
+    return function_at(_code(), name, words, _kept, FASTCALL | KEYWORDS)
 
 
 @functools.lru_cache(maxsize=1)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minpy.runtime.builtin import Kept, function_at
 from minpy.runtime.fuse import guard, native
 from minpy.runtime.fuse.guard import layout, writing
 from minpy.runtime.fuse.guard.geometry import Geometry
@@ -31,20 +32,6 @@ _MOST_LAID_OUT = 24  # geometries of one block: more means that they do not repe
 _KEY = "minpy blocks' results"
 # What computing numbers and small arrays may raise because the program does.
 _EXPECTED = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, MemoryError, RecursionError)
-
-
-class _Method(ctypes.Structure):
-    """Python's PyMethodDef."""
-
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("function", ctypes.c_void_p),
-        ("flags", ctypes.c_int),
-        ("doc", ctypes.c_char_p),
-    )
-
-
-_FASTCALL = 0x80
 
 
 @lru_cache(maxsize=1)
@@ -139,7 +126,7 @@ class _Words(np.ndarray):
     owner: Shortcut
 
 
-class Shortcut:
+class Shortcut(Kept):
     """The guard of one site.
 
     Attributes
@@ -151,13 +138,13 @@ class Shortcut:
     def __init__(self, site: Any) -> None:
         self._words = np.zeros(layout.GEOMETRIES + layout.MOST_GEOMETRIES, np.int64).view(_Words)
         self._words.owner = self
-        self._kept: list[Any] = [site]
+        super().__init__()
         # All of them: some thread may be using one that was replaced.
         self._geometries: list[Any] = []
         self.laid_out = 0
         words = self._words
         state, value, usual = usual_state()
-        words[layout.SLOW] = id(site)
+        words[layout.SLOW] = self._of(site)
         words[layout.NONE], words[layout.TRUE], words[layout.FALSE] = id(None), id(True), id(False)
         words[layout.KEY] = self._of(_KEY)
         words[layout.STATE], words[layout.STATE_VALUE] = self._of(state), value
@@ -170,24 +157,12 @@ class Shortcut:
         if monitoring is not None:
             words[layout.TOOL] = self._of(monitoring.get_tool)
             words[layout.TOOL_NUMBERS : layout.TOOL_NUMBERS + 6] = [self._of(k) for k in range(6)]
-        definition = _Method(b"block", _guard(), _FASTCALL, None)
-        self._kept.append(definition)
-        kind = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-        make = kind(("PyCFunction_NewEx", ctypes.pythonapi))
-        self.function = make(ctypes.addressof(definition), words, None)
+        self.function = function_at(_guard(), "block", words, self._kept)
 
     @property
     def hits(self) -> int:
         """How often the short way was taken."""
         return int(self._words[layout.HITS])
-
-    def _of(self, thing: Any) -> int:
-        self._kept.append(thing)
-        return id(thing)
-
-    def _at(self, array: np.ndarray) -> int:
-        self._kept.append(array)
-        return array.ctypes.data
 
     def lay_out(
         self,

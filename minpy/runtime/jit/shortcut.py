@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from minpy.runtime import entry
+from minpy.runtime.builtin import Kept, function_at
 from minpy.runtime.fuse import shortcut as of_blocks
 from minpy.runtime.fuse.state import usual_state
 from minpy.runtime.jit import engine, guard, store
@@ -36,20 +37,6 @@ _WHATS = {
     "zip": layout.ZIP,
     "while": layout.WHILE,
 }
-
-
-class _Method(ctypes.Structure):
-    """Python's PyMethodDef."""
-
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("function", ctypes.c_void_p),
-        ("flags", ctypes.c_int),
-        ("doc", ctypes.c_char_p),
-    )
-
-
-_FASTCALL = 0x80
 
 
 @lru_cache(maxsize=1)
@@ -114,7 +101,7 @@ def _guard() -> int:
         return 0
 
 
-class Shortcut:
+class Shortcut(Kept):
     """The guard of one site.
 
     Attributes
@@ -129,12 +116,13 @@ class Shortcut:
         address = _guard()
         if not address:
             raise Irregular
+        super().__init__()
+        self._of(site)
         self.site = site
         self.plans: list[Plan] = []
         self._all: list[Plan] = []  # those as well that were replaced: some thread may be using one
         self._words = words = np.zeros(layout.SITE_WORDS, np.int64)
         self._balance = words.view(np.float64)[layout.BALANCE : layout.BALANCE + 1]
-        self._kept: list[Any] = [site]
         self._told = 0.0
         _alive.append(self)
         is_while = site.what == "while"
@@ -165,19 +153,7 @@ class Shortcut:
         words[layout.TYPES] = self._at(np.array(types, np.int64))
         words[layout.TRUE], words[layout.FALSE] = id(True), id(False)
         words[layout.NUMPY_TRUE], words[layout.NUMPY_FALSE] = id(np.True_), id(np.False_)
-        definition = _Method(b"loop", address, _FASTCALL, None)
-        self._kept.append(definition)
-        kind = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-        make = kind(("PyCFunction_NewEx", ctypes.pythonapi))
-        self.function = make(ctypes.addressof(definition), words, None)
-
-    def _of(self, thing: Any) -> int:
-        self._kept.append(thing)
-        return id(thing)
-
-    def _at(self, array: np.ndarray) -> int:
-        self._kept.append(array)
-        return array.ctypes.data
+        self.function = function_at(address, "loop", words, self._kept)
 
     @property
     def rounds(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minpy.runtime.builtin import Kept
 from minpy.runtime.jit.bind import Names, Snapshot
 from minpy.runtime.jit.guard import layout
 from minpy.runtime.jit.guard.frames import Irregular, Places, object_at
@@ -21,7 +22,7 @@ from minpy.runtime.jit.values import ArrayVariable
 UNKNOWN = 1e18  # nanoseconds that a round takes as written, if that was not measured: it is worth it
 
 
-class Plan:
+class Plan(Kept):
     """The tables of one kernel, for the objects that it was laid out with; they live as long as the plan."""
 
     def __init__(self, kernel: Kernel, frame: FrameType, names: Names, snapshot: Snapshot, what: int) -> None:
@@ -31,7 +32,7 @@ class Plan:
         if any(each.rep not in layout.REPS for each in code.scalars):
             raise Irregular
         self.kernel = kernel
-        self._kept: list[Any] = []
+        super().__init__()
         self._rows: list[tuple[int, ...]] = []
         self._row_of: dict[Any, int] = {}
         self._places = Places(frame)
@@ -101,14 +102,6 @@ class Plan:
         """Let Python be asked after so many more seconds of compiled runs."""
         more = 2**62 if seconds is None else int(1e9 * seconds)
         self.words[layout.LIMIT] = min(2**62, self.figure(layout.TOOK) + more)
-
-    def _of(self, thing: Any) -> int:
-        self._kept.append(thing)
-        return id(thing)
-
-    def _at(self, array: np.ndarray) -> int:
-        self._kept.append(array)
-        return array.ctypes.data
 
     def _put(self, count: int, rows: list[tuple[int, ...]]) -> None:
         size = layout.ROW if count == layout.ROWS else 1 if not rows or len(rows[0]) == 1 else layout.ITEM

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from minpy.options import Options
 from minpy.runtime import ledger
 from minpy.runtime.entry import routed
 from minpy.runtime.fuse import sites as blocks
-from minpy.runtime.jit import background, sites, store
+from minpy.runtime.jit import background, drive, sites, store
 from minpy.runtime.jit.trial import Trial
 from minpy.transform import hook, rewriter
 
@@ -77,9 +79,9 @@ def run_until(go: Any, elements: int, done: Any) -> None:
 
 def test_a_loop_of_large_arrays_waits_for_fast_code(one_processor, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(background, "quick_code", lambda text: pytest.fail("no quick code is wanted"))
+    monkeypatch.setattr(drive, "_LARGE", 1e-9)
     go, (site, *_) = loaded(tmp_path, LOOKLESS)
-    site.spent = 1e3  # it would be compiled in the hope of more
-    monkeypatch.setattr("minpy.runtime.jit.drive.is_hot", lambda site: True)
+    monkeypatch.setattr(drive, "is_hot", lambda site: True)
     run_until(go, 5000, lambda: site.better is not None)
     assert not site.better.is_ready and site.better.takes > 0
     compiled = site.compiled
@@ -91,15 +93,35 @@ def test_a_loop_of_large_arrays_waits_for_fast_code(one_processor, monkeypatch, 
 
 
 def test_small_arrays_get_quick_code(one_processor, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(drive, "_LARGE", 1.0)
     go, (site, *_) = loaded(tmp_path, LOOKLESS)
-    monkeypatch.setattr("minpy.runtime.jit.drive.is_hot", lambda site: True)
+    monkeypatch.setattr(drive, "is_hot", lambda site: True)
     run_until(go, 40, lambda: site.compiled > 0)
     assert all(each.is_ready for found in site.kernels.values() for each in found)
 
 
+@pytest.mark.parametrize(
+    ("change", "large"),
+    [
+        ({}, True),
+        ({"per_round": 15e-6}, False),
+        ({"per_round": 25e-6}, True),
+        ({"nest": True}, False),
+        ({"force": True}, False),
+    ],
+)
+def test_what_tells_large_arrays(one_processor, tmp_path, change: dict[str, Any], large: bool) -> None:
+    """Six operations: NumPy has 1 µs of its own for each."""
+    _, (site, *_) = loaded(tmp_path, LOOKLESS)
+    site.names = SimpleNamespace(node=ast.parse(LOOKLESS).body[1].body[0])
+    for name, value in change.items():
+        setattr(site, name, value)
+    assert drive._is_large(site) is large
+
+
 def test_blocks_work_while_a_loop_waits(one_processor, monkeypatch, tmp_path) -> None:
     go, (site, *_) = loaded(tmp_path, PROGRAM)
-    site.better = type("Kernel", (), {"takes": 1.0, "is_ready": False})()
+    site.better = SimpleNamespace(takes=1.0, is_ready=False)
     site.trial = Trial()
     held = []
     go(np.zeros(5000), np.zeros(5000), 60, lambda: held.append(blocks.held))
@@ -116,8 +138,9 @@ def test_what_this_run_noted_is_not_what_an_earlier_one_knew(one_processor, monk
 
 
 def test_a_loop_that_waited_is_noted_for_the_next_run(one_processor, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(drive, "_LARGE", 1e-9)
     go, (site, *_) = loaded(tmp_path, LOOKLESS)
-    monkeypatch.setattr("minpy.runtime.jit.drive.is_hot", lambda site: True)
+    monkeypatch.setattr(drive, "is_hot", lambda site: True)
     run_until(go, 5000, lambda: site.better is not None)
     assert not store.is_known(site.name)
     site.spent = 1e3

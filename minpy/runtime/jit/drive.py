@@ -7,6 +7,7 @@ the next iteration as if nothing had happened.
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -34,7 +35,9 @@ _SMALL_WORTH = 500e-6  # the same, where compiled code gains less: with operatio
 _ENTRY = 3e-6  # seconds as written that are worth the short way
 _WAY = 1e-6  # what it takes
 _QUICK = 5e-3  # seconds that code which was made quickly runs between two looks
-_MANY = 300  # elements of arrays, of which NumPy does an operation faster than code that was compiled quickly
+# Seconds of each operation of a loop without loops in it: if it takes longer, the time goes into the elements.
+_LARGE = 3e-6
+_FUNCTION = 10  # operations in a function of the program's, perhaps
 _KEYS = 6  # compiled versions of one loop
 _LEAVES = 4  # so often a loop may leave compiled code early, and then once every so many iterations:
 _DISTANCE = 50
@@ -403,6 +406,18 @@ def _trial(site: Site, kernel: Kernel) -> Trial | None:
     return None if site.trial.is_over else site.trial
 
 
+def _is_large(site: Site) -> bool:
+    """Whether a loop's operations, if they are on arrays, are on large ones: where NumPy beats quick code."""
+    if site.nest or site.what == "while" or site.force:
+        return False  # what is in the inner loop may be small parts of arrays
+    count = 0
+    for node in ast.walk(site.names.node):
+        if isinstance(node, (ast.BinOp, ast.Compare, ast.AugAssign, ast.Call)):
+            mine = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+            count += _FUNCTION if mine else 1
+    return not site.per_round or site.per_round > _LARGE * count
+
+
 def _left(site: Site, reason: tuple[int, str]) -> None:
     """Compiled code was left early: too often, and the loop stays as written."""
     site.leaves += 1
@@ -429,8 +444,7 @@ def _kernel(site: Site, snapshot: Snapshot) -> Kernel:
         raise Unsupported("its variables have ever new types")
     try:
         text = f"{site.name}\n{site.names.text}"
-        many = _MANY if site.what != "while" and not site.force else float("inf")
-        kernel = Kernel(site.names.node, text, snapshot, quickly=is_quick(), many=many)
+        kernel = Kernel(site.names.node, text, snapshot, quickly=is_quick(), large=_is_large(site))
     except engine.CompileError as error:
         raise Unsupported(f"the compiler refused it: {error}") from error
     except Unsupported as error:

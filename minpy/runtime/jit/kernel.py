@@ -26,7 +26,6 @@ from minpy.runtime.jit.lower import (
     START,
     STEP,
     STOPPED,
-    Code,
     lower,
     word_in,
     word_of,
@@ -62,8 +61,8 @@ class Outcome:
 class Kernel:
     """The compiled code of a loop for one key of `Snapshot`, and some kinds of its scalars (see `fits`).
 
-    Of a loop of operations on arrays with so many elements as `many` no quick code is made, as NumPy would be faster:
-    the kernel is not ready before `improve` has made the fast one.
+    Of a loop of operations on large arrays no quick code is made, as NumPy would be faster: the kernel is not ready
+    before `improve` has made the fast one. That the arrays are large, if there are any, is what `large` says.
     """
 
     def __init__(
@@ -73,7 +72,7 @@ class Kernel:
         snapshot: Snapshot,
         *,
         quickly: bool = False,
-        many: float = float("inf"),
+        large: bool = False,
     ) -> None:
         where = store.file_for(text, snapshot.lasting_key())
         found = store.load(where)
@@ -84,7 +83,7 @@ class Kernel:
         else:
             code, compiled = found
         keep = partial(store.save, where, code)
-        if quickly and not compiled and code.whole and _largest(code, snapshot) >= many:
+        if quickly and not compiled and code.whole and large:
             pass
         elif quickly and not compiled:
             compiled = background.quick_code(code.text)
@@ -293,10 +292,6 @@ class Kernel:
             found = objects.get(dtype, ndim, words[variable.slot :])
             changes[variable.name] = found if far is None or not far.arrays else far.back(found)
         frame.put(changes)
-
-
-def _largest(code: Code, snapshot: Snapshot) -> int:
-    return max((snapshot.values[each.name].size for each in code.arrays if each.comes_in), default=0)
 
 
 __all__ = ["INTERRUPTED", "Kernel", "Outcome"]

@@ -411,7 +411,7 @@ def _is_large(site: Site) -> bool:
     if site.nest or site.what == "while" or site.force:
         return False  # what is in the inner loop may be small parts of arrays
     count = 0
-    for node in ast.walk(site.names.node):
+    for node in (inner for statement in site.names.node.body for inner in ast.walk(statement)):
         if isinstance(node, (ast.BinOp, ast.Compare, ast.AugAssign, ast.Call)):
             mine = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
             count += _FUNCTION if mine else 1

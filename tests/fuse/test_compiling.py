@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import time
 from typing import Any
 from weakref import WeakSet
@@ -95,3 +99,16 @@ def test_a_block_in_which_much_was_spent_is_noted(generous: None, monkeypatch: p
     assert not choice._may_compile()
     choice.spent = 0.021
     assert choice._may_compile()
+
+
+def test_the_note_is_there_for_the_next_run(tmp_path: Any) -> None:
+    text = (
+        "import numpy as np; from minpy.runtime import ledger; from minpy.runtime.fuse.block import Block\n"
+        "ledger.allows = lambda seconds: False\n"
+        "a = np.ones((2, 40, 300)); block = Block('v0*v1+v0-v1*0.5', 'auto'); block.run((a[0], a[1]))\n"
+        "next(iter(block._choices.values())).spent = 100.0\n"
+    )
+    environment = {**os.environ, "MINPY_CACHE_DIR": str(tmp_path), "MINPY_JIT": "auto"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    subprocess.run([sys.executable, "-c", text], check=True, env=environment, timeout=120)
+    assert choose._HOPED in json.loads((tmp_path / "blocks.json").read_text())["verdicts"].values()

@@ -8,7 +8,7 @@ between runs (`minpy.runtime.fuse.memory`).
 from __future__ import annotations
 
 import atexit
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import count
 from statistics import median
 from time import perf_counter
@@ -92,8 +92,7 @@ class Choice:
         self.expected = memory.verdict(self.key)
         self.waiting: Any = None  # a `background.Job`, while the block is being compiled
         self.compilable = compilable
-        if not _all:
-            atexit.register(_at_end)
+        _look_at_end()
         _all.add(self)
         self.may_be_short = (
             False  # whether the block may yet take the short way, once compiled code is chosen
@@ -369,6 +368,12 @@ class Choice:
 
 
 _all: WeakSet[Choice] = WeakSet()
+
+
+@cache
+def _look_at_end() -> None:
+    memory.store_at_end()
+    atexit.register(_at_end)
 
 
 def _at_end() -> None:

@@ -6,6 +6,7 @@ import atexit
 import hashlib
 import json
 import os
+from functools import cache
 from typing import Any
 
 from minpy.runtime import kept
@@ -54,9 +55,14 @@ def verdict(key: str) -> str | None:
 
 def remember(key: str, engine: str) -> None:
     """Keep what was found out."""
-    if not _news:
-        atexit.register(_store)
+    store_at_end()
     _news[key] = engine
+
+
+@cache
+def store_at_end() -> None:
+    """Write what is kept when the process ends, after whatever is registered for that from now on."""
+    atexit.register(_store)
 
 
 def _store() -> None:

@@ -8,6 +8,7 @@ import sys
 import minpy.numpy.random as random
 import numpy
 import pytest
+from softmax_operator import softmax_loss
 
 import minpy
 import minpy.numpy as np
@@ -16,7 +17,6 @@ from minpy.core import Function, grad, grad_and_loss
 from minpy.dispatch import policy
 from minpy.nn import layers
 from minpy.nn.io import NDArrayIter
-from minpy.primitive import customop
 from minpy.runtime import entry, profile
 from minpy.utils.gradient_checker import quick_grad_check
 from minpy.utils.minprof import FuncCallProfiler
@@ -119,22 +119,7 @@ def test_contexts():
 
 @pytest.mark.parametrize("upstream", [1.0, 3.0])
 def test_a_custom_operator(upstream):
-    @customop("numpy")
-    def my_softmax(x, y):
-        probs = numpy.exp(x - numpy.max(x, axis=1, keepdims=True))
-        probs /= numpy.sum(probs, axis=1, keepdims=True)
-        return -numpy.sum(numpy.log(probs[numpy.arange(len(x)), y])) / len(x)
-
-    def my_softmax_grad(ans, x, y):
-        def gradient(g):
-            probs = numpy.exp(x - numpy.max(x, axis=1, keepdims=True))
-            probs /= numpy.sum(probs, axis=1, keepdims=True)
-            probs[numpy.arange(len(x)), y] -= 1
-            return g * probs / len(x)
-
-        return gradient
-
-    my_softmax.def_grad(my_softmax_grad)
+    my_softmax = softmax_loss()
     x, y = numpy.random.RandomState(2).standard_normal((10, 5)), numpy.arange(10) % 5
     dx, loss = grad_and_loss(lambda x: upstream * my_softmax(x, y))(x)
     reference = layers.softmax_loss(x, y)

@@ -104,7 +104,7 @@ def run(program: list[tuple], x: Any) -> Any:
     return total
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(st.lists(steps(), min_size=1, max_size=9), st.integers(0, 2**31 - 1))
 def test_random_programs(program: list[tuple], seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -72,7 +72,7 @@ _TARGETS = [
 ]
 _STATEMENTS = st.builds(str.format, st.sampled_from(_TARGETS), _ANY | _ARITHMETIC)
 _HOW = settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

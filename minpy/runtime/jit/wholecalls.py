@@ -17,6 +17,9 @@ from minpy.runtime.jit.reductions import LETTERS
 from minpy.runtime.jit.values import Known, Lazy, Ref, Several, Val, scalar
 from minpy.runtime.jit.wholes import breaks_of, is_whole, kind_of, refs_of
 
+# An int; from NumPy 2.4 on one of NumPy's.
+_COUNTS = type(np.count_nonzero(np.ones(1, bool))).__name__
+
 
 class WholeCalls(NewArrays):
     """Calls that take arrays."""
@@ -114,7 +117,7 @@ class WholeCalls(NewArrays):
     def _count_nonzero(self, value: Any) -> Val:
         if kind_of(self.whole(value)) != "bool_":
             raise Unsupported("np.count_nonzero of numbers")
-        return scalar("int", "i", self.total(value).x)
+        return scalar(_COUNTS, "i", self.total(value).x)
 
     # Element by element.
 

@@ -454,7 +454,7 @@ def _blas() -> dict[str, Any]:
     from minpy.runtime import blas
 
     own, better = blas.kernels()
-    found: dict[str, Any] = {"numpy": own, "better": better, "seconds": None}
+    found: dict[str, Any] = {"numpy": own, "better": better, "seconds": None, "newer": blas.newer()}
     if better:
         found["seconds"] = blas.seconds()
     return found

@@ -157,11 +157,20 @@ def _cache(cache: dict[str, Any]) -> Rows:
     return rows
 
 
+def _newer(found: dict[str, Any]) -> Rows:
+    name = found.get("newer")
+    if not name:
+        return []
+    return [
+        ("MinPy's", f"gradients and the layers of minpy.nn use the extra blas, with its kernels for {name}")
+    ]
+
+
 def _blas(found: dict[str, Any]) -> Rows:
     if not found["numpy"]:
-        return [("NumPy's", "not by an OpenBLAS of NumPy's own")]
+        return [("NumPy's", "not by an OpenBLAS of NumPy's own"), *_newer(found)]
     if not found["better"]:
-        return [("NumPy's", f"OpenBLAS with its kernels for {found['numpy']}")]
+        return [("NumPy's", f"OpenBLAS with its kernels for {found['numpy']}"), *_newer(found)]
     rows = [("NumPy's", f"OpenBLAS, which does not know this processor: it takes it for a {found['numpy']}")]
     if not found["seconds"]:
         return [*rows, ("MinPy's", "the same: a copy with other kernels could not be loaded")]
@@ -171,9 +180,12 @@ def _blas(found: dict[str, Any]) -> Rows:
         *rows,
         (
             "that costs",
-            f"{own} ms a product of two matrices of 450 rows, {better} with its kernels for {name}",
+            f"{own} ms a product of two matrices of 450 rows, {better} with kernels for {name}",
         ),
-        ("MinPy's", f"gradients and the layers of minpy.nn use a copy with the kernels for {name}"),
+        *(
+            _newer(found)
+            or [("MinPy's", f"gradients and the layers of minpy.nn use a copy with the kernels for {name}")]
+        ),
         ("yours", f"keep NumPy's bits; faster with OPENBLAS_CORETYPE={name} set, or a NumPy that knows it"),
     ]
 

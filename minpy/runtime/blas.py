@@ -3,7 +3,7 @@
 The OpenBLAS inside NumPy's wheels picks its kernels by the model of the processor. One that is newer than the library
 gets the oldest kernels there are, which do a quarter of what it can. A program's own products must have NumPy's bits
 and stay with them. For the others the same library is loaded once more, as a copy that is told which kernels the
-processor has the instructions for.
+processor has the instructions for. If a newer OpenBLAS is installed (extra ``blas``), it takes the place of the copy.
 
 Nothing is measured, so that the same machine gives the same bits every time. Whoever sets ``OPENBLAS_CORETYPE`` has
 chosen himself, for both.
@@ -12,6 +12,7 @@ chosen himself, for both.
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
 import shutil
 import sys
@@ -41,13 +42,16 @@ _LARGE = 450
 _OTHERS = 1
 _ROW_MAJOR, _PLAIN, _TRANSPOSED = 101, 111, 112
 
+# Its names are for nobody else, and it takes its own first.
+_MODE = getattr(os, "RTLD_NOW", 2) | getattr(os, "RTLD_LOCAL", 0) | getattr(os, "RTLD_DEEPBIND", 0)
+
 _lock = threading.Lock()
 _unknown = object()
 _library: Any = _unknown
 
 
 class _Copy:
-    """A loaded copy of NumPy's OpenBLAS."""
+    """A loaded OpenBLAS that is not the one NumPy uses."""
 
     def __init__(self, library: Any, prefix: str, suffix: str) -> None:
         self._library = library  # else it is unloaded
@@ -131,11 +135,14 @@ def _product(x: Any, y: Any, out: Any, kept: float) -> ndarray | None:
 
 
 def kernels() -> tuple[str | None, str | None]:
-    """Which kernels NumPy's OpenBLAS has chosen, and which the copy has; None where there is no such library."""
-    path = _path()
-    own = None if path is None else _core(path)
-    better = _better(own)
-    return own, better
+    """Which kernels NumPy's OpenBLAS has chosen, and better ones that it has; None where there is no such library."""
+    own = _core(_path())
+    return own, _better(own)
+
+
+def newer() -> str | None:
+    """Which kernels the OpenBLAS of the extra ``blas`` has chosen; None if it is not installed."""
+    return _core(_package())
 
 
 def seconds() -> tuple[float, float] | None:
@@ -168,17 +175,21 @@ def _find() -> Any:
 
 
 def _load() -> Any:
-    path = _path()
+    package = _package()
+    path = _path() if package is None else package
     if path is None:
         return None
     better = _better(_core(path))
     if better is None:
-        return None
-    os.environ["OPENBLAS_CORETYPE"] = better
-    try:
-        library = _loaded_anew(path)
-    finally:
-        del os.environ["OPENBLAS_CORETYPE"]
+        if package is None:
+            return None
+        library = ctypes.CDLL(str(package), mode=_MODE)
+    else:
+        os.environ["OPENBLAS_CORETYPE"] = better
+        try:
+            library = _loaded_anew(path)
+        finally:
+            del os.environ["OPENBLAS_CORETYPE"]
     for prefix in ("", "scipy_"):
         for suffix in ("64_", ""):
             if hasattr(library, f"{prefix}cblas_dgemm{suffix}"):
@@ -188,14 +199,13 @@ def _load() -> Any:
 
 def _loaded_anew(path: Path) -> Any:
     """The library once more, from a file of its own: the loader takes the same file for the same library."""
-    mode = os.RTLD_NOW | os.RTLD_LOCAL | getattr(os, "RTLD_DEEPBIND", 0)
     place = kept.folder("blas")
     if not place:
         memory = os.memfd_create(path.name)
         try:
             with open(memory, "wb", closefd=False) as file:
                 file.write(path.read_bytes())
-            return ctypes.CDLL(f"/proc/self/fd/{memory}", mode=mode)
+            return ctypes.CDLL(f"/proc/self/fd/{memory}", mode=_MODE)
         finally:
             os.close(memory)
     about = path.stat()
@@ -203,7 +213,7 @@ def _loaded_anew(path: Path) -> Any:
     if not copy.exists() or copy.stat().st_size != about.st_size:
         kept.write(str(copy), path.read_bytes())
         _prune(Path(place), copy.parent)
-    library = ctypes.CDLL(str(copy), mode=mode)
+    library = ctypes.CDLL(str(copy), mode=_MODE)
     _note_use(copy.parent)
     return library
 
@@ -259,10 +269,29 @@ def _path() -> Path | None:
     return found[0] if len(found) == 1 else None
 
 
-def _core(path: Path) -> str | None:
-    """The name of the kernels that the loaded library has chosen."""
+def _package() -> Path | None:
+    """The file of the OpenBLAS that the extra ``blas`` brings."""
+    if not sys.platform.startswith("linux"):
+        return None
+    found = importlib.util.find_spec("scipy_openblas64")
+    files = (
+        [each for place in found.submodule_search_locations or () for each in _libraries(place)]
+        if found
+        else []
+    )
+    return files[0] if len(files) == 1 else None
+
+
+def _libraries(package: str) -> list[Path]:
+    return sorted(Path(package, "lib").glob("lib*openblas*.so"))
+
+
+def _core(path: Path | None) -> str | None:
+    """The name of the kernels that a library has chosen."""
+    if path is None:
+        return None
     try:
-        library = ctypes.CDLL(str(path))
+        library = ctypes.CDLL(str(path), mode=_MODE)
     except OSError:
         return None
     for name in ("openblas_get_corename64_", "scipy_openblas_get_corename64_", "openblas_get_corename"):

@@ -22,17 +22,26 @@ LAYOUTS = {
 }
 
 
-@pytest.fixture
-def copy(monkeypatch: pytest.MonkeyPatch):
-    """The copy that there would be if OpenBLAS did not know the processor."""
-    if not sys.platform.startswith("linux") or blas._path() is None:
-        pytest.skip("NumPy has no OpenBLAS of its own here")
+_loaded: dict[str, object] = {}
+
+
+@pytest.fixture(params=["NumPy's", "the extra's"])
+def copy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+    """The copy that there would be if OpenBLAS did not know the processor, and the library of the extra ``blas``."""
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    monkeypatch.setattr(blas, "_core", lambda path: "Prescott")
-    if blas._better("Prescott") is None:
-        pytest.skip("the processor has the oldest instructions only")
-    found = blas._load()
+    if request.param == "the extra's":
+        if blas._package() is None:
+            pytest.skip("the extra blas is not installed")
+    else:
+        monkeypatch.setattr(blas, "_package", lambda: None)
+        if not sys.platform.startswith("linux") or blas._path() is None:
+            pytest.skip("NumPy has no OpenBLAS of its own here")
+        monkeypatch.setattr(blas, "_core", lambda path: "Prescott")
+        if blas._better("Prescott") is None:
+            pytest.skip("the processor has the oldest instructions only")
+    found = _loaded.get(request.param) or blas._load()
     assert found is not None and "OPENBLAS_CORETYPE" not in os.environ
+    _loaded[request.param] = found
     monkeypatch.setattr(blas, "_library", found)
     return found
 
@@ -50,6 +59,8 @@ def test_layouts(copy, first: str, second: str, dtype: type) -> None:
     assert found.dtype == dtype and np.allclose(found, exact, rtol=tolerance, atol=tolerance)
     out = np.full((70, 110), np.nan, dtype)
     assert blas.dot(x, y, out) is out and np.array_equal(out, found)
+    blas.add_dot(x, y, out)
+    assert np.allclose(out, 2 * exact, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +93,7 @@ def test_a_choice_of_the_users_is_his(monkeypatch: pytest.MonkeyPatch) -> None:
     assert blas._better("Prescott") is None
 
 
+@pytest.mark.parametrize("copy", ["NumPy's"], indirect=True)
 def test_copies_of_other_libraries_go(copy, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     """Not the one that was used last: two environments may take turns."""
     monkeypatch.setattr(blas.kept, "folder", lambda *parts: str(tmp_path.joinpath(*parts)))
@@ -100,3 +112,20 @@ def test_copies_of_other_libraries_go(copy, monkeypatch: pytest.MonkeyPatch, tmp
 def test_what_the_processor_costs_is_measured(copy) -> None:
     own, better = blas.seconds()
     assert own > 0 and better > 0
+
+
+def test_what_the_extra_brings_is_not_numpys_and_goes_before_its_copy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    newer, own = blas._package(), blas._path()
+    if newer is None or own is None:
+        pytest.skip("the extra blas is not installed, or NumPy has no OpenBLAS of its own")
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    monkeypatch.setattr(blas, "_core", {newer: "SkylakeX", own: "Prescott"}.get)
+    assert newer != own and blas.newer() == "SkylakeX" and blas.kernels()[0] == "Prescott"
+    loaded = []
+    monkeypatch.setattr(blas.ctypes, "CDLL", lambda path, mode: loaded.append(path))
+    assert blas._load() is None and loaded == [str(newer)]  # nothing was loaded: it has no functions
+    monkeypatch.setattr(blas, "_core", lambda path: "Prescott")  # one that does not know the processor either
+    monkeypatch.setattr(blas, "_loaded_anew", loaded.append)
+    assert blas._load() is None and loaded[1:] == ([newer] if blas._better("Prescott") else [str(newer)])

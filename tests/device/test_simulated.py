@@ -153,6 +153,52 @@ def test_dtypes_that_differ_from_numpys_are_not_taken(card, recorder, monkeypatc
     assert [reason[:5] for reason in recorder.reasons["exp"]] == ["MP107", "MP102"]
 
 
+DTYPES = ["float16", "float32", "float64", "int8", "int64", "uint8", "bool", "complex64", ">f8"]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_is_known_of_dtypes_is_numpys(card, dtype: str) -> None:
+    a = np.ones((2, 3), dtype)
+    others = [np.ones((3,), each) for each in DTYPES]
+    others += [
+        2.0,
+        1e6,
+        -1e300,
+        float("nan"),
+        3,
+        -3,
+        300,
+        2**40,
+        True,
+        2j,
+        np.float32(2),
+        np.float64(2),
+        np.int8(2),
+    ]
+    for other in others:
+        for name in ("add", "multiply", "power", "divide", "maximum"):
+            for _ in range(3):  # asked, put off, known
+                try:
+                    want = getattr(np, name)(a, other)
+                except (TypeError, OverflowError, ValueError) as error:
+                    with pytest.raises(type(error)):
+                        getattr(routed.np, name)(a, other)
+                    continue
+                got = getattr(routed.np, name)(a, other)
+                assert got.dtype == want.dtype, (name, other)
+                np.testing.assert_array_equal(np.asarray(got), want)
+    for shapes in ((0, 3), (2, 3, 1, 1), (4, 3)):
+        try:
+            want = a + np.ones(shapes, dtype)
+        except ValueError as error:
+            with pytest.raises(ValueError, match="broadcast") as caught:
+                routed.np.add(a, np.ones(shapes, dtype))
+            assert str(caught.value) == str(error)
+        else:
+            np.testing.assert_array_equal(np.asarray(routed.np.add(a, np.ones(shapes, dtype))), want)
+
+
 # ----- gradients --------------------------------------------------------------------------------------------
 
 

@@ -132,6 +132,14 @@ def _kind(array: Any) -> Any:
     return array[()] if type(array) is np.ndarray else array.contents[()]
 
 
+_NAMES = {np.dtype(c).num: np.dtype(c).name for c in "?bhilqBHILQefdgFDG"}
+
+
+def name_of(dtype: np.dtype) -> str:
+    """The name of a dtype, which NumPy puts together at each use."""
+    return _NAMES.get(dtype.num) or dtype.name
+
+
 def refused(
     device: str,
     kernel: Kernel,
@@ -160,10 +168,10 @@ def refused(
     for array in found:
         if type(array) is not np.ndarray and not hasattr(array, "storage"):
             return f"an operand is a {type(array).__name__}: a subclass with a meaning of its own"
-        if array.dtype.name not in kernel.dtypes:
+        if name_of(array.dtype) not in kernel.dtypes:
             what = (
                 f"{device} has no dtype"
-                if array.dtype.name not in dtypes
+                if name_of(array.dtype) not in dtypes
                 else "the kernel is not used for dtype"
             )
             return f"MP102 {what} {array.dtype}"
@@ -179,7 +187,7 @@ def refused(
         if not all(isinstance(a, (np.ndarray, np.generic, int, float, complex)) for a in args):
             return "an operand is neither an array nor a number"
         dtype = promoted(args)
-        if dtype.name not in kernel.dtypes:
+        if name_of(dtype) not in kernel.dtypes:
             return f"MP102 the operands promote to {dtype}, which the kernel is not used for"
     reason = kernel.unless(*args, **kwargs) if kernel.unless is not None else None
     return None if reason is None else f"MP104 {reason}"

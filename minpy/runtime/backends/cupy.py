@@ -18,6 +18,7 @@ import numpy as np
 from minpy.errors import DeviceError, DeviceFailure, DeviceMemoryError, UsageError
 from minpy.runtime.backends import cupy_fused, cupy_kernels
 from minpy.runtime.backends.base import arrays_in, promoted, refused
+from minpy.runtime.backends.known import Known
 from minpy.runtime.backends.library import Library
 from minpy.runtime.primitives.table import Kernel, Primitive, Scalar
 
@@ -89,6 +90,7 @@ class CuPyDevice:
         self.F = _Names(cupy)
         self._staging = _Staging(cupy)
         self._refused: set[tuple] = set()
+        self._known = Known()
         self.fuser = cupy_fused.Fuser(cupy)
         self.fuses = self.fuser.works and os.environ.get("MINPY_FUSE", "auto").lower() not in _OFF
         self._copying = threading.Lock()
@@ -255,6 +257,8 @@ class CuPyDevice:
 
     def unsupported(self, primitive: Primitive, args: tuple, kwargs: dict) -> str | None:
         """See `Device.unsupported`."""
+        if primitive.elementwise and not kwargs and self._known.find(primitive, args) is not None:
+            return None
         kernel = cupy_kernels.KERNELS[primitive.name]
         if self._refused and self._signature(primitive, args) in self._refused:
             return "MP102 CuPy's result is of another dtype than NumPy's"
@@ -265,6 +269,12 @@ class CuPyDevice:
 
     def run(self, primitive: Primitive, args: tuple, kwargs: dict, handle_of: Any) -> Any:
         """See `Device.run`."""
+        if primitive.elementwise and not kwargs:
+            known = self._known.find(primitive, args)
+            if known is not None and self.fuses and primitive.name in cupy_fused.OPERATIONS:
+                lazy = self._put_off(primitive.name, args, known.dtype, known.wanted, handle_of)
+                if lazy is not None:
+                    return lazy
         kernel = cupy_kernels.KERNELS[primitive.name]
         wanted = cupy_kernels.expected(kernel, primitive, args, kwargs)
         dtype = promoted(args) if kernel.cast else None
@@ -295,6 +305,8 @@ class CuPyDevice:
             and len(args) <= 3
             and all(isinstance(a, (np.ndarray, np.generic, bool, int, float)) for a in args)
         )
+        if primitive.elementwise and not kwargs:
+            self._known.put(primitive, args, dtype, wanted)
         with self._here():
             if self.fuses and primitive.name in _REDUCES:
                 result = self._reduced(primitive.name, args, kwargs, wanted, handle_of)
@@ -312,8 +324,21 @@ class CuPyDevice:
                 return type(result)([self._owned(r, given) for r in result])
             if wanted is not None and result.dtype != wanted:
                 self._refused.add(self._signature(primitive, args))
+                self._known.forget()
                 raise TypeError(f"{primitive.name}: {result.dtype} where NumPy gives {wanted}")
             return self._owned(result, given)
+
+    def _put_off(self, name: str, args: tuple, dtype: Any, wanted: Any, handle_of: Any) -> Any:
+        """As `_deferred`, of operands that are known to be arrays and numbers."""
+        arrays = [a for a in args if isinstance(a, np.ndarray)]
+        kind = arrays[0].dtype if dtype is None else dtype
+        if wanted is None or (dtype is None and wanted != kind):
+            return None
+        first, last = arrays[0].shape, arrays[-1].shape
+        shape = first if first == last else np.broadcast_shapes(first, last)
+        with self._here(), self.fuser.lock:
+            operands = [handle_of(self, a) if isinstance(a, np.ndarray) else kind.type(a) for a in args]
+            return self.fuser.defer(name, operands, kind, wanted, shape)
 
     def _ready(self, handle: Any, dtype: Any, given: list[Any]) -> Any:
         """An operand as kernels take it."""

@@ -28,6 +28,8 @@ _LEAVES = _C | {
     "uint32": "unsigned int", "int64": "long long", "uint64": "unsigned long long",
 }  # fmt: skip
 
+_LEAF_CHARS = "fd?bBhHiIlLqQ"
+
 # What each operation is in C, by the names of the table's rows. {t} is the type of the operands.
 OPERATIONS: dict[str, str] = {
     "add": "{0} + {1}", "subtract": "{0} - {1}", "multiply": "{0} * {1}", "divide": "{0} / {1}",
@@ -95,7 +97,7 @@ class Fuser:
         self, name: str, operands: list[Any], kind: np.dtype, dtype: np.dtype, shape: tuple
     ) -> Lazy | None:
         """Put an operation off; None if it has to be done at once. The caller is on the device."""
-        if name not in OPERATIONS or kind.name not in ("float32", "float64") or dtype.name not in _C:
+        if name not in OPERATIONS or kind.char not in "fd" or dtype.char not in "fd?":
             return None
         if len(shape) > MOST_AXES or not shape:
             return None
@@ -106,7 +108,7 @@ class Fuser:
                 made.append(node if node is not None and operand.shape == shape else self.array(operand))
             elif isinstance(operand, np.generic):
                 made.append(operand)
-            elif operand.dtype.name in _LEAVES and operand.ndim:
+            elif operand.dtype.char in _LEAF_CHARS and operand.ndim:
                 made.append(operand)
             else:
                 return None

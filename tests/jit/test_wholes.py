@@ -23,6 +23,7 @@ p = rng.permutation(n)
 x, y, z = 1, 0.5, True
 V = rng.standard_normal(75)  # so long that several elements are worked on at a time
 A = rng.standard_normal((5, 75))
+D, E = rng.standard_normal((4, 5, 3)), rng.standard_normal((4, 5, 3))
 """
 
 LOOPS = [
@@ -40,6 +41,12 @@ LOOPS = [
     "for i in range(n): A[1:] += A[:-1]; A -= A[::-1]; A += A[0]; A[:, 1:] *= A[:, :-1]; A -= V",
     "for i in range(n): A.T[1:] += A.T[:-1]; V[::2] += V[1::2].sum(); V[2::2] -= V[:-2:2]",
     "for i in range(n): v[::2] = v[1::2] - i",
+    "for i in range(n): D = D * 0.5 + E; E -= D ** 2; D[:, 1:] *= E[:, :-1]; D[1:] += E[:-1]; E[::2] = D[::2] + 1",
+    "for i in range(n): D = D[:, :, :1] * E + E[0] - E[:, :1]; E = np.sqrt(abs(D)) * D[..., ::-1]",
+    "for i in range(n): D = D[:2] * E[:2]; E = E.copy() + D[0]; D = E[:, :4] - E[:, 1:]",
+    "for i in range(n): T = A.T * 2; T = T + T; A = T.T - A; A[:, :40] = A[:, 35:] + 0; A = np.triu(A) + np.roll(A, 1, 1)",
+    "for i in range(n): T = A > 0.5; T = T & (A < 1); A = np.where(T, A * 2, A) - T; A[T] = i",
+    "for i in range(n): D *= 1e200; E += D",
     "for i in range(n): v[i:] = i",
     "for i in range(n): v[i:] = k[i:]",
     "for i in range(n): k[i:] = v[i:]",

@@ -15,7 +15,7 @@ from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import TooLarge, Unsupported
 from minpy.runtime.jit.values import ArrayType, ArrayVariable, Lazy, Ref, Several, Val
 from minpy.runtime.jit.views import Views
-from minpy.runtime.jit.wholes import breaks_of, refs_of
+from minpy.runtime.jit.wholes import breaks_of, is_plain, refs_of
 
 # Larger arrays are left to NumPy and to the blocks, which have threads.
 LARGEST = 1 << 20
@@ -183,8 +183,11 @@ class Stores(Views):
         if is_turned(target):
             self.nest(target.dims[::-1], lambda indices: store(indices[::-1]), True, independent=True)
         else:
+            dims = target.dims
+            if is_plain(value, dims):
+                dims = self._unfolded(dims, [place, *refs_of(value)])
             # Elements that do not lie side by side may be the same one.
-            self.nest(target.dims, store, True, breaks_of(value), independent=target.type.unit)
+            self.nest(dims, store, True, breaks_of(value), independent=target.type.unit)
         if place is not target:
             shared, copy, on = (
                 self.w.op(f"icmp ne ptr {place.pointer}, {target.pointer}"),
@@ -200,6 +203,20 @@ class Stores(Views):
 
             self.nest(target.dims, move, independent=target.type.unit)
             self.w.place(on)
+
+    def _unfolded(self, dims: tuple[str, ...], refs: list[Ref]) -> tuple[str, ...]:
+        """The shape for a loop over the elements of arrays of one shape: a single row if all lie without gaps."""
+        if len(dims) < 2:
+            return dims
+        row, size = "true", dims[-1]
+        for axis in range(len(dims) - 2, -1, -1):
+            for ref in dict.fromkeys(refs):
+                reach = self.w.op(f"mul i64 {dims[axis + 1]}, {ref.strides[axis + 1]}")
+                follows = self.w.op(f"icmp eq i64 {ref.strides[axis]}, {reach}")
+                row = self.w.op(f"and i1 {row}, {follows}")
+            size = self.w.op(f"mul i64 {size}, {dims[axis]}")
+        ones = [self.w.op(f"select i1 {row}, i64 1, i64 {dim}") for dim in dims[:-1]]
+        return (*ones, self.w.op(f"select i1 {row}, i64 {size}, i64 {dims[-1]}"))
 
     def _spot(self, ref: Ref, indices: list[str]) -> Ref:
         return self.item(ref, indices, checked=False)

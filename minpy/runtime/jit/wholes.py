@@ -40,6 +40,15 @@ def refs_of(value: Any) -> tuple[Ref, ...]:
     return value.refs if isinstance(value, Lazy) else (value,) if isinstance(value, Ref) else ()
 
 
+def is_plain(value: Any, dims: tuple[str, ...]) -> bool:
+    """Whether the elements of an array are those of arrays in memory with the same indices (see `Lazy`)."""
+    if isinstance(value, Lazy) and not (value.plain and not value.mixed and not value.breaks):
+        return False
+    if len(value.dims) != len(dims):
+        return False
+    return all((one == "1") == (other == "1") for one, other in zip(value.dims, dims, strict=True))
+
+
 def _number(x: str) -> float | None:
     """The value of an operand of type double that is a constant."""
     if not x.startswith("0x"):
@@ -127,7 +136,9 @@ class Wholes(Operators):
         refs = tuple(ref for each in wholes for ref in refs_of(each))
         mixed = any(isinstance(each, Lazy) and each.mixed for each in wholes)
         breaks = tuple(dict.fromkeys(place for each in wholes for place in breaks_of(each)))
-        return Lazy(kind, self.common(*wholes), element, refs, mixed, breaks)
+        dims = self.common(*wholes)
+        plain = all(is_plain(each, dims) for each in wholes)
+        return Lazy(kind, dims, element, refs, mixed, breaks, plain)
 
     def converted(self, value: Val, kind: str) -> Val:
         """A scalar as one of a kind that NumPy would cast it to."""

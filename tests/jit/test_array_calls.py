@@ -127,6 +127,9 @@ ARRANGED = [
     "for i in range(n): s = t.transpose((2, 0, 1)).sum(axis=0); e = t.transpose(1, 0, 2) * 2",
     "for i in range(n): s = np.cumsum(v); s = (v * w).cumsum(); e = k.cumsum(); "
     "s = np.cumsum(v[:0]); f = np.diff(v); g = np.diff(k[i:])",
+    "for i in range(n): k = np.clip(k * 3, -2, i) + np.clip(k, k[::-1], 3); k = k.clip(np.int64(-3), 5) % 1000",
+    "for i in range(n): k = np.clip(k, 3, -3) + np.clip(k, i, 2**62)",
+    "for i in range(n): v = np.clip(k, 0.5, 2) * v + np.clip(k, -1, v)",
     "for i in range(n): v = np.clip(v, -0.5, 0.5) + np.clip(w, v, 1); w = w.clip(-1, 1); "
     "s = np.sign(v) - np.sign(w * 0.0)",
     "for i in range(n): s = v ** 3; s = np.abs(v) ** -1.5; s = np.power(np.abs(v), w); "

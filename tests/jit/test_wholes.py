@@ -44,7 +44,7 @@ LOOPS = [
     "for i in range(n): D = D * 0.5 + E; E -= D ** 2; D[:, 1:] *= E[:, :-1]; D[1:] += E[:-1]; E[::2] = D[::2] + 1",
     "for i in range(n): D = D[:, :, :1] * E + E[0] - E[:, :1]; E = np.sqrt(abs(D)) * D[..., ::-1]",
     "for i in range(n): D = D[:2] * E[:2]; E = E.copy() + D[0]; D = E[:, :4] - E[:, 1:]",
-    "for i in range(n): T = A.T * 2; T = T + T; A = T.T - A; A[:, :40] = A[:, 35:] + 0; A = np.triu(A) + np.roll(A, 1, 1)",
+    "for i in range(n): T = A.T * 2; T = T + T; A = T.T - A; A[:, :40] = A[:, 35:]; A = np.triu(A) + np.roll(A, 1, 1)",
     "for i in range(n): T = A > 0.5; T = T & (A < 1); A = np.where(T, A * 2, A) - T; A[T] = i",
     "for i in range(n): D *= 1e200; E += D",
     "for i in range(n): v[i:] = i",

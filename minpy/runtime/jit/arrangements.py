@@ -306,22 +306,15 @@ class Arrangements(WholeCalls):
     def _clip(self, value: Any, low: Any, high: Any) -> Any:
         """As NumPy: with the larger one first."""
         whole = self.whole(value)
+        numbers = {"float64": {"int", "float", "float64"}, "int64": {"int", "int64"}}.get(kind_of(whole))
+        if numbers is None:
+            raise Unsupported(f"np.clip of {kind_of(whole)}")
         for bound in (low, high):
             if isinstance(bound, Known):
                 raise Unsupported("np.clip without a limit")
-            if (
-                kind_of(whole) == "float64"
-                and not is_whole(bound)
-                and not self._operand(bound).kinds
-                <= {
-                    "int",
-                    "float",
-                    "float64",
-                }
-            ):
+            kinds = {kind_of(bound)} if is_whole(bound) else self._operand(bound).kinds
+            if not kinds <= numbers and not (is_whole(bound) and kind_of(whole) == "float64"):
                 raise Unsupported("np.clip with such limits")
-        if kind_of(whole) != "float64":
-            raise Unsupported(f"np.clip of {kind_of(whole)}")
         return self._larger_or_smaller(self._larger_or_smaller(whole, low, ast.Gt()), high, ast.Lt())
 
     def _sign(self, value: Any) -> Lazy:

@@ -47,6 +47,7 @@ LOOPS = [
     "for i in range(n): T = A.T * 2; T = T + T; A = T.T - A; A[:, :40] = A[:, 35:]; A = np.triu(A) + np.roll(A, 1, 1)",
     "for i in range(n): T = A > 0.5; T = T & (A < 1); A = np.where(T, A * 2, A) - T; A[T] = i",
     "for i in range(n): D *= 1e200; E += D",
+    "for i in range(n): T = D[:, :, :1] * 2; T = T - T * E[:, :, :1]; U = D[:1] * 2; U = U - U * 3; D = D + T + U",
     "for i in range(n): v[i:] = i",
     "for i in range(n): v[i:] = k[i:]",
     "for i in range(n): k[i:] = v[i:]",

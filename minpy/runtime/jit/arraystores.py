@@ -206,17 +206,21 @@ class Stores(Views):
 
     def _unfolded(self, dims: tuple[str, ...], refs: list[Ref]) -> tuple[str, ...]:
         """The shape for a loop over the elements of arrays of one shape: a single row if all lie without gaps."""
-        if len(dims) < 2:
+        axes = [axis for axis, dim in enumerate(dims) if dim != "1"]  # on others there are no indices
+        if len(axes) < 2:
             return dims
-        row, size = "true", dims[-1]
-        for axis in range(len(dims) - 2, -1, -1):
+        row, size = "true", dims[axes[-1]]
+        for axis, following in reversed(list(pairwise(axes))):
             for ref in dict.fromkeys(refs):
-                reach = self.w.op(f"mul i64 {dims[axis + 1]}, {ref.strides[axis + 1]}")
+                reach = self.w.op(f"mul i64 {dims[following]}, {ref.strides[following]}")
                 follows = self.w.op(f"icmp eq i64 {ref.strides[axis]}, {reach}")
                 row = self.w.op(f"and i1 {row}, {follows}")
             size = self.w.op(f"mul i64 {size}, {dims[axis]}")
-        ones = [self.w.op(f"select i1 {row}, i64 1, i64 {dim}") for dim in dims[:-1]]
-        return (*ones, self.w.op(f"select i1 {row}, i64 {size}, i64 {dims[-1]}"))
+        found = list(dims)
+        for axis in axes:
+            whole = size if axis == axes[-1] else "1"
+            found[axis] = self.w.op(f"select i1 {row}, i64 {whole}, i64 {dims[axis]}")
+        return tuple(found)
 
     def _spot(self, ref: Ref, indices: list[str]) -> Ref:
         return self.item(ref, indices, checked=False)

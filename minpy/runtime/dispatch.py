@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from minpy.errors import DeviceFailure, DeviceMemoryError, MinPyError, TraceError
-from minpy.runtime import entry, precision, profile, small_code, transfers
+from minpy.runtime import entry, precision, profile, small, small_code, transfers
 from minpy.runtime.context import current_context
 from minpy.runtime.geometry import covers
-from minpy.runtime.policy import AutoPolicy, current_policy
+from minpy.runtime.policy import current_policy
 from minpy.runtime.primitives.table import Primitive, Scalar, by_name
 from minpy.runtime.record import Line, Record, current_tape, innermost, open_tape
 from minpy.runtime.storage import NEEDED, PYTHON_SCALAR, WEAK, Storage
@@ -57,8 +57,9 @@ def call(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
 def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     if entry.checker is not None and entry.checker.wants():
         return entry.checker.operation(primitive, args, kwargs)
-    if entry.others and entry.others == entry.holders and _is_for_the_host(primitive, args, kwargs):
-        return primitive.function(*args, **kwargs)
+    if entry.devices and not entry.watchers and small.is_small(args, kwargs):
+        made = primitive.function(*args, **kwargs)
+        return placed(made) if primitive.creates and not _is_for_here(made, None) else made
     if primitive.geometry and not primitive.creates:
         return primitive.function(*outline(args), **outline(kwargs))
     if len(args) > primitive.outs:
@@ -165,22 +166,6 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
 
 
 _FEW = small_code.FEW
-_NUMBERS = frozenset((int, float, bool, complex, type(None), np.float64, np.float32, np.int64, np.bool_))
-
-
-def _is_for_the_host(primitive: Primitive, args: tuple, kwargs: dict) -> bool:
-    """Whether `auto` is sure to leave a call to NumPy, and nobody looks: small plain arrays."""
-    if primitive.creates or kwargs or precision.forced is not None or profile.recorders:
-        return False
-    for arg in args:
-        kind = type(arg)
-        if kind is np.ndarray:
-            if arg.size > _FEW:
-                return False
-        elif kind not in _NUMBERS:
-            return False
-    return type(current_policy()) is AutoPolicy
-
 
 # Functions that write into their first operand: always, or with this argument.
 overwrites: dict[str, tuple[str, bool] | None] = {

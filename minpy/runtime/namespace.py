@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime import dispatch, entry, generators, protocols, stores
+from minpy.runtime import dispatch, entry, generators, protocols, small_code, stores
 from minpy.runtime.array import Array
 from minpy.runtime.operators import use_short_cuts
 from minpy.runtime.primitives import table
@@ -59,7 +59,9 @@ def dispatcher(primitive: table.Primitive) -> Any:
 
         def routed(x: Any = _NONE, y: Any = _NONE, /, *args: Any, **kwargs: Any) -> Any:
             if y is _NONE and x is not _NONE and not kwargs:
-                if not entry.holders:
+                if not entry.watchers and (
+                    not entry.holders or (builtins.type(x) is np.ndarray and x.size <= small_code.FEW)
+                ):
                     return function(x)
                 if builtins.type(x) is Array and not entry.others:
                     storage = x._storage
@@ -184,6 +186,9 @@ def _binary(plain: Any, primitive: table.Primitive) -> Any:
     # operators of its own decides itself.
     def routed(left: Any, right: Any) -> Any:
         a, b = builtins.type(left), builtins.type(right)
+        if not entry.watchers and (a is not np.ndarray or left.size <= small_code.FEW):
+            if b is not np.ndarray or right.size <= small_code.FEW:
+                return plain(left, right)
         if (a is np.ndarray and (b is np.ndarray or isinstance(right, _NUMBERS)) and b is not Array) or (
             b is np.ndarray and isinstance(left, _NUMBERS) and a is not Array
         ):

@@ -4,7 +4,7 @@ While nothing but contexts of devices is active (no tape, no other policy, no pr
 operands of a few thousand elements in memory of the program's is NumPy's whatever the card, and its result stays plain.
 The dispatchers of the doors are then replaced by built-in functions that find this out in some nanoseconds
 (`small_code`) and call the dispatcher for all else. Without the compiler (extra ``jit``), or on an interpreter whose
-objects are laid out in another way, the dispatchers do it themselves (`dispatch._is_for_the_host`).
+objects are laid out in another way, the dispatchers ask `is_small` themselves.
 """
 
 from __future__ import annotations
@@ -25,6 +25,25 @@ _KINDS: tuple[type, ...] = tuple(dict.fromkeys((
     slice, type(Ellipsis), type(np._NoValue), type, *[np.dtype(c).type for c in "bhilqBHILQefdFD"],
     *[type(np.dtype(c)) for c in "?bhilqBHILQefdgFDG"],
 )))  # fmt: skip
+
+
+_SIMPLE = frozenset(_KINDS)
+_MOST_ITEMS = 64  # of a list that is looked through
+
+
+def is_small(args: tuple | list, kwargs: dict | None = None, depth: int = 3) -> bool:
+    """Whether all that is given are small arrays of the program's, numbers and words, also in short lists."""
+    for value in args:
+        kind = type(value)
+        if kind is np.ndarray:
+            if value.size > small_code.FEW:
+                return False
+        elif kind not in _SIMPLE:
+            if kind is not list and kind is not tuple:
+                return False
+            if not depth or len(value) > _MOST_ITEMS or not is_small(value, None, depth - 1):
+                return False
+    return not kwargs or is_small(list(kwargs.values()))
 
 
 # The words that all doors share.

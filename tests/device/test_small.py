@@ -141,6 +141,34 @@ def test_what_is_large_or_lives_there_is_dispatched(spy) -> None:
     np.testing.assert_allclose(np.asarray(routed.np.sqrt(there)), np.sqrt(np.exp(X)), rtol=1e-14)
 
 
+def test_what_is_small() -> None:
+    for given, few in (
+        ((X, 2.0, None), True), (([1, 2.5], (3, "a")), True), (([X] * 10,), True), ((np.ones(4097),), False),
+        (([[[[1]]]],), False), (([[[1]]],), True), (([0.0] * 65,), False), ((object(),), False),
+        ((np.ma.ones(3),), False), (([np.ones(5000)],), False), ((len,), False), ((np.empty(0),), True),
+    ):  # fmt: skip
+        assert small.is_small(given) is few, given
+        assert small.is_small((), dict(enumerate(given))) is few, given  # type: ignore[arg-type]
+    assert len(small._KINDS) <= small_code.MOST_KINDS
+
+
+def test_without_the_compiler_the_dispatchers_do_it(card) -> None:
+    from minpy.runtime.namespace import dispatcher
+    from minpy.runtime.primitives.table import by_name
+
+    exp, zeros, total, stack = (dispatcher(by_name[name]) for name in ("exp", "zeros", "sum", "concatenate"))
+    for got, want in (
+        (exp(X), np.exp(X)), (zeros((3, 2), dtype="f4"), np.zeros((3, 2), "f4")), (zeros(3), np.zeros(3)),
+        (total(X.reshape(3, 4), axis=0), np.sum(X.reshape(3, 4), axis=0)), (stack([X, Y]), np.concatenate([X, Y])),
+    ):  # fmt: skip
+        assert type(got) is np.ndarray and got.dtype == want.dtype
+        np.testing.assert_array_equal(got, want)
+    assert type(zeros(5000)) is Array
+    assert card.kernels == card.uploads == 0
+    with PreferMXNetPolicy():
+        assert type(exp(X)) is Array
+
+
 def test_large_arrays_out_of_nothing_may_go_there(spy) -> None:
     assert type(routed.np.zeros(small_code.FEW)) is np.ndarray
     large = routed.np.zeros(small_code.FEW + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -131,6 +132,10 @@ def _gpus(gpus: dict[str, Any]) -> Rows:
     return rows
 
 
+def _calibration(path: str) -> str:
+    return path if os.path.exists(path) else f"none yet, would be {path}"
+
+
 _PARTS = {"blas": "copies of OpenBLAS", "loops": "compiled code"}
 
 
@@ -143,7 +148,7 @@ def _cache(cache: dict[str, Any]) -> Rows:
             )
         ]
     size = f"{cache['files']} files, {cache['bytes'] / 1e6:.1f} MB"
-    rows = [("bytecode", f"{cache['bytecode']}  ({size})"), ("calibration", cache["calibration"])]
+    rows = [("bytecode", f"{cache['bytecode']}  ({size})"), ("calibration", _calibration(cache["calibration"]))]
     parts = cache["parts"]
     if parts:
         told = ", ".join(f"{_PARTS.get(name, name)} {size / 1e6:.1f}" for name, size in parts.items())

@@ -204,7 +204,9 @@ def own_time() -> list[tuple[str, float]]:
             )
         else:
             parts.append((what, seconds))
-    parts.append(("trying engines", _trials()))
+    lost = _trials()
+    if lost:
+        parts.append(("trying engines", lost))
     total = sum(seconds for what, seconds in parts if not what.endswith("not counted"))
     return [("in all", total), *parts]
 

@@ -148,7 +148,10 @@ def _cache(cache: dict[str, Any]) -> Rows:
             )
         ]
     size = f"{cache['files']} files, {cache['bytes'] / 1e6:.1f} MB"
-    rows = [("bytecode", f"{cache['bytecode']}  ({size})"), ("calibration", _calibration(cache["calibration"]))]
+    rows = [
+        ("bytecode", f"{cache['bytecode']}  ({size})"),
+        ("calibration", _calibration(cache["calibration"])),
+    ]
     parts = cache["parts"]
     if parts:
         told = ", ".join(f"{_PARTS.get(name, name)} {size / 1e6:.1f}" for name, size in parts.items())

@@ -22,7 +22,7 @@ q, t, x, y, z = [1, 2, 3, 4] * 12, "acgt" * 12, 3, 0.5, 0.0
 class Holder: pass
 o = Holder()
 o.n, o.v = 5, rng.random(n)
-big = np.full(n, 1e200)
+big, F = np.full(n, 1e200), np.float64(1e200)
 """
 
 # In a loop of three rounds; `i` is its variable.
@@ -69,6 +69,18 @@ BODIES = [
     "for j in range(n): c[0] = c[0] + a[j]; c[1] += a[j] * c[0]",
     "for j in range(n): c[j] = a[j]; a[j] = b[j]; b[j] = c[j]",
     # What raises and warns.
+    "for j in range(n): c[j] = a[j] * (F * F)",
+    "for j in range(n): c[j] = F * F",
+    "for j in range(n): c[j] = a[j] + j * F",
+    "for j in range(3): c[j] = (j + 1) * F * 1e107",
+    "for j in range(3): c[j] = F * F * a[j]; a[j] = -F * F",
+    "for j in range(n): d = F * 1e200; c[j] = d * a[j]",
+    "for j in range(n): d = F; c[j] = d * a[j] + d * F",
+    "for j in range(n): c[j] = a[j] + np.sqrt(-F)",
+    "for j in range(n): h[j] = 1e300",
+    "for j in range(n): h[j] = F",
+    "for j in range(n): h[j] = float(F)",
+    "for j in range(n): h[j] = -3.5; c[j] = 0; k[j] = 7 - 2 * j; m[j] = 0.5",
     "for j in range(n): c[j] = a[j] / b[j] + 1 / a[j]",
     "big[30] *= 1e99\n  for j in range(n): c[j] = big[j] * 1e20 - big[j]",
     "big[7 * i] = np.inf\n  for j in range(n): c[j] = big[j] * 2 + a[j]",
@@ -131,6 +143,14 @@ for i in range(5):
         ("d = a[j] * 2\n  c[j] = a[j]", False),  # nobody would see whether it overflows
         ("d += a[j]\n  c[j] = d", False),
         ("c[j] = d\n  d = a[j]", False),
+        ("c[j] = 2 * j + 1\n  a[j] = 0.0\n  b[j] = -2.5", True),
+        ("d = y\n  c[j] = d * a[j]", True),
+        (
+            "c[j] = a[j] * (y * z)",
+            False,
+        ),  # this product might be moved to where nobody looks whether it overflows
+        ("c[j] = j * y", False),
+        ("c[j] = y", False),
         ("if a[j] > 0: c[j] = 1 / a[j]", False),
         ("c[j] = a[k[j]]", False),
         ("c[j] = math.exp(a[j])", False),

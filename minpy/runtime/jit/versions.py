@@ -32,9 +32,11 @@ if TYPE_CHECKING:
 _LONGEST = 400  # nodes of a body that is written twice
 _MOST_PAIRS = 6  # of arrays that are compared
 _LOOPS = (ast.For, ast.While, ast.GeneratorExp, ast.ListComp, ast.SetComp, ast.DictComp)
-_NUMBERS = (ast.BinOp, ast.UnaryOp, ast.Constant, ast.Name, ast.Attribute, ast.Subscript, ast.Tuple, ast.Call)
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.USub)
 _SIMPLE_CALLS = frozenset({"sqrt", "fabs", "abs", "float", "float64"})
+
+# Of numbers in a round: elements or what is made of them, integers that only the round's number decides, others.
+LOADED, COUNTED, FIXED = "loaded", "counted", "fixed"
 
 Key = tuple[str, int, str]
 
@@ -123,36 +125,61 @@ def _is_flat(node: ast.For, proved: set[int]) -> bool:
             needed.discard(target.id)
         elif not isinstance(target, ast.Subscript) or id(target) not in proved:
             return False
-        if not _is_arithmetic(statement.value, proved):
-            return False
         needed |= {each.id for each in ast.walk(statement.value) if isinstance(each, ast.Name)}
-    names = {
-        target.id
-        for statement in node.body
-        if isinstance(statement, ast.Assign)
-        for target in statement.targets
-        if isinstance(target, ast.Name)
-    }
-    return not needed & names
+    names = {each.id: LOADED for each in ast.walk(node) if isinstance(each, ast.Name) and _is_stored(each)}
+    names[node.target.id] = COUNTED  # type: ignore[attr-defined]
+    if needed & (names.keys() - {node.target.id}):  # type: ignore[attr-defined]
+        return False  # a round needs what the one before computed
+    for statement in node.body:
+        kind = _kind(statement.value, names, proved)  # type: ignore[attr-defined]
+        if kind is None:
+            return False
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            names[statement.targets[0].id] = kind
+        elif isinstance(statement, ast.Assign) and kind == FIXED and not _is_small(statement.value):
+            return False  # it may have to be rounded
+    return True
 
 
-def _is_arithmetic(node: ast.expr, proved: set[int]) -> bool:
+def _is_stored(node: ast.Name) -> bool:
+    return isinstance(node.ctx, ast.Store)
+
+
+def _is_small(node: ast.expr) -> bool:
+    while isinstance(node, ast.UnaryOp):
+        node = node.operand
+    return isinstance(node, ast.Constant) and type(node.value) is float and abs(node.value) < 1e38
+
+
+def _kind(node: ast.expr, names: dict[str, str], proved: set[int]) -> str | None:
+    """What a number in a round is made of; None of one that must be looked at in each.
+
+    An operation that needs no element of an array could be moved by the compiler to a place before the loop where
+    nobody looks at the processor's flags. (Elements are loaded behind that place.)
+    """
     if isinstance(node, ast.Subscript):
-        return id(node) in proved
+        return LOADED if id(node) in proved else None
+    if isinstance(node, ast.Name):
+        return names.get(node.id, FIXED)
+    if isinstance(node, ast.Attribute):
+        return FIXED
+    if isinstance(node, ast.Constant):
+        return {int: COUNTED, float: FIXED}.get(type(node.value))
     if isinstance(node, ast.Call):
         name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
         if name not in _SIMPLE_CALLS or node.keywords or len(node.args) != 1:
-            return False
-        return _is_arithmetic(node.args[0], proved)
-    if isinstance(node, (ast.BinOp, ast.UnaryOp)) and not isinstance(node.op, _OPERATORS):
-        return False
-    if not isinstance(node, _NUMBERS) or isinstance(node, ast.Tuple):
-        return False
-    if isinstance(node, ast.Attribute):
-        return True
-    return all(
-        _is_arithmetic(each, proved) for each in ast.iter_child_nodes(node) if isinstance(each, ast.expr)
-    )
+            return None
+        return LOADED if _kind(node.args[0], names, proved) == LOADED else None
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return _kind(node.operand, names, proved)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, _OPERATORS):
+        kinds = {_kind(each, names, proved) for each in (node.left, node.right)}
+        if None in kinds:
+            return None
+        if LOADED in kinds:
+            return LOADED
+        return COUNTED if kinds == {COUNTED} and not isinstance(node.op, ast.Div) else None
+    return None
 
 
 class Versions(Draws):

@@ -83,6 +83,18 @@ def take() -> Any:
     return _local.results.pop()
 
 
+def _present_state() -> Any:
+    from minpy.runtime.fuse import state
+
+    return state.present()
+
+
+def _restore_state(before: Any) -> None:
+    from minpy.runtime.fuse import state
+
+    state.restore(before)
+
+
 class Site:
     """One block of the program."""
 
@@ -101,15 +113,14 @@ class Site:
         """Compute the block if that is possible and pays; else False, and nothing has happened."""
         if held or entry.others != entry.devices or not _is_undisturbed():
             return False
-        from minpy.runtime.fuse import state
-
-        before = state.present()
+        before: Any = None  # the floating-point state, once something may change it
         self.looks += 1
         taping = entry.holders > 0 and _tape_is_open()
         try:
             if taping and entry.devices:
                 return False
             if taping:
+                before = _present_state()
                 done, result = self._on_tape(text, values)
                 if not done and result:
                     return False  # soon, perhaps
@@ -125,13 +136,15 @@ class Site:
                 if entry.devices and not _is_left_to_the_host(text, values):
                     self._was_small()
                     return False
+                before = _present_state()
                 done, result = block.run(values)
                 if done and entry.devices:
                     from minpy.runtime import placement
 
                     placement.made(result)
         except BaseException as error:
-            state.restore(before)
+            if before is not None:
+                _restore_state(before)
             if not isinstance(error, Exception):
                 raise
             if type(error).__name__ not in ("Irregular", "MemoryError", "FloatingPointError"):

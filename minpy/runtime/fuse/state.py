@@ -20,6 +20,10 @@ try:
     from numpy.core.umath import seterrobj as _seterrobj
 except ImportError:
     _geterrobj = _seterrobj = None
+try:
+    from numpy._core.umath import _extobj_contextvar as _variable  # NumPy 2 only, the same
+except ImportError:
+    _variable = None
 
 
 def checked_flags() -> int:
@@ -44,13 +48,17 @@ def checked_flags() -> int:
 
 def present() -> Any:
     """The state of this thread, for `restore`."""
-    # NumPy 1 gives the very list that `np.seterr` writes into.
-    return np.geterr() if _geterrobj is None else list(_geterrobj())
+    if _geterrobj is not None:
+        return list(_geterrobj())  # NumPy 1 gives the very list that `np.seterr` writes into
+    return np.geterr() if _variable is None else _variable.get()
 
 
 def restore(state: Any) -> None:
     """Make it what it was: an exception of a signal's handler may have come between a state and its end."""
-    if present() != state:
+    if _geterrobj is None and _variable is not None:
+        if _variable.get() is not state:
+            _variable.set(state)
+    elif present() != state:
         if _seterrobj is None:
             np.seterr(**state)
         else:
@@ -65,13 +73,11 @@ def usual_state() -> tuple[Any, int, Any] | None:
     """
     if _geterrobj is not None:
         return "UFUNC_PYVALS", _DEFAULT, None
-    try:
-        from numpy._core.umath import _extobj_contextvar as variable
-    except ImportError:
+    if _variable is None:
         return None
     # Equal states are different objects after `np.seterr`: the present one, if it is such, is as good as the first.
-    usual = variable.get() if np.geterr() == _WARNINGS else contextvars.Context().run(variable.get)
-    return variable, 0, usual
+    usual = _variable.get() if np.geterr() == _WARNINGS else contextvars.Context().run(_variable.get)
+    return _variable, 0, usual
 
 
 def raising(flags: int) -> Any:

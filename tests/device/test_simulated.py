@@ -19,7 +19,7 @@ from minpy import routed
 from minpy.errors import DeviceError, DeviceFailure, DeviceMemoryError, PolicyError, UsageError
 from minpy.runtime import backends, entry
 from minpy.runtime.array import Array
-from minpy.runtime.backends import cupy as backend
+from minpy.runtime.backends import cupy_staging
 from minpy.runtime.context import Context, cpu, current_context, gpu, set_context
 from minpy.runtime.policy import AutoBlacklistPolicy, OnlyMXNetPolicy, OnlyNumPyPolicy, PreferMXNetPolicy
 
@@ -127,8 +127,8 @@ def test_layouts_survive_the_way_there_and_back(card) -> None:
 
 
 def test_large_arrays_go_in_pieces(card, monkeypatch) -> None:
-    monkeypatch.setattr(backend, "_PIECE", 8 * 1000)
-    monkeypatch.setattr(backend, "_STAGED", 8 * 1000)
+    monkeypatch.setattr(cupy_staging, "_PIECE", 8 * 1000)
+    monkeypatch.setattr(cupy_staging, "_STAGED", 8 * 1000)
     device = gpu(0).device()
     for n in (999, 1000, 1001, 2000, 12_345):
         a = np.random.default_rng(n).random(n)

@@ -11,9 +11,10 @@ import pytest
 import minpy
 from minpy import routed
 from minpy.options import Options
-from minpy.runtime import entry, profile, small, small_code
+from minpy.runtime import cost, entry, profile, small, small_code
 from minpy.runtime.array import Array
 from minpy.runtime.context import cpu, gpu
+from minpy.runtime.fuse import sites as blocks
 from minpy.runtime.jit import sites
 from minpy.runtime.policy import AutoPolicy, OnlyNumPyPolicy, PreferMXNetPolicy
 from minpy.transform import rewriter
@@ -349,3 +350,39 @@ def test_a_tape_or_another_policy_has_the_loop_as_written(looping, card) -> None
     with PreferMXNetPolicy():
         ours["whole"](np.ones(5), 20)
     assert not compiled()
+
+
+# ----- blocks -----------------------------------------------------------------------------------------------
+
+BLOCK = """
+import numpy as np
+
+def chain(a, b, times):
+    for _ in range(times):
+        c = np.tanh(a * b + a) - np.exp(-b)
+    return c
+"""
+
+
+@pytest.mark.parametrize("speed, there", [(0.01, False), (50.0, True)], ids=["slow card", "fast card"])
+def test_a_block_runs_where_its_operations_are_done_first(
+    card, monkeypatch, speed: float, there: bool
+) -> None:
+    figures = {
+        kind: tuple((n, t / speed) for n, t in points)
+        for kind, points in cost.BUILT_IN.points["cupy-gpu"].items()
+    }
+    model = cost.CostModel({"numpy": cost.BUILT_IN.points["numpy"], "cupy-gpu": figures})
+    monkeypatch.setattr(cost, "model", lambda: model)
+    monkeypatch.setenv("MINPY_FUSE", "force")
+    put_door()
+    space: dict[str, Any] = {}
+    text = f"{BLOCK}# {speed}\n"
+    exec(compile(rewriter.plan(text, Options(context="gpu", fuse="force")).apply(), "<block>", "exec"), space)
+    before = len(blocks.sites)
+    a, b = np.linspace(0.0, 1.0, 50_000), np.linspace(1.0, 2.0, 50_000)
+    got = space["chain"](a, b, 30)
+    np.testing.assert_allclose(np.asarray(got), np.tanh(a * b + a) - np.exp(-b), atol=1e-15)
+    fused = [site.fused for site in blocks.sites[before:]]
+    assert (card.kernels > 0) is there
+    assert (max(fused) == 30) is not there

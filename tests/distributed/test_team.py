@@ -406,7 +406,7 @@ def test_a_program_that_was_started_alone_is_one_worker(kvstore):
 
 def test_wrong_stores_are_named(monkeypatch):
     """By name, or not started by the launcher."""
-    for wrong in ("dist", "nccl", 3):
+    for wrong in ("dist", "ncc", 3):
         with pytest.raises(ArgumentError, match="kvstore must be"):
             solver_of(None, NDArrayIter(*data(), 10), kvstore=wrong)
     monkeypatch.setenv("MINPY_WORKERS", "2")

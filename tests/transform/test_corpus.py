@@ -34,8 +34,8 @@ def _standard_library_tests() -> list[Path]:
         return files
     small = [path for path in files if path.stat().st_size < 1500]
     rest = [path for path in files if 1500 <= path.stat().st_size < 60_000]
-    chosen = random.Random(20).sample(small, min(90, len(small)))
-    chosen += random.Random(21).sample(rest, min(60, len(rest)))
+    chosen = random.Random(20).sample(small, min(60, len(small)))
+    chosen += random.Random(21).sample(rest, min(40, len(rest)))
     random.Random(22).shuffle(chosen)
     return chosen
 
@@ -50,7 +50,7 @@ def _package_files() -> list[Path]:
         files = sorted(root.rglob("*.py"))
         if not FULL:
             files = [path for path in files if path.stat().st_size < 30_000]
-            files = random.Random(name).sample(files, min(6, len(files)))
+            files = random.Random(name).sample(files, min(4, len(files)))
         chosen += files
     random.Random(22).shuffle(chosen)
     return chosen
@@ -124,7 +124,7 @@ def test_the_standard_librarys_own_tests(shard: int) -> None:
     files = _standard_library_tests()
     if not files:
         pytest.skip("this Python was installed without its own tests")
-    assert _run_shard(files, shard)["forced"] > 10
+    assert _run_shard(files, shard)["forced"] > 6
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))

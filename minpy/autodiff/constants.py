@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minpy.autodiff import trees
-from minpy.runtime import cotangents, entry
+from minpy.runtime import cotangents, entry, writes
 from minpy.runtime.array import Array
 from minpy.runtime.record import Record, Write, current_tape, open_tape
 from minpy.runtime.tape import Tape
@@ -22,7 +22,9 @@ def stop_gradient(x: Any) -> Any:
     def constant(leaf: Any) -> Any:
         if type(leaf) is not Array:
             return leaf
-        return leaf.asnumpy()[()] if leaf.scalar else leaf.asnumpy()
+        if leaf.scalar:
+            return leaf.asnumpy()[()]
+        return writes.kept(leaf, None) if leaf.storage.handle is not None else leaf.asnumpy()
 
     return trees.transform(constant, x)
 

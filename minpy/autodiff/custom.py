@@ -10,7 +10,7 @@ from minpy.autodiff import trees
 from minpy.autodiff.operation import Call, Operation, result_leaves, tangent_arguments
 from minpy.errors import GradientError
 from minpy.runtime.array import Array
-from minpy.runtime.record import Line
+from minpy.runtime.record import Line, tape_of
 
 
 class primitive(Operation):
@@ -200,7 +200,7 @@ class custom_vjp(Operation):
     def _cotangents(self, g: Any, ans: Any, leaves: list, call: Call) -> list[Any]:
         args, _ = call.filled(leaves)
         kept = call.residuals
-        if any(type(leaf) is Array for leaf in leaves):
+        if any(type(leaf) is Array and tape_of(leaf.storage) is not None for leaf in leaves):
             # A derivative of higher order: what was kept must be on the tapes around.
             kept = self._run(args, call)[1]
         constants = [args[i] for i in self._constant]

@@ -14,9 +14,9 @@ import numpy as np
 
 from minpy.autodiff import calls, trees
 from minpy.errors import GradientError, TraceError
-from minpy.runtime import cotangents
+from minpy.runtime import cotangents, dispatch, entry
 from minpy.runtime.array import Array
-from minpy.runtime.primitives.table import Primitive
+from minpy.runtime.primitives.table import Primitive, Scalar
 from minpy.runtime.record import Line, Record, innermost, tape_of
 from minpy.runtime.storage import Storage
 from minpy.runtime.tape import Tape
@@ -63,7 +63,16 @@ class Call:
 
 
 class Operation:
-    """What the three kinds share: a function that is one operation on the tape."""
+    """What the three kinds share: a function that is one operation on the tape.
+
+    Attributes
+    ----------
+    stays : bool
+        Whether arrays that live on a device are given to the function, and to its rules, as such. It must then work
+        by routed functions alone, as the library's layers do. Else it gets plain arrays.
+    """
+
+    stays = False
 
     def __init__(self, fun: Callable[..., Any]) -> None:
         if not callable(fun):
@@ -85,8 +94,17 @@ class Operation:
         self._check_rules()
         # Copies of the containers: the program may change its own.
         call = Call(trees.transform(_itself, (args, kwargs)))
-        plain = call.filled([_read_only(leaf) for leaf in leaves])
-        result = self._value(call, *plain)
+        stays = self.stays and entry.others > 0
+        if stays:
+            untaped = [_there(leaf) if _is_far(leaf) else _read_only(leaf) for leaf in leaves]
+            kept = dispatch.keeps_scalars.set(True)
+            try:
+                result = self._value(call, *call.filled(untaped))
+            finally:
+                dispatch.keeps_scalars.reset(kept)
+        else:
+            untaped = []
+            result = self._value(call, *call.filled([_read_only(leaf) for leaf in leaves]))
         outs: list[Array] = []
 
         def out(leaf: Any) -> Any:
@@ -100,6 +118,13 @@ class Operation:
                 isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind in "fc"
             ):
                 scalar = not isinstance(leaf, np.ndarray)
+                if stays and type(leaf) is Array and (_is_far(leaf) or _is_far_scalar(leaf)):
+                    traced = _shared(
+                        leaf, any(leaf.storage is each.storage for each in untaped if type(each) is Array)
+                    )
+                    traced.storage.tape = tape
+                    outs.append(traced)
+                    return traced
                 value = np.asarray(leaf.contents if type(leaf) is Array else leaf)
                 if any(np.may_share_memory(value, operand.storage.host) for operand in leaves):
                     value = value.copy()
@@ -180,6 +205,38 @@ def _read_only(leaf: Array) -> Any:
     view = leaf.contents.view()
     view.flags.writeable = False
     return view
+
+
+def _is_far(array: Array) -> bool:
+    storage = array.storage
+    return bool(
+        array.window.ndim
+        and storage.handle is not None
+        and not storage.shared
+        and storage.device is dispatch.wanted_device()
+        and storage.device.broken is None
+    )
+
+
+def _is_far_scalar(array: Array) -> bool:
+    # (One that the function made: what it was given as a number is one.)
+    storage = array.storage
+    return bool(array.scalar is True and storage.handle is not None and storage.device.broken is None)
+
+
+def _there(leaf: Array) -> Array:
+    """The leaf as an array of no tape; both share the device's memory, so who writes first gets memory of his own."""
+    leaf.storage.remote.lent = True
+    return _shared(leaf, False)
+
+
+def _shared(array: Array, copied: bool) -> Array:
+    device, handle = array.storage.device, dispatch.handle_of(array.storage.device, array)
+    if array.scalar:
+        return dispatch.adopt(device, Scalar(handle))
+    made = dispatch.adopt(device, device.copy(handle) if copied else handle)
+    made.storage.remote.lent = not copied
+    return made
 
 
 def _transposed(rule: Callable[[list], list], likes: Any, given: Any) -> list[Any]:

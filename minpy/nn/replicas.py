@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy
+
 import minpy.numpy as np
 from minpy.errors import DeviceFailure
 from minpy.nn import checks
@@ -95,8 +97,9 @@ class Replicas:
         model = solver.model
         names = list(model.param_configs)
         first = {name: model.params[name] for name in names}
-        copies = self.group.spread(list(first.values()))
         aux = dict(model.aux_params)
+        beside = [name for name, value in aux.items() if isinstance(value, numpy.ndarray)]
+        copies = self.group.spread([*first.values(), *(aux[name] for name in beside)])
         gradients: list[list[Any] | None] = []
         kept: list[dict[str, Any]] = []
         losses: list[Any] = []
@@ -106,15 +109,16 @@ class Replicas:
                     gradients.append(None)
                     continue
                 model.aux_params.update(aux)
+                model.aux_params.update(zip(beside, values[len(names) :], strict=True))
                 if context != self.contexts[0]:
-                    model.params.update(zip(names, values, strict=True))
+                    model.params.update(zip(names, values, strict=False))
                 with context:
                     grads, loss = solver.differentiated(share)
                     gradients.append([_weighted(grads[name], weight) for name in names])
                 losses.append(loss)
                 kept.append(dict(model.aux_params))
                 if context != self.contexts[0]:
-                    for name, copy in zip(names, values, strict=True):
+                    for name, copy in zip(names, values, strict=False):
                         if model.params.get(name) is copy:  # what the model replaced stays replaced
                             model.params[name] = first[name]
         except BaseException:

@@ -271,7 +271,8 @@ class Solver:
                 for name, value in traced.items():
                     if params.get(name) is value:
                         params[name] = before[name]
-            if np.size(loss) != 1:
+            # (Of what is still on its way on a device only the geometry is asked for.)
+            if (loss.size if hasattr(loss, "size") else np.size(loss)) != 1:
                 raise checks.fail(
                     "Solver", f"the loss must be one number, not an array of shape {np.shape(loss)}"
                 )

@@ -7,6 +7,7 @@ tape records), and recorded if an operand is active.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -152,7 +153,7 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
             result = _wrap(plain, device, source is not None, args)
             if device is not None:
                 policy.made(device, result)
-    elif source is None:
+    elif source is None and not keeps_scalars.get():
         result = _settle(result)
     if recorders:
         seconds = profile.timer(recorders, device) - start
@@ -377,6 +378,10 @@ def _is_view_of(value: np.ndarray, args: tuple) -> bool:
         )
         for a in args
     )
+
+
+# Whether a device's 0-d results stay there for the time being: who asks for a number waits for the device.
+keeps_scalars: ContextVar[bool] = ContextVar("minpy_keeps_scalars", default=False)
 
 
 def _settle(result: Any) -> Any:

@@ -131,8 +131,9 @@ class Line(ModelBase):
         return np_.mean((predict - np.eye(3)[y]) ** 2)
 
 
-def test_both_cards_compute_and_gradients_never_come_to_the_host(machine, nccl) -> None:
-    solver = solver_of([gpu(0), gpu(1)], Line())
+@pytest.mark.parametrize("net", [Line, Net])
+def test_both_cards_compute_and_only_losses_come_to_the_host(machine, nccl, net) -> None:
+    solver = solver_of([gpu(0), gpu(1)], net())
     one, other = machine.cards
     with PreferMXNetPolicy():
         batch = next(iter(solver.train_dataiter))

@@ -74,6 +74,7 @@ def _affine_backward(kept: tuple, g: Any) -> tuple:
 _affine = custom_vjp(lambda x, w, b: _affine_forward(x, w, b)[0])
 _affine.__name__ = "affine"
 _affine.defvjp(_affine_forward, _affine_backward)
+_affine.stays = True
 
 
 @custom_vjp
@@ -95,6 +96,7 @@ def _relu_backward(y: Any, g: Any) -> tuple:
 
 
 relu.defvjp(_relu_forward, _relu_backward)
+relu.stays = True
 
 
 def tanh(x: Any) -> Any:
@@ -115,6 +117,7 @@ def _sigmoid_forward(x: Any) -> tuple[Any, Any]:
 
 
 sigmoid.defvjp(_sigmoid_forward, lambda s, g: (g * s * (1 - s),))
+sigmoid.stays = True
 
 
 def dropout(x: Any, prob: float, mode: str = "train", seed: int | None = None) -> Any:

@@ -62,8 +62,14 @@ def _entropy_backward(kept: tuple, g: Any) -> tuple[Any, Any, Any]:
     scale = np.reshape(weights * g, (-1, 1)) if numpy.ndim(weights) else weights * g
     if logs is None:
         rows = numpy.arange(len(label))
-        dx = probability.copy()
-        dx[rows, label] -= 1
+        if type(probability) is numpy.ndarray:
+            dx = probability.copy()
+            dx[rows, label] -= 1
+        else:
+            # (Rows with one element each are sent to a device sooner than these are fetched from it.)
+            hot = numpy.zeros(probability.shape, probability.dtype)
+            hot[rows, label] = 1
+            dx = probability - hot
         return dx * scale, None, None
     dx = (probability * np.sum(label, axis=1, keepdims=True) - label) * scale
     return dx, -logs * scale, None
@@ -71,6 +77,7 @@ def _entropy_backward(kept: tuple, g: Any) -> tuple[Any, Any, Any]:
 
 _entropy = custom_vjp(lambda *args: _entropy_forward(*args)[0])
 _entropy.defvjp(_entropy_forward, _entropy_backward)
+_entropy.stays = True
 
 
 def softmax_loss(x: Any, label: Any) -> Any:

@@ -35,6 +35,7 @@ def _backward(eps: float, axes: tuple[int, ...], kept: tuple, gs: tuple) -> tupl
 
 
 _normalized.defvjp(_forward, _backward)
+_normalized.stays = True
 
 
 def _batchnorm(

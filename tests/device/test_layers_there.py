@@ -1,0 +1,130 @@
+"""The library's layers on a simulated GPU: what lives there stays, forwards and backwards, with the host's values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import minpy
+import minpy.numpy as np_
+from minpy.nn import layers
+from minpy.runtime.context import cpu, gpu
+from minpy.runtime.policy import PreferMXNetPolicy
+
+LABEL = np.arange(40) % 6
+
+
+def drawn(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+W, B, GAMMA, ROWS = drawn(6, 6, seed=1), drawn(6, seed=2), drawn(6, seed=3), np.eye(6)[LABEL]
+
+LOSSES = {
+    "relu": lambda x: np_.sum(layers.relu(x) * x),
+    "sigmoid": lambda x: np_.sum(layers.sigmoid(x) * x),
+    "affine": lambda x: np_.sum(np_.square(layers.affine(x, np_.asarray(W), np_.asarray(B)))),
+    "batchnorm": lambda x: np_.sum(layers.batchnorm(x, np_.asarray(GAMMA), np_.asarray(B))[0] * x),
+    "softmax of numbers": lambda x: layers.softmax_loss(x, LABEL),
+    "softmax of rows": lambda x: layers.softmax_loss(x, ROWS),
+    "twice the loss": lambda x: 2.0 * layers.softmax_loss(layers.relu(x), LABEL),
+}
+
+
+def there(function, x):
+    """A function of an array that lives on the card, and what came back from it meanwhile."""
+    with gpu(0), PreferMXNetPolicy():
+        x = np_.multiply(x, 1.0)
+        found = function(x)
+    return found
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_values_and_gradients_are_the_hosts_and_stay(machine, name) -> None:
+    loss, x = LOSSES[name], drawn(40, 6)
+    step = minpy.value_and_grad(loss)
+    want, slope = step(x)
+    card = machine.cards[0]
+    with gpu(0), PreferMXNetPolicy():
+        far = np_.multiply(x, 1.0)
+        step(far)
+        before = card.downloaded
+        value, found = step(far)
+        fetched = card.downloaded - before
+        assert found.context == gpu(0)
+    np.testing.assert_allclose(float(value), want, rtol=1e-12)
+    np.testing.assert_allclose(np.asarray(found), slope, rtol=1e-10, atol=1e-12)
+    assert fetched <= 16, f"{fetched} bytes came to the host"
+
+
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "batchnorm", "softmax of numbers"])
+def test_second_derivatives(machine, name) -> None:
+    loss, x = LOSSES[name], drawn(40, 6)
+    twice = minpy.grad(lambda x: np_.sum(np_.square(minpy.grad(loss)(x))))
+    np.testing.assert_allclose(np.asarray(there(twice, x)), twice(x), rtol=1e-8, atol=1e-9)
+
+
+def _writes_to_the_operand(x):
+    x = x * 1.0
+    y = layers.relu(x)
+    x[...] = -x
+    return np_.sum(y * x)
+
+
+def _writes_to_the_result(x):
+    y = layers.sigmoid(x)
+    y[1:] = y[1:] * 0.5 - 1.0
+    y[0] = 3.0
+    return np_.sum(y * y)
+
+
+def _writes_to_a_weight(w):
+    w = w * 1.0
+    y = layers.affine(drawn(40, 6), w, np_.asarray(B))
+    w[2] = 0.0
+    w += 1.0
+    return np_.sum(y * y) + np_.sum(w)
+
+
+def _writes_to_a_part(x):
+    x = x * 1.0
+    part = x[:35]
+    y = layers.relu(part)
+    part[...] = 1.0
+    x[3] = 7.0
+    return np_.sum(y * y) + np_.sum(x)
+
+
+@pytest.mark.parametrize("policy_only", [False, True], ids=["a card", "MXNet's CPU"])
+@pytest.mark.parametrize(
+    "function", [_writes_to_the_operand, _writes_to_the_result, _writes_to_a_weight, _writes_to_a_part]
+)
+def test_who_writes_has_memory_of_his_own(request, function, policy_only) -> None:
+    """What a layer keeps for its derivative is what it saw."""
+    x = drawn(6, 6) if function is _writes_to_a_weight else drawn(40, 6)
+    want = minpy.grad(function)(x)
+    if policy_only:
+        with cpu(), PreferMXNetPolicy():
+            found = minpy.grad(function)(x)
+    else:
+        request.getfixturevalue("machine")
+        found = there(minpy.grad(function), x)
+    np.testing.assert_allclose(np.asarray(found), want, rtol=1e-12, atol=1e-14)
+
+
+def test_custom_rules_of_programs_get_plain_arrays(machine) -> None:
+    seen = []
+
+    @minpy.custom_vjp
+    def cube(x):
+        seen.append(type(x))
+        return x**3
+
+    def forward(x):
+        seen.append(type(x))
+        return x**3, x
+
+    cube.defvjp(forward, lambda x, g: (3 * x**2 * g,))
+    found = there(minpy.grad(lambda x: np_.sum(cube(x))), drawn(5))
+    np.testing.assert_allclose(np.asarray(found), 3 * drawn(5) ** 2)
+    assert set(seen) == {np.ndarray}

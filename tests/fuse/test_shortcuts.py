@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
 import threading
@@ -251,3 +252,14 @@ def test_one_row_that_stands_for_all_is_none_of_several(run_all) -> None:
         "for rows in (b[:2], b[:2], b[1:2], b[1:2], b[:2], b[2:3]):\n    x = t * rows - t\n    y.append(x)"
     )
     run_all(program, **NAMES)
+
+
+def test_the_guards_call_what_every_python_has() -> None:
+    """What is a macro in Python 3.10 is no function there, and blocks would go the long way without a word."""
+    from minpy.runtime.fuse.guard import writing
+    from minpy.runtime.jit.guard import writing as of_loops
+
+    macros = {"PyObject_Vectorcall", "PyObject_CallOneArg"}
+    for functions in (writing.FUNCTIONS, of_loops.FUNCTIONS):
+        assert not macros & functions.keys()
+        assert all(hasattr(ctypes.pythonapi, name) for name in functions)

@@ -57,7 +57,7 @@ def text() -> str:
     w.do("br label %slow")
     w.label("slow")
     let_go(w)
-    answer = w.call("PyObject_Vectorcall", w.at(site, layout.SLOW, "ptr"), "%args", "%nargs", "null")
+    answer = w.call("PyObject_VectorcallDict", w.at(site, layout.SLOW, "ptr"), "%args", "%nargs", "null")
     w.do(f"ret ptr {answer}")
     body = "\n".join(w.lines)
     declared = "".join(

@@ -125,7 +125,7 @@ def _move(w: Writer, g: str, count: int, items: int) -> None:
     w.unless(w.new(f"icmp ne ptr {view}, null"), following)
     w.put("%pair", 0, view, "ptr")
     w.put("%pair", 1, w.at("%w", w.at(item, 0), "ptr"), "ptr")
-    answer = w.call("PyObject_Vectorcall", w.at(g, layout.MOVE, "ptr"), "%pair", "2", "null")
+    answer = w.call("PyObject_VectorcallDict", w.at(g, layout.MOVE, "ptr"), "%pair", "2", "null")
     w.call("Py_DecRef", view)
     w.unless(w.new(f"icmp ne ptr {answer}, null"), following)
     w.call("Py_DecRef", answer)

@@ -7,10 +7,9 @@ TYPE, NDIM, DIMENSIONS, STRIDES, DTYPE, FLAGS, VALUE, VERSION = 8, 24, 32, 40, 5
 
 FUNCTIONS: dict[str, tuple[str, str]] = {
     "PyObject_CallNoArgs": ("ptr", "ptr"),
-    "PyObject_CallOneArg": ("ptr", "ptr, ptr"),
     "PyObject_Call": ("ptr", "ptr, ptr, ptr"),
     "PyObject_GetItem": ("ptr", "ptr, ptr"),
-    "PyObject_Vectorcall": ("ptr", "ptr, ptr, i64, ptr"),
+    "PyObject_VectorcallDict": ("ptr", "ptr, ptr, i64, ptr"),  # which Python 3.10 has as well
     "PyObject_GetAttr": ("ptr", "ptr, ptr"),
     "PyDict_GetItem": ("ptr", "ptr, ptr"),
     "PyLong_FromLongLong": ("ptr", "i64"),

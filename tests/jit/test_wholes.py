@@ -225,3 +225,24 @@ def test_elements_apart(run_both: Any, view: str) -> None:
     """No view of one array by slices is taken for one whose elements share memory."""
     (site,) = run_both(f"{SETUP}\nC = np.ones((3, 4, 5))\nV = {view}\nfor i in range(n):\n  V *= 0.5")
     assert site.leaves == 0
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        "s = np.arange(3) * F",
+        "s = np.arange(3) * F + a[0, :3]",
+        "a[0, :3] = np.arange(3) * F",
+        "s = (np.arange(3) + 1.5) * F",
+        "s = (np.arange(3) * 2.5 + np.arange(3)) * F * 1.5",
+        "s = np.arange(2) * 1e308 * 10.0",
+        "s = F / np.arange(3)",
+        "s = np.arange(n) * F",
+    ],
+)
+def test_warnings_of_what_could_be_computed_before(run_both: Any, loop: str) -> None:
+    """No element of an array goes into it: the compiler might do it before anybody looks at the processor's flags."""
+    (site,) = run_both(f"{SETUP}\nF = np.float64(1e308)\nfor i in range(4): {loop}", None)
+    assert "refused" not in site.reason
+    (site,) = run_both(f"{SETUP}\nF = np.float64(1.5)\nfor i in range(4): {loop.replace('308', '3')}", None)
+    assert site.compiled or "/" in loop

@@ -87,7 +87,9 @@ class Stores(Views):
                 k, end_of_loop = self._over_elements("0", dim, loop)
             indices.append(k)
             ends.append(end_of_loop)
+        opaques, self.opaques = self.opaques, {}
         body(indices)
+        opaques, self.opaques = self.opaques, opaques
         floats, computed = self.floats, self.computed
         (self.floats, self.computed), self.w.access = around, access
         for x in floats or ():
@@ -97,6 +99,9 @@ class Stores(Views):
         found, self.flag, self.flag_reason = self.flag_reason, outer, reason
         if found:
             self.guard(self.w.op(f"load i1, ptr {flag}"), found)
+        self.w.lines[opening:opening] = [
+            f'  {new} = call double asm sideeffect "", "=x,0"(double {x})' for x, new in opaques.items()
+        ]
         if computed:
             self.flagged(opening)
 

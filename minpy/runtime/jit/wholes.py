@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,9 @@ class Wholes(Operators):
 
     def __init__(self) -> None:
         super().__init__()
+        self.opaques: dict[
+            str, str
+        ] = {}  # what numbers are called in the loop over elements that is being written
         self.whole_arrays = False  # whether the code runs over elements
         self.made = False  # whether the code makes arrays
         self.head = "%head"
@@ -126,7 +130,12 @@ class Wholes(Operators):
         wholes = [self.whole(each) for each in operands if not isinstance(each, Val)]
 
         def element(indices: list[str]) -> Val:
-            value = function(*(self.at(each, indices) for each in operands))
+            value = function(
+                *(
+                    self.opaque(each) if not refs and isinstance(each, Val) else self.at(each, indices)
+                    for each in operands
+                )
+            )
             if value.kind != kind:
                 raise Unsupported(
                     f"elements that are {'/'.join(sorted(value.kinds))} here and {kind} in NumPy"
@@ -139,6 +148,18 @@ class Wholes(Operators):
         dims = self.common(*wholes)
         plain = all(is_plain(each, dims) for each in wholes)
         return Lazy(kind, dims, element, refs, mixed, breaks, plain)
+
+    def opaque(self, value: Val) -> Val:
+        """A number of which the compiler knows nothing before the loop over elements that is being written.
+
+        What is made of numbers and indices alone it might else compute earlier, or itself, and nobody would see what
+        it warns of.
+        """
+        if self.floats is None or value.rep != "d":
+            return value
+        if value.x not in self.opaques:
+            self.opaques[value.x] = "%" + self.w.fresh("opaque")
+        return replace(value, x=self.opaques[value.x])
 
     def converted(self, value: Val, kind: str) -> Val:
         """A scalar as one of a kind that NumPy would cast it to."""

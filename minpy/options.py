@@ -67,6 +67,7 @@ class Options:
         blocks = "blocks" if self.fuse == "auto" else self.fuse[:5]
         parts = (
             self.operators and "op",
+            self.nan_check != "off" and "numbers",
             self.loops and "loops",
             self.blocks and blocks,
             self.patterns and "fast",

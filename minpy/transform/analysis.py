@@ -54,6 +54,7 @@ def make_plan(
     loops: bool = False,
     blocks: str = "off",
     given: Given = NOTHING,
+    numbers: bool = False,
 ) -> Plan:
     """Return the plan of a module's text; see `minpy.transform.rewriter.plan`."""
     cleaned = _Cleaned(source)
@@ -63,6 +64,7 @@ def make_plan(
     if walk.spans.text != text:
         raise ValueError("libcst does not give the text back as it was")
     walk.grant(given)
+    walk.keeps_numbers = numbers
     walk.run()
     written = door
     if door == "__minpy__":

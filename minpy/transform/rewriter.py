@@ -94,7 +94,13 @@ def _plan(
             options.fuse if door == DOOR and options.blocks else "off",
         )
         return analysis.make_plan(
-            source, operators=options.operators, door=door, loops=loops, blocks=blocks, given=given
+            source,
+            operators=options.operators,
+            door=door,
+            loops=loops,
+            blocks=blocks,
+            given=given,
+            numbers=options.nan_check != "off",
         )
 
     try:

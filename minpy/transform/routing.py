@@ -15,6 +15,7 @@ import libcst as cst
 from minpy.transform.bindings import Bindings
 from minpy.transform.catalog import MATH as MATH_FUNCTIONS
 from minpy.transform.catalog import SCIPY_MODULES, is_routed
+from minpy.transform.harmless import is_harmless, may_be_harmless
 from minpy.transform.names import MATH, SCIPY, Point, Scope, is_builtin, resolve
 from minpy.transform.plan import Edit, Note
 
@@ -90,6 +91,9 @@ class Walk(Bindings):
         # What is emitted, in program order: uses to resolve, and the pieces of routed operators.
         self.items: list[Any] = []
         self._depth = 0
+        # Routed operators whose operands may turn out to be numbers: the places of their edits, and the operands.
+        self._of_numbers: list[tuple[list[int], list[cst.BaseExpression], Scope, Point]] = []
+        self.keeps_numbers = False  # who looks at numbers as well wants their operators routed
 
     def result(self, door: str) -> tuple[tuple[Edit, ...], tuple[Note, ...]]:
         """Resolve what was collected and return the edits, sorted, and the notes."""
@@ -267,6 +271,7 @@ class Walk(Bindings):
     ) -> None:
         reason = f"the operator {symbol} may be array work"
         start, end = self.spans.start(node), self.spans.end(node)
+        places = [len(self.items)]
         self._open(start, start, function, reason)
         self._depth += 1
         self._visit(left)
@@ -280,10 +285,24 @@ class Walk(Bindings):
         if self.text[begin - 1] in "\r\n\f\\":
             begin = stop - len(symbol)  # it starts its line: keep the indentation
         following = self.text[stop : stop + 1]
+        places.append(len(self.items))
         self._edit(begin, stop, "," if following in " \t\r\n\\" else ", ", reason)
         self._visit(right)
+        places.append(len(self.items))
         self._edit(end, end, ")", reason)
         self._depth -= 1
+        self._may_be_numbers(places, [left, right], start)
+
+    def _may_be_numbers(self, places: list[int], operands: list[Any], start: int) -> None:
+        if all(may_be_harmless(each) for each in operands):
+            self._of_numbers.append((places, operands, self.scope, Point(self.block, start)))
+
+    def _drop_numbers(self, resolved: list[list[Edit]]) -> None:
+        """Leave operators of what certainly is no array as they are."""
+        for places, operands, scope, point in self._of_numbers:
+            if not self.keeps_numbers and all(is_harmless(each, scope, point) for each in operands):
+                for i in places:
+                    resolved[i] = []
 
     def _unary(self, node: cst.UnaryOperation) -> None:
         found = UNARY.get(type(node.operator))
@@ -296,11 +315,14 @@ class Walk(Bindings):
         symbol, function = found
         reason = f"the operator {symbol} may be array work"
         start, end = self.spans.start(node), self.spans.end(node)
+        places = [len(self.items)]
         self._open(start, start + 1, function, reason)
         self._depth += 1
         self._visit(node.expression)
+        places.append(len(self.items))
         self._edit(end, end, ")", reason)
         self._depth -= 1
+        self._may_be_numbers(places, [node.expression], start)
 
 
 def _is_no_array(node: cst.CSTNode) -> bool:

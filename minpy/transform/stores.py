@@ -288,6 +288,7 @@ class StoreWalk(Walk):
     def _finish(self, resolved: list[list[Edit]], door: str) -> None:
         if not self.imports_numpy:
             return
+        self._drop_numbers(resolved)
         # Inner ones first: a copy is a copy of what they have become.
         for i in reversed(range(len(self.items))):
             item = self.items[i]

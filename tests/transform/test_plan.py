@@ -9,9 +9,10 @@ import sys
 import types
 
 import pytest
-from oracle import DEFAULT, OPERATORS
+from oracle import DEFAULT, DEVICE, OPERATORS
 
 from minpy.errors import RewriteError
+from minpy.options import Options
 from minpy.transform import rewriter
 from minpy.transform.plan import Edit, Lines, Plan
 
@@ -290,3 +291,21 @@ def test_positions_map_both_ways() -> None:
     assert plan.line_col(plan.edits[2]) == (2, 0)
     for col in (0, 4, 7, 10):
         assert plan.to_original(*plan.to_rewritten(1, col)) == (1, col)
+
+
+@pytest.mark.parametrize(
+    "text, routed, with_numbers",
+    [
+        ("x = 1.0\nfor i in range(9):\n    x = x * 0.5 + i", 0, 2),
+        ("k = len(a) + 2\ny = -k % 3", 0, 3),
+        ("x = 1.0\ny = x * a", 1, 1),
+        ("x = 1.0\nx = a\ny = x * 2", 1, 1),
+        ("def f(n):\n    return n - 1", 1, 1),
+        ("x = 2\nfor x in a:\n    y = x + 1", 1, 1),
+    ],
+)
+def test_operators_of_numbers_stay_as_they_are(text: str, routed: int, with_numbers: int) -> None:
+    source = f"import numpy as np\n{text}\n"
+    for options, count in ((OPERATORS, routed), (DEVICE, routed), (Options(nan_check="raise"), with_numbers)):
+        found = rewriter.plan(source, options).apply()
+        assert found.count("__minpy__.op.") == count, found

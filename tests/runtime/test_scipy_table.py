@@ -224,7 +224,13 @@ def test_a_ufunc_of_values_on_a_tape_in_code_that_is_not_rewritten() -> None:
     assert np.allclose(gradient, expected)
 
 
-@pytest.mark.parametrize("policy", driver.POLICIES)
+@pytest.mark.parametrize(
+    "policy",
+    [
+        pytest.param(each, marks=pytest.mark.mxnet if each == "prefer_mxnet" else ())
+        for each in driver.POLICIES
+    ],
+)
 def test_under_every_policy_the_values_are_scipys(policy: str) -> None:
     from minpy.runtime import policy as policies
     from minpy.runtime.scientific import routed

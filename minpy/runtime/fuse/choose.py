@@ -38,7 +38,7 @@ _LONG = 200e-6  # seconds on one thread from which several are tried
 _STREAM = 6 << 20  # bytes of the result from which tiles pay without asking
 # What must have been spent in a block before it is compiled: so many times what compiling takes from the program; in
 # seconds, where earlier runs have shown that it pays.
-_HOPE, _KNOWN = 4, 0.02
+_HOPE, _KNOWN = 2, 0.02
 _HOPED = "native?"  # is kept of a block in which much was spent, and which was not compiled
 _NAP = 0.02  # seconds between two looks: less is one evaluation after the other
 _SAMPLE = 4096

@@ -42,7 +42,7 @@ _KEYS = 6  # compiled versions of one loop
 _LEAVES = 4  # so often a loop may leave compiled code early, and then once every so many iterations:
 _DISTANCE = 50
 _COPY_RATE = 4e9  # bytes a second
-_HOPE = 4  # times the same: what was spent in a loop that may come again, so often, is spent again
+_HOPE = 2  # times the same: what was spent in a loop that may come again, so often, is spent again
 
 
 seconds: dict[Site, float] = {}  # that each loop has run compiled

@@ -265,7 +265,13 @@ def whole(u, steps):
 
 
 @pytest.fixture
-def looping(card, tmp_path, monkeypatch, request):
+def looping(card, program):
+    """The program, run where a card is in use."""
+    return program
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch, request):
     """The program, rewritten for a GPU, with its loops compiled; and as written."""
     monkeypatch.setenv("MINPY_JIT", "force")
     put_door()
@@ -334,6 +340,18 @@ def test_operations_on_large_arrays_are_the_cards(looping, card) -> None:
     got = ours["whole"](np.ones(300_000), 60)
     np.testing.assert_allclose(np.asarray(got), plain["whole"](np.ones(300_000), 60), rtol=1e-14)
     assert card.kernels > 20
+
+
+def test_a_loop_that_went_the_short_way_on_the_host_asks_where_a_card_is(program, machine) -> None:
+    ours, plain, compiled = program
+    for _ in range(3):
+        ours["whole"](np.ones(5), 200)
+    (site,) = compiled()
+    assert site.shortcut and site.shortcut.rounds
+    with gpu(0):
+        got = ours["whole"](np.ones(300_000), 60)
+        np.testing.assert_allclose(np.asarray(got), plain["whole"](np.ones(300_000), 60), rtol=1e-14)
+        assert machine.cards[0].kernels > 20
 
 
 def test_a_tape_or_another_policy_has_the_loop_as_written(looping, card) -> None:

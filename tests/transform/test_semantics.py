@@ -34,7 +34,7 @@ from numpy import exp as e, linalg
 import numpy.linalg as la
 a = np.arange(6.0).reshape(2, 3) + 1
 b = np.ones((2, 3))
-n = 3
+n = [3][0]
 log = []
 def say(value, *rest, **more):
     log.append(value)

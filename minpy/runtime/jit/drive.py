@@ -279,7 +279,7 @@ def run(
 
 def _shorten(site: Site, kernel: Kernel, frame: FrameType, snapshot: Snapshot) -> None:
     """Let the loop go the short way when it meets again what it has met now."""
-    if site.shortcut is False or site.reason or snapshot.far.arrays:
+    if site.shortcut is False or site.reason or snapshot.far.arrays or (kernel.code.whole and entry.devices):
         return
     from minpy.runtime.jit import shortcut
 
@@ -289,6 +289,8 @@ def _shorten(site: Site, kernel: Kernel, frame: FrameType, snapshot: Snapshot) -
                 raise shortcut.Irregular
             site.shortcut = shortcut.Shortcut(site, partial(left, site))
         site.shortcut.lay_out(kernel, frame, site.names, snapshot)
+        if kernel.code.whole:
+            site.shortcut.stay_on_the_host()
     except shortcut.Irregular:
         if not site.shortcut or not site.shortcut.plans:
             site.shortcut = False

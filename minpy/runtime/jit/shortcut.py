@@ -144,7 +144,9 @@ class Shortcut(Kept):
         if monitoring is not None:
             words[layout.TOOL] = self._of(monitoring.get_tool)
             words[layout.TOOL_NUMBERS : layout.TOOL_NUMBERS + 6] = [self._of(k) for k in range(6)]
-        same = np.array([self._of(vars(entry)), self._of("watchers"), self._of(0)], np.int64)
+        # The second row is for `stay_on_the_host`.
+        zero = [(self._of(vars(entry)), self._of(name), self._of(0)) for name in ("watchers", "devices")]
+        same = np.array(zero, np.int64)
         words[layout.SAME], words[layout.SAME_AT] = 1, self._at(same)
         words[layout.FRAME], words[layout.LOCALS] = frame_layout()  # type: ignore[misc]
         words[layout.BUILTINS] = self._of(vars(builtins))
@@ -154,6 +156,10 @@ class Shortcut(Kept):
         words[layout.TRUE], words[layout.FALSE] = id(True), id(False)
         words[layout.NUMPY_TRUE], words[layout.NUMPY_FALSE] = id(np.True_), id(np.False_)
         self.function = function_at(address, "loop", words, self._kept)
+
+    def stay_on_the_host(self) -> None:
+        """Take the short way only where no device is in use: where one is, the sizes of arrays decide each time."""
+        self._words[layout.SAME] = 2
 
     @property
     def rounds(self) -> int:

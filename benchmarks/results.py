@@ -65,9 +65,10 @@ def headline(runs: Runs) -> str:
             ahead = [
                 f"{of(p, 'ahead')} of {of(p, 'programs')}" for p in ("numba", "jax") if of(p, "programs")
             ]
+            same = f" ({number(of('jax', 'minpy_mean'))})" if of("jax", "minpy_mean") is not None else ""
             lines.append(
                 f"| {threads} | {size} | {each['programs']} | **{each['mean']:.2f}** | {number(of('numba', 'mean'))} | "
-                f"{number(of('jax', 'mean'))} ({number(of('jax', 'minpy_mean'))}) | "
+                f"{number(of('jax', 'mean'))}{same} | "
                 f"{each['least']:.2f} ({each['least_program']}) | {', '.join(slower)} | {', '.join(ahead)} |"
             )
     return "\n".join(lines) + "\n"

@@ -31,6 +31,11 @@ def note(what: str, spent: float, *, taken: float | None = None) -> None:
     _taken += spent if taken is None else taken
 
 
+def ran() -> float:
+    """The seconds that the process has run."""
+    return perf_counter() - _began
+
+
 def taken() -> float:
     """The seconds that the program waited for, or is reckoned to have."""
     return _taken
@@ -38,8 +43,8 @@ def taken() -> float:
 
 def allows(expected: float) -> bool:
     """Whether `expected` more seconds may be spent on something that will perhaps not pay."""
-    ran = perf_counter() - _began
-    return _taken + expected < FREE + SHARE * min(ran, 1.0) + LATER_SHARE * max(ran - 1.0, 0.0)
+    so_far = ran()
+    return _taken + expected < FREE + SHARE * min(so_far, 1.0) + LATER_SHARE * max(so_far - 1.0, 0.0)
 
 
-__all__ = ["FREE", "LATER_SHARE", "SHARE", "allows", "clock", "counts", "note", "seconds", "taken"]
+__all__ = ["FREE", "LATER_SHARE", "SHARE", "allows", "clock", "counts", "note", "ran", "seconds", "taken"]

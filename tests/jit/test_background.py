@@ -186,6 +186,15 @@ def test_a_share_of_the_time_may_be_spent(young):
     assert ledger.counts == {"compiling": 1, "compiling meanwhile": 1}
 
 
+@pytest.mark.parametrize(
+    ("processors", "size", "early"), [(2, 40_000, True), (2, 20_000, False), (1, 40_000, False)]
+)
+def test_a_program_that_ends_soon_waits_for_no_long_text(young, monkeypatch, processors, size, early):
+    monkeypatch.setenv("MINPY_JIT", "auto")
+    monkeypatch.setattr(background, "_processors", lambda: processors)
+    assert background.is_early(size) is early
+
+
 def test_no_memory_to_go_back(run_both, monkeypatch):
     """A loop whose arrays cannot be copied runs as written."""
     from minpy.runtime.jit.kernel import Kernel

@@ -121,7 +121,7 @@ def test_what_tells_large_arrays(one_processor, tmp_path, change: dict[str, Any]
 
 def test_blocks_work_while_a_loop_waits(one_processor, monkeypatch, tmp_path) -> None:
     go, (site, *_) = loaded(tmp_path, PROGRAM)
-    site.better = SimpleNamespace(takes=1.0, is_ready=False)
+    site.better = SimpleNamespace(takes=1.0, is_ready=False, is_early=False)
     site.trial = Trial()
     held = []
     go(np.zeros(5000), np.zeros(5000), 60, lambda: held.append(blocks.held))

@@ -90,6 +90,8 @@ class Block:
             if self.shortcut is None:
                 if not shortcut.is_possible() or not shortcut.can_follow(plan.program):
                     raise native.Unfit
+                if not shortcut.is_made() and background.is_busy():
+                    return  # the next time
                 self.shortcut = shortcut.Shortcut(self.site)
                 self.site.replace(self.shortcut)
             self.site.join(shortcut.join)

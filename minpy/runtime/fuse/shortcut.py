@@ -53,6 +53,11 @@ def _guard() -> int:
         raise native.Unfit(str(error)) from error
 
 
+def is_made() -> bool:
+    """Whether the guard is there."""
+    return _guard.cache_info().currsize > 0
+
+
 def is_possible() -> bool:
     """Whether this Python and this NumPy are laid out as the guard reads them."""
     return _is_possible()

@@ -22,6 +22,7 @@ from minpy.runtime.jit import engine, sites
 # of the text.
 _QUICKLY = (0.06, 0.015)
 _MEANWHILE, _ALONE = 0.006, 4e-6
+_PATIENCE = 8  # times as long must a program have run as the thread will be at work
 
 
 class Job:
@@ -58,6 +59,16 @@ class Pending(Exception):
 def is_used() -> bool:
     """Whether there is a processor for it."""
     return sites.mode() != "force" and _processors() > 1
+
+
+def is_early(size: int) -> bool:
+    """Whether a text of `size` bytes is too long for the thread yet: a program that ends meanwhile waits for it."""
+    return is_used() and ledger.ran() < _PATIENCE * _ALONE * size
+
+
+def is_busy() -> bool:
+    """Whether the thread is at work: llvmlite lets only one at a time, and who compiles quickly would wait for it."""
+    return any(not job.done for job in list(_jobs.values()))
 
 
 def _processors() -> int:

@@ -28,6 +28,7 @@ from minpy.runtime.jit.kinds import Unsupported
 from minpy.runtime.jit.sites import SURE, WORTH, Site, is_quick, is_undisturbed, loops
 from minpy.runtime.jit.trial import LONGEST, Trial
 
+_LONG = 50e-3  # seconds of a round that is believed at once
 _PIECE = 2e-3  # seconds as written between two looks at the clock
 _LOOK = 2e-3  # seconds spent in short runs before the next of them is looked at
 _CHUNK = 30e-3  # seconds compiled between two looks at the program's variables
@@ -158,7 +159,7 @@ def pieces(
             site.per_round = took / max(done, 1)
         else:
             # A single round right after compiled code says little.
-            site.per_round = 0.8 * site.per_round + 0.2 * took
+            site.per_round = min(took, 0.8 * site.per_round + 0.2 * took)
         piece = max(1, min(int(_PIECE / max(site.per_round, 1e-9)), 16 * piece))
     yield iterator
 
@@ -173,12 +174,14 @@ def _pays(site: Site, left: int) -> bool:
     if not site.per_round:
         # Not yet run in this process; it may have been worth it in an earlier one.
         return store.is_known(site.name)
+    if not site.kernels and background.is_busy():
+        return False
     rest = left * site.per_round
     if site.kernels:
         only_long = site.shortcut is False or (site.shortcut and site.shortcut.is_full)
         return rest > (WORTH if only_long else _ENTRY)
-    if rest > SURE * background.expected() and (site.spent > site.per_round or site.per_round > _PIECE):
-        return True  # not by the first short round alone, which finds nothing in the processor's caches
+    if rest > SURE * background.expected() and (site.spent > site.per_round or site.per_round > _LONG):
+        return True  # not by the first round alone, which finds nothing in caches and tables, and imports
     return rest > _ENTRY and is_hot(site)
 
 
@@ -283,6 +286,8 @@ def _shorten(site: Site, kernel: Kernel, frame: FrameType, snapshot: Snapshot) -
         return
     from minpy.runtime.jit import shortcut
 
+    if not shortcut.is_made() and background.is_busy():
+        return  # the next time
     try:
         if site.shortcut is None:
             if not shortcut.is_possible():
@@ -312,8 +317,9 @@ def _lost(site: Site, kernel: Kernel) -> None:
 
 def _is_better(site: Site) -> bool:
     """Whether the fast code is there that a loop waits for."""
-    if not (background.is_used() or store.was_known(site.name) or ledger.allows(site.better.takes)):
-        return False
+    if not store.was_known(site.name):
+        if site.better.is_early or not (background.is_used() or ledger.allows(site.better.takes)):
+            return False
     try:
         site.better.improve()
     except background.Pending:
@@ -332,7 +338,7 @@ def _improve(site: Site, kernel: Kernel) -> None:
     """Make fast code of what was compiled quickly, once the gain was enough for that."""
     takes, ran = kernel.takes, seconds_of(site)
     gained = site.compiled * site.per_round - ran
-    if ran < takes or (site.per_round and gained < _HOPE * takes):
+    if kernel.is_early or ran < takes or (site.per_round and gained < _HOPE * takes):
         return
     try:
         kernel.improve()

@@ -120,6 +120,11 @@ class Kernel:
         """The seconds that `improve` will take from the program."""
         return background.expected_again(len(self.code.text))
 
+    @property
+    def is_early(self) -> bool:
+        """Whether `improve` should wait until the program has run longer."""
+        return background.is_early(len(self.code.text))
+
     def improve(self) -> None:
         """Make the code again, so that it is fast.
 

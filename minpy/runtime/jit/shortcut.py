@@ -101,6 +101,11 @@ def _guard() -> int:
         return 0
 
 
+def is_made() -> bool:
+    """Whether the guard is there, or known not to be."""
+    return _guard.cache_info().currsize > 0
+
+
 class Shortcut(Kept):
     """The guard of one site.
 

@@ -13,13 +13,12 @@ multiply-adds.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from typing import Any
 
 import numpy as np
 
-from minpy.runtime.backends.graph import Node, held, order
+from minpy.runtime.backends.graph import Node, PutOff, held, order
 from minpy.runtime.backends.graph import leaves as leaves_of
 
 _C = {"float32": "float", "float64": "double", "bool": "bool"}
@@ -80,18 +79,19 @@ class Lazy:
     strides = property(lambda self: self.array.strides)
 
 
-class Fuser:
+class Fuser(PutOff):
     """What is put off on one device."""
 
+    handle = Lazy
+
     def __init__(self, cupy: Any) -> None:
+        super().__init__()
         self.cupy = cupy
         self.works = hasattr(cupy, "RawKernel")
         self.why = ""  # why kernels are not compiled any more
         self.compiled = self.launched = 0
-        self._pending: weakref.WeakSet[Lazy] = weakref.WeakSet()
         self._kernels: dict[str, Any] = {}
         self._seen: dict[tuple, list[float]] = {}
-        self.lock = threading.RLock()
 
     def defer(
         self, name: str, operands: list[Any], kind: np.dtype, dtype: np.dtype, shape: tuple
@@ -134,22 +134,6 @@ class Fuser:
             if not isinstance(o, np.generic)
         ]
         return np.broadcast_shapes(*shapes)
-
-    def array(self, handle: Any) -> Any:
-        """The array of a handle of either kind, computed."""
-        if type(handle) is not Lazy:
-            return handle
-        with self.lock:
-            if handle.node is not None:
-                self._compute(handle)
-        return handle.array
-
-    def settle(self) -> None:
-        """Compute all that somebody holds."""
-        with self.lock:
-            for lazy in list(self._pending):
-                if lazy.node is not None:
-                    self._compute(lazy)
 
     def before_write(self, target: Any) -> None:
         """Compute what still has to read from the memory of `target`, before that changes."""

@@ -6,6 +6,7 @@ holds any more when the graph is computed need never be written to memory.
 
 from __future__ import annotations
 
+import threading
 import weakref
 from typing import Any
 
@@ -86,3 +87,38 @@ def held(nodes: list[Node], last: Any, most: int) -> list[tuple[Node, Any]]:
         if owner is not None and owner is not last and owner.shape == last.shape
     ]
     return [*found[len(found) - min(len(found), most - 1) :], (last.node, last)]
+
+
+class PutOff:
+    """What is put off on one device: the handles that are still to be computed.
+
+    Attributes
+    ----------
+    lock : threading.RLock
+        Held while something is computed.
+    """
+
+    handle: type  # with `array`, and `node`, None once it is computed
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._pending: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def array(self, handle: Any) -> Any:
+        """The library's array of a handle of either kind, computed."""
+        if type(handle) is not self.handle:
+            return handle
+        with self.lock:
+            if handle.node is not None:
+                self._compute(handle)
+        return handle.array
+
+    def settle(self) -> None:
+        """Compute all that somebody holds."""
+        with self.lock:
+            for lazy in list(self._pending):
+                if lazy.node is not None:
+                    self._compute(lazy)
+
+    def _compute(self, lazy: Any) -> None:
+        raise NotImplementedError

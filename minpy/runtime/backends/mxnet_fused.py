@@ -10,14 +10,13 @@ one by one, by the kernels of the table, which are the same operations.
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 
-from minpy.runtime.backends.graph import Node, held, leaves, order
+from minpy.runtime.backends.graph import Node, PutOff, held, leaves, order
 
 # MXNet's operators by the names of the table's rows: of one array; and of two, as (arrays of one shape, others, an
 # array and a number, a number and an array).
@@ -60,8 +59,8 @@ class Lazy:
     ndim = property(lambda self: len(self.shape))
 
 
-class Fuser:
-    """What is put off on one device.
+class Fuser(PutOff):
+    """What is put off on one device; it is settled before the clock is read, and before anything is written to.
 
     Parameters
     ----------
@@ -70,12 +69,13 @@ class Fuser:
         ``kernels(name)``: the function ``(F, *operands)`` by which a row is computed on its own.
     """
 
+    handle = Lazy
+
     def __init__(self, mxnet: Any, kernels: Any) -> None:
+        super().__init__()
         self.mxnet, self.kernels = mxnet, kernels
         self.made = self.called = 0
         self.why = ""  # why no CachedOps are made any more
-        self.lock = threading.RLock()
-        self._pending: weakref.WeakSet[Lazy] = weakref.WeakSet()
         self._seen: OrderedDict[tuple, int] = OrderedDict()
         self._cached: OrderedDict[tuple, Any] = OrderedDict()
 
@@ -101,22 +101,6 @@ class Fuser:
     def _settled(self, node: Node, shape: tuple[int, ...]) -> Any:
         lazy = node.holder()
         return self.array(Lazy(node, shape) if lazy is None else lazy)
-
-    def array(self, handle: Any) -> Any:
-        """The ``NDArray`` of a handle of either kind."""
-        if type(handle) is not Lazy:
-            return handle
-        with self.lock:
-            if handle.node is not None:
-                self._compute(handle)
-        return handle.array
-
-    def settle(self) -> None:
-        """Compute all that somebody holds: before the clock is read, and before anything is written to."""
-        with self.lock:
-            for lazy in list(self._pending):
-                if lazy.node is not None:
-                    self._compute(lazy)
 
     def free(self) -> None:
         """Give up the memory that is planned for what is in between."""

@@ -49,11 +49,21 @@ def is_small(args: tuple | list, kwargs: dict | None = None, depth: int = 3) -> 
 # The words that all doors share.
 _shared = np.zeros(small_code.KINDS + small_code.MOST_KINDS, np.int64)
 _kept: list[Any] = []  # what words and the interpreter point to
+# The names that are replaced: in which door, the dispatcher, and the built-in function.
+_replaced: list[tuple[Any, str, Any, Any]] = []
 
 
 def tell(quick: bool) -> None:
-    """Say whether nothing but contexts of devices is active."""
+    """Say whether nothing but contexts of devices is active.
+
+    Else the dispatchers are called directly: while a built-in function is, the interpreter holds one more reference to
+    each operand, which `adoption` counts.
+    """
+    if bool(_shared[small_code.QUICK]) == quick:
+        return
     _shared[small_code.QUICK] = quick
+    for door, name, slow, found in _replaced:
+        setattr(door, name, found if quick else slow)
 
 
 @functools.lru_cache(maxsize=1)
@@ -124,7 +134,7 @@ def install(numpy_door: Any, operator_door: Any) -> bool:
             mode = small_code.UNARY if name in ("neg", "pos", "invert") else small_code.BINARY
             extra = id(None) if name == "pow" else _COMPARISONS.get(name, 0)
             address = ctypes.cast(getattr(ctypes.pythonapi, symbol), ctypes.c_void_p).value or 0
-            setattr(operator_door, name, _door(name, mode, address, slow, extra))
+            _replaced.append((operator_door, name, slow, _door(name, mode, address, slow, extra)))
     entry.watch(tell)
     return True
 
@@ -148,7 +158,7 @@ def _replace(door: Any, primitive: Any) -> None:
     found.__dict__.update(
         __name__=slow.__name__, __qualname__=slow.__qualname__, __wrapped__=primitive.function
     )
-    setattr(door, name, found)
+    _replaced.append((door, name, slow, found))
 
 
 _COMPARISONS = {"lt": 0, "le": 1, "eq": 2, "ne": 3, "gt": 4, "ge": 5}

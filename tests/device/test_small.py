@@ -404,3 +404,12 @@ def test_a_block_runs_where_its_operations_are_done_first(
     fused = [site.fused for site in blocks.sites[before:]]
     assert (card.kernels > 0) is there
     assert (max(fused) == 30) is not there
+
+
+def test_the_doors_are_built_in_functions_only_where_nothing_else_is_active(card) -> None:
+    """The interpreter holds operands of a built-in function once more, which a derivative would count."""
+    routed.np.exp(X)
+    assert quick() and small._replaced
+    with PreferMXNetPolicy():
+        assert all(vars(door)[name] is slow for door, name, slow, _ in small._replaced)
+    assert all(vars(door)[name] is found for door, name, _, found in small._replaced)

@@ -15,7 +15,7 @@ from minpy.runtime.entry import routed
 from minpy.transform import hook, rewriter
 
 SIZE = 400_000
-ALLOWED = 2_000_000  # bytes for what two threads work on, and for what is known about blocks
+ALLOWED = 2_500_000  # bytes: for what the second thread works on (2.3e6 in NumPy's histogram), and for what is known of blocks
 ENGINES = ["tiled1", "tiled2", "contracted1"]
 ENGINES += ["native1", "native2"] if importlib.util.find_spec("llvmlite") else []
 _numbers = itertools.count()

@@ -119,20 +119,9 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
 
     result, reason, backend = _NOT_RUN, None, profile.NUMPY
     if device is not None:
-        reason = refusal(policy, device, primitive, args, kwargs)
-        if reason is None:
-            try:
-                result = _run_on_device(device, primitive, args, kwargs)
-                backend = device.backend
-                if precision.forced is not None and primitive.creates:
-                    result = precision.narrow(result)
-            except DeviceFailure as error:
-                # What it held is lost; what the host still has may go on.
-                reason = f"MP109 {str(error).rpartition(' [')[0]}"
-            except Exception as error:
-                reason = policy.failed(primitive, args, kwargs, error)
-                if reason is None:
-                    raise
+        result, reason = _attempt(policy, device, primitive, args, kwargs)
+        if result is not _NOT_RUN:
+            backend = device.backend
     tape = current_tape()
     if result is _NOT_RUN:
         if not operands:
@@ -495,6 +484,60 @@ def handle_of(device: Any, value: Any) -> Any:
         if part is not None:
             return part
     return transfers.upload(device, value.contents)
+
+
+def _attempt(
+    policy: Any, device: Any, primitive: Primitive, args: tuple, kwargs: dict
+) -> tuple[Any, str | None]:
+    """What the device makes of a call, or _NOT_RUN and the reason why it does not run it."""
+    reason = refusal(policy, device, primitive, args, kwargs)
+    if reason is not None:
+        return _NOT_RUN, reason
+    try:
+        result = _run_on_device(device, primitive, args, kwargs)
+    except DeviceFailure as error:
+        # What it held is lost; what the host still has may go on.
+        return _NOT_RUN, f"MP109 {str(error).rpartition(' [')[0]}"
+    except Exception as error:
+        reason = policy.failed(primitive, args, kwargs, error)
+        if reason is None:
+            raise
+        return _NOT_RUN, reason
+    if precision.forced is not None and primitive.creates:
+        result = precision.narrow(result)
+    return result, None
+
+
+def on_device(name: str, *args: Any) -> Any:
+    """Run a primitive if that is a device's work, on the tape if it must be; None, and nothing done, if it is not.
+
+    For functions that have a way of their own on the host. A host that plays a device (MXNet's CPU) is none.
+    """
+    policy = current_policy()
+    device = wanted_device(policy)
+    if device is None or device.device_type == "cpu" or entry.checker is not None:
+        return None
+    if not entry.watchers and small.is_small(args, {}):
+        return None
+    primitive = by_name[name]
+    if precision.forced is not None:
+        args = precision.narrow(args)
+    recorders = profile.recorders
+    start = profile.timer(recorders, device) if recorders else 0.0
+    result, reason = _attempt(policy, device, primitive, args, {})
+    ran = result is not _NOT_RUN
+    if recorders:
+        seconds = profile.timer(recorders, device) - start
+        for recorder in recorders:
+            recorder.operation(name, device.backend if ran else profile.NUMPY, seconds, reason)
+    if not ran:
+        return None
+    operands: list[Array] = []
+    collect(args, operands)
+    source = innermost(operands) if operands else None
+    if source is not None:
+        _record(source, primitive, args, {}, result)
+    return result
 
 
 def _run_on_device(device: Any, primitive: Primitive, args: tuple, kwargs: dict) -> Any:

@@ -59,8 +59,9 @@ class Account:
         elements, there, here = self._operands(args, kwargs)
         if primitive.cost == "free":
             return None if there else "MP106 nothing to do: it stays where it is"
-        on_host = _time(model, "numpy", primitive.cost, elements, args)
-        on_device = _time(known, label, primitive.cost, elements, args)
+        work = primitive.work(*args) if primitive.work is not None else 0
+        on_host = _time(model, "numpy", primitive.cost, elements, args, work)
+        on_device = _time(known, label, primitive.cost, elements, args, work)
         send = sum([known.predict("to_device", n, label) for _, n in here])
         fetch = sum([known.predict("to_host", n, label) for _, n in there])
         self._saved = 0.0
@@ -210,12 +211,14 @@ class Account:
         self.spent *= _FADES
 
 
-def _time(model: Any, label: str, kind: str, elements: int, args: tuple) -> float:
-    """Microseconds of an operation without its copies."""
-    if kind == "matmul" and len(args) >= 2 and all(isinstance(a, np.ndarray) and a.ndim for a in args[:2]):
-        # What is measured are square matrices; a thin one is read once, and that is all.
+def _time(model: Any, label: str, kind: str, elements: int, args: tuple, work: int = 0) -> float:
+    """Microseconds of an operation without its copies; `work`: the multiplications of one that is no plain product."""
+    if kind == "matmul" and not work and len(args) >= 2:
         left, right = args[:2]
-        work = left.size * (right.shape[-1] if right.ndim > 1 else 1)
+        if isinstance(left, np.ndarray) and isinstance(right, np.ndarray) and left.ndim and right.ndim:
+            work = left.size * (right.shape[-1] if right.ndim > 1 else 1)
+    if work:
+        # What is measured are square matrices; a thin one is read once, and that is all.
         return max(model.predict(kind, work ** (2 / 3), label), model.predict("reduce", elements, label))
     return model.predict(kind, elements, label)
 

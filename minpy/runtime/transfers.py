@@ -107,6 +107,7 @@ class Uploads:
 
     def knows(self, device: Device, host: np.ndarray) -> bool:
         """Whether a copy of `host` is likely to be there; its bytes are not compared."""
+        host = host.T if _is_turned(device, host) else host
         key = (id(device), host.__array_interface__["data"][0], host.strides, host.shape, host.dtype.str)
         kept = self._kept.get(key)
         return kept is not None and kept.sent is not None
@@ -155,7 +156,17 @@ def upload(device: Device, host: np.ndarray) -> Any:
         part = host[tuple(once)]
         if part.size < host.size:
             return device.broadcast(uploads().handle(device, part), host.shape)
+    if _is_turned(device, host):
+        # A matrix and its transpose are the same memory, and sent once.
+        whole = host.T
+        found = device.read(uploads().handle(device, whole), host, whole)
+        if found is not None:
+            return found
     return uploads().handle(device, host)
+
+
+def _is_turned(device: Device, host: np.ndarray) -> bool:
+    return device.strided and host.flags.f_contiguous and not host.flags.c_contiguous
 
 
 def send(device: Device, host: np.ndarray) -> Any:

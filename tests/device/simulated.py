@@ -391,6 +391,10 @@ class Far:
         self._machine.launch("reshape")
         return self._machine.new(made, "reshape")
 
+    def transpose(self, *axes: int) -> Far:
+        """The axes in another order: a view."""
+        return self._view(self._a.transpose(*axes))
+
     def __getitem__(self, index: Any) -> Far:
         plain = _index(self, index)
         found = self._a[plain]
@@ -487,7 +491,7 @@ class Ufunc(Function):
         self.loops = [loop.split("->") for loop in loops]
         self.plain = getattr(np, name)
 
-    def __call__(self, *args: Any, dtype: Any = None) -> Any:
+    def __call__(self, *args: Any, dtype: Any = None, out: Far | None = None) -> Any:
         self.machine.launch(self.name)
         near = [self.near(a) for a in args]
         if not all(isinstance(a, (np.ndarray, np.generic, bool, int, float, complex)) for a in near):
@@ -495,13 +499,19 @@ class Ufunc(Function):
         kinds = [
             np.min_scalar_type(a) if not isinstance(a, (np.ndarray, np.generic)) else a.dtype for a in near
         ]
-        for loop, out in self.loops:
+        for loop, made in self.loops:
             if len(loop) != len(near):
                 raise TypeError(f"cupy.{self.name} takes {len(loop)} operands")
             if all(np.can_cast(k, c) for k, c in zip(kinds, loop, strict=True)):
                 with np.errstate(all="ignore"):
                     wide = [np.asarray(a).astype(c) for a, c in zip(near, loop, strict=True)]
-                    return self.machine.new(np.asarray(self.plain(*wide)).astype(out), self.name)
+                    found = np.asarray(self.plain(*wide)).astype(made)
+                    if out is None:
+                        return self.machine.new(found, self.name)
+                    if out.dtype != found.dtype or out.shape != found.shape:
+                        raise ValueError("out is of another shape or dtype")
+                    self.near(out)[...] = found
+                    return out
         raise TypeError(f"cupy.{self.name} is not supported for {', '.join(map(str, kinds))}")
 
     def at(self, target: Far, index: Any, value: Any) -> None:

@@ -30,6 +30,54 @@ LOSSES = {
     "twice the loss": lambda x: 2.0 * layers.softmax_loss(layers.relu(x), LABEL),
 }
 
+FILTERS, LSTM_W, GRU_W = drawn(3, 2, 3, 2, seed=4), drawn(6, 12, seed=5), drawn(6, 6, seed=6)
+
+
+def images(x):
+    return np_.reshape(x, (4, 2, 5, 6))
+
+
+def square(y):
+    return np_.sum(np_.square(y))
+
+
+def convolved(x, **options):
+    return layers.convolution(images(x), np_.asarray(FILTERS), np_.asarray(B[:3]), **options)
+
+
+def sequence(x):
+    return np_.reshape(x, (8, 5, 6)), np_.zeros((8, 6))
+
+
+LOSSES |= {
+    "convolution": lambda x: square(convolved(x)),
+    "convolution with steps": lambda x: square(convolved(x, stride=(2, 1), pad=(1, 1))),
+    "convolution, its filters": lambda x: square(
+        layers.convolution(np_.asarray(drawn(4, 2, 5, 6)), np_.reshape(x, (30, 2, 2, 2)), None, pad=1)
+    ),
+    "maxima": lambda x: square(layers.pooling(images(x), "max", 2)),
+    "maxima that overlap": lambda x: square(layers.pooling(images(x), "max", 3, 2, 1)),
+    "means": lambda x: square(layers.pooling(images(x), "avg", 3, 2, 1)),
+    "spatial_batchnorm": lambda x: np_.sum(
+        layers.spatial_batchnorm(images(x), np_.asarray(GAMMA[:2]), np_.asarray(B[:2]))[0] * images(x) ** 2
+    ),
+    "embedding": lambda x: square(layers.embedding(LABEL.reshape(8, 5), x)),
+    "rnn_temporal": lambda x: square(
+        layers.rnn_temporal(*sequence(x), np_.asarray(W), np_.asarray(GRU_W), np_.asarray(B))
+    ),
+    "lstm_temporal": lambda x: square(
+        layers.lstm_temporal(
+            *sequence(x)[:1], np_.zeros((8, 3)), np_.asarray(LSTM_W), np_.asarray(LSTM_W[:3]), np_.asarray(LSTM_W[0])
+        )
+    ),
+    "gru_temporal": lambda x: square(
+        layers.gru_temporal(
+            *sequence(x), np_.asarray(LSTM_W), np_.asarray(LSTM_W), np_.asarray(LSTM_W[0]), np_.asarray(W),
+            np_.asarray(GRU_W), np_.asarray(B)
+        )
+    ),
+}  # fmt: skip
+
 
 def there(function, x):
     """A function of an array that lives on the card, and what came back from it meanwhile."""
@@ -57,7 +105,20 @@ def test_values_and_gradients_are_the_hosts_and_stay(machine, name) -> None:
     assert fetched <= 16, f"{fetched} bytes came to the host"
 
 
-@pytest.mark.parametrize("name", ["relu", "sigmoid", "batchnorm", "softmax of numbers"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "relu",
+        "sigmoid",
+        "batchnorm",
+        "softmax of numbers",
+        "convolution with steps",
+        "maxima that overlap",
+        "means",
+        "embedding",
+        "lstm_temporal",
+    ],
+)
 def test_second_derivatives(machine, name) -> None:
     loss, x = LOSSES[name], drawn(40, 6)
     twice = minpy.grad(lambda x: np_.sum(np_.square(minpy.grad(loss)(x))))

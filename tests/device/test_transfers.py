@@ -13,6 +13,7 @@ from minpy import routed
 from minpy.runtime import profile, transfers
 from minpy.runtime.array import Array
 from minpy.runtime.backends import device_for
+from minpy.runtime.context import gpu
 from minpy.runtime.policy import PreferMXNetPolicy
 
 pytestmark = pytest.mark.mxnet
@@ -257,3 +258,18 @@ def test_numbers_that_do_not_fit_are_written_as_numpy_does(copies, dtype: str, v
         return np.array(a.tolist(), dtype)
 
     np.testing.assert_array_equal(written(routed.np), written(np))
+
+
+def test_a_matrix_and_its_transpose_are_sent_once(machine) -> None:
+    x, h = plain(600).reshape(100, 6), plain(400).reshape(100, 4)
+    with gpu(0), PreferMXNetPolicy():
+        for _ in range(3):
+            far = routed.np.dot(x, x.T)
+            slope = routed.np.dot(x.T, h)
+        x[3] = 7.0  # what is sent again is sent as a whole
+        changed = routed.np.dot(x.T, h)
+    assert machine.cards[0].uploads == 3
+    np.testing.assert_allclose(np.asarray(changed), x.T @ h, rtol=1e-12)
+    x[3] = plain(600).reshape(100, 6)[3]
+    np.testing.assert_allclose(np.asarray(far), x @ x.T, rtol=1e-12)
+    np.testing.assert_allclose(np.asarray(slope), x.T @ h, rtol=1e-12)

@@ -1,23 +1,28 @@
 """Convolution with its derivatives.
 
-It is linear in the images and in the weights, and so are its two transposes; the derivative of each of the three is
-made of the others, which gives derivatives of any order.
+It is linear in the images and in the weights, and so are its two transposes: three rows of the table of primitives, and
+the derivative of each is made of the others, which gives derivatives of any order, on devices too. On the host a
+convolution is one operation with its bias, which keeps what MXNet's kernels need for their backward run.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy
 
 import minpy.numpy as np
-from minpy.autodiff import custom_vjp, primitive
+from minpy.autodiff import custom_vjp
+from minpy.nn.kernels import operators
 from minpy.nn.kernels.engine import Kept, mxnet_for
 from minpy.nn.kernels.products import is_active
 from minpy.nn.kernels.windows import Windows
+from minpy.runtime import dispatch, entry
 from minpy.runtime.blas import add_dot, dot
+from minpy.runtime.primitives.table import row
 
 
 def _forward_numpy(
@@ -111,35 +116,72 @@ def _with_bias_backward(windows: Windows, wanted: Sequence[bool], residuals: tup
 _with_bias.defvjp(_with_bias_forward, _with_bias_backward)
 
 
-@primitive
-def _convolve(x: Any, w: Any, windows: Windows) -> Any:
-    return _forward_numpy(numpy.asarray(x), numpy.asarray(w), windows)
+def _row(name: str, function: Any, kernel: Any, of_first: Any, of_second: Any, sample: Any) -> None:
+    row(
+        f"nn.{name}",
+        function,
+        family="nn",
+        cost="matmul",
+        work=operators.work,
+        mxnet=kernel,
+        vjp=(of_first, of_second),
+        samples=operators.samples(*(partial(sample, windows) for windows in operators.WINDOWS)),
+    )
 
 
-@primitive
+_FILTERS = 4
+
+
+def _outputs(windows: Windows) -> tuple[int, ...]:
+    return windows.shape[0], _FILTERS, *windows.out
+
+
+def _filters(windows: Windows) -> tuple[int, ...]:
+    return _FILTERS, windows.shape[1], *windows.kernel
+
+
+def _convolved(x: Any, w: Any, windows: Windows) -> Any:
+    return dispatch.apply("nn.convolve", x, w, windows)
+
+
 def _to_images(g: Any, w: Any, windows: Windows) -> Any:
-    return _to_images_numpy(numpy.asarray(g), numpy.asarray(w), windows)
+    return dispatch.apply("nn.convolve_to_images", g, w, windows)
 
 
-@primitive
 def _to_weights(x: Any, g: Any, windows: Windows) -> Any:
-    return _to_weights_numpy(numpy.asarray(x), numpy.asarray(g), windows)
+    return dispatch.apply("nn.convolve_to_weights", x, g, windows)
 
 
-_convolve.def_vjp(
-    lambda ans, x, w, windows: lambda g: _to_images(g, w, windows),
-    lambda ans, x, w, windows: lambda g: _to_weights(x, g, windows),
+_row(
+    "convolve",
+    lambda x, w, windows: _forward_numpy(x, w, windows),
+    operators.convolve,
+    lambda g, ans, x, w, windows: _to_images(g, w, windows),
+    lambda g, ans, x, w, windows: _to_weights(x, g, windows),
+    lambda windows, array: (array(*windows.shape), array(*_filters(windows)), windows),
 )
-_to_images.def_vjp(
-    lambda ans, g, w, windows: lambda dx: _convolve(dx, w, windows),
-    lambda ans, g, w, windows: lambda dx: _to_weights(dx, g, windows),
+_row(
+    "convolve_to_images",
+    _to_images_numpy,
+    operators.to_images,
+    lambda d, ans, g, w, windows: _convolved(d, w, windows),
+    lambda d, ans, g, w, windows: _to_weights(d, g, windows),
+    lambda windows, array: (array(*_outputs(windows)), array(*_filters(windows)), windows),
 )
-_to_weights.def_vjp(
-    lambda ans, x, g, windows: lambda dw: _to_images(g, dw, windows),
-    lambda ans, x, g, windows: lambda dw: _convolve(x, dw, windows),
+_row(
+    "convolve_to_weights",
+    _to_weights_numpy,
+    operators.to_weights,
+    lambda d, ans, x, g, windows: _to_images(g, d, windows),
+    lambda d, ans, x, g, windows: _convolved(x, d, windows),
+    lambda windows, array: (array(*windows.shape), array(*_outputs(windows)), windows),
 )
 
 
 def convolve(x: Any, w: Any, b: Any, windows: Windows) -> Any:
     """The correlation of images (N, C, H, W) with filters (F, C, kh, kw), plus a bias for each filter."""
+    if entry.others:
+        y = dispatch.on_device("nn.convolve", x, w, windows)
+        if y is not None:
+            return y + np.reshape(b, (-1, 1, 1))
     return _with_bias(x, w, b, windows, tuple(map(is_active, (x, w, b))))

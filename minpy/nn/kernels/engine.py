@@ -9,7 +9,6 @@ import numpy as np
 
 from minpy.errors import DeviceError
 from minpy.runtime.backends.mxnet import copy_in, host_of, load
-from minpy.runtime.context import current_context
 from minpy.runtime.policy import current_policy
 
 # Multiplications (or comparisons) below which copies to MXNet and its threads cost more than they save.
@@ -51,7 +50,7 @@ class Kept:
 
     def __init__(self, mx: Any, operator: Any, arrays: list[np.ndarray], wanted: Sequence[bool]) -> None:
         self._mx, self._operator, self._wanted = mx, operator, wanted
-        self._context = current_context().as_mxnet_context()
+        self._context = mx.cpu()  # what belongs on a device is a row of the table
         self._handles = [self._handle(array) for array in arrays]
         self._run()
 
@@ -70,7 +69,7 @@ class Kept:
 
     def _handle(self, array: np.ndarray) -> Any:
         array = np.ascontiguousarray(array, np.float32)
-        if self._context.device_type == "cpu" and any(self._wanted):
+        if any(self._wanted):
             # Not where MXNet only runs: it then puts weights in an order of its own, in their place. A view, because
             # MXNet has what it is given say that it is not to be written to.
             return self._mx.nd.from_numpy(array.view(), zero_copy=True)

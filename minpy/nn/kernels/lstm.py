@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from minpy.nn.kernels.products import on_host
 from minpy.runtime.blas import dot
 
 _GATES = 4  # input, forget, output, candidate
@@ -116,12 +115,10 @@ class Sequences:
 
 
 def fits(*arrays: Any) -> bool:
-    """Whether these are plain arrays of one real dtype, with something in them, that no device takes."""
+    """Whether these are plain arrays of one real dtype, with something in them."""
     dtype = getattr(arrays[0], "dtype", None)
-    return (
-        on_host()
-        and dtype in (np.float32, np.float64)
-        and all(type(each) is ndarray and each.dtype == dtype and each.size for each in arrays)
+    return dtype in (np.float32, np.float64) and all(
+        type(each) is ndarray and each.dtype == dtype and each.size for each in arrays
     )
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy
 
 from minpy.autodiff import custom_vjp, primitive
+from minpy.nn.kernels import operators
 from minpy.nn.kernels.engine import Kept, mxnet_for
 from minpy.nn.kernels.masks import masked
 from minpy.nn.kernels.windows import Windows
+from minpy.runtime import dispatch, entry
+from minpy.runtime.primitives.table import row
 
 
 def _work(x: numpy.ndarray, windows: Windows) -> int:
@@ -133,9 +137,7 @@ _max.defvjp(_max_forward, _max_backward)
 # ----- the mean, which is linear; padding counts as zeros
 
 
-@primitive
-def _mean(x: Any, windows: Windows) -> Any:
-    x = numpy.asarray(x)
+def _mean_numpy(x: numpy.ndarray, windows: Windows) -> numpy.ndarray:
     mx = mxnet_for(_work(x, windows), x)
     if mx is not None:
         return Kept(mx, _operator(mx, windows, pool_type="avg"), [x], (False,)).result()
@@ -147,9 +149,7 @@ def _mean(x: Any, windows: Windows) -> Any:
     return total * total.dtype.type(1 / (windows.kernel[0] * windows.kernel[1]))
 
 
-@primitive
-def _mean_back(g: Any, windows: Windows) -> Any:
-    g = numpy.asarray(g)
+def _mean_back_numpy(g: numpy.ndarray, windows: Windows) -> numpy.ndarray:
     size = windows.kernel[0] * windows.kernel[1]
     part = g * g.dtype.type(1 / size)
     out = numpy.empty(windows.shape, part.dtype)
@@ -157,15 +157,118 @@ def _mean_back(g: Any, windows: Windows) -> Any:
     return out
 
 
-_mean.def_vjp(lambda ans, x, windows: lambda g: _mean_back(g, windows))
-_mean_back.def_vjp(lambda ans, g, windows: lambda x: _mean(x, windows))
-
-
 def _operator(mx: Any, windows: Windows, **options: Any) -> Any:
     options.update(kernel=windows.kernel, stride=windows.stride, pad=windows.pad)
     return lambda handle: mx.nd.Pooling(handle, **options)
 
 
+# ----- rows of the table: the mean's, and the maximum's for devices. On the host a maximum is one operation that keeps
+# the places, or what MXNet's kernels need for their backward run.
+
+
+def _row(name: str, function: Any, kernel: Any, rules: tuple, *sample: Any) -> None:
+    chosen = [
+        windows
+        for windows in operators.WINDOWS
+        if all(k >= 2 * p for k, p in zip(windows.kernel, windows.pad, strict=True))
+    ]
+    row(
+        f"nn.{name}",
+        function,
+        family="nn",
+        cost="move",
+        mxnet=kernel,
+        vjp=rules,
+        samples=operators.samples(*(partial(make, windows) for windows in chosen for make in sample)),
+    )
+
+
+def _outputs(windows: Windows) -> tuple[int, ...]:
+    return *windows.shape[:2], *windows.out
+
+
+def _with_ties(windows: Windows, array: Any) -> Any:
+    x = array(*windows.shape)
+    x[:1] = numpy.rint(x[:1] / 2)
+    return x
+
+
+def _with_nan(windows: Windows, array: Any) -> Any:
+    x = array(*windows.shape)
+    if x.dtype.kind == "f":
+        x[0, 0, :2], x[-1, -1] = numpy.nan, -numpy.inf
+    return x
+
+
+def _pooled(windows: Windows, array: Any) -> tuple:
+    x = _with_ties(windows, array)
+    return x, _largest(x, windows)
+
+
+def _none(g: Any, ans: Any, first: Any, x: Any, best: Any, windows: Windows) -> None:
+    """Which place is chosen does not change."""
+
+
+def _largest_back(g: Any, x: Any, best: Any, windows: Windows) -> Any:
+    return dispatch.apply("nn.largest_back", g, x, best, windows)
+
+
+def _largest_at(d: Any, x: Any, best: Any, windows: Windows) -> Any:
+    return dispatch.apply("nn.largest_at", d, x, best, windows)
+
+
+_row(
+    "largest",
+    _largest,
+    operators.largest,
+    (lambda g, ans, x, windows: _largest_back(g, x, ans, windows),),
+    lambda windows, array: (_with_ties(windows, array), windows),
+    lambda windows, array: (_with_nan(windows, array), windows),
+)
+_row(
+    "largest_back",
+    lambda g, x, best, windows: _scattered(g, _place(x, best, windows), windows),
+    operators.largest_back,
+    (lambda d, ans, g, x, best, windows: _largest_at(d, x, best, windows), _none, _none),
+    lambda windows, array: (array(*_outputs(windows)), *_pooled(windows, array), windows),
+)
+_row(
+    "largest_at",
+    lambda d, x, best, windows: _gathered(d, _place(x, best, windows), windows),
+    "MXNet gives no places",
+    (lambda g, ans, d, x, best, windows: _largest_back(g, x, best, windows), _none, _none),
+    lambda windows, array: (array(*windows.shape), *_pooled(windows, array), windows),
+)
+_row(
+    "mean",
+    _mean_numpy,
+    operators.mean,
+    (lambda g, ans, x, windows: _mean_back(g, windows),),
+    lambda windows, array: (array(*windows.shape), windows),
+)
+_row(
+    "mean_back",
+    _mean_back_numpy,
+    operators.mean_back,
+    (lambda d, ans, g, windows: _mean(d, windows),),
+    lambda windows, array: (array(*_outputs(windows)), windows),
+)
+
+
+def _mean(x: Any, windows: Windows) -> Any:
+    return dispatch.apply("nn.mean", x, windows)
+
+
+def _mean_back(g: Any, windows: Windows) -> Any:
+    return dispatch.apply("nn.mean_back", g, windows)
+
+
 def pool(x: Any, mode: str, windows: Windows) -> Any:
     """The maximum (``'max'``) or the mean (``'avg'``) of each window of images (N, C, H, W)."""
-    return _max(x, windows) if mode == "max" else _mean(x, windows)
+    if mode != "max":
+        return _mean(x, windows)
+    if entry.others:
+        y = dispatch.on_device("nn.largest", x, windows)
+        if y is not None:
+            return y
+    return _max(x, windows)

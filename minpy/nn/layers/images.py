@@ -17,8 +17,8 @@ Pair = int | tuple[int, int]
 def convolution(x: Any, w: Any, b: Any = None, stride: Pair = 1, pad: Pair = 0) -> Any:
     """The correlation of images with filters (what networks call convolution).
 
-    float32 runs on MXNet's kernels where MXNet is installed and the policy allows it, other types in NumPy; the two
-    differ in rounding.
+    On the host float32 runs on MXNet's kernels where MXNet is installed and the policy allows it, other types in NumPy;
+    on a device by that one's kernels. They differ in rounding.
 
     Parameters
     ----------

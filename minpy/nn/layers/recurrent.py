@@ -13,8 +13,9 @@ import numpy
 import minpy.numpy as np
 from minpy.autodiff import custom_vjp
 from minpy.nn import checks
-from minpy.nn.kernels import lstm, products
+from minpy.nn.kernels import lstm
 from minpy.nn.layers.dense import sigmoid
+from minpy.runtime import blas, dispatch, entry
 
 # ----- steps
 
@@ -97,11 +98,16 @@ def lstm_step(x: Any, prev_h: Any, prev_c: Any, Wx: Any, Wh: Any, b: Any) -> tup
 
 
 # ----- sequences. Inside, time comes first: a step is then one piece of memory. The rules are given plain arrays as a
-# rule, and then call NumPy itself; for derivatives of higher order they are given values that are being differentiated.
+# rule, and then call NumPy itself; for derivatives of higher order they are given values that are being differentiated,
+# and arrays of a device. Where the first product runs, there the steps do.
 
 
 def _namespace(*arrays: Any) -> Any:
-    return numpy if all(type(each) is numpy.ndarray for each in arrays) else np
+    return numpy if _plain(*arrays) else np
+
+
+def _plain(*arrays: Any) -> bool:
+    return all(type(each) is numpy.ndarray for each in arrays)
 
 
 def _by_time(xp: Any, x: Any) -> Any:
@@ -121,19 +127,39 @@ def _gates(xp: Any, a: Any, count: int) -> Any:
     return a
 
 
-def _inputs(xp: Any, x: Any, Wx: Any, b: Any, *others: Any) -> tuple[Any, Any]:
-    """The rows of `x` by time, (T · N, D), and what they add to each step's gates, (T, N, G).
+Start = tuple[Any, Any, Any]
 
-    The latter are of the type of all operands together, of which the `others` come in at each step.
-    """
+
+def _start(x: Any, Wx: Any, *others: Any) -> Start:
+    """Whose functions to call, the rows of `x` by time, (T · N, D), and their product with `Wx` if a device made it."""
     n, t, d = numpy.shape(x)
+    xp = _namespace(x, Wx, *others)
     rows = xp.reshape(_by_time(xp, x), (t * n, d))
+    if xp is numpy and entry.others:
+        product = dispatch.on_device("dot", rows, Wx)
+        if product is not None:
+            return np, rows, product
+    return xp, rows, None
+
+
+def _inputs(start: Start, x: Any, Wx: Any, b: Any, *others: Any) -> Any:
+    """What the inputs add to each step's gates, (T, N, G), of the type of all operands together.
+
+    The `others` come in at each step.
+    """
+    n, t, _ = numpy.shape(x)
+    xp, rows, a = start
     dtype = numpy.result_type(numpy.float16, *(each.dtype for each in (x, Wx, b, *others)))
-    a = products.dot(rows, Wx)
+    if a is None:
+        a = _dot(xp, rows, Wx)
     if a.dtype != dtype:
         a = a.astype(dtype)
     a += b
-    return rows, xp.reshape(a, (t, n, numpy.shape(Wx)[1]))
+    return xp.reshape(a, (t, n, numpy.shape(Wx)[1]))
+
+
+def _dot(xp: Any, x: Any, y: Any) -> Any:
+    return blas.dot(x, y) if xp is numpy else np.dot(x, y)
 
 
 def _of_inputs(xp: Any, rows: Any, da: Any, Wx: Any) -> tuple[Any, Any, Any]:
@@ -142,26 +168,26 @@ def _of_inputs(xp: Any, rows: Any, da: Any, Wx: Any) -> tuple[Any, Any, Any]:
     flat = xp.reshape(da, (t * n, g))
 
     def of_x() -> Any:
-        dx = xp.reshape(products.dot(flat, xp.transpose(Wx)), (t, n, numpy.shape(rows)[1]))
+        dx = xp.reshape(_dot(xp, flat, xp.transpose(Wx)), (t, n, numpy.shape(rows)[1]))
         return xp.swapaxes(dx, 0, 1)
 
-    return of_x, products.dot(xp.transpose(rows), flat), xp.sum(flat, axis=0)
+    return of_x, _dot(xp, xp.transpose(rows), flat), xp.sum(flat, axis=0)
 
 
 def _product(xp: Any, states: Any, da: Any) -> Any:
     """The sum of ``states[t].T · da[t]`` over the steps."""
     t, n, h = states.shape
-    return products.dot(xp.transpose(xp.reshape(states, (t * n, h))), xp.reshape(da, (t * n, da.shape[2])))
+    return _dot(xp, xp.transpose(xp.reshape(states, (t * n, h))), xp.reshape(da, (t * n, da.shape[2])))
 
 
 def _rnn_forward(x: Any, h0: Any, Wx: Any, Wh: Any, b: Any) -> tuple[Any, Any]:
-    xp = _namespace(x, h0, Wx, Wh, b)
-    rows, a = _inputs(xp, x, Wx, b, h0, Wh)
+    start = xp, rows, _ = _start(x, Wx, h0, Wh, b)
+    a = _inputs(start, x, Wx, b, h0, Wh)
     steps, n, h = a.shape
     hs = xp.empty((steps + 1, n, h), a.dtype)
     hs[0] = h0
     for t in range(steps):
-        hs[t + 1] = xp.tanh(a[t] + products.dot(hs[t], Wh))
+        hs[t + 1] = xp.tanh(a[t] + _dot(xp, hs[t], Wh))
     return _by_time(xp, hs[1:]), (rows, hs, Wx, Wh)
 
 
@@ -175,7 +201,7 @@ def _rnn_backward(kept: tuple, g: Any) -> tuple:
     dh = xp.zeros(hs.shape[1:], hs.dtype)
     for t in reversed(range(steps)):
         da[t] = (g[:, t] + dh) * slope[t]
-        dh = products.dot(da[t], back)
+        dh = _dot(xp, da[t], back)
     dx, dWx, db = _of_inputs(xp, rows, da, Wx)
     return dx, dh, dWx, _product(xp, hs[:-1], da), db
 
@@ -183,6 +209,11 @@ def _rnn_backward(kept: tuple, g: Any) -> tuple:
 def _lstm_forward(*args: Any) -> tuple[Any, Any]:
     if not lstm.fits(*args):
         return _lstm_forward_traced(*args)
+    if entry.others:
+        x, h0, c0, Wx, Wh, b = args
+        start = _start(x, Wx, h0, c0, Wh, b)
+        if start[0] is not numpy:
+            return _lstm_forward_traced(*args, start=start)
     run = lstm.Sequences(*args)
     return numpy.ascontiguousarray(run.hs[1:].swapaxes(0, 1)), (run, args)
 
@@ -196,10 +227,12 @@ def _lstm_backward(kept: tuple, g: Any) -> tuple:
     return _lstm_backward_traced(_lstm_forward_traced(*args)[1], g)
 
 
-def _lstm_forward_traced(x: Any, h0: Any, c0: Any, Wx: Any, Wh: Any, b: Any) -> tuple[Any, Any]:
-    """For derivatives of higher order, and operands of different types."""
-    xp = _namespace(x, h0, c0, Wx, Wh, b)
-    rows, a = _inputs(xp, x, Wx, b, h0, c0, Wh)
+def _lstm_forward_traced(
+    x: Any, h0: Any, c0: Any, Wx: Any, Wh: Any, b: Any, start: Start | None = None
+) -> tuple[Any, Any]:
+    """For derivatives of higher order, operands of different types, and devices."""
+    start = xp, rows, _ = start or _start(x, Wx, h0, c0, Wh, b)
+    a = _inputs(start, x, Wx, b, h0, c0, Wh)
     steps, n, width = a.shape
     h = width // 4
     hs = xp.empty((steps + 1, n, h), a.dtype)
@@ -209,7 +242,7 @@ def _lstm_forward_traced(x: Any, h0: Any, c0: Any, Wx: Any, Wh: Any, b: Any) -> 
     hs[0] = h0
     cs[0] = c0
     for t in range(steps):
-        now = _gates(xp, a[t] + products.dot(hs[t], Wh), 3 * h)
+        now = _gates(xp, a[t] + _dot(xp, hs[t], Wh), 3 * h)
         gates[t] = now
         cell = now[:, h : 2 * h] * cs[t]
         cell += now[:, :h] * now[:, 3 * h :]
@@ -242,27 +275,27 @@ def _lstm_backward_traced(kept: tuple, g: Any) -> tuple:
         da[t, :, : 2 * h] = xp.concatenate([dc, dc], axis=1) * slope[t, :, : 2 * h]
         da[t, :, 2 * h : 3 * h] = dh * slope[t, :, 2 * h : 3 * h]
         da[t, :, 3 * h :] = dc * slope[t, :, 3 * h :]
-        dh = products.dot(da[t], back)
+        dh = _dot(xp, da[t], back)
         dc = dc * f[t]
     dx, dWx, db = _of_inputs(xp, rows, da, Wx)
     return dx, dh, dc, dWx, _product(xp, hs[:-1], da), db
 
 
 def _gru_forward(x: Any, h0: Any, Wx: Any, Wh: Any, b: Any, Wxh: Any, Whh: Any, bh: Any) -> tuple[Any, Any]:
-    xp = _namespace(x, h0, Wx, Wh, b, Wxh, Whh, bh)
-    rows, a = _inputs(xp, x, Wx, b, h0, Wh, Wxh, Whh, bh)
+    start = xp, rows, _ = _start(x, Wx, h0, Wh, b, Wxh, Whh, bh)
+    a = _inputs(start, x, Wx, b, h0, Wh, Wxh, Whh, bh)
     steps, n, width = a.shape
     h = width // 2
-    ah = xp.reshape(products.dot(rows, Wxh) + bh, (steps, n, h))
+    ah = xp.reshape(_dot(xp, rows, Wxh) + bh, (steps, n, h))
     hs = xp.empty((steps + 1, n, h), a.dtype)
     gates = xp.empty(a.shape, a.dtype)
     candidates = xp.empty(ah.shape, a.dtype)
     hs[0] = h0
     for t in range(steps):
-        now = _gates(xp, a[t] + products.dot(hs[t], Wh), width)
+        now = _gates(xp, a[t] + _dot(xp, hs[t], Wh), width)
         gates[t] = now
         z, r = now[:, :h], now[:, h:]
-        candidate = xp.tanh(ah[t] + products.dot(r * hs[t], Whh))
+        candidate = xp.tanh(ah[t] + _dot(xp, r * hs[t], Whh))
         candidates[t] = candidate
         hs[t + 1] = candidate + z * (hs[t] - candidate)
     return _by_time(xp, hs[1:]), (rows, hs, gates, candidates, Wx, Wh, Wxh, Whh)
@@ -283,10 +316,10 @@ def _gru_backward(kept: tuple, g: Any) -> tuple:
     for t in reversed(range(len(gates))):
         dh = dh + g[:, t]
         dah[t] = dh * of_candidate[t]
-        reset = products.dot(dah[t], back_candidate)
+        reset = _dot(xp, dah[t], back_candidate)
         da[t, :, :h] = dh * of_z[t]
         da[t, :, h:] = reset * of_r[t]
-        dh = dh * z[t] + reset * r[t] + products.dot(da[t], back)
+        dh = dh * z[t] + reset * r[t] + _dot(xp, da[t], back)
     dx, dWx, db = _of_inputs(xp, rows, da, Wx)
     dx_candidate, dWxh, dbh = _of_inputs(xp, rows, dah, Wxh)
     dWhh = _product(xp, r * hs[:-1], dah)
@@ -300,6 +333,7 @@ def _operation(name: str, forward: Any, backward: Any) -> custom_vjp:
     run.__name__ = run.__qualname__ = name
     operation = custom_vjp(run)
     operation.defvjp(forward, backward)
+    operation.stays = True
     return operation
 
 

@@ -31,6 +31,8 @@ class Device(Protocol):
         The context it belongs to.
     label : str
         What the cost model calls it: ``mxnet-gpu``.
+    strided : bool
+        Whether handles have strides, so that a transpose is a view.
     broken : str or None
         Why the device is not used any more, once it has failed.
     """
@@ -40,6 +42,7 @@ class Device(Protocol):
     device_type: str
     device_id: int
     label: str
+    strided: bool
     broken: str | None
 
     # ----- memory

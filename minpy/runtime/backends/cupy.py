@@ -63,6 +63,7 @@ class CuPyDevice:
     """
 
     backend = "cupy"
+    strided = True
 
     def __init__(self, device_type: str, device_id: int) -> None:
         self.cupy = cupy = load()

@@ -192,4 +192,10 @@ def of(primitive: Primitive) -> Mirror | str:
 
 
 # At the end: they fill the table.
-from minpy.runtime.backends import cupy_elementwise, cupy_moves, cupy_products, cupy_reductions  # noqa: E402, F401
+from minpy.runtime.backends import (  # noqa: E402
+    cupy_elementwise,  # noqa: F401
+    cupy_images,  # noqa: F401
+    cupy_moves,  # noqa: F401
+    cupy_products,  # noqa: F401
+    cupy_reductions,  # noqa: F401
+)

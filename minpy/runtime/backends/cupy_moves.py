@@ -81,10 +81,13 @@ def _scatter(F: Any, g: Any, index: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _scatter_limits(g: Any, index: Any, shape: tuple[int, ...]) -> str | None:
-    return in_bounds(index, tuple(shape)) if isinstance(g, np.ndarray) else "the kernel takes an array"
+    if not isinstance(g, np.ndarray) or g.dtype.name not in SINGLE:
+        return "the kernel adds up single and double precision"
+    return in_bounds(index, tuple(shape))
 
 
-KERNELS["index_scatter"] = Mirror(_scatter, SINGLE | frozenset(("int32",)), _scatter_limits, False, SAME)
+# (The dtypes are those of the indices too.)
+KERNELS["index_scatter"] = Mirror(_scatter, SINGLE | INTEGERS | BOOL, _scatter_limits, False, SAME)
 
 
 def _copy_limits(a: Any, order: str = "K", subok: bool = False) -> str | None:
@@ -94,6 +97,17 @@ def _copy_limits(a: Any, order: str = "K", subok: bool = False) -> str | None:
 
 
 KERNELS["copy"] = Mirror(lambda F, a, order="K", subok=False: a.copy(), DTYPES, _copy_limits, False, SAME)
+
+
+def _row_limits(a: Any, dtype: Any = None, **kwargs: Any) -> str | None:
+    if not isinstance(a, np.ndarray) or a.flags.c_contiguous or options(kwargs):
+        return "the array itself, or the kernel takes none such"
+    return None if dtype is None or np.dtype(dtype) == a.dtype else "the kernel converts no dtypes"
+
+
+KERNELS["ascontiguousarray"] = Mirror(
+    lambda F, a, dtype=None: F.ascontiguousarray(a), DTYPES, _row_limits, False, SAME
+)
 
 
 def _array_limits(a: Any, dtype: Any = None, **kwargs: Any) -> str | None:

@@ -81,6 +81,7 @@ class MXNetDevice:
     """One MXNet context."""
 
     backend = "mxnet"
+    strided = False
 
     def __init__(self, device_type: str, device_id: int) -> None:
         mx = load()

@@ -107,13 +107,17 @@ class Primitive:
         needed. Returns NotImplemented for calls that `vjp` has rules for.
     flat : bool
         Piecewise constant: the derivative is zero everywhere, no rule is needed.
+    work : callable or None
+        ``work(*args)``: the multiplications of a call, for rows of the class ``matmul`` whose first two operands are no
+        matrices.
     samples : callable
         Yields ``(args, kwargs)`` for tests, given a ``numpy.random.Generator`` and a dtype.
     """
 
     __slots__ = (
         "_signature", "bare", "compose", "cost", "creates", "direct", "elementwise", "family", "flat", "function",
-        "geometry", "joins", "jvp", "mirrors", "mxnet", "name", "outs", "samples", "short", "view", "vjp", "writes",
+        "geometry", "joins", "jvp", "mirrors", "mxnet", "name", "outs", "samples", "short", "view", "vjp",
+        "work", "writes",
     )  # fmt: skip
 
     def __init__(self, name: str, function: Callable[..., Any], **columns: Any) -> None:
@@ -215,6 +219,7 @@ _DEFAULTS: dict[str, Any] = {
     "vjp": None,
     "flat": False,
     "samples": None,
+    "work": None,
 }
 
 by_name: dict[str, Primitive] = {}
@@ -224,7 +229,8 @@ by_function: dict[Any, Primitive] = {}
 def row(name: str, function: Callable[..., Any] | None = None, **columns: Any) -> Primitive | None:
     """Add the row of ``numpy.<name>``; nothing if this NumPy has no such function (removed or not yet added).
 
-    A `function` is given only for what arrays do without a NumPy function of that name (indexing, ``astype``).
+    A `function` is given only for what arrays do without a NumPy function of that name (indexing, ``astype``), and for
+    the library's layers (``nn.convolve``).
     A name ``scipy.<…>`` is SciPy's, which must be loaded; nothing if this SciPy has no such function.
     """
     if name.startswith("scipy."):
@@ -263,10 +269,18 @@ def alias(name: str, of: str) -> Primitive | None:
     return row(name, **{column: getattr(first, column) for column in _DEFAULTS if column != "family"})
 
 
+_OTHERS = ("scipy.", "nn.")  # how the names of rows begin that are not NumPy's
+
+
 def rows() -> Iterable[Primitive]:
     """Every row of NumPy's, in the order of the families."""
     load()
-    return [primitive for primitive in by_name.values() if not primitive.name.startswith("scipy.")]
+    return [primitive for primitive in by_name.values() if not primitive.name.startswith(_OTHERS)]
+
+
+def library_rows() -> Iterable[Primitive]:
+    """Every row of `minpy.nn`, as far as that is loaded."""
+    return [primitive for primitive in by_name.values() if primitive.name.startswith("nn.")]
 
 
 def scipy_rows() -> Iterable[Primitive]:

@@ -1,9 +1,9 @@
 """The rewriting of a program that is not in the cache, in a process of its own while this one imports NumPy.
 
-libcst takes a tenth of a second to import, and as long as the program lives its objects would lie in the program's
-memory and in the collector's way. So before the program begins, a fork rewrites its main module, and the modules
-beside it that this one imports, into the cache, and ends. Wherever that cannot be done, the rewriting happens here,
-as for any module that is imported later.
+libcst takes a tenth of a second to import, a fifth of that where nobody else uses it (see `lean`), and as long as the
+program lives its objects would lie in the program's memory and in the collector's way. So before the program begins, a
+fork rewrites its main module, and the modules beside it that this one imports, into the cache, and ends. Wherever that
+cannot be done, the rewriting happens here, as for any module that is imported later.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from time import perf_counter
 from typing import Any
 
 from minpy.options import Options
+from minpy.transform import cache
 
 _MOST = 40  # modules
 _NO_SHADOWS = frozenset({"test", "this"})  # names that NumPy does not import
@@ -79,10 +80,11 @@ def _fill(source: bytes, path: str, options: Options) -> None:
 
     gc.disable()  # it would go through libcst's objects again and again, and nothing here lives long
     _delay_methods()
-    from minpy.transform import build
+    from minpy.transform import lean
     from minpy.transform.filters import Filter
 
-    build.find_or_build(source, path, options)
+    lean.load()
+    _keep(source, path, options)
     chosen = Filter(options.include, options.exclude)
     done = {path}
     waiting = [source]
@@ -94,14 +96,23 @@ def _fill(source: bytes, path: str, options: Options) -> None:
             with open(file, "rb") as opened:
                 text = opened.read()
             waiting.append(text)
-            build.find_or_build(text, file, options)
+            if cache.load(text, file, options) is None:
+                _keep(text, file, options)
+
+
+def _keep(source: bytes, path: str, options: Options) -> None:
+    """Rewrite a module into the cache; what cannot be rewritten is left to the other process, which says why."""
+    from minpy.transform import build
+
+    try:
+        entry = build.rewrite(source, path, options)
+    except Exception:
+        return
+    cache.store(source, path, options, entry)
 
 
 def _delay_methods() -> None:
-    """Let methods of dataclasses be made when they are called: of libcst's thousand, a few dozen are.
-
-    They are most of what importing libcst takes. No code but the rewriter's runs in this process.
-    """
+    """Let methods of dataclasses be made when they are called, if they are. No code but the rewriter's runs here."""
     import dataclasses
 
     make: Any = getattr(dataclasses, "_create_fn", None)

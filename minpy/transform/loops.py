@@ -17,7 +17,7 @@ Decided by syntax alone; whether such a loop can be compiled, and whether it pay
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -26,7 +26,8 @@ import libcst as cst
 from minpy.places import LOOPS, flag_of
 from minpy.transform.names import Point, Scope, is_builtin
 from minpy.transform.plan import Edit, Lines
-from minpy.transform.stores import StoreWalk, _children, _contains
+from minpy.transform.stores import StoreWalk
+from minpy.transform.syntax import children, contains, kinds_in
 
 _ITERATORS = frozenset({"range", "enumerate", "zip"})
 # What a frame must live through step by step, or what changes its variables behind the scenes.
@@ -46,6 +47,7 @@ _NEVER: tuple[type, ...] = (
     cst.Nonlocal,
     cst.NamedExpr,
 )
+_LOOPS: tuple[type, ...] = (cst.For, cst.While)
 _REASON = "a loop over numbers may be compiled"
 
 
@@ -103,9 +105,12 @@ class LoopWalk(StoreWalk):
         self._inside = outer
 
     def _note_while(self, node: cst.While) -> None:
-        if _contains(node.test, _NEVER) or _contains(node.body, _NEVER) or not _varies(node.test):
+        if contains(node.test, _NEVER) or not _varies(node.test):
             return
-        nest = _contains(node.body, (cst.For, cst.While))
+        inside = kinds_in(node.body)
+        if not inside.keys().isdisjoint(_NEVER):
+            return
+        nest = not inside.keys().isdisjoint(_LOOPS)
         if self._inside and not nest:
             return
         shape = "inner" if self._inside else "nest" if nest else "loop"
@@ -127,7 +132,10 @@ class LoopWalk(StoreWalk):
         self._in_class = outer
 
     def _note_loop(self, node: cst.For) -> None:
-        if not _is_names(node.target) or _contains(node.body, _NEVER):
+        if not _is_names(node.target):
+            return
+        inside = kinds_in(node.body)
+        if not inside.keys().isdisjoint(_NEVER):
             return
         what, place = "iter", node.iter
         if isinstance(node.iter, cst.Call):
@@ -139,7 +147,7 @@ class LoopWalk(StoreWalk):
             what, place = function.value, function
         elif not isinstance(node.iter, cst.Name):
             return
-        nest = _contains(node.body, (cst.For, cst.While))
+        nest = not inside.keys().isdisjoint(_LOOPS)
         shape = "inner" if self._inside else "nest" if nest else "loop"
         start, end = self.spans.start(place), self.spans.end(place)
         point = Point(self.block, start)
@@ -178,17 +186,11 @@ class LoopWalk(StoreWalk):
 
 def _varies(node: cst.BaseExpression) -> bool:
     """Whether the compiler cannot know what a condition comes to."""
-    return any(
-        _contains(each, (cst.Attribute, cst.Call, cst.Subscript))
-        or (isinstance(each, cst.Name) and each.value not in ("True", "False", "None", "__debug__"))
-        for each in _parts(node)
-    )
-
-
-def _parts(node: object) -> Iterator[object]:
-    yield node
-    for child in _children(node):
-        yield from _parts(child)
+    if isinstance(node, (cst.Attribute, cst.Call, cst.Subscript)):
+        return True
+    if isinstance(node, cst.Name):
+        return node.value not in ("True", "False", "None", "__debug__")
+    return any(isinstance(each, cst.CSTNode) and _varies(each) for each in children(node))
 
 
 def _is_names(node: cst.CSTNode) -> bool:

@@ -29,7 +29,7 @@ from minpy.transform.harmless import DISPLAYS, NEVER, STRINGS, Value, may_be_har
 from minpy.transform.names import Binding, Point, Scope, is_builtin, is_no_array
 from minpy.transform.plan import Edit
 from minpy.transform.routing import Use, Walk
-from minpy.transform.syntax import child_fields, dotted_name
+from minpy.transform.syntax import contains, dotted_name, kinds_in
 
 # Built-in functions that run no code of the program's that could put something on a tape.
 _PURE = frozenset("abs float int len max min ord round".split())
@@ -332,7 +332,7 @@ class StoreWalk(Walk):
         """The text of an expression with the edits in it; None if it must not be written twice."""
         if "\n" in self.text[item.start : item.end] or "\r" in self.text[item.start : item.end]:
             return None
-        if _contains(item.node, _CODE):
+        if contains(item.node, _CODE):
             return None
         pieces, position = [], item.start
         for edit in inner:
@@ -345,9 +345,9 @@ class StoreWalk(Walk):
 
         The target must then be logged after the value is known.
         """
-        if _contains(item.node, (cst.Await, cst.Yield, cst.NamedExpr)):
+        if contains(item.node, (cst.Await, cst.Yield, cst.NamedExpr)):
             return True
-        calls = _count(item.node, cst.Call)
+        calls = kinds_in(item.node)[cst.Call]
         for use in self.items[i + 1 : item.last]:
             if isinstance(use, Use):
                 routed = self.replacement(use) is not None
@@ -360,23 +360,6 @@ class StoreWalk(Walk):
 def _owns_parentheses(node: cst.BaseExpression) -> bool:
     """Whether the parentheses around an expression are part of it, as Python counts its place."""
     return isinstance(node, (cst.Tuple, cst.GeneratorExp)) and bool(node.lpar)
-
-
-def _contains(node: object, kinds: tuple[type, ...]) -> bool:
-    return isinstance(node, kinds) or any(_contains(child, kinds) for child in _children(node))
-
-
-def _count(node: object, kind: type) -> int:
-    return isinstance(node, kind) + sum(_count(child, kind) for child in _children(node))
-
-
-def _children(node: object) -> list[object]:
-    found: list[object] = []
-    if isinstance(node, cst.CSTNode):
-        for name in child_fields(type(node)):
-            value = getattr(node, name)
-            found += value if isinstance(value, (list, tuple)) else [value]
-    return found
 
 
 StoreWalk.methods |= {

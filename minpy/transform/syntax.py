@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 import libcst as cst
-from libcst.metadata.span_provider import SpanProvidingCodegenState
+from libcst._nodes.internal import CodegenState
 
 _LEAVING = (cst.Raise, cst.Return, cst.Continue, cst.Break)
 _EXITS = frozenset({"exit", "quit", "sys.exit", "os._exit"})
@@ -50,6 +50,32 @@ def child_fields(kind: type) -> tuple[str, ...]:
     return names
 
 
+def children(node: cst.CSTNode) -> list[object]:
+    """What the fields of a node hold that are no layout, and what is in their sequences."""
+    found: list[object] = []
+    for name in child_fields(type(node)):
+        value = getattr(node, name)
+        found += value if isinstance(value, (list, tuple)) else [value]
+    return found
+
+
+def kinds_in(top: cst.CSTNode) -> Counter[type]:
+    """How many nodes of each kind there are in a node, itself included."""
+    found: Counter[type] = Counter()
+    waiting: list[object] = [top]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, cst.CSTNode):
+            found[type(node)] += 1
+            waiting += children(node)
+    return found
+
+
+def contains(top: cst.CSTNode, kinds: tuple[type, ...]) -> bool:
+    """Whether a node of one of the kinds is in a node, itself included."""
+    return any(issubclass(kind, kinds) for kind in kinds_in(top))
+
+
 def dotted_name(node: cst.CSTNode | None) -> str | None:
     """Return ``a.b.c`` of a chain of attributes of a name, or None."""
     parts: list[str] = []
@@ -74,14 +100,16 @@ def leaves(body: cst.BaseSuite) -> bool:
 
 
 @dataclass
-class _Codegen(SpanProvidingCodegenState):
+class _Codegen(CodegenState):
     """Writes a tree's text and notes the characters of every node as it goes.
 
     The provider of libcst that does the same counts bytes, comes with a walk of its own over the tree, and
     does not keep the text, which is wanted as well.
     """
 
+    position: int = 0
     spans: dict[cst.CSTNode, tuple[int, int]] = field(default_factory=dict)
+    _stack: list[int] = field(default_factory=list)
 
     def add_token(self, value: str) -> None:
         self.tokens.append(value)
@@ -91,24 +119,43 @@ class _Codegen(SpanProvidingCodegenState):
         self.tokens.extend(self.indent_tokens)
         self.position += sum(map(len, self.indent_tokens))
 
+    def before_codegen(self, node: cst.CSTNode) -> None:
+        self._stack.append(self.position)
+
     def after_codegen(self, node: cst.CSTNode) -> None:
         start = self._stack.pop()
         if node not in self.spans:
             self.spans[node] = start, self.position
 
-    @contextmanager
-    def record_syntactic_position(
+    def record_syntactic_position(  # type: ignore[override]
         self,
         node: cst.CSTNode,
         *,
         start_node: cst.CSTNode | None = None,
         end_node: cst.CSTNode | None = None,
-    ) -> Iterator[None]:
-        start = self.position
-        yield
-        if start_node is not None:
-            start = self.spans[start_node][0]
-        self.spans[node] = start, self.position if end_node is None else self.spans[end_node][1]
+    ) -> _Recorded:
+        return _Recorded(self, node, start_node, end_node)
+
+
+class _Recorded:
+    """Notes the span of a node without the parentheses and the whitespace that belong to it."""
+
+    __slots__ = ("_end", "_first", "_node", "_start", "_state")
+
+    def __init__(
+        self, state: _Codegen, node: cst.CSTNode, start: cst.CSTNode | None, end: cst.CSTNode | None
+    ) -> None:
+        self._state, self._node, self._start, self._end = state, node, start, end
+
+    def __enter__(self) -> None:
+        self._first = self._state.position
+
+    def __exit__(self, *_: object) -> None:
+        spans = self._state.spans
+        spans[self._node] = (
+            self._first if self._start is None else spans[self._start][0],
+            self._state.position if self._end is None else spans[self._end][1],
+        )
 
 
 class Spans:
@@ -121,7 +168,7 @@ class Spans:
     """
 
     def __init__(self, module: cst.Module) -> None:
-        state = _Codegen(module.default_indent, module.default_newline, provider=None)  # type: ignore[arg-type]
+        state = _Codegen(module.default_indent, module.default_newline)
         module._codegen(state)
         self._spans = state.spans
         self.text = "".join(state.tokens)

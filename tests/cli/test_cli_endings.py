@@ -162,6 +162,14 @@ ENDINGS = {
             x += 1
         f()
         """,
+    "UnboundLocalError of the first of two": """
+        import numpy as np
+        def f(a):
+            if a is None:
+                x = 1
+            return np.sqrt(a * x + a * a) + x
+        f(np.ones(3))
+        """,
     "an error deep in the standard library": "import ast; ast.literal_eval('f(x)')",
     "tracebacklimit 0": "import sys; sys.tracebacklimit = 0\ndef f(): 1/0\nf()",
     "tracebacklimit 1": "import sys; sys.tracebacklimit = 1\ndef f(): 1/0\nf()",

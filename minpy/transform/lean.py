@@ -1,0 +1,177 @@
+"""libcst's parser and nodes, and no more of it, for a process that does nothing but rewrite.
+
+Importing libcst takes a tenth of a second: it makes the methods of three hundred dataclasses, visitors, metadata and a
+second parser, which the rewriter does not ask for. Here the modules of the nodes are loaded into a package that holds
+nothing else, as classes that are filled from keywords, which is what the parser does with them. What the rewriter sees
+of a tree is the same. Nodes are not checked when they are made, as the parser made them, and are not frozen.
+
+The rest of a process could tell, so this is for one of its own (see `minpy.transform.ahead`). Where libcst is not built
+as is expected here, it is imported as always.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec
+from types import ModuleType
+from typing import Any, TypeVar
+
+_NODES = ("base", "whitespace", "op", "expression", "statement", "module")
+
+
+def load() -> None:
+    """Put the parser and the nodes into ``sys.modules`` as ``libcst``, unless it is there."""
+    if "libcst" in sys.modules:
+        return
+    try:
+        _load()
+    except Exception:
+        for name in list(sys.modules):
+            if name.partition(".")[0] == "libcst":
+                del sys.modules[name]
+
+
+def _load() -> None:
+    spec = find_spec("libcst")
+    if spec is None:
+        return
+    package: Any = module_from_spec(spec)
+    sys.modules["libcst"] = package
+    node = TypeVar("node")
+    _stand_in("_add_slots", add_slots=lambda kind: kind)
+    _stand_in("_visitors", CSTVisitor=_Nothing, CSTTransformer=_Nothing, CSTVisitorT=None)
+    _stand_in("_type_enforce", is_value_of_type=None)
+    _stand_in("_types", CSTNodeT=node, CSTNodeT_co=node)
+    errors = import_module("libcst._exceptions")
+    package.CSTLogicError, package.ParserSyntaxError = errors.CSTLogicError, errors.ParserSyntaxError
+    package.MaybeSentinel = import_module("libcst._maybe_sentinel").MaybeSentinel
+    import_module("libcst._nodes.internal")
+    for each in ("ast", "inspect", "re", "tokenize"):  # not while anything is replaced
+        import_module(each)
+    with (
+        _replaced(dataclasses, "dataclass", _dataclass),
+        _replaced(abc, "ABC", _Nothing),
+        _replaced(contextlib, "contextmanager", _manager),
+    ):
+        for each in _NODES:
+            for name, kind in vars(import_module(f"libcst._nodes.{each}")).items():
+                if isinstance(kind, type) and not name.startswith("_"):
+                    setattr(package, name, kind)
+                if name == "CSTNode":  # which gives them to all others: the same, without a call
+                    kind.__eq__, kind.__hash__ = object.__eq__, object.__hash__
+    parse = import_module("libcst.native").parse_module
+    package.parse_module = lambda text: parse(text, encoding="utf-8")
+    # Whether it is what is expected: with nodes left out, and such as have tokens of their own.
+    tree = package.parse_module("x[1:] = not (f(a, *b)) if c else 'd'\n")
+    if [each.name for each in dataclasses.fields(tree)][:3] != ["body", "header", "footer"]:
+        raise ImportError("libcst's nodes are not the dataclasses that they were")
+
+
+def _stand_in(name: str, **names: Any) -> None:
+    module = ModuleType(f"libcst.{name}")
+    vars(module).update(names)
+    sys.modules[module.__name__] = module
+
+
+@contextlib.contextmanager
+def _replaced(module: ModuleType, name: str, value: Any) -> Iterator[None]:
+    kept = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, kept)
+
+
+class _Nothing:
+    """Stands for base classes that do nothing here: instances are made, and classes compared, without a metaclass."""
+
+
+def _manager(function: Callable[..., Iterator[Any]]) -> Callable[..., _Managed]:
+    """What `contextlib.contextmanager` is replaced by."""
+    return lambda *arguments, **keywords: _Managed(function(*arguments, **keywords))
+
+
+class _Managed:
+    """A generator as a context, whose exceptions nobody catches."""
+
+    __slots__ = ("_steps",)
+
+    def __init__(self, steps: Iterator[Any]) -> None:
+        self._steps = steps
+
+    def __enter__(self) -> Any:
+        return next(self._steps)
+
+    def __exit__(self, *_: object) -> None:
+        next(self._steps, None)
+
+
+def _dataclass(kind: Any = None, /, **_: Any) -> Any:
+    """What `dataclasses.dataclass` is replaced by."""
+    if kind is None:
+        return _dataclass
+    kind.__init__ = _fill
+    kind.__dataclass_fields__ = _FIELDS
+    return kind
+
+
+class _Fields:
+    """The fields of a class, when they are asked for."""
+
+    def __get__(self, instance: object, kind: type) -> dict[str, dataclasses.Field[Any]]:
+        found: dict[str, dataclasses.Field[Any]] = {}
+        for base in _decorated(kind):
+            for name in base.__annotations__:
+                if not name.startswith("__"):
+                    found[name] = each = dataclasses.field()
+                    each.name, each._field_type = name, dataclasses._FIELD  # type: ignore[attr-defined]
+        return found
+
+
+_FIELDS = _Fields()
+
+
+def _decorated(kind: type) -> list[type]:
+    """The classes that a class has its fields from, the most general one first."""
+    mro = reversed(kind.__mro__)
+    return [each for each in mro if "__dataclass_fields__" in vars(each) and "__annotations__" in vars(each)]
+
+
+def _fill(self: Any, *arguments: Any, **keywords: Any) -> None:
+    """The ``__init__`` of all nodes. Defaults that are values are found in the class."""
+    kind, values = type(self), self.__dict__
+    made = kind.__dict__.get("_made")
+    if made is None:
+        made = kind._made = _made(kind)
+    for name, make in made:
+        if name not in keywords:
+            values[name] = make()
+    if arguments:
+        values.update(zip(kind.__dataclass_fields__, arguments, strict=False))
+    values.update(keywords)
+
+
+def _made(kind: Any) -> tuple[tuple[str, Callable[[], Any]], ...]:
+    """The fields whose defaults are made for each node."""
+    found: dict[str, Callable[[], Any]] = {}
+    for base in _decorated(kind):
+        for name in base.__annotations__:
+            default = vars(base).get(name)
+            found.pop(name, None)
+            if isinstance(default, dataclasses.Field):
+                if default.default_factory is not dataclasses.MISSING:
+                    found[name] = default.default_factory
+                elif default.default is not dataclasses.MISSING:
+                    setattr(base, name, default.default)
+                else:
+                    delattr(base, name)
+    return tuple(found.items())
+
+
+__all__ = ["load"]

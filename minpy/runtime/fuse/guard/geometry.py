@@ -13,7 +13,7 @@ from minpy.runtime.fuse.guard import layout
 from minpy.runtime.fuse.ir import Irregular
 from minpy.runtime.fuse.layout import extent_of, touch
 from minpy.runtime.fuse.moving import Cut, Form, Moving
-from minpy.runtime.fuse.state import ALL, DIVIDE, INVALID, OVER, present, raising, restore
+from minpy.runtime.fuse.state import DIVIDE, INVALID, OVER, raising_lines
 from minpy.runtime.fuse.steps import DONE, FUNCTIONS
 
 if TYPE_CHECKING:
@@ -355,13 +355,12 @@ def _first(plan: Plan, ids: list[int], given: int, chains: tuple[int, ...]) -> A
     wanted = {each for each in ids if each >= 0} | plan.computed_with
     lines = [f"l{leaf} = {plan.program.leaves[leaf]}" for leaf in sorted(wanted)]
     lines += plan.small_lines
+    space = dict(FUNCTIONS)
     if plan.small_lines and not plan.plain_numbers:
-        # Not `with raising(ALL)` alone: a signal's handler may raise when that has just begun.
-        lines = ["before = present()", "try:", " with raising(ALL):", *(f"  {line}" for line in lines)]
-        lines += ["except BaseException:", " restore(before)", " raise"]
+        lines, names = raising_lines(lines)
+        space |= names
     lines.append(f"return ({''.join(f'{plan.small_names[each]}, ' for each in ids)})")
     text = f"def first({arguments}):\n" + "".join(f"  {line}\n" for line in lines)
-    space = dict(FUNCTIONS) | {"raising": raising, "ALL": ALL, "present": present, "restore": restore}
     exec(compile(text, "<minpy block first>", "exec"), space)
     return space["first"]
 

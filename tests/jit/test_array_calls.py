@@ -89,6 +89,18 @@ AXES = [
     "for i in range(n): s = a[:, :1].sum(axis=1); s = a[:, 0:1].sum(axis=0); s = a[:1].sum(axis=0)",
     "for i in range(n): a[0, 0] = np.nan; s = a.sum(axis=1); s = a.max(axis=0)",
     "for i in range(n): a[i, 0] = np.inf; s = a.sum(axis=1); e = a.min(axis=1); f = a.sum(axis=0)",
+    # Short last axes, of known lengths.
+    "for i in range(n): s = (t - t[0]).sum(axis=2); s = (t * c[:, :4, None]).sum(-1, keepdims=True); t = t * 0.5 + s",
+    "for q in range(2, n):\n  o = np.zeros((5, q)); o[:, 0] = -0.0\n  s = (-o).sum(1); f = np.sum(o * -1.0, axis=1); "
+    "e = (a[:, :q] * b[:, :q]).sum(axis=1)",
+    "h = np.arange(24, dtype=np.float32).reshape(3, 8) / 7\nfor i in range(n): s = h.sum(axis=1); "
+    "s = (h * h[0]).sum(-1); h = h * np.float32(1.5); e = (h[:, None, :7] - h[None, :, :7]).sum(axis=2)",
+    "for i in range(n): d = t[:, :, :3]; s = (d * d).sum(axis=2); d = d[:, :, :2] if i > 2 else d.copy(); s = d.sum(2)",
+    "for i in range(n): t[i, 0, i] = np.inf * (i > 3); s = (t * 2).sum(axis=2)",
+    "for i in range(n): s = (t * 1e308).sum(axis=2)",
+    "for i in range(n): t[:, :, i] = t[:, :, i + 1] * v[:, None] - t[:, :, 0]; t[:, i % 4] -= t[:, i % 4, ::-1]",
+    "for i in range(n): s = t.transpose(1, 0, 2).sum(axis=2); s = (t.transpose(2, 1, 0) * 2).sum(2)",
+    "for i in range(n): e = a[:, None, :] - b[None]; s = np.sqrt((e ** 2).sum(axis=2)); a = a * 0.5 + e[0]",
     "for i in range(n): s = np.zeros((0, 3)).sum(axis=0)",
     "for i in range(n): s = np.zeros((0, 3)).max(axis=0)",
     "for i in range(n): s = np.argmax(a, axis=(0, 1))",

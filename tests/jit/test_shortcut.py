@@ -63,6 +63,12 @@ def f(a, n):
   for i in range(n): s = s + a[i].sum()
   return s
 x = [f(v, 4) for v in [np.ones((4, 3)), np.ones((4, 3)), np.ones((4, 2, 2)), np.ones((4, 3)), np.ones(4)]]""",
+    "short last axes of several lengths": """
+def f(a, n):
+  for i in range(n): s = (a * a[0]).sum(axis=-1); a = a - s[:, None]
+  return s, a
+lengths = [3, 3, 4, 12, 3, 1, 9, 0, 2, 3, 4]
+x = [f(np.sin(np.arange(4.0 * k)).reshape(4, k), 3) for k in lengths]""",
     "a variable that is not bound": """
 def f(n, bind):
   if bind: t = 5

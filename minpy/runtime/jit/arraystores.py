@@ -13,7 +13,7 @@ from minpy.runtime.jit.buffers import HEADER
 from minpy.runtime.jit.expressions import BITS, constant_of
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import TooLarge, Unsupported
-from minpy.runtime.jit.values import ArrayType, ArrayVariable, Lazy, Ref, Several, Val
+from minpy.runtime.jit.values import ArrayType, ArrayVariable, Lazy, Ref, Several, Val, small
 from minpy.runtime.jit.views import Views
 from minpy.runtime.jit.wholes import breaks_of, is_plain, refs_of
 
@@ -31,6 +31,17 @@ def is_turned(ref: Ref) -> bool:
         return False
     size = str(BITS[ref.type.dtype][1])
     return ref.strides[0] == size != ref.strides[1]
+
+
+def tables_of(value: Any) -> list[Ref]:
+    """The operands of an array expression that have several axes."""
+    return [ref for ref in refs_of(value) if len(ref.dims) - ref.dims.count("1") > 1]
+
+
+def is_turned_all(value: Any) -> bool:
+    """Whether NumPy lays the result of an expression out as a transposed matrix."""
+    tables = tables_of(value)
+    return len(value.dims) == 2 and bool(tables) and all(map(is_turned, tables))
 
 
 class Stores(Views):
@@ -59,8 +70,8 @@ class Stores(Views):
 
         If the body `stores` all that it computes, the processor's flags say whether an operation overflowed, divided by
         zero or was invalid, as they do for NumPy. (What is not stored, the compiler may compute after they are read.)
-        `independent`: no round of the innermost loop reads or stores what another one stores, so that the compiler
-        need not find that out, which it cannot where an array is changed in place.
+        `independent`: no round reads or stores what another one stores, so that the compiler need not find that out,
+        which it cannot where an array is changed in place.
         """
         self.whole_arrays = True
         opening, around, access = len(self.w.lines), (self.floats, self.computed), self.w.access
@@ -72,11 +83,14 @@ class Stores(Views):
         self.flag, self.flag_reason = flag, ""
         indices: list[str] = []
         ends: list[Callable[[], None]] = []
-        loop = ""
+        parallel = self.w.note(f'!"llvm.loop.parallel_accesses", {group}', distinct=False) if group else ""
         for axis, dim in enumerate(dims, -len(dims)):
-            if axis == -1 and group:
-                parallel = self.w.note(f'!"llvm.loop.parallel_accesses", {group}', distinct=False)
-                loop = self.w.note(f"{{}}, {parallel}")
+            # Short loops of a known length are unrolled, and the one around them is the innermost then.
+            innermost = all(small(constant_of(each) or 0) for each in dims[len(dims) + axis + 1 :])
+            said = [parallel] if group and innermost else []
+            if innermost and small(constant_of(dim) or 0):
+                said.append(self.w.note('!"llvm.loop.unroll.full"', distinct=False))
+            loop = self.w.note(", ".join(["{}", *said])) if said else ""
             places = tuple(dict.fromkeys(x for each, x in breaks if each == axis and x != "0"))
             if places and len(places) <= _MOST_BREAKS:
                 start, stop, end_of_piece = self._over_pieces(dim, places)
@@ -191,8 +205,8 @@ class Stores(Views):
             dims = target.dims
             if is_plain(value, dims):
                 dims = self._unfolded(dims, [place, *refs_of(value)])
-            # Elements that do not lie side by side may be the same one.
-            self.nest(dims, store, True, breaks_of(value), independent=target.type.unit)
+            # Where elements of what came in share memory the loop does not begin.
+            self.nest(dims, store, True, breaks_of(value), independent=True)
         if place is not target:
             shared, copy, on = (
                 self.w.op(f"icmp ne ptr {place.pointer}, {target.pointer}"),
@@ -206,7 +220,7 @@ class Stores(Views):
                 x = self.w.op(f"load {type_}, ptr {self._spot(place, indices).pointer}{self.w.access}")
                 self.w.put(f"store {type_} {x}, ptr {self._spot(target, indices).pointer}{self.w.access}")
 
-            self.nest(target.dims, move, independent=target.type.unit)
+            self.nest(target.dims, move, independent=True)
             self.w.place(on)
 
     def _unfolded(self, dims: tuple[str, ...], refs: list[Ref]) -> tuple[str, ...]:
@@ -313,16 +327,19 @@ class Stores(Views):
         if not isinstance(value, Lazy):
             raise Unsupported("a value that is no array")
         # NumPy lays its results out as the operands lie; ours are in C order, or in that of transposed matrices.
-        tables = [ref for ref in value.refs if len(ref.dims) - ref.dims.count("1") > 1]
-        turned = len(value.dims) == 2 and bool(tables) and all(map(is_turned, tables))
-        for ref in tables:
-            if turned:
-                ref = replace(ref, dims=ref.dims[::-1], strides=ref.strides[::-1])
-            self._descending(ref)
+        turned = is_turned_all(value)
+        self.ordered_alike(value, turned)
         dtype = "bool" if value.kind == "bool_" else value.kind
         new = self.fresh(dtype, value.dims, "F" if turned else "C")
         self.quietly(lambda: self.fill(new, value, apart=True))
         return new
+
+    def ordered_alike(self, value: Any, turned: bool) -> None:
+        """Leave the loop if an array expression's operands do not all lie in C order; or in the other, if `turned`."""
+        for ref in tables_of(value):
+            if turned:
+                ref = replace(ref, dims=ref.dims[::-1], strides=ref.strides[::-1])
+            self._descending(ref)
 
     def quietly(self, store: Callable[[], None]) -> None:
         """Store into a new array, where it shows nowhere when the loop is left."""

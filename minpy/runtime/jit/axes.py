@@ -6,11 +6,13 @@ import ast
 from typing import Any
 
 from minpy.runtime.jit import numpy_loops
+from minpy.runtime.jit.arraystores import is_turned_all
 from minpy.runtime.jit.expressions import BITS, constant_of
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import BOOLS, COMPLEX, Unsupported
 from minpy.runtime.jit.reductions import LETTERS, SIGNED, Reductions
-from minpy.runtime.jit.values import Known, Ref, Several, Val, scalar
+from minpy.runtime.jit.values import Known, Ref, Several, Val, scalar, small
+from minpy.runtime.jit.wholes import kind_of
 
 _SHORT = 8  # NumPy adds fewer elements one after the other
 
@@ -48,22 +50,22 @@ class Axes(Reductions):
             if not keep:
                 return found
             return self._filled(_dtype(found.kind or ""), ("1",) * rank, found)
-        ref = self.held(value)
-        self.size_of(ref.dims)
-        if name in ("var", "std"):
-            return self._variance_along(ref, axes, keep, freedom, name)
+        self.size_of(value.dims)
         if name in ("sum", "mean"):
-            total = self._sum_along(ref, axes, keep)
+            total = self._sum_along(value, axes, keep)
             if name == "sum":
                 return total
-            if ref.type.kind != "float64":
-                raise Unsupported(f"the mean of {ref.type.kind}")
-            return self.held(self.binary("/", total, scalar("int", "i", self._number_along(ref, axes))))
+            if kind_of(value) != "float64":
+                raise Unsupported(f"the mean of {kind_of(value)}")
+            return self.held(self.binary("/", total, scalar("int", "i", self._number_along(value, axes))))
+        ref = self.held(value)
+        if name in ("var", "std"):
+            return self._variance_along(ref, axes, keep, freedom, name)
         if name in ("any", "all"):
             return self._truths_along(ref, axes, keep, name == "all")
         return self._best_along(ref, axes, keep, name)
 
-    def _number_along(self, ref: Ref, axes: tuple[int, ...]) -> str:
+    def _number_along(self, ref: Any, axes: tuple[int, ...]) -> str:
         count = "1"
         for axis in axes:
             dim = ref.dims[axis]
@@ -77,10 +79,13 @@ class Axes(Reductions):
         kept = (one if axis in axes else item for axis, item in enumerate(items) if keep or axis not in axes)
         return list(kept) if isinstance(items, list) else tuple(kept)
 
-    def _sum_along(self, ref: Ref, axes: tuple[int, ...], keep: bool) -> Ref:
-        kind, rank = ref.type.kind, len(ref.dims)
+    def _sum_along(self, value: Any, axes: tuple[int, ...], keep: bool) -> Ref:
+        kind, rank = kind_of(value), len(value.dims)
         if kind not in LETTERS and kind not in SIGNED | {"bool_"}:
             raise Unsupported(f"a sum of {kind}")
+        if axes == (rank - 1,) and kind in LETTERS and self._is_short(value.dims[-1], LETTERS[kind] * 3):
+            return self._sum_short(value, keep)
+        ref = self.held(value)
         dims = self._left(ref.dims, axes, keep, "1")
         new = self._filled(kind if kind in LETTERS else "int64", dims, self.constant(0))
         run = next(
@@ -108,6 +113,38 @@ class Axes(Reductions):
             self.write(out, total)
 
         self.quietly(lambda: self.nest(ref.dims, add, True))
+        return new
+
+    @staticmethod
+    def _is_short(dim: str, types: str) -> bool:
+        """Whether an axis is known to have so few elements that their sum is written out."""
+        count = small(constant_of(dim) or 0)
+        adds = numpy_loops.adds_in_order if count < _SHORT else numpy_loops.adds_by_eight
+        return bool(count) and adds(types)
+
+    def _sum_short(self, value: Any, keep: bool) -> Ref:
+        """Sums along a short last axis, each computed from the expression: no array is made of its elements."""
+        if is_turned_all(value):
+            value = self.held(value)
+        self.ordered_alike(value, False)
+        *dims, last = value.dims
+        end = ["1"] if keep else []
+        new = self.fresh(kind_of(value), (*dims, *end))
+
+        def row(indices: list[str]) -> None:
+            items = [self.at(value, [*indices, str(k)]) for k in range(int(last))]
+            if len(items) >= _SHORT:  # NumPy adds them pair by pair, and what is left one after the other
+                pairs, rest = items[:_SHORT], items[_SHORT:]
+                while len(pairs) > 1:
+                    pairs = [self.binary("+", *each) for each in zip(pairs[::2], pairs[1::2], strict=True)]
+                items = pairs + rest
+            total = items[0]
+            for each in items[1:]:
+                total = self.binary("+", total, each)
+            total = self.binary("+", scalar(total.kind, "d", double(0.0)), total)
+            self.write(self.item(new, [*indices, *(["0"] if keep else [])], checked=False), total)
+
+        self.quietly(lambda: self.nest(tuple(dims), row, True, independent=True))
         return new
 
     def _sum_runs(self, ref: Ref, new: Ref, axes: tuple[int, ...], keep: bool, run: int) -> None:
@@ -182,8 +219,7 @@ class Axes(Reductions):
         count = self._number_along(ref, axes)
         mean = self.held(self.binary("/", self._sum_along(ref, axes, True), scalar("int", "i", count)))
         off = self.held(self.binary("-", ref, mean))
-        squares = self.held(self.binary("*", off, off))
-        total = self._sum_along(squares, axes, keep)
+        total = self._sum_along(self.binary("*", off, off), axes, keep)
         if freedom:
             count = self.w.op(f"sub i64 {count}, {freedom}")
             self.guard(self.w.op(f"icmp sgt i64 {count}, 0"), "a variance of too few elements")

@@ -20,7 +20,7 @@ from minpy.runtime.jit.helpers import GLOBAL, Helper, helper_of
 from minpy.runtime.jit.kinds import KIND_OF_TYPE, PYTHON, RANGES, Unsupported
 from minpy.runtime.jit.lower import Entry
 from minpy.runtime.jit.stacks import kinds_of
-from minpy.runtime.jit.values import ArrayType
+from minpy.runtime.jit.values import ArrayType, small
 
 MISSING = object()
 # `np.dot` and its like have a type of their own in some versions of NumPy.
@@ -509,7 +509,8 @@ def array_of(value: Any) -> tuple[ArrayType, np.ndarray] | None:
         # Columns and rows meet other arrays, and are stretched.
         ones = tuple(axis for axis, dim in enumerate(value.shape) if dim == 1) if value.ndim > 1 else ()
         kind = "bool_" if name == "bool" else name
-        return ArrayType(name, value.ndim, bool(unit), kind, False, ones), value
+        last = small(value.shape[-1]) if value.ndim > 1 else 0
+        return ArrayType(name, value.ndim, bool(unit), kind, False, ones, last), value
     if type(value) is bytes:
         return ArrayType("uint8", 1, True, "int", True), np.frombuffer(value, np.uint8)
     if type(value) is str:

@@ -231,6 +231,8 @@ def run(
                 return None
             tried = _trial(site, kernel)
             target = max(_CHUNK, 20 * copying) if tried is None else LONGEST
+            if tried is not None and not chunk:
+                rate = site.per_round / 20  # a sample that others interrupt says nothing
             wanted = int(target / rate) if rate else 1
             chunk = max(1, min(wanted, 64 * chunk if chunk else wanted))
             if snapshot.far.arrays:

@@ -182,6 +182,8 @@ class Expressions:
             "1" if axis in array.type.ones else self.w.op(f"load i64, ptr {dim}")
             for axis, dim in enumerate(array.dims)
         )
+        if array.type.last:
+            dims = (*dims[:-1], str(array.type.last))
         self.extents.update(zip(dims, self.shapes.get(array.name, ()), strict=False))
         strides = tuple(self.w.op(f"load i64, ptr {stride}") for stride in array.strides)
         if array.type.unit:

@@ -7,8 +7,9 @@ Python says of the ufunc, and a loop is used only after it has given what the uf
 from __future__ import annotations
 
 import ctypes
+import operator
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
@@ -150,19 +151,29 @@ def sum_piece(types: str) -> int:
 @cache
 def adds_in_order(types: str) -> bool:
     """Whether fewer than eight elements are added one after the other."""
+    return all(_adds(types, count, lambda values: reduce(operator.add, values)) for count in range(1, 8))
+
+
+@cache
+def adds_by_eight(types: str) -> bool:
+    """Whether the first eight of eight to fifteen elements are added pair by pair, and the rest one after the other."""
+
+    def total(values: Any) -> Any:
+        a, b, c, d, e, f, g, h, *rest = values
+        return reduce(operator.add, rest, ((a + b) + (c + d)) + ((e + f) + (g + h)))
+
+    return all(_adds(types, count, total) for count in range(8, 16))
+
+
+def _adds(types: str, count: int, total: Callable[[Any], Any]) -> bool:
+    """Whether NumPy's loop adds so many elements as a function does."""
     loop, dtype = _found("add", types), np.dtype(types[-1])
-    for count in range(1, 8):
-        for scale in (1.0, 1e-7, 1e7):
-            values = (np.sin(np.arange(count) * 1.7) * scale ** (np.arange(count) % 4)).astype(dtype)
-            out = np.zeros(1, dtype)
-            _run(
-                loop, [out.ctypes.data, values.ctypes.data, out.ctypes.data], [count], [0, dtype.itemsize, 0]
-            )
-            total = values[0]
-            for each in values[1:]:
-                total = total + each
-            if not _same(out[0], dtype.type(0) + total):
-                return False
+    for scale in (1.0, 1e-7, 1e7):
+        values = (np.sin(np.arange(count) * 1.7) * scale ** (np.arange(count) % 4)).astype(dtype)
+        out = np.zeros(1, dtype)
+        _run(loop, [out.ctypes.data, values.ctypes.data, out.ctypes.data], [count], [0, dtype.itemsize, 0])
+        if not _same(out[0], dtype.type(0) + total(list(values))):
+            return False
     return True
 
 

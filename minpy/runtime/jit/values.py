@@ -29,12 +29,18 @@ def scalar(kind: str, rep: str, x: str) -> Val:
     return Val(frozenset((kind,)), rep, x, str(CODES[kind]))
 
 
+def small(extent: int) -> int:
+    """The extent of a last axis if code is made for it alone, else 0."""
+    return extent if 1 < extent <= 9 else 0
+
+
 class ArrayType(NamedTuple):
     """What is known of an array when the loop is compiled.
 
     `unit` says that the elements of the last axis lie side by side; `kind` is what an element is when it is read;
     `sequence` marks what is no array in the program: a list, a tuple, bytes, a string, all of one kind; `ones` are
-    the axes that have one element whatever happens.
+    the axes that have one element whatever happens; `last` is the extent of the last of several axes if that is small
+    and always so (the coordinates of points, the colours of pixels), else 0: code for so many elements needs no loop.
     """
 
     dtype: str
@@ -43,15 +49,19 @@ class ArrayType(NamedTuple):
     kind: str
     sequence: bool = False
     ones: tuple[int, ...] = ()
+    last: int = 0
 
     def with_dims(self, dims: tuple[str, ...]) -> ArrayType:
         """This type, with what is known of the extents in the code."""
-        return self._replace(ones=tuple(axis for axis, dim in enumerate(dims) if dim == "1"))
+        ones = tuple(axis for axis, dim in enumerate(dims) if dim == "1")
+        last = int(dims[-1]) if len(dims) > 1 and dims[-1].isdigit() else 0
+        return self._replace(ones=ones, last=small(last))
 
     def joined(self, other: ArrayType) -> ArrayType | None:
         """What is known of an array that is of this or the other type; None if nothing can be both."""
         unit, ones = self.unit and other.unit, tuple(sorted(set(self.ones) & set(other.ones)))
-        mine, others = (each._replace(unit=unit, ones=ones) for each in (self, other))
+        last = self.last if self.last == other.last else 0
+        mine, others = (each._replace(unit=unit, ones=ones, last=last) for each in (self, other))
         return mine if mine == others else None
 
 

@@ -101,7 +101,8 @@ class Wholes(Operators):
             sizes = list(dict.fromkeys(size for size in sizes if size != "1"))
             for other in sizes[1:]:
                 self.guard(self.w.op(f"icmp eq i64 {sizes[0]}, {other}"), "arrays whose shapes do not fit")
-            dims.append(sizes[0] if sizes else "1")
+            known = [size for size in sizes if constant_of(size) is not None]
+            dims.append((known or sizes or ["1"])[0])
         for value in values:
             self._computed(value, tuple(dims))
         return tuple(dims)

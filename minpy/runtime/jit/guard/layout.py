@@ -37,6 +37,9 @@ MODULES = -1  # in place of a variable's number: it is the module's, by that key
 REPS = {"": 0, "i": 1, "d": 2, "b": 3}
 
 
-def array_word(ndim: int, unit: bool, size: int, ones: tuple[int, ...]) -> int:
-    """What an array must be like, besides its dtype, in one word; `ones` are the axes that have one element."""
-    return ndim | unit << 8 | size << 16 | sum(1 << 32 + axis for axis in ones)
+def array_word(ndim: int, unit: bool, size: int, ones: tuple[int, ...], last: int) -> int:
+    """What an array must be like, besides its dtype, in one word.
+
+    `ones` are the axes that have one element; `last` is how many the last axis has, or 0.
+    """
+    return ndim | unit << 8 | size << 16 | sum(1 << 32 + axis for axis in ones) | last << 40

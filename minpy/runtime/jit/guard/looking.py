@@ -222,6 +222,9 @@ def _fill_array(w: Text, row: str, value: str, d: str) -> None:
     last = w.at(steps, w.op(f"sub i64 {ndim}, 1"))
     unit = w.op(f"zext i1 {w.same(last, size_of_one, 'i64')} to i64")
     w.unless(w.same(unit, w.op(f"and i64 {w.op(f'lshr i64 {d}, 8')}, 1"), "i64"), "no")
+    wanted = w.op(f"lshr i64 {d}, 40")
+    fits = w.same(w.at(sizes, w.op(f"sub i64 {ndim}, 1")), wanted, "i64")
+    w.unless(w.op(f"or i1 {fits}, {w.same(wanted, '0', 'i64')}"), "no")
     with w.loop(ndim) as (axis, _):
         at = w.op(f"add i64 {axis}, 3")
         place = w.op(f"add i64 {axis}, 32")

@@ -142,7 +142,7 @@ class Plan(Kept):
             if type_.sequence:
                 came.append(self._sequence(variable))
                 continue
-            word = layout.array_word(type_.ndim, type_.unit, value.itemsize, type_.ones)
+            word = layout.array_word(type_.ndim, type_.unit, value.itemsize, type_.ones, type_.last)
             place = self._place(variable.name)
             came.append(self._row(place, layout.IS_ARRAY, self._of(value.dtype), word, variable.slot))
         return came

@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 JOBS := 2
 
-.PHONY: campaign engines demo docs test lint bench results corpus clean help
+.PHONY: campaign engines tables demo docs test lint bench results corpus clean help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -19,6 +19,7 @@ help:
 	@echo "make results  the same for whole programs beside Numba, JAX and others, into docs/results.md (hours)"
 	@echo "make corpus   pass all the standard library's tests and a dozen installed packages through the rewriter"
 	@echo "make engines  40,000 random programs with every engine forced on, against plain Python"
+	@echo "make tables   derivatives of every row of the table: all operands made of its samples, on every back end"
 	@echo "make campaign  100,000 random programs: gradients and side effects against plain Python"
 	@echo "make clean    remove the environment and everything that was built"
 
@@ -69,12 +70,16 @@ corpus: $(VENV)/.has-test
 	@echo "== the full corpus, half an hour on two cores: every file of the standard library's tests and of a dozen packages"
 	MINPY_CORPUS=full $(PY) -m pytest -n $(JOBS) tests/transform/test_corpus.py
 
+# The test-suite takes some of the smaller operands of each row.
+tables: $(VENV)/.has-test
+	MINPY_TABLES=full $(PY) -m pytest -n $(JOBS) tests/runtime/test_table_orders.py
+
 # The test-suite runs the first five hundred.
 campaign: $(VENV)/.has-test
 	@echo "== 100,000 random programs, half an hour on one core; what is wrong is written to campaign/"
 	$(PY) tests/programs/campaign.py --jobs $(JOBS)
 
-# The test-suite runs the first five hundred.
+# The test-suite runs some three hundred.
 engines: $(VENV)/.has-test
 	@echo "== 40,000 random programs with every engine forced on, an hour on one core; what differs is written to campaign/engines/"
 	$(PY) tests/engines/forced_campaign.py --jobs $(JOBS)

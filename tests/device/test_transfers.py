@@ -94,7 +94,7 @@ def test_no_write_goes_unseen(copies, change) -> None:
 
 
 def test_memory_that_comes_back_as_another_array(copies) -> None:
-    for i in range(50):
+    for i in range(20):
         a = np.full(1000, float(i))  # as a rule at the address of the last one
         np.testing.assert_array_equal(routed.np.negative(a).asnumpy(), -a)
         del a

@@ -10,7 +10,7 @@ import pytest
 from forced import ENGINES, KINDS, check
 
 # How many programs of each kind, in how many tests.
-PARTS = {"arrays": (240, 6), "loops": (64, 2), "functions": (120, 3), "gradients": (60, 3), "rows": (24, 2)}
+PARTS = {"arrays": (120, 4), "loops": (48, 2), "functions": (60, 2), "gradients": (40, 2), "rows": (24, 2)}
 
 
 @pytest.fixture(autouse=True)

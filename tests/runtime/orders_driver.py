@@ -10,8 +10,9 @@ projection of the result, and directions ``v`` and ``w``:
 from __future__ import annotations
 
 import math
+import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +40,8 @@ NEVER_EMPTY = frozenset(("put", "lib.stride_tricks.as_strided", "put_along_axis"
 # What becomes of a value depends on whether its imaginary part is next to nothing.
 REAL_STAYS_REAL = frozenset(("real_if_close",))
 STEP = 1e-6
+# `make tables` looks at all of them, the test suite at some of the smaller operands and of the calls on a device.
+FULL = os.environ.get("MINPY_TABLES") == "full"
 TOLERANCE = {"float64": 1e-8, "float32": 2e-4, "float16": 5e-2}
 
 
@@ -70,14 +73,36 @@ def has_rule(primitive: table.Primitive, i: int) -> bool:
     return primitive.writes is not None or primitive.rule(i) is not None
 
 
-def cases(primitive: table.Primitive, dtype: str, variants: bool = True) -> Iterator[Case]:
-    """The samples of a row, in turn in another memory layout; and smaller ones made of them."""
+def cases(primitive: table.Primitive, dtype: str) -> Iterator[Case]:
+    """The samples of a row, in turn in another memory layout."""
+    for n, args, kwargs, moving in _samples(primitive, dtype):
+        layout = LAYOUTS[n % len(LAYOUTS)]
+        changed = tuple(driver.each(a, lambda x, to=layout: driver.laid_out(x, to)) for a in args)
+        yield Case(f"sample {n} {layout}", changed, kwargs, moving)
+
+
+def smaller_cases(primitive: table.Primitive, dtype: str) -> Iterator[Case]:
+    """The samples of a row with operands that are empty, of one row, or 0-d; one of each geometry."""
     seen = set()
-    for n, (args, kwargs) in enumerate(
-        primitive.samples(driver.generator(primitive, dtype), np.dtype(dtype))
-    ):
-        moving = tuple(i for i, a in enumerate(args) if movable(a) and has_rule(primitive, i))
-        names = _names(primitive)
+    for n, args, kwargs, moving in _samples(primitive, dtype):
+        for name, change in VARIANTS.items():
+            try:
+                smaller = tuple(driver.each(a, change) if i in moving else a for i, a in enumerate(args))
+            except IndexError:
+                continue
+            geometry = (name, _geometry(smaller), repr(sorted(kwargs)))
+            if geometry in seen or _geometry(smaller) == _geometry(args):
+                continue
+            seen.add(geometry)
+            yield Case(f"sample {n} {name}", smaller, kwargs, moving)
+
+
+def _samples(primitive: table.Primitive, dtype: str) -> Iterator[tuple[int, tuple, dict, tuple]]:
+    """Number, arguments and moving operands of each sample that has any."""
+    names = _names(primitive)
+    samples = primitive.samples(driver.generator(primitive, dtype), np.dtype(dtype))
+    for n, (args, kwargs) in enumerate(samples):
+        moving: tuple = tuple(i for i, a in enumerate(args) if movable(a) and has_rule(primitive, i))
         moving += tuple(
             k
             for k, v in kwargs.items()
@@ -87,22 +112,8 @@ def cases(primitive: table.Primitive, dtype: str, variants: bool = True) -> Iter
             and has_rule(primitive, names.index(k))
             and k not in CONSTANT.get(primitive.name, ())
         )
-        if not moving:
-            continue
-        layout = LAYOUTS[n % len(LAYOUTS)]
-        changed = tuple(driver.each(a, lambda x, to=layout: driver.laid_out(x, to)) for a in args)
-        yield Case(f"sample {n} {layout}", changed, kwargs, moving)
-        if variants:
-            for name, change in VARIANTS.items():
-                try:
-                    smaller = tuple(driver.each(a, change) if i in moving else a for i, a in enumerate(args))
-                except IndexError:
-                    continue
-                geometry = (name, _geometry(smaller), repr(sorted(kwargs)))
-                if geometry in seen or _geometry(smaller) == _geometry(args):
-                    continue
-                seen.add(geometry)
-                yield Case(f"sample {n} {name}", smaller, kwargs, moving)
+        if moving:
+            yield n, args, kwargs, moving
 
 
 def _names(primitive: table.Primitive) -> list[str]:
@@ -122,6 +133,14 @@ def _geometry(value: Any) -> Any:
     if type(value) in (list, tuple):
         return tuple(map(_geometry, value))
     return value.shape if isinstance(value, np.ndarray) else repr(value)
+
+
+def spread(found: Iterable[Case], most: int) -> list[Case]:
+    """At most `most` of them, from the first to the last at even distances; all of them where that is asked for."""
+    every = list(found)
+    if FULL or len(every) <= most:
+        return every
+    return [every[n * len(every) // most] for n in range(most)]
 
 
 # ----- functions of the moving operands ---------------------------------------------------------------------

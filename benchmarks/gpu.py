@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
+import functools
 import gc
 import importlib
 import importlib.util
@@ -304,8 +305,19 @@ def _lstm_loss(np: Any, p: list[Any], x: Any, t: Any) -> Any:
     return np.mean((np.dot(h, w) - t) ** 2)
 
 
+def _cnn_loss(np: Any, p: list[Any], x: Any, t: Any) -> Any:
+    from minpy.nn import layers
+
+    for w, b in ((p[0], p[1]), (p[2], p[3])):
+        x = layers.pooling(layers.relu(layers.convolution(x, w, b, pad=2)))
+    return layers.softmax_loss(layers.affine(x, p[4], p[5]), t)
+
+
 def training(run: Run, seconds: float) -> dict[str, Any]:
-    """Steps of training: forward, gradient, update in place; MLP and LSTM, beside PyTorch in eager mode."""
+    """Steps of training: forward, gradient, update in place; MLP, CNN and LSTM, beside PyTorch in eager mode.
+
+    PyTorch's convolutions are cuDNN's, in full single precision (no TF32), as MinPy's products are.
+    """
     import minpy
 
     rng = np.random.default_rng(3)
@@ -319,8 +331,15 @@ def training(run: Run, seconds: float) -> dict[str, Any]:
     mlp = [drawn(*s) for m, n in itertools.pairwise(layers) for s in ((m, n), (n,))]
     lstm = [drawn(128 // k, 4 * units), drawn(units, 4 * units), drawn(4 * units), drawn(units, 8)]
     labels = np.eye(10, dtype="float32")[rng.integers(0, 10, batch)]
+    side, filters = 32 // (4 if run.small else 1), (32 // k, 64 // k)
+    cnn = [
+        *(drawn(filters[0], 3, 5, 5), drawn(filters[0])),
+        *(drawn(filters[1], filters[0], 5, 5), drawn(filters[1])),
+        *(drawn(filters[1] * (side // 4) ** 2, 10), drawn(10)),
+    ]
     cases = {
         "mlp": (_mlp_loss, mlp, drawn(batch, layers[0]), labels),
+        "cnn": (_cnn_loss, cnn, drawn(batch, 3, side, side), labels),
         "lstm": (_lstm_loss, lstm, drawn(steps, batch, 128 // k), drawn(batch, 8)),
     }
     found: dict[str, Any] = {}
@@ -340,13 +359,14 @@ def training(run: Run, seconds: float) -> dict[str, Any]:
             calls: dict[str, Any] = {"minpy": run.finished(ours)}
             if run.torch is not None:
                 calls["torch"] = _torch_step(run, name, start, x, t)
-            times = run.time(calls, seconds / 2)
+            times = run.time(calls, seconds / len(cases))
         want = float(loss(np, start, x, t))
         found[name] = {
             "ms": {each: 1e3 * s for each, s in times.items()},
             "right": abs(first - want) < 1e-3 * abs(want) + 1e-4,
         }
-    found["cnn"] = {"ms": {}, "note": "convolutions run on the host or on MXNet; not timed here"}
+        if "torch" in calls:
+            found[name]["peer"] = "PyTorch eager, no TF32"
     return found
 
 
@@ -354,6 +374,7 @@ def _torch_step(
     run: Run, name: str, start: list[np.ndarray], x: np.ndarray, t: np.ndarray
 ) -> Callable[[], Any]:
     torch = run.torch
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     p = [torch.asarray(w.copy()).cuda().requires_grad_() for w in start]
     x, t = torch.asarray(x).cuda(), torch.asarray(t).cuda()
 
@@ -362,6 +383,11 @@ def _torch_step(
             h = torch.relu(x @ p[0] + p[1])
             h = torch.relu(h @ p[2] + p[3])
             return -torch.mean(torch.sum(t * torch.log_softmax(h @ p[4] + p[5], 1), 1))
+        if name == "cnn":
+            h, functions = x, torch.nn.functional
+            for w, b in ((p[0], p[1]), (p[2], p[3])):
+                h = functions.max_pool2d(torch.relu(functions.conv2d(h, w, b, padding=2)), 2)
+            return -torch.mean(torch.sum(t * torch.log_softmax(h.flatten(1) @ p[4] + p[5], 1), 1))
         units = p[1].shape[0]
         h = c = torch.zeros(x.shape[1], units, device=x.device)
         for step in range(x.shape[0]):
@@ -559,12 +585,10 @@ def table(run: Run, seconds: float) -> dict[str, Any]:
         import table_driver
     except ImportError as error:
         return {"left out": f"the tests are not here ({error})"}
-    from minpy.runtime.primitives import table as rows
-
     end = time.perf_counter() + seconds
     failures, tried, left = {}, 0, []
     names = sorted(
-        rows.rows(), key=lambda p: (isinstance(run.device.kernel(p), str), zlib.crc32(p.name.encode()))
+        _rows(), key=lambda p: (isinstance(run.device.kernel(p), str), zlib.crc32(p.name.encode()))
     )
     if run.small:
         names = names[:5]
@@ -587,22 +611,31 @@ def table(run: Run, seconds: float) -> dict[str, Any]:
     }
 
 
+def _rows() -> list[Any]:
+    """All rows of the table, those of the library included."""
+    import minpy.nn.layers  # noqa: F401 - has rows
+    from minpy.runtime.primitives import table as rows
+
+    return [*rows.library_rows(), *rows.rows()]
+
+
 def gradients(run: Run, seconds: float) -> dict[str, Any]:
     """The derivative of each row that has a kernel: on the GPU against the host, for its samples in float64."""
     import minpy
-    from minpy.runtime.primitives import table as rows
+    from minpy.runtime import dispatch
 
     end = time.perf_counter() + seconds
     failures, tried = {}, 0
     skipped = frozenset(("nextafter", "empty", "empty_like", "astype"))
-    for primitive in rows.rows():
+    for primitive in _rows():
         if time.perf_counter() > end or run.device.broken:
             break
         if isinstance(run.device.kernel(primitive), str) or primitive.flat or primitive.samples is None:
             continue
-        if primitive.name in skipped or primitive.creates or not primitive.mirrors:
+        if primitive.name in skipped or primitive.creates:
             continue
-        found: Any = run.routed.np
+        if not primitive.mirrors and primitive.family != "nn":
+            continue
         rng = np.random.default_rng(zlib.crc32(primitive.name.encode()))
         for args, kwargs in list(primitive.samples(rng, np.dtype("float64")))[:3]:
             if (
@@ -615,10 +648,13 @@ def gradients(run: Run, seconds: float) -> dict[str, Any]:
             if kwargs.get("out") is not None:
                 continue
 
-            def f(x: Any, args: tuple = args, kwargs: dict = kwargs, path: str = primitive.name) -> Any:
+            def f(x: Any, args: tuple = args, kwargs: dict = kwargs, primitive: Any = primitive) -> Any:
                 function: Any = run.routed.np
-                for part in path.split("."):
-                    function = getattr(function, part)
+                if primitive.mirrors:
+                    for part in primitive.name.split("."):
+                        function = getattr(function, part)
+                else:
+                    function = functools.partial(dispatch.apply, primitive.name)
                 y = function(x, *args[1:], **kwargs)
                 return run.routed.np.sum(y * y)
 
@@ -637,7 +673,6 @@ def gradients(run: Run, seconds: float) -> dict[str, Any]:
                     continue
                 if not same:
                     failures[primitive.name] = f"{got.ravel()[:4]} instead of {want.ravel()[:4]}"
-        del found
     return {"tried": tried, "failures": failures, "broken": run.device.broken}
 
 
@@ -683,11 +718,8 @@ def lines(report: dict[str, Any]) -> list[str]:
                 rows.append((f"`{case}`", _by_peer(each["GB_per_s"], "GB/s", 0) + _wrong(each)))
         elif name == "training":
             for case, each in part.items():
-                text = (
-                    _by_peer(each["ms"], "ms", 2) + _wrong(each)
-                    if each["ms"]
-                    else f"not measured: {each['note']}"
-                )
+                peer = f" ({each['peer']})" if "peer" in each else "; PyTorch is not there"
+                text = _by_peer(each["ms"], "ms", 2) + peer + _wrong(each)
                 rows.append((f"a training step, {case}", text))
         elif name == "simulation":
             text = (

@@ -28,11 +28,12 @@ def test_all_parts_run_and_are_reported(tmp_path) -> None:
     report = json.loads((tmp_path / "gpu.json").read_text())
     assert report["environment"]["simulated"] and report["environment"]["backend"] == "cupy"
     assert report["products"]["64 float64"]["right"] and report["simulation"]["right"]
-    assert all(report["training"][name]["right"] for name in ("mlp", "lstm"))
+    assert all(report["training"][name]["right"] for name in ("mlp", "cnn", "lstm"))
     assert report["small"]["operations_on_the_gpu"] == 0
     assert report["several"]["right"] and report["several"]["way"] == "NCCL"
     text = (tmp_path / "gpu.md").read_text()
     assert "the times mean nothing" in text and "| a training step, lstm | minpy" in text
+    assert "| a training step, cnn | minpy" in text
     assert "| a training step on 2 cards | one card" in text
 
 

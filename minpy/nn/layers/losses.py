@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy
@@ -10,6 +11,7 @@ import minpy.numpy as np
 from minpy.autodiff import custom_vjp, stop_gradient
 from minpy.nn import checks
 from minpy.nn.layers.sequences import one_hot
+from minpy.runtime import entry
 
 
 def _labels(function: str, label: Any, name: str, n: int, classes: int) -> Any:
@@ -49,27 +51,38 @@ def _entropy_forward(x: Any, label: Any, weights: Any) -> tuple[Any, Any]:
     total = np.sum(e, axis=1, keepdims=True)
     probability = e / total
     if numpy.ndim(label) == 1:
-        rows = numpy.arange(len(label))
-        loss = np.sum((np.log(total)[:, 0] - shifted[rows, label]) * weights)
+        if entry.others and type(shifted) is not numpy.ndarray:
+            own = np.sum(np.where(_hot(label, shifted), shifted, 0), axis=1)
+        else:
+            own = shifted[numpy.arange(len(label)), label]
+        loss = np.sum((np.log(total)[:, 0] - own) * weights)
         return loss, (probability, None, label, weights)
     logs = shifted - np.log(total)
     loss = -np.sum(np.sum(logs * label, axis=1) * weights)
     return loss, (probability, logs, label, weights)
 
 
+def _hot(label: numpy.ndarray, x: Any) -> Any:
+    """Where each row of `x` has its class: of all that, only the numbers are sent to a device."""
+    return np.equal(numpy.reshape(label, (-1, 1)), _numbers(numpy.shape(x)[1]))
+
+
+@functools.lru_cache(maxsize=64)
+def _numbers(classes: int) -> numpy.ndarray:
+    found = numpy.arange(classes)
+    found.flags.writeable = False
+    return found
+
+
 def _entropy_backward(kept: tuple, g: Any) -> tuple[Any, Any, Any]:
     probability, logs, label, weights = kept
     scale = np.reshape(weights * g, (-1, 1)) if numpy.ndim(weights) else weights * g
     if logs is None:
-        rows = numpy.arange(len(label))
         if type(probability) is numpy.ndarray:
             dx = probability.copy()
-            dx[rows, label] -= 1
+            dx[numpy.arange(len(label)), label] -= 1
         else:
-            # (Rows with one element each are sent to a device sooner than these are fetched from it.)
-            hot = numpy.zeros(probability.shape, probability.dtype)
-            hot[rows, label] = 1
-            dx = probability - hot
+            dx = np.where(_hot(label, probability), probability - 1, probability)
         return dx * scale, None, None
     dx = (probability * np.sum(label, axis=1, keepdims=True) - label) * scale
     return dx, -logs * scale, None

@@ -212,13 +212,7 @@ class CuPyDevice:
         part = self.part(handle, view, base)
         if part is None:
             return False
-        with self._here():
-            value, handle = self.fuser.array(value), self.fuser.array(handle)
-            self.fuser.before_write(part)
-            if self._overlap(value, handle):
-                value = value.copy()
-            part[...] = value
-        return True
+        return self._written(part, ..., value, handle)
 
     def put(
         self, handle: Any, view: np.ndarray, base: np.ndarray, index: Any, value: Any, handle_of: Any
@@ -230,15 +224,22 @@ class CuPyDevice:
         if hasattr(value, "dtype") and cupy_kernels.repeats(index):
             return False  # the last of the values for a place wins with NumPy, any with a GPU
         with self._here():
+            index = self._placed(index, handle_of)
+        return self._written(part, index, value, handle)
+
+    def _written(self, part: Any, index: Any, value: Any, handle: Any) -> bool:
+        with self._here():
             value, handle = self.fuser.array(value), self.fuser.array(handle)
             self.fuser.before_write(part)
-            if self._overlap(value, handle):
-                value = value.copy()
-            part[self._placed(index, handle_of)] = value
+            try:
+                if hasattr(value, "dtype") and self.cupy.may_share_memory(value, handle):
+                    value = value.copy()
+                part[index] = value
+            except (MemoryError, *self._errors()):
+                raise
+            except Exception:  # a kernel that does not compile or load: nothing was written
+                return False
         return True
-
-    def _overlap(self, value: Any, handle: Any) -> bool:
-        return hasattr(value, "dtype") and self.cupy.may_share_memory(value, handle)
 
     def _placed(self, index: Any, handle_of: Any) -> Any:
         if type(index) is tuple:

@@ -14,7 +14,7 @@ import numpy as np
 
 from minpy.autodiff import calls, trees
 from minpy.errors import GradientError, TraceError
-from minpy.runtime import cotangents, dispatch, entry
+from minpy.runtime import cotangents, device_calls, entry
 from minpy.runtime.array import Array
 from minpy.runtime.primitives.table import Primitive, Scalar
 from minpy.runtime.record import Line, Record, innermost, tape_of
@@ -97,11 +97,11 @@ class Operation:
         stays = self.stays and entry.others > 0
         if stays:
             untaped = [_there(leaf) if _is_far(leaf) else _read_only(leaf) for leaf in leaves]
-            kept = dispatch.keeps_scalars.set(True)
+            kept = device_calls.keeps_scalars.set(True)
             try:
                 result = self._value(call, *call.filled(untaped))
             finally:
-                dispatch.keeps_scalars.reset(kept)
+                device_calls.keeps_scalars.reset(kept)
         else:
             untaped = []
             result = self._value(call, *call.filled([_read_only(leaf) for leaf in leaves]))
@@ -213,7 +213,7 @@ def _is_far(array: Array) -> bool:
         array.window.ndim
         and storage.handle is not None
         and not storage.shared
-        and storage.device is dispatch.wanted_device()
+        and storage.device is device_calls.wanted_device()
         and storage.device.broken is None
     )
 
@@ -231,10 +231,10 @@ def _there(leaf: Array) -> Array:
 
 
 def _shared(array: Array, copied: bool) -> Array:
-    device, handle = array.storage.device, dispatch.handle_of(array.storage.device, array)
+    device, handle = array.storage.device, device_calls.handle_of(array.storage.device, array)
     if array.scalar:
-        return dispatch.adopt(device, Scalar(handle))
-    made = dispatch.adopt(device, device.copy(handle) if copied else handle)
+        return device_calls.adopt(device, Scalar(handle))
+    made = device_calls.adopt(device, device.copy(handle) if copied else handle)
     made.storage.remote.lent = not copied
     return made
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from minpy.errors import DeviceFailure, DeviceMemoryError
-from minpy.runtime import dispatch, profile, transfers
+from minpy.runtime import device_calls, profile, transfers
 from minpy.runtime.array import Array, host
 from minpy.runtime.backends import collective
 from minpy.runtime.context import Context
@@ -89,7 +89,7 @@ class Group:
             else:
                 handles = [
                     [
-                        dispatch.handle_of(device, part[number])
+                        device_calls.handle_of(device, part[number])
                         for device, part in zip(devices, given, strict=True)
                     ]
                     for number in far
@@ -98,7 +98,7 @@ class Group:
                     "sum_over_devices", lambda: together.reduce(handles), [given[0][n] for n in far]
                 )
                 for number, handle in zip(far, found, strict=True):
-                    totals[number] = dispatch.adopt(devices[0], handle)
+                    totals[number] = device_calls.adopt(devices[0], handle)
         for number, total in enumerate(totals):
             if total is None:
                 totals[number] = self._host_sum([part[number] for part in given])
@@ -111,13 +111,13 @@ class Group:
         if len(spread) > 1 and far:
             devices, together, _ = self._devices()
             if together is not None:
-                handles = [dispatch.handle_of(devices[0], values[number]) for number in far]
+                handles = [device_calls.handle_of(devices[0], values[number]) for number in far]
                 copies = self._run(
                     "copy_to_devices", lambda: together.broadcast(handles), [values[n] for n in far]
                 )
                 for there, device, made in zip(spread[1:], devices[1:], copies, strict=True):
                     for number, handle in zip(far, made, strict=True):
-                        there[number] = dispatch.adopt(device, handle)
+                        there[number] = device_calls.adopt(device, handle)
         return spread
 
     def _is_at(self, value: Any, place: int) -> bool:

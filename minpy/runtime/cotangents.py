@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minpy.errors import GradientError
-from minpy.runtime import dispatch, entry
+from minpy.runtime import device_calls, entry
 from minpy.runtime.array import Array
 from minpy.runtime.geometry import bounds, covers
 from minpy.runtime.record import Record, Write, current_tape, parts_of, tape_of
@@ -342,7 +342,7 @@ def _there(host: np.ndarray, have: Any, like: Any) -> Any:
     if type(known) is not Array or known.storage.handle is None or known.storage.shared or not host.ndim:
         return None
     if have is None:
-        return dispatch.made_on(known.storage.device, "zeros", host.shape, host.dtype)
+        return device_calls.made_on(known.storage.device, "zeros", host.shape, host.dtype)
     if type(have) is not Array or have.shape != host.shape or have.dtype != host.dtype:
         return None
     found = have.copy()

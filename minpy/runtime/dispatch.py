@@ -7,17 +7,14 @@ tape records), and recorded if an operand is active.
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
-from minpy.errors import DeviceFailure, DeviceMemoryError, MinPyError, TraceError
-from minpy.runtime import entry, precision, profile, small, small_code, transfers
-from minpy.runtime.context import current_context
-from minpy.runtime.geometry import covers
+from minpy.errors import MinPyError, TraceError
+from minpy.runtime import entry, precision, profile, small, small_code
 from minpy.runtime.policy import current_policy
-from minpy.runtime.primitives.table import Primitive, Scalar, by_name
+from minpy.runtime.primitives.table import Primitive, by_name
 from minpy.runtime.record import Line, Record, current_tape, innermost, open_tape
 from minpy.runtime.storage import NEEDED, PYTHON_SCALAR, WEAK, Storage
 
@@ -117,13 +114,13 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     recorders = profile.recorders
     start = profile.timer(recorders, device) if recorders else 0.0
 
-    result, reason, backend = _NOT_RUN, None, profile.NUMPY
+    result, reason, backend = NOT_RUN, None, profile.NUMPY
     if device is not None:
-        result, reason = _attempt(policy, device, primitive, args, kwargs)
-        if result is not _NOT_RUN:
+        result, reason = attempt(policy, device, primitive, args, kwargs)
+        if result is not NOT_RUN:
             backend = device.backend
     tape = current_tape()
-    if result is _NOT_RUN:
+    if result is NOT_RUN:
         if not operands:
             plain = primitive.function(*args, **kwargs)
         elif primitive.geometry:
@@ -143,7 +140,7 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
             if device is not None:
                 policy.made(device, result)
     elif source is None and not keeps_scalars.get():
-        result = _settle(result)
+        result = settle(result)
     if recorders:
         seconds = profile.timer(recorders, device) - start
         for recorder in recorders:
@@ -196,52 +193,12 @@ def _is_for_here(value: Any, reason: str | None) -> bool:
     )
 
 
-class _NotRun:
-    pass
-
-
-_NOT_RUN = _NotRun()
-
-
-def wanted_device(policy: Any = None) -> Any:
-    """The device that work may go to here, under the policy that is in force; None if all stays on the host."""
-    if not entry.others:
-        return None
-    context = current_context()
-    return context.device() if (policy or current_policy()).wants_device(context.is_host) else None
-
-
 def placed(value: Any) -> Any:
     """A value that NumPy made out of nothing, so that a device which is in use needs one copy of it at most."""
     if type(value) is not np.ndarray:
         return value
     device = wanted_device()
     return value if device is None else _wrap(value, device, False, ())
-
-
-def near(value: Any, other: Any) -> Any:
-    """The small plain `value` as an array that counts as living where `other` lives."""
-    if type(other) is not Array or type(value) is Array or other.storage.handle is None:
-        return value
-    boxed = np.asarray(value)
-    return Array(boxed, Storage(boxed, other.storage.device))
-
-
-def refusal(policy: Any, device: Any, primitive: Primitive, args: tuple, kwargs: dict) -> str | None:
-    """Why the device does not run this call under this policy; None if it does."""
-    if device.broken is not None:
-        return f"MP109 {device.broken}"
-    kernel = device.kernel(primitive)
-    reason: str | None
-    if type(kernel) is str:
-        reason = f"MP101 {kernel}"
-    else:
-        reason = device.unsupported(primitive, args, kwargs)
-    if reason is not None:
-        if not reason.startswith("MP103"):  # a number or an empty array is no work that any device could do
-            policy.unsupported(primitive, reason)
-        return reason
-    return policy.refuse(primitive, args, kwargs)
 
 
 def collect(values: Any, found: list) -> None:
@@ -369,19 +326,6 @@ def _is_view_of(value: np.ndarray, args: tuple) -> bool:
     )
 
 
-# Whether a device's 0-d results stay there for the time being: who asks for a number waits for the device.
-keeps_scalars: ContextVar[bool] = ContextVar("minpy_keeps_scalars", default=False)
-
-
-def _settle(result: Any) -> Any:
-    """A device's 0-d result as the NumPy scalar that NumPy would have returned."""
-    if type(result) is Array and result.scalar:
-        return result.contents[()]
-    if type(result) in (list, tuple):
-        return type(result)(map(_settle, result))
-    return result
-
-
 _DRAWN = (
     "NumPy draws integers, or rejects numbers until one fits: such samples do not move with the parameters. "
 )
@@ -467,47 +411,6 @@ def _refuse_where(primitive: Primitive, kwargs: dict) -> None:
         )
 
 
-# ----- devices ------------------------------------------------------------------------------------
-
-
-def handle_of(device: Any, value: Any) -> Any:
-    """The handle on `device` of an operand (an `Array` or a plain array)."""
-    if type(value) is not Array:
-        return transfers.upload(device, np.asarray(value))
-    storage = value.storage
-    if covers(value.window, storage.host):
-        return storage.to_device(device)
-    if storage.handle is None and not storage.shared and 2 * value.window.nbytes >= storage.host.nbytes:
-        storage.to_device(device)  # a part that is most of the whole: others of it will be wanted
-    if storage.handle is not None and storage.device is device:
-        part = device.read(storage.handle, value.window, storage.host)
-        if part is not None:
-            return part
-    return transfers.upload(device, value.contents)
-
-
-def _attempt(
-    policy: Any, device: Any, primitive: Primitive, args: tuple, kwargs: dict
-) -> tuple[Any, str | None]:
-    """What the device makes of a call, or _NOT_RUN and the reason why it does not run it."""
-    reason = refusal(policy, device, primitive, args, kwargs)
-    if reason is not None:
-        return _NOT_RUN, reason
-    try:
-        result = _run_on_device(device, primitive, args, kwargs)
-    except DeviceFailure as error:
-        # What it held is lost; what the host still has may go on.
-        return _NOT_RUN, f"MP109 {str(error).rpartition(' [')[0]}"
-    except Exception as error:
-        reason = policy.failed(primitive, args, kwargs, error)
-        if reason is None:
-            raise
-        return _NOT_RUN, reason
-    if precision.forced is not None and primitive.creates:
-        result = precision.narrow(result)
-    return result, None
-
-
 def on_device(name: str, *args: Any) -> Any:
     """Run a primitive if that is a device's work, on the tape if it must be; None, and nothing done, if it is not.
 
@@ -524,8 +427,8 @@ def on_device(name: str, *args: Any) -> Any:
         args = precision.narrow(args)
     recorders = profile.recorders
     start = profile.timer(recorders, device) if recorders else 0.0
-    result, reason = _attempt(policy, device, primitive, args, {})
-    ran = result is not _NOT_RUN
+    result, reason = attempt(policy, device, primitive, args, {})
+    ran = result is not NOT_RUN
     if recorders:
         seconds = profile.timer(recorders, device) - start
         for recorder in recorders:
@@ -540,38 +443,7 @@ def on_device(name: str, *args: Any) -> Any:
     return result
 
 
-def _run_on_device(device: Any, primitive: Primitive, args: tuple, kwargs: dict) -> Any:
-    try:
-        result = device.run(primitive, args, kwargs, handle_of)
-    except DeviceMemoryError:
-        transfers.release(device)
-        result = device.run(primitive, args, kwargs, handle_of)
-    return adopt(device, result)
-
-
-def made_on(device: Any, name: str, *args: Any) -> Any:
-    """What the primitive `name` makes out of nothing, on a device; None if that does not make it."""
-    primitive = by_name[name]
-    if device.broken is not None or type(device.kernel(primitive)) is str:
-        return None
-    if device.unsupported(primitive, args, {}) is not None:
-        return None
-    try:
-        return adopt(device, device.run(primitive, args, {}, handle_of))
-    except Exception:  # a full card, one that fails, a kernel that does not load: the host makes it
-        return None
-
-
-def adopt(device: Any, value: Any) -> Any:
-    """What a kernel gave, as arrays that live on the device."""
-    if type(value) in (list, tuple):
-        return type(value)(adopt(device, v) for v in value)
-    scalar = type(value) is Scalar
-    handle = value.handle if scalar else value
-    view = np.empty(() if scalar else device.shape(handle), device.dtype(handle))
-    return Array(view, Storage(view, device, handle), scalar=scalar)
-
-
 # At the end: these modules need this one's functions, and this one their names.
 from minpy.runtime import adoption, direct, outputs  # noqa: E402
 from minpy.runtime.array import Array, host  # noqa: E402
+from minpy.runtime.device_calls import NOT_RUN, attempt, keeps_scalars, settle, wanted_device  # noqa: E402

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime import dispatch
+from minpy.runtime import device_calls, dispatch
 from minpy.runtime.array import host
 
 _GENERATOR = (
@@ -43,7 +43,7 @@ class _Asked(type):
     """Of classes that stand for NumPy's: these and their instances pass for one another."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        if dispatch.wanted_device() is None:
+        if device_calls.wanted_device() is None:
             return cls.__base__(*host(args), **host(kwargs))
         return super().__call__(*host(args), **host(kwargs))
 

@@ -137,7 +137,7 @@ def kept(target: Array, index: Any) -> Any:
             part = device.read(remote.handle, target.window, storage.host)
             if part is not None:
                 try:
-                    return dispatch.adopt(device, device.copy(part))
+                    return device_calls.adopt(device, device.copy(part))
                 except DeviceMemoryError:
                     transfers.release(device)
                 except DeviceFailure:
@@ -171,7 +171,7 @@ def _write_on_device(device: Any, target: Array, index: Any, value: Any) -> bool
             return False
         if type(value) is not Array and storage.host_ok and value.nbytes > storage.host.nbytes // 4:
             return False  # to send it is no less work than to send the whole when it is wanted
-        source = dispatch.handle_of(device, value)
+        source = device_calls.handle_of(device, value)
         if type(value) is Array and value.storage is storage:
             source = device.copy(source)  # the handle of a part may be a part of the buffer that is written
     else:
@@ -181,7 +181,7 @@ def _write_on_device(device: Any, target: Array, index: Any, value: Any) -> bool
     if index is None:
         done = device.write(storage.own_handle(), window, base, source)
     else:
-        done = device.put(storage.own_handle(), window, base, index, source, dispatch.handle_of)
+        done = device.put(storage.own_handle(), window, base, index, source, device_calls.handle_of)
     if done:
         storage.wrote_device()
     return done
@@ -198,5 +198,5 @@ def _fits(value: bool | int | float, dtype: np.dtype) -> bool:
 
 
 # At the end: array.py uses this module.
-from minpy.runtime import dispatch, fast, pull  # noqa: E402
+from minpy.runtime import device_calls, dispatch, fast, pull  # noqa: E402
 from minpy.runtime.array import Array, host  # noqa: E402

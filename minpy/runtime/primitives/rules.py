@@ -110,7 +110,7 @@ def spread(g: Any, x: Any) -> Any:
     """`g` broadcast to the shape of `x`."""
     shape = np.shape(x)
     if entry.others and isinstance(g, (np.ndarray, np.generic)):
-        g = dispatch.near(g, x)  # else what follows would be done on the host, in full size
+        g = device_calls.near(g, x)  # else what follows would be done on the host, in full size
         return np.broadcast_to(g, shape)
     if type(g) is np.ndarray and np.size(x) <= 4096:
         # A copy takes a fifth of the time that NumPy needs to make the view.
@@ -222,4 +222,4 @@ def _rebuild(value: Any, found: dict) -> Any:
 
 
 # At the end: dispatch imports the table.
-from minpy.runtime import dispatch  # noqa: E402
+from minpy.runtime import device_calls  # noqa: E402

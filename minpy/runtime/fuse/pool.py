@@ -116,6 +116,11 @@ _holder: dict[str, int] = {}  # under "": the thread that uses the pool
 _inside: dict[int, Any] = {}
 
 
+def is_at_hand() -> bool:
+    """Whether there are threads besides those of the program."""
+    return bool(_helpers)
+
+
 def _is_at_work(ident: int) -> bool:
     """Whether a thread is in `run`."""
     call = _inside.get(ident)

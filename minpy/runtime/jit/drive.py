@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
-from time import perf_counter
+from time import perf_counter, thread_time
 from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
 
 from minpy.runtime import entry, ledger
+from minpy.runtime.fuse import pool
 from minpy.runtime.fuse import sites as blocks
 from minpy.runtime.jit import background, engine, source, store
 from minpy.runtime.jit.bind import Frame, Names, Snapshot
@@ -140,7 +141,8 @@ def pieces(
         else:
             site.look_at = site.spent + _LOOK
         is_sample = site.trial is not None and not site.trial.is_over and site.better is None
-        started = perf_counter()
+        clock = _of_samples()
+        started, began = perf_counter(), clock()
         if is_sample:
             blocks.hold(True)  # engines that are tried out take longer than NumPy, which is compared with
             try:
@@ -149,12 +151,12 @@ def pieces(
                 blocks.hold(False)
         else:
             yield islice(iterator, piece)
-        took = perf_counter() - started
+        took, sample = perf_counter() - started, clock() - began
         done = min(piece, count - position)  # the rest may be less than what was asked for
         position += piece
         site.spent += took
         if is_sample:
-            site.trial.wrote(took, done)
+            site.trial.wrote(sample, done)
         if done > 1 or not site.per_round:
             site.per_round = took / max(done, 1)
         else:
@@ -162,6 +164,14 @@ def pieces(
             site.per_round = min(took, 0.8 * site.per_round + 0.2 * took)
         piece = max(1, min(int(_PIECE / max(site.per_round, 1e-9)), 16 * piece))
     yield iterator
+
+
+def _of_samples() -> Callable[[], float]:
+    """What samples of a trial are timed with: this thread's time, unless others work for it.
+
+    Where the processor is shared a compiled sample, which is longer than a round as written, is interrupted more.
+    """
+    return perf_counter if pool.is_at_hand() else thread_time
 
 
 def _pays(site: Site, left: int) -> bool:
@@ -231,15 +241,14 @@ def run(
                 return None
             tried = _trial(site, kernel)
             target = max(_CHUNK, 20 * copying) if tried is None else LONGEST
-            if tried is not None and not chunk:
-                rate = site.per_round / 20  # a sample that others interrupt says nothing
             wanted = int(target / rate) if rate else 1
             chunk = max(1, min(wanted, 64 * chunk if chunk else wanted))
             if snapshot.far.arrays:
                 site.fetched += snapshot.far.fetch(kernel)
-            started = perf_counter()
+            clock = _of_samples()
+            started, on = perf_counter(), clock()
             outcome = kernel.run(variables, snapshot, position, min(position + chunk, count))
-            took = perf_counter() - started
+            took, sample = perf_counter() - started, clock() - on
             done = outcome.position - position
             seconds[site] = seconds.get(site, 0.0) + took
             site.run_compiled += done
@@ -247,7 +256,7 @@ def run(
             if tried is not None:
                 # The next time the way there is a short one.
                 way = (_WAY if site.shortcut is not False else started - began) / (count - first)
-                if done and not tried.ran(took / done + way):
+                if done and not tried.ran(sample / done + way):
                     _lost(site, kernel)
             elif site.trial is not None:
                 site.trial.went(took)

@@ -24,6 +24,7 @@ m = v > 0
 p, q = rng.permutation(n), rng.permutation(n)
 turn = [2, 0, 1, 3]
 x, y, z = 1, 0.5, True
+long, wide = rng.random((3, 43)), rng.random(100)
 """
 
 SELECTIONS = [
@@ -38,6 +39,9 @@ SELECTIONS = [
     "for i in range(n): a[c > i] = b[c > i]; x = (c > i).sum()",
     "for i in range(n): s = t[c > 0] if i > 9 else t[m]; y = s.sum(); t[m] = s * 0.5",
     "for i in range(n): s = t[:, c[:4, 0] > 0]; t[:, :, t[0, 0] > 0] += 1",
+    "for i in range(n): s = long[long > 0.2 * i]; y = s.sum(); long[long < 0.1] = 2.0; wide[:17][wide[:17] > 0.5] = y",
+    "for i in range(n): s = wide[wide > 0.97]; e = np.nonzero(wide > 0.9)[0]; f, g = np.nonzero(long > 0.95)",
+    "for i in range(n): s = long[:, wide[:43] > 0.8]; y = wide[::2][wide[::2] > 0.3].sum(); long.T[long.T > 0.9] = i",
     "for i in range(n): v[p] = w[q]; w[k] += v[k]; a[p] = b; b[p[:3]] = a[p[3:]]",
     "for i in range(n): v[k] += 1; c[p, q] -= 1; c[k, i] = x; c[i, k] *= 2",
     "for i in range(n): c[p, q] += c[q, p]; a[p, 0] = v; y = a[p, q].sum() + a[p, i].sum()",

@@ -30,6 +30,7 @@ class Appends(Arrangements):
 
     def append(self, name: str, value: Any) -> None:
         """Code that notes a number for a list."""
+        self.at_once()
         value = self._operand(value)
         x = value.x
         if value.rep == "c":

@@ -73,6 +73,7 @@ class Stores(Views):
         `independent`: no round reads or stores what another one stores, so that the compiler need not find that out,
         which it cannot where an array is changed in place.
         """
+        self.at_once()
         self.whole_arrays = True
         opening, around, access = len(self.w.lines), (self.floats, self.computed), self.w.access
         group = self.w.note("") if independent else ""
@@ -121,6 +122,7 @@ class Stores(Views):
 
     def _over_elements(self, start: str, stop: str, loop: str = "") -> tuple[str, Callable[[], None]]:
         """Begin a loop from `start` to before `stop`: its index, and what ends it; `loop` as in `Writer.jump`."""
+        self.at_once()
         counter = self.w.alloca("i64", "k")
         self.w.put(f"store i64 {start}, ptr {counter}")
         head, inside, end = (self.w.fresh(hint) for hint in ("over", "element", "past"))
@@ -302,6 +304,7 @@ class Stores(Views):
 
     def fresh(self, dtype: str, dims: tuple[str, ...], order: str = "C") -> Ref:
         """A new array, with anything in it. A place of the code has one at a time, and holds it until the next."""
+        self.at_once()
         self.made = True
         size = BITS[dtype][1]
         count = self.size_of(dims)
@@ -402,6 +405,7 @@ class Stores(Views):
 
     def store_array(self, array: ArrayVariable, value: Ref) -> None:
         """Let a variable hold an array; what it cannot hold yet, it can in the next pass."""
+        self.at_once()
         value = self.named(value)
         joined = array.type.joined(value.type.with_dims(value.dims))
         if joined is None:

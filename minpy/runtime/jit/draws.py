@@ -128,6 +128,7 @@ class Draws(Stacks):
             return super()._call(node)
         if node.args or node.keywords:
             raise Unsupported("random numbers other than one between 0 and 1")
+        self.at_once()
         self.drawn.add(name)
         # What was drawn in an iteration that is left must be taken back.
         self.clean = False

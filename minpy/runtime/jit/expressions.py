@@ -37,6 +37,10 @@ BITS = {
 }
 
 
+class Harmful(Exception):
+    """Code that must not run where a guard before it should have left the loop."""
+
+
 class Expressions:
     """Expressions of a loop; `minpy.runtime.jit.statements` adds the statements."""
 
@@ -51,6 +55,8 @@ class Expressions:
         self.line = 0
         # While the elements of an array are computed, guards only lower this flag: it is looked at once, at the end.
         self.flag = self.flag_reason = ""
+        self.postponed = False  # whether that is so in a loop of the program's (see `at_once`)
+        self.retry = ""  # where guards lead to instead, if what was done can be done again
         # Where the processor's flags tell what NumPy would warn of: the floats of an element that may be NaN and are
         # not looked at, since others that are made of them will be.
         self.floats: dict[str, None] | None = None
@@ -59,6 +65,7 @@ class Expressions:
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.changed = False
         self.stored = False  # whether the code up to here may have stored into an array in this iteration
+        self.stores = 0  # how many places of the code store into elements
         self.clean = True  # whether nothing leaves the loop after such a store
         self.conditional = 0  # how many conditions decide whether the code here runs
 
@@ -66,6 +73,9 @@ class Expressions:
 
     def exit(self, reason: str) -> str:
         """The block that leaves the loop for `reason`."""
+        if self.retry:
+            return self.retry
+        self.at_once()
         self.clean = self.clean and not self.stored
         key = self.line, reason
         label = self.exits.get(key)
@@ -73,6 +83,17 @@ class Expressions:
             label = self.exits[key] = self.w.fresh("leave")
             self.reasons.append(key)
         return label
+
+    def at_once(self) -> None:
+        """What follows must not run where a guard before it should have left the loop.
+
+        Raises
+        ------
+        Harmful
+            It would, as guards are looked at after the loop; or, with `retry`, it would happen twice.
+        """
+        if self.postponed:
+            raise Harmful
 
     def guard(self, condition: str, reason: str) -> None:
         """Go on only if `condition` holds."""
@@ -299,6 +320,8 @@ class Expressions:
 
     def wrapped(self, number: str, dim: str) -> str:
         """An index counted from the front; leaves the loop if there is no such element."""
+        if not self.retry:
+            self.at_once()
         constant = constant_of(number)
         if constant is None:
             negative = self.w.op(f"icmp slt i64 {number}, 0")
@@ -360,6 +383,7 @@ class Expressions:
     def note_store(self) -> None:
         """An array was stored into."""
         self.stored = True
+        self.stores += 1
 
     def narrowed(self, x: str) -> str:
         """A double as a float; leaves the loop if it becomes infinite (NumPy warns)."""
@@ -406,7 +430,12 @@ class Expressions:
         self.guard(
             self.w.op(f"fcmp olt double {size}, {double(2.0**62)}"), "a float too large for an integer"
         )
-        return Val(value.kinds, "i", self.w.op(f"fptosi double {value.x} to i64"), value.tag)
+        x = self.w.op(f"fptosi double {value.x} to i64")
+        if self.postponed:
+            x = self.w.op(
+                f"freeze i64 {x}"
+            )  # of a float too large LLVM may make anything, which must stay the same
+        return Val(value.kinds, "i", x, value.tag)
 
     def truth(self, value: Any) -> str:
         """Whether a value is true."""
@@ -445,7 +474,7 @@ class Expressions:
         size = self.intrinsic("fabs", result)
         finite = self.w.op(f"fcmp olt double {size}, {INFINITY}")
         fine, odd = self.w.fresh("fine"), self.w.fresh("odd")
-        if not self.flag:
+        if not self.flag or self.postponed:
             self.w.branch(finite, fine, odd)
             self.w.place(odd)
         allowed = "false"
@@ -454,6 +483,10 @@ class Expressions:
             allowed = self.w.op(f"or i1 {allowed}, {endless}")
         infinite = self.w.op(f"fcmp oeq double {size}, {INFINITY}")
         allowed = self.w.op(f"and i1 {allowed}, {infinite}")
+        if self.flag and self.postponed:
+            self.guard(allowed, "an overflow, an invalid value or NaN")
+            self.w.place(fine)
+            return result
         if self.flag:
             self.guard(self.w.op(f"or i1 {finite}, {allowed}"), "an overflow, an invalid value or NaN")
             return result

@@ -142,6 +142,11 @@ class Helpers(Statements):
             return self.load(self._local(node.id))
         return super()._name(ast.copy_location(ast.Name(GLOBAL + node.id, ast.Load()), node))
 
+    def variable(self, name: str) -> Variable | None:
+        if not self.calls:
+            return super().variable(name)
+        return None if (*self.calls[-1].place, name) in self.places else self._local(name)
+
     def dotted(self, node: ast.expr) -> str | None:
         name = super().dotted(node)
         if name is None or not self.calls:

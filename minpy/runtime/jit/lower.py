@@ -42,6 +42,7 @@ from minpy.runtime.jit.statements import (
     Range,
     Zipped,
 )
+from minpy.runtime.jit.unroll import unrolled
 from minpy.runtime.jit.values import ArrayType, ArrayVariable, Variable
 
 FIRST, LAST, STOPPED, START, STEP, BUFFERS = range(6)
@@ -106,6 +107,7 @@ def lower(node: ast.For | ast.While, entry: Entry) -> Code:
     Unsupported
         The loop runs as written; the message says which line and why.
     """
+    node = unrolled(node, entry.known)
     findings = _Findings({name: set() for name in entry.stored if name not in entry.arrays})
     for _ in range(_PASSES):
         attempt = _Lowering(node, entry, findings)

@@ -180,6 +180,7 @@ class Operators(Complexes):
         elif symbol in ("&", "|", "^"):
             x = self.w.op(f"{ {'&': 'and', '|': 'or', '^': 'xor'}[symbol] } i64 {a}, {b}")
         elif symbol in ("<<", ">>"):
+            self.at_once()
             self.guard_range(b, 0, 62, "a shift by a negative or large count")
             x = self.w.op(f"{'shl' if symbol == '<<' else 'ashr'} i64 {a}, {b}")
             if symbol == "<<":
@@ -193,7 +194,7 @@ class Operators(Complexes):
 
     def exact(self, name: str, a: str, b: str) -> str:
         """A sum, difference or product that fits 64 bits."""
-        if self.flag and name != "smul":
+        if self.flag and name != "smul" and not self.postponed:
             # In a form that can be done for several elements at a time.
             x = self.w.op(f"{name[1:]} i64 {a}, {b}")
             odd = [self.w.op(f"xor i64 {each}, {x}") for each in (a, b if name == "sadd" else a)]
@@ -247,7 +248,12 @@ class Operators(Complexes):
             x = self.w.op(f"{name} double {a}, {b}")
         if single:
             x = self.w.op(f"fpext float {self.w.op(f'fptrunc double {x} to float')} to double")
-        if results is not None and symbol in ("+", "-", "*", "/") and not self.flag and self.floats is None:
+        if (
+            results is not None
+            and symbol in ("+", "-", "*", "/")
+            and (self.postponed or not self.flag)
+            and self.floats is None
+        ):
             # A division by what is not finite gives zero.
             results.append(Result(x, (a, b), (a,) if symbol == "/" else (a, b), kinds <= PYTHON))
         elif kinds <= PYTHON:

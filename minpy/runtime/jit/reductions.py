@@ -43,6 +43,7 @@ class Reductions(Calls):
 
     def run_loop(self, symbol: str, pointers: list[str], sizes: list[str], steps: list[str]) -> None:
         """Call a loop of NumPy's."""
+        self.at_once()
         places = []
         for type_, values in (("ptr", pointers), ("i64", sizes), ("i64", steps)):
             place = self.w.alloca(f"[{len(values)} x {type_}]", "passed")

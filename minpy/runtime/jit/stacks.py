@@ -153,6 +153,7 @@ class Stacks(Appends):
         return self.w.op(f"sub i64 {self._loaded_word(name, TAIL)}, {self._loaded_word(name, HEAD)}")
 
     def _push(self, name: str, value: Any) -> Any:
+        self.at_once()
         items = value.items if isinstance(value, Several) else (value,)
         width = len(items) if isinstance(value, Several) else PLAIN
         if self.widths.setdefault(name, width) != width or width > _WIDEST:
@@ -184,6 +185,7 @@ class Stacks(Appends):
         return Several(())
 
     def _pop(self, name: str) -> Any:
+        self.at_once()
         self.guard(self.truth(Stack(name)), "a list that is empty")
         last = self.w.op(f"sub i64 {self._loaded_word(name, TAIL)}, 1")
         self.w.put(f"store i64 {last}, ptr {self._word_of(name, TAIL)}")
@@ -194,6 +196,7 @@ class Stacks(Appends):
         return self._item(name, last)
 
     def _pop_left(self, name: str) -> Any:
+        self.at_once()
         self.guard(self.truth(Stack(name)), "a list that is empty")
         first = self._loaded_word(name, HEAD)
         self.w.put(f"store i64 {self.w.op(f'add i64 {first}, 1')}, ptr {self._word_of(name, HEAD)}")
@@ -201,6 +204,7 @@ class Stacks(Appends):
 
     def _item(self, name: str, position: str) -> Any:
         """The item at a position."""
+        self.at_once()
         if name not in self.widths:
             raise NotYet("a list whose items are not known")
         width = self.widths[name]

@@ -13,7 +13,7 @@ processor can then work on several rounds at a time.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from minpy.runtime.jit.arraystores import HAS_FLAGS
 from minpy.runtime.jit.draws import Draws
-from minpy.runtime.jit.expressions import constant_of
+from minpy.runtime.jit.expressions import BITS, INFINITY, TYPES, Harmful, constant_of
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import Unsupported
-from minpy.runtime.jit.values import Ref
+from minpy.runtime.jit.values import Ref, Variable
 
 if TYPE_CHECKING:
     from minpy.runtime.jit.statements import Range
@@ -46,12 +46,15 @@ class Plan:
     """What of a loop's body can be told before it.
 
     `subscripts` are the elements whose indices step evenly, with the keys of their parts in `parts`: the array, the
-    axis, the index, and whether it changes. `flat` says that a round only computes numbers and stores them.
+    axis, the index, and whether it changes. `flat` says that a round only computes numbers and stores them. `fixed` are
+    those that are stored into and stay the same; `moving` says that others are.
     """
 
     subscripts: tuple[tuple[ast.Subscript, tuple[Key, ...]], ...]
     parts: dict[Key, tuple[ast.expr, int, ast.expr, bool]]
     flat: bool
+    fixed: tuple[ast.Subscript, ...]
+    moving: bool
 
 
 @lru_cache(maxsize=256)
@@ -81,7 +84,12 @@ def plan_of(node: ast.For) -> Plan | None:
         found.append((each, tuple(keys)))
     if not found:
         return None
-    return Plan(tuple(found), parts, HAS_FLAGS and _is_flat(node, {id(each) for each, _ in found}))
+    fixed = tuple(each for each, keys in found if _is_stored(each) and not any(parts[key][3] for key in keys))
+    targets = [
+        each for each in inside if isinstance(each, (ast.Subscript, ast.Attribute)) and _is_stored(each)
+    ]
+    flat = HAS_FLAGS and _is_flat(node, {id(each) for each, _ in found})
+    return Plan(tuple(found), parts, flat, fixed, len(targets) > len(fixed))
 
 
 def _is_fixed(node: ast.expr, stored: set[str]) -> bool:
@@ -141,7 +149,7 @@ def _is_flat(node: ast.For, proved: set[int]) -> bool:
     return True
 
 
-def _is_stored(node: ast.Name) -> bool:
+def _is_stored(node: ast.Name | ast.Subscript | ast.Attribute) -> bool:
     return isinstance(node.ctx, ast.Store)
 
 
@@ -182,6 +190,50 @@ def _kind(node: ast.expr, names: dict[str, str], proved: set[int]) -> str | None
     return None
 
 
+def _assigned(node: ast.For) -> set[str]:
+    """The variables that a loop sets."""
+    inside = [node.target, *(each for statement in node.body for each in ast.walk(statement))]
+    return {each.id for each in inside if isinstance(each, ast.Name) and _is_stored(each)}
+
+
+def _storing(node: ast.For) -> list[ast.stmt]:
+    """The statements of a loop that store into elements."""
+    inside = [each for statement in node.body for each in ast.walk(statement) if isinstance(each, ast.stmt)]
+    targets = [(each, getattr(each, "targets", [getattr(each, "target", None)])) for each in inside]
+    return [each for each, found in targets if any(isinstance(target, ast.Subscript) for target in found)]
+
+
+def sum_of(node: ast.AST) -> str | None:
+    """The variable, or the element, that a statement adds to, or subtracts from."""
+    if isinstance(node, ast.AugAssign) and isinstance(node.op, (ast.Add, ast.Sub)):
+        return node.target.id if isinstance(node.target, ast.Name) else ast.dump(node.target)
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.BinOp) and len(node.targets) == 1:
+        target, value = node.targets[0], node.value
+        if isinstance(value.op, (ast.Add, ast.Sub)) and isinstance(target, ast.Name):
+            if any(isinstance(each, ast.Name) and each.id == target.id for each in (value.left, value.right)):
+                return target.id
+    return None
+
+
+def _summed(node: ast.For) -> frozenset[str]:
+    """The variables that a loop only adds to (``s += x``, ``s = s - x``): one that is not finite stays so."""
+    sums: set[str] = set()
+    others = {node.target.id} if isinstance(node.target, ast.Name) else set()
+    inside = [each for statement in node.body for each in ast.walk(statement)]
+    steps = set()
+    for each in inside:
+        name = sum_of(each)
+        if name is not None and not isinstance(getattr(each, "target", None), ast.Subscript):
+            sums.add(name)
+            steps.add(id(each.target if isinstance(each, ast.AugAssign) else each.targets[0]))  # type: ignore[attr-defined]
+    others |= {
+        each.id
+        for each in inside
+        if isinstance(each, ast.Name) and _is_stored(each) and id(each) not in steps
+    }
+    return frozenset(sums - others)
+
+
 class Versions(Draws):
     """Two versions of a loop."""
 
@@ -191,6 +243,8 @@ class Versions(Draws):
             int, str
         ] = {}  # subscripts, by identity, that are in bounds here; what is said of them
         self.unchecked = False  # whether the code for an index is written that is one of those
+        self.sums: frozenset[str] = frozenset()  # variables that are looked at after the loop
+        self.element_sums: set[int] = set()  # the same of elements: what stores into them
 
     def bind(self, target: ast.expr, value: Any) -> None:
         """Assign a value to a target."""
@@ -222,10 +276,10 @@ class Versions(Draws):
         self.w.branch(self.w.op(f"load i1, ptr {flag}"), fast, slow)
         self.w.place(fast)
         around, self.proved = self.proved, proved
-        if plan.flat and len(proved) == len(plan.subscripts):
+        if plan.flat and not plan.fixed and len(proved) == len(plan.subscripts):
             with self._looked_at_once() as finish:
                 rounds(finish)
-        else:
+        elif not (self._afterwards(rounds) if plan.moving else self._tentatively(node, plan, rounds, slow)):
             rounds(lambda: None)
         self.proved = around
         self.w.jump(end)
@@ -317,6 +371,109 @@ class Versions(Draws):
             self.guard(self.w.op(f"load i1, ptr {flag}"), found)
         if computed:
             self.flagged(opening)
+
+    def _afterwards(self, rounds: Callable[[Callable[[], None]], None]) -> bool:
+        """Write a loop whose guards only lower a flag, looked at after it; False if nothing has been written.
+
+        A loop that can be left at its end only is one in which the compiler keeps in registers what one round stores
+        and the next reads.
+        """
+        flag, outer, reason = self.w.alloca("i1", "fine"), self.flag, self.flag_reason
+        length = len(self.w.lines)
+        self.w.put(f"store i1 true, ptr {flag}")
+        self.flag, self.flag_reason = flag, ""
+        harmless = self._attempt(length, lambda: rounds(lambda: None))
+        found, self.flag, self.flag_reason = self.flag_reason, outer, reason
+        if harmless and found:
+            self.guard(self.w.op(f"load i1, ptr {flag}"), found)
+        return harmless
+
+    def _tentatively(
+        self, node: ast.For, plan: Plan, rounds: Callable[[Callable[[], None]], None], slow: str
+    ) -> bool:
+        """Write a loop that stores into the same elements in each round, or nowhere; False if nothing has been written.
+
+        Where a guard would leave the loop, variables and elements get back what they held before it, and it runs once
+        more as `slow`. So what the loop only adds up need not be looked at in each round: if it is finite at the end,
+        there was nothing to warn of on the way.
+        """
+        variables = {name: self.variable(name) for name in sorted(_assigned(node))}
+        numbers = [each for each in variables.values() if each is not None]
+        if len(numbers) < len(variables) or not all(id(each) in self.proved for each in plan.fixed):
+            return False
+        length, stores = len(self.w.lines), self.stores
+        before = self._copied(numbers, plan.fixed)
+        again, fine = self.w.fresh("again"), self.w.fresh("fine")
+        self.retry = again
+        self.sums = _summed(node)
+        elements = plan.fixed if all(sum_of(each) for each in _storing(node)) else ()
+        self.element_sums = {id(each) for each in elements}
+
+        def write() -> None:
+            rounds(lambda: None)
+            totals = [self.load(variables[name]) for name in sorted(self.sums) if variables[name].rep]
+            for total in (*totals, *(self.read(self._place(each)) for each in elements)):
+                if total.rep == "d":
+                    size = self.w.op(f"fcmp olt double {self.intrinsic('fabs', total.x)}, {INFINITY}")
+                    self.guard(size, "a sum that is infinite or NaN")
+            if self.stores - stores > len(plan.fixed):
+                raise Harmful  # a function that is called stores as well
+
+        harmless = self._attempt(length, write)
+        self.retry, self.sums, self.element_sums = "", frozenset(), set()
+        if harmless:
+            self.w.jump(fine)
+            self.w.place(again)
+            for place, (copy, type_) in before.items():
+                x = self.w.op(f"load {type_}, ptr {copy}, align 1")
+                self.w.put(f"store {type_} {x}, ptr {place}, align 1")
+            self.w.jump(slow)
+            self.w.place(fine)
+        return harmless
+
+    def _attempt(self, length: int, write: Callable[[], None]) -> bool:
+        """Write code that may be found to be harmful; then nothing from line `length` on has been written."""
+        exits, reasons, loops = dict(self.exits), len(self.reasons), self.loops
+        kept = self.conditional, self.inner, self.w.access, self.unchecked
+        self.loops, self.postponed = list(loops), True
+        try:
+            write()
+            return True
+        except (Harmful, Unsupported):
+            del self.w.lines[length:]
+            self.w.ended = False
+            self.exits = exits
+            del self.reasons[reasons:]
+            self.conditional, self.inner, self.w.access, self.unchecked = kept
+            return False
+        finally:
+            self.loops, self.postponed = loops, False
+
+    def _place(self, target: ast.Subscript) -> Any:
+        """What a store into a subscript goes to."""
+        raise NotImplementedError
+
+    def variable(self, name: str) -> Variable | None:
+        """The variable of that name, if it holds a number."""
+        return self.scalars.get(name)
+
+    def _copied(
+        self, variables: Iterable[Variable], elements: Iterable[ast.Subscript]
+    ) -> dict[str, tuple[str, str]]:
+        """Copies of variables and elements: by the place of each, the place of its copy, and its type."""
+        copies = {}
+        for ref in map(self._place, elements):
+            type_ = BITS[ref.type.dtype][0]
+            copies[ref.pointer] = self.w.alloca(type_, "before"), type_
+            x = self.w.op(f"load {type_}, ptr {ref.pointer}, align 1")
+            self.w.put(f"store {type_} {x}, ptr {copies[ref.pointer][0]}, align 1")
+        for variable in variables:
+            if variable.rep:
+                for place, type_ in ((variable.value, TYPES[variable.rep]), (variable.tag, "i8")):
+                    copies[place] = self.w.alloca(type_, "before"), type_
+                    x = self.w.op(f"load {type_}, ptr {place}")
+                    self.w.put(f"store {type_} {x}, ptr {copies[place][0]}")
+        return copies
 
     def _subscript(self, node: ast.Subscript) -> Any:
         access = self.proved.get(id(node))

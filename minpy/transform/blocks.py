@@ -14,12 +14,13 @@ alone; arrays are seen when it runs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
 import libcst as cst
 
 from minpy.places import BLOCKS, flag_of
+from minpy.records import dataclass
 from minpy.transform import library
 from minpy.transform.catalog import ARRAY_ATTRIBUTES, FUSED
 from minpy.transform.loops import LoopWalk

@@ -5,10 +5,9 @@ A number, and a name that is only ever bound to numbers, can be changed by no st
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import libcst as cst
 
+from minpy.records import dataclass
 from minpy.transform.names import Binding, Point, Scope, is_builtin, is_no_array
 
 STRINGS = (cst.BaseString,)

@@ -15,12 +15,15 @@ import abc
 import contextlib
 import dataclasses
 import sys
+import typing
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
+# What nobody asks for here, and takes time to be made. (`Sequence` is asked for.)
+_ANNOTATIONS = ("Callable", "Generator", "Iterable", "Iterator", "Literal", "Optional", "Pattern", "Union")
 _NODES = ("base", "whitespace", "op", "expression", "statement", "module")
 
 
@@ -42,7 +45,7 @@ def _load() -> None:
         return
     package: Any = module_from_spec(spec)
     sys.modules["libcst"] = package
-    node = TypeVar("node")
+    node = typing.TypeVar("node")
     _stand_in("_add_slots", add_slots=lambda kind: kind)
     _stand_in("_visitors", CSTVisitor=_Nothing, CSTTransformer=_Nothing, CSTVisitorT=None)
     _stand_in("_type_enforce", is_value_of_type=None)
@@ -53,11 +56,12 @@ def _load() -> None:
     import_module("libcst._nodes.internal")
     for each in ("ast", "inspect", "re", "tokenize"):  # not while anything is replaced
         import_module(each)
-    with (
-        _replaced(dataclasses, "dataclass", _dataclass),
-        _replaced(abc, "ABC", _Nothing),
-        _replaced(contextlib, "contextmanager", _manager),
-    ):
+    with contextlib.ExitStack() as replaced:
+        for name in _ANNOTATIONS:
+            replaced.enter_context(_replaced(typing, name, _Annotation()))
+        replaced.enter_context(_replaced(dataclasses, "dataclass", _dataclass))
+        replaced.enter_context(_replaced(abc, "ABC", _Nothing))
+        replaced.enter_context(_replaced(contextlib, "contextmanager", _manager))
         for each in _NODES:
             for name, kind in vars(import_module(f"libcst._nodes.{each}")).items():
                 if isinstance(kind, type) and not name.startswith("_"):
@@ -90,6 +94,13 @@ def _replaced(module: ModuleType, name: str, value: Any) -> Iterator[None]:
 
 class _Nothing:
     """Stands for base classes that do nothing here: instances are made, and classes compared, without a metaclass."""
+
+
+class _Annotation:
+    """Stands for all types that annotations are made of."""
+
+    def __getitem__(self, _: object) -> _Annotation:
+        return self
 
 
 def _manager(function: Callable[..., Iterator[Any]]) -> Callable[..., _Managed]:

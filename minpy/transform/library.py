@@ -15,9 +15,10 @@ two a method. Which of them a call is, is known when all names are.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import libcst as cst
+
+from minpy.records import dataclass
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ keeps all values alive.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import libcst as cst
 
+from minpy.records import dataclass
 from minpy.transform.names import normalized
 from minpy.transform.syntax import Spans, child_fields
 

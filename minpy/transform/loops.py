@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import libcst as cst
 
 from minpy.places import LOOPS, flag_of
+from minpy.records import dataclass
 from minpy.transform.names import Point, Scope, is_builtin
 from minpy.transform.plan import Edit, Lines
 from minpy.transform.stores import StoreWalk

@@ -11,8 +11,9 @@ from __future__ import annotations
 import sys
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from minpy.records import dataclass
 from minpy.transform import catalog
 
 # Names that a text finds bound, as a cell of a notebook does: each with the path of the object of NumPy, SciPy or

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from minpy.records import dataclass
 
 # Where CPython ends a line. Not `str.splitlines`, which also splits at form feeds and other separators.
 _LINE_END = re.compile(r"\r\n|\r|\n")

@@ -5,11 +5,11 @@ Decided by syntax alone. What is read is written in terms of ``v0``, ``v1`` …;
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import libcst as cst
 
+from minpy.records import dataclass
 from minpy.transform.catalog import FUSED, FUSED_HEAVY
 from minpy.transform.names import normalized
 from minpy.transform.routing import BINARY, COMPARE, UNARY

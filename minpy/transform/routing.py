@@ -7,11 +7,11 @@ libcst, so only a rewriter with work to do does it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import libcst as cst
 
+from minpy.records import dataclass
 from minpy.transform.bindings import Bindings
 from minpy.transform.catalog import MATH as MATH_FUNCTIONS
 from minpy.transform.catalog import SCIPY_MODULES, is_routed

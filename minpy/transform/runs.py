@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
 import libcst as cst
 
 from minpy.places import BLOCKS, flag_of
+from minpy.records import dataclass
 from minpy.transform.blocks import _MAX_NAMES, _MAX_OPERATIONS, Block, BlockWalk
 from minpy.transform.lifetimes import Lifetimes
 from minpy.transform.names import Point, normalized

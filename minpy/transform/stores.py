@@ -17,12 +17,12 @@ back.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import libcst as cst
 
 from minpy.places import taping_of
+from minpy.records import dataclass
 from minpy.transform.catalog import COMPUTING, DISTRIBUTION, IN_PLACE, READING, WRITTEN_ATTRIBUTES
 from minpy.transform.emitted import ANYWHERE, ROUTED
 from minpy.transform.harmless import DISPLAYS, NEVER, STRINGS, Value, may_be_harmless, pairs, settle

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 
 import libcst as cst
 from libcst._nodes.internal import CodegenState
+
+from minpy.records import dataclass
 
 _LEAVING = (cst.Raise, cst.Return, cst.Continue, cst.Break)
 _EXITS = frozenset({"exit", "quit", "sys.exit", "os._exit"})
@@ -150,7 +152,9 @@ class _Recorded:
     def __enter__(self) -> None:
         self._first = self._state.position
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type | None, *_: object) -> None:
+        if error is not None:
+            return
         spans = self._state.spans
         spans[self._node] = (
             self._first if self._start is None else spans[self._start][0],

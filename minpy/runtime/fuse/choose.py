@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 from functools import cache, lru_cache
 from itertools import count
-from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -233,7 +232,8 @@ class Choice:
 
     def _usual(self, engine: str) -> float:
         """What an engine takes as a rule."""
-        return median(self.times.get(engine) or [self.best[engine]])
+        times = sorted(self.times.get(engine) or [self.best[engine]])
+        return times[len(times) // 2]
 
     def _usable(self, name: str) -> str | None:
         """Make an engine; None if that is not possible."""

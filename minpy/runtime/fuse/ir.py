@@ -10,10 +10,11 @@ from __future__ import annotations
 import ast
 import re
 import types
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from minpy.records import dataclass
 
 BINARY = {
     ast.Add: "add",

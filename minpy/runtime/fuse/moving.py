@@ -7,11 +7,12 @@ added to the array's address is `Form`, and the values for which that is so are 
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 
+from minpy.records import dataclass
 from minpy.runtime.fuse.ir import Irregular, Program
 
 _MOST_TERMS = 2  # numbers in one form

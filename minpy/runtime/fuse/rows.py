@@ -7,11 +7,12 @@ is kept in a buffer of the piece's length; what only its own stage wants never l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minpy.records import dataclass
 from minpy.runtime.fuse.ufuncs import Loop
 from minpy.runtime.fuse.walk import Walk
 

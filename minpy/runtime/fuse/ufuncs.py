@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
+from minpy.records import dataclass
 from minpy.runtime.jit import numpy_loops
 
 # What is called, in the types in which NumPy computes it: operands and result are of one.

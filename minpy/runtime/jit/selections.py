@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from minpy.records import dataclass
 from minpy.runtime.jit.arraystores import Stores
 from minpy.runtime.jit.kinds import INTS, Unsupported
 from minpy.runtime.jit.values import Lazy, Ref, Several, Val, scalar

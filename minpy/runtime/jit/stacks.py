@@ -11,12 +11,12 @@ from __future__ import annotations
 import ast
 import ctypes
 from collections import deque
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 
+from minpy.records import dataclass
 from minpy.runtime.jit.appends import Appends
 from minpy.runtime.jit.buffers import free
 from minpy.runtime.jit.expressions import TYPES, constant_of

@@ -15,10 +15,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from minpy.records import dataclass
 from minpy.runtime.jit.arraystores import HAS_FLAGS
 from minpy.runtime.jit.draws import Draws
 from minpy.runtime.jit.expressions import BITS, INFINITY, TYPES, Harmful, constant_of

@@ -206,7 +206,7 @@ def customop(op_type: str) -> Callable[[Callable[..., Any]], Primitive]:
 def _to_ndarrays(value: Any, name: str) -> Any:
     from minpy.runtime.backends.mxnet import copy_in, load
 
-    F, context = load().nd, current_context().as_mxnet_context()
+    F, context = load().nd, current_context().where_mxnet_runs()
 
     def one(leaf: Any) -> Any:
         if type(leaf) is Array:

@@ -73,6 +73,13 @@ class Context:
 
         return load().Context(self.device_type, self.device_id)
 
+    def where_mxnet_runs(self) -> Any:
+        """The ``mxnet.Context`` where MXNet's operators run: this device, or the host if MXNet does not drive it."""
+        from minpy.runtime.backends.mxnet import load
+
+        here = self.is_host or self.device().backend == "mxnet"
+        return self.as_mxnet_context() if here else load().cpu()
+
     def __enter__(self) -> Context:
         if not self.is_host:
             self.device()

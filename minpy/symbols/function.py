@@ -11,6 +11,7 @@ import numpy as np
 
 from minpy.autodiff.operation import Call, Operation
 from minpy.errors import GradientError, UsageError
+from minpy.runtime import entry
 from minpy.runtime.array import Array, host
 from minpy.runtime.backends.mxnet import copy_in, copy_out, load
 from minpy.runtime.context import current_context
@@ -101,6 +102,7 @@ class Function(Operation):
         self._input_shapes = None if input_shapes is None else self._checked(input_shapes)
         self.is_train = True
         self.aux_states: dict[str, np.ndarray] = {}
+        self._routed = functools.lru_cache(maxsize=2)(self._program)
         self._shapes_of = functools.lru_cache(maxsize=64)(self._infer)
 
     def __repr__(self) -> str:
@@ -210,13 +212,37 @@ class Function(Operation):
             If an argument is missing or has the wrong shape.
         """
         known = {name: kwargs[name] for name in (*self._arguments, *self._aux_names) if name in kwargs}
+        context = current_context()
+        if entry.others and not context.is_host and context.device().backend != "mxnet":
+            program = self._routed(bool(self.is_train))
+            if program is not None:
+                return self._on_device(program, known)
         return super().__call__(**known)
 
-    def _forward(self, kwargs: dict[str, Any], derivable: bool) -> _Run:
-        given = {
-            name: value if isinstance(value, np.ndarray) else np.asarray(value)
-            for name, value in kwargs.items()
+    def _program(self, train: bool) -> Any:
+        """The symbol as a program of routed functions; None if it is not one."""
+        from minpy.symbols.routed import Routed, Unroutable  # with the library's layers
+
+        try:
+            return Routed(self._symbol, train)
+        except Unroutable:
+            return None
+
+    def _on_device(self, program: Any, known: dict[str, Any]) -> Any:
+        given = {n: v if isinstance(v, np.ndarray) else np.asarray(v) for n, v in known.items()}
+        shapes, _, _ = self._checked_shapes(given)
+        dtype = self._dtype or _widest(given.values())
+        values = {
+            name: given[name] if given[name].dtype == dtype else given[name].astype(dtype) for name in given
         }
+        for name in self._arguments:
+            if name not in values:
+                values[name] = np.zeros(shapes[name], dtype)
+        results = program.run(values)
+        return results[0] if len(results) == 1 else results
+
+    def _checked_shapes(self, given: dict[str, Any]) -> tuple[dict, dict, list]:
+        """Shapes of arguments, of auxiliary states and of outputs, for what a call is given."""
         missing = [name for name in self._arguments if name not in given and not name.endswith("_label")]
         shapes = tuple((name, given[name].shape) for name in self._arguments if name in given)
         if missing:
@@ -226,9 +252,16 @@ class Function(Operation):
                 raise MXNetSymbolError(
                     f"{name} of {self._row.name} has the shape {shape}: MXNet has no arrays without elements or axes"
                 )
-        arguments, aux_shapes, _ = self._shapes_of(shapes)
+        return self._shapes_of(shapes)
+
+    def _forward(self, kwargs: dict[str, Any], derivable: bool) -> _Run:
+        given = {
+            name: value if isinstance(value, np.ndarray) else np.asarray(value)
+            for name, value in kwargs.items()
+        }
+        arguments, aux_shapes, _ = self._checked_shapes(given)
         dtype = self._dtype or _widest(given.values())
-        context = current_context().as_mxnet_context()
+        context = current_context().where_mxnet_runs()
         shapes_of_all = {**arguments, **aux_shapes}
         lease = self._executors.lend(shapes_of_all, dtype, context, bool(self.is_train), derivable)
         executor = lease.executor

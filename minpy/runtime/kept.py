@@ -9,6 +9,8 @@ import os
 import sys
 import zlib
 
+from minpy import handlers
+
 _CHECK = 4  # bytes of a checksum in front of the content
 
 
@@ -28,8 +30,9 @@ def write(where: str, data: bytes) -> None:
 
     try:
         cache.write_atomically(where, data)
-    except OSError:
-        pass
+    except OSError as error:
+        if handlers.raised(error):
+            raise
 
 
 def write_checked(where: str, data: bytes) -> None:
@@ -42,7 +45,9 @@ def read_checked(where: str) -> bytes | None:
     try:
         with open(where, "rb") as file:
             data = file.read()
-    except OSError:
+    except OSError as error:
+        if handlers.raised(error):
+            raise
         return None
     if len(data) < _CHECK or zlib.crc32(data[_CHECK:]) != int.from_bytes(data[:_CHECK], "little"):
         return None

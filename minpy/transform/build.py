@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import CodeType
 from typing import TYPE_CHECKING
 
+from minpy import handlers
 from minpy.errors import RewriteError, RewriteWarning
 from minpy.options import Options
 from minpy.transform import cache
@@ -183,6 +184,8 @@ def _build(
     except SyntaxError:
         reason, line, lasting = "the rewritten text is not valid", 1, False
     except Exception as error:
+        if handlers.raised(error):
+            raise
         # A broken libcst, too little stack, a bug of ours: the program must run all the same.
         reason, line, lasting = f"{type(error).__name__} in the rewriter: {error}", 1, False
     # Outside the handlers, so that what Python says of a bad source carries no context of ours.

@@ -18,6 +18,7 @@ from _imp import source_hash as _siphash
 from importlib.machinery import BYTECODE_SUFFIXES
 from types import CodeType
 
+from minpy import handlers
 from minpy.options import Options
 from minpy.version import REWRITE_SCHEMA, VERSION
 
@@ -107,7 +108,9 @@ def _stamp() -> str:
                     if file.name.endswith(".py"):
                         status = file.stat()
                         facts.append(f"{file.name}:{status.st_size}:{status.st_mtime_ns}")
-        except OSError:
+        except OSError as error:
+            if handlers.raised(error):
+                raise
             facts.append("unreadable")  # inside a zip, for one: the version number has to do
         _rewriter_stamp = source_hash("\n".join(sorted(facts)).encode()).hex()
     return _rewriter_stamp
@@ -138,7 +141,9 @@ def load(source: bytes, path: str, options: Options) -> Entry | None:
     try:
         with open(where, "rb") as file:
             data = file.read()
-    except OSError:
+    except OSError as error:
+        if handlers.raised(error):
+            raise
         return None
     end = len(data) - _TRAILER
     if end <= _HEADER or data[:4] != MAGIC_NUMBER or data[4:8] != _FLAGS:
@@ -179,6 +184,8 @@ def store(source: bytes, path: str, options: Options, entry: Entry) -> str:
     try:
         write_atomically(where, data + source_hash(data))
     except OSError as error:
+        if handlers.raised(error):
+            raise
         return f"{error.strerror or error}: {error.filename or where}"
     return ""
 
@@ -190,7 +197,9 @@ def may_keep(path: str, options: Options) -> bool:
         return False
     try:
         os.makedirs(os.path.dirname(where), mode=0o700, exist_ok=True)
-    except OSError:
+    except OSError as error:
+        if handlers.raised(error):
+            raise
         return False
     return os.access(os.path.dirname(where), os.W_OK | os.X_OK)
 

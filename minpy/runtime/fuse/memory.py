@@ -9,6 +9,7 @@ import os
 from functools import cache
 from typing import Any
 
+from minpy import handlers
 from minpy.runtime import kept
 
 _MOST = 5000
@@ -35,7 +36,9 @@ def _load() -> dict[str, str]:
     try:
         with open(where, encoding="utf-8") as file:
             data: Any = json.load(file)
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        if handlers.raised(error):
+            raise
         return {}
     if not isinstance(data, dict) or data.get("machine") != _machine():
         return {}

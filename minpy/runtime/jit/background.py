@@ -14,6 +14,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from minpy import handlers
 from minpy.runtime import ledger
 from minpy.runtime.jit import engine, sites
 
@@ -142,7 +143,9 @@ def _is_loaded() -> bool:
     began = ledger.clock()
     try:
         engine._machine()
-    except (RuntimeError, OSError, ImportError, AttributeError):
+    except (RuntimeError, OSError, ImportError, AttributeError) as error:
+        if handlers.raised(error):
+            raise
         return False
     ledger.note("loading the compiler", ledger.clock() - began)
     return True

@@ -12,6 +12,7 @@ import threading
 from functools import cache, lru_cache
 from typing import Any
 
+from minpy import handlers
 from minpy.runtime.jit import loader, numpy_loops
 
 _FUNCTION = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
@@ -34,7 +35,9 @@ def is_available() -> bool:
         return False
     try:
         return importlib.util.find_spec("llvmlite") is not None
-    except (ImportError, ValueError):
+    except (ImportError, ValueError) as error:
+        if handlers.raised(error):
+            raise
         return False
 
 
@@ -57,13 +60,17 @@ def stamp() -> str:
                     if file.name.endswith(".py"):
                         status = file.stat()
                         facts.append(f"{file.name}:{status.st_size}:{status.st_mtime_ns}")
-        except OSError:
+        except OSError as error:
+            if handlers.raised(error):
+                raise
             facts.append("unreadable")
     try:
         with open("/proc/cpuinfo", "rb") as file:
             lines = file.read(8192).split(b"\n\n")[0].splitlines()
         facts += [str(line) for line in lines if line.startswith((b"model", b"flags", b"Features", b"CPU"))]
-    except OSError:
+    except OSError as error:
+        if handlers.raised(error):
+            raise
         facts.append(_machine()[2])
     return "\n".join(facts)
 
@@ -127,6 +134,8 @@ def object_code(text: str, *, quickly: bool = False) -> bytes:
             llvm, machine, _ = _machine()
             return _object_code(llvm, _quick_machine() if quickly else machine, text, 0 if quickly else 3)
         except (RuntimeError, OSError, ImportError, AttributeError, TypeError) as error:
+            if handlers.raised(error):
+                raise
             raise CompileError(str(error)) from error
 
 
@@ -180,6 +189,8 @@ def placed(code: bytes, outside: dict[str, int]) -> int:
                 engine.finalize_object()
                 found = engine.get_function_address("kernel")
             except (RuntimeError, OSError, ImportError, AttributeError, TypeError) as error:
+                if handlers.raised(error):
+                    raise
                 raise CompileError(str(error)) from error
             _kept.append(engine)
     if not found:

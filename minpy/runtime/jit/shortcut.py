@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from minpy import handlers
 from minpy.runtime import entry
 from minpy.runtime.builtin import Kept, function_at
 from minpy.runtime.fuse import shortcut as of_blocks
@@ -97,7 +98,9 @@ def _guard() -> int:
             code = engine.object_code(text, quickly=True)
             store.save_bytes(where, code)
         return engine.placed(code, _outside())
-    except (AttributeError, KeyError, OSError, engine.CompileError):
+    except (AttributeError, KeyError, OSError, engine.CompileError) as error:
+        if handlers.raised(error):
+            raise
         return 0
 
 

@@ -9,6 +9,8 @@ import tokenize
 import zlib
 from functools import lru_cache
 
+from minpy import handlers
+
 
 def digest(text: str) -> str:
     """What tells one text from another; ends of lines do not count."""
@@ -21,7 +23,9 @@ def _text(filename: str) -> str:
         try:
             with tokenize.open(filename) as file:
                 return file.read()
-        except (OSError, SyntaxError, UnicodeError):
+        except (OSError, SyntaxError, UnicodeError) as error:
+            if handlers.raised(error):
+                raise
             return ""
     return "".join(linecache.getlines(filename))
 

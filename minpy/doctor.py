@@ -450,14 +450,17 @@ def _sizes(root: str) -> dict[str, int]:
 
 
 def _blas() -> dict[str, Any]:
-    """Which kernels multiply matrices, and what it costs where NumPy's OpenBLAS does not know the processor."""
+    """What multiplies matrices, and what it costs where NumPy's OpenBLAS does not know the processor."""
     from minpy.runtime import blas
 
     own, better = blas.kernels()
-    found: dict[str, Any] = {"numpy": own, "better": better, "seconds": None, "newer": blas.newer()}
-    if better:
-        found["seconds"] = blas.seconds()
-    return found
+    return {
+        "numpy": own,
+        "better": better,
+        "ours": blas.used(),
+        "failures": blas.failures(),
+        "seconds": blas.seconds() if better else None,
+    }
 
 
 def _threads() -> dict[str, Any]:

@@ -165,37 +165,34 @@ def _cache(cache: dict[str, Any]) -> Rows:
     return rows
 
 
-def _newer(found: dict[str, Any]) -> Rows:
-    name = found.get("newer")
-    if not name:
-        return []
-    return [
-        ("MinPy's", f"gradients and the layers of minpy.nn use the extra blas, with its kernels for {name}")
-    ]
-
-
 def _blas(found: dict[str, Any]) -> Rows:
-    if not found["numpy"]:
-        return [("NumPy's", "not by an OpenBLAS of NumPy's own"), *_newer(found)]
-    if not found["better"]:
-        return [("NumPy's", f"OpenBLAS with its kernels for {found['numpy']}"), *_newer(found)]
-    rows = [("NumPy's", f"OpenBLAS, which does not know this processor: it takes it for a {found['numpy']}")]
-    if not found["seconds"]:
-        return [*rows, ("MinPy's", "the same: a copy with other kernels could not be loaded")]
-    own, better = (f"{1e3 * each:.1f}" for each in found["seconds"])
-    name = found["better"]
-    return [
-        *rows,
-        (
-            "that costs",
-            f"{own} ms a product of two matrices of 450 rows, {better} with kernels for {name}",
-        ),
-        *(
-            _newer(found)
-            or [("MinPy's", f"gradients and the layers of minpy.nn use a copy with the kernels for {name}")]
-        ),
-        ("yours", f"keep NumPy's bits; faster with OPENBLAS_CORETYPE={name} set, or a NumPy that knows it"),
-    ]
+    own, better, ours = found["numpy"], found["better"], found["ours"]
+    if not own:
+        rows = [("NumPy's", "not by an OpenBLAS of NumPy's own")]
+    elif not better:
+        rows = [("NumPy's", f"OpenBLAS with its kernels for {own}")]
+    else:
+        rows = [("NumPy's", f"OpenBLAS, which does not know this processor: it takes it for a {own}")]
+    if found["seconds"]:
+        slow, quick = (f"{1e3 * each:.1f}" for each in found["seconds"])
+        rows.append(
+            ("that costs", f"{slow} ms a product of two matrices of 450 rows, {quick} by what MinPy uses")
+        )
+    if ours:
+        rows.append(("MinPy's", f"gradients and the layers of minpy.nn use {ours}"))
+    elif better:
+        rows.append(("MinPy's", "the same: a copy with other kernels could not be loaded"))
+    for name, why in found["failures"].items():
+        what = "a copy of NumPy's OpenBLAS" if name == "copy" else f"the extra {name}"
+        rows.append(("note", f"{what} is not used: {why}"))
+    if better and ours:
+        rows.append(
+            (
+                "yours",
+                f"keep NumPy's bits; faster with OPENBLAS_CORETYPE={better} set, or a NumPy that knows it",
+            )
+        )
+    return rows
 
 
 def _threads(threads: dict[str, Any]) -> Rows:

@@ -1,61 +1,78 @@
 """Products of matrices whose last bits are MinPy's to choose: those of the sweep, and of the library's layers.
 
-The OpenBLAS inside NumPy's wheels picks its kernels by the model of the processor. One that is newer than the library
-gets the oldest kernels there are, which do a quarter of what it can. A program's own products must have NumPy's bits
-and stay with them. For the others the same library is loaded once more, as a copy that is told which kernels the
-processor has the instructions for. If a newer OpenBLAS is installed (extra ``blas``), it takes the place of the copy.
+A program's own products must have NumPy's bits and stay with NumPy's BLAS. For the others the best library takes its
+place that there is: MKL (extra ``mkl``), a newer OpenBLAS (extra ``blas``), a copy of NumPy's own that knows the
+processor, where NumPy's does not.
 
-Nothing is measured, so that the same machine gives the same bits every time. Whoever sets ``OPENBLAS_CORETYPE`` has
-chosen himself, for both.
+Nothing is measured, so that the same machine gives the same bits every time.
 """
 
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import os
-import shutil
-import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from minpy.runtime import kept
+from minpy.runtime import mkl, openblas
+from minpy.runtime.gate import Gate
 
-# Kernels that OpenBLAS falls back to; each of `_BETTER` is a few times as fast where the processor has all its flags.
-_OLDEST = frozenset(("Prescott", "Core2", "Generic", "generic"))
-_BETTER = (
-    ("Cooperlake", {"avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd", "avx512_bf16"}),
-    ("SkylakeX", {"avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd"}),
-    ("Haswell", {"avx2", "fma"}),
-)
 # Multiplications from which it pays.
 _LEAST_WORK = 1 << 19
-# Rows and columns of the product by which a copy is tried: more than a block of any kernel has.
+# Multiplications for each thread at least, of a library that has no threads of its own.
+_SHARE = 1 << 22
+# Rows or columns of its parts are a multiple of this.
+_BLOCK = 16
+# Rows and columns of the product by which a library is tried: more than a block of any kernel has.
 _LARGE = 450
-# Copies of other libraries that are kept (35 MB each) when a new one is made.
-_OTHERS = 1
 _ROW_MAJOR, _PLAIN, _TRANSPOSED = 101, 111, 112
+# What limits the threads of a BLAS, beside what limits all others'.
+_LIMITS = ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
-# Its names are for nobody else, and it takes its own first.
-_MODE = getattr(os, "RTLD_NOW", 2) | getattr(os, "RTLD_LOCAL", 0) | getattr(os, "RTLD_DEEPBIND", 0)
+# How BLAS is told of a matrix.
+Layout = tuple[int, int]
+# In the order in which they are preferred: by which name they are known, and whether they are bare.
+_SOURCES: tuple[tuple[str, Callable[[], Any], bool], ...] = (
+    ("mkl", mkl.load, True),
+    ("blas", openblas.load_newer, False),
+    ("copy", openblas.load_copy, False),
+)
 
 _lock = threading.Lock()
 _unknown = object()
 _library: Any = _unknown
+# Why libraries that are installed are not used, by their names in `_SOURCES`.
+_failures: dict[str, str] = {}
 
 
-class _Copy:
-    """A loaded OpenBLAS that is not the one NumPy uses."""
+class Library:
+    """A loaded BLAS that is not the one NumPy uses.
 
-    def __init__(self, library: Any, prefix: str, suffix: str) -> None:
-        self._library = library  # else it is unloaded
-        whole = ctypes.c_int64 if suffix == "64_" else ctypes.c_int32
+    Parameters
+    ----------
+    name : str
+        That of its source.
+    library : ctypes.CDLL
+    bare : bool
+        Whether it has no threads of its own, and minds no forks: MinPy's threads share its large products.
+
+    Raises
+    ------
+    AttributeError
+        It has no products.
+    """
+
+    def __init__(self, name: str, library: Any, bare: bool = False) -> None:
+        self.name = name
+        self._gate = Gate() if bare else None
+        self.library = library  # else it is unloaded
+        prefix, suffix = _spelling(library)
+        whole = ctypes.c_int64 if suffix else ctypes.c_int32
         self._multiply = {}
         for char, letter, number in (("f", "s", ctypes.c_float), ("d", "d", ctypes.c_double)):
             function = getattr(library, f"{prefix}cblas_{letter}gemm{suffix}")
@@ -74,15 +91,79 @@ class _Copy:
         rows, columns = x.shape[0], y.shape[1]
         if out is None:
             out = np.empty((rows, columns), x.dtype)
+        if self._gate is None:
+            self._whole(x, y, out, kept, first, second)
+            return out
+        with self._gate:
+            parts = 1
+            if x.size * columns >= 2 * _SHARE:
+                parts = min(_width(), x.size * columns // _SHARE, max(rows, columns) // _BLOCK)
+            if parts > 1:
+                self._in_parts(x, y, out, kept, first, second, parts)
+            else:
+                self._whole(x, y, out, kept, first, second)
+        return out
+
+    def _whole(
+        self, x: ndarray, y: ndarray, out: ndarray, kept: float, first: Layout, second: Layout
+    ) -> None:
+        columns = y.shape[1]
         self._multiply[x.dtype.char](
-            _ROW_MAJOR, first[0], second[0], rows, columns, x.shape[1], 1.0,
+            _ROW_MAJOR, first[0], second[0], x.shape[0], columns, x.shape[1], 1.0,
             x.__array_interface__["data"][0], first[1], y.__array_interface__["data"][0], second[1],
             kept, out.__array_interface__["data"][0], columns,
         )  # fmt: skip
-        return out
+
+    def _in_parts(
+        self, x: ndarray, y: ndarray, out: ndarray, kept: float, first: Layout, second: Layout, parts: int
+    ) -> None:
+        """The product in so many parts, of rows or of columns, by as many threads."""
+        from minpy.runtime.fuse import pool
+
+        (rows, inner), columns, size = x.shape, y.shape[1], x.itemsize
+        multiply = self._multiply[x.dtype.char]
+        by_rows = rows >= columns
+        extent = rows if by_rows else columns
+        step = -(-extent // (parts * _BLOCK)) * _BLOCK
+        left, right, result = (each.__array_interface__["data"][0] for each in (x, y, out))
+        if by_rows:
+            moves = step * x.strides[0], 0, step * columns * size
+        else:
+            moves = 0, step * y.strides[1], step * size
+
+        def work(number: int) -> None:
+            length = min(step, extent - number * step)
+            multiply(
+                _ROW_MAJOR, first[0], second[0], length if by_rows else rows, columns if by_rows else length,
+                inner, 1.0, left + number * moves[0], first[1], right + number * moves[1], second[1],
+                kept, result + number * moves[2], columns,
+            )  # fmt: skip
+
+        pool.run(work, -(-extent // step))
 
 
-def _layout(x: ndarray) -> tuple[int, int] | None:
+def _spelling(library: Any) -> tuple[str, str]:
+    """What stands before and after the names of a library's functions."""
+    for prefix in ("", "scipy_"):
+        for suffix in ("64_", "_64", ""):  # the first two take indices of 64 bits
+            if hasattr(library, f"{prefix}cblas_dgemm{suffix}"):
+                return prefix, suffix
+    raise AttributeError("it has no products")
+
+
+def _width() -> int:
+    """How many threads may work on one product."""
+    from minpy.runtime.fuse import pool
+
+    width = pool.width()
+    for name in _LIMITS:
+        text = os.environ.get(name, "")
+        if text.isdecimal():
+            width = min(width, max(1, int(text)))
+    return width
+
+
+def _layout(x: ndarray) -> Layout | None:
     """How BLAS is told of a matrix: as it is or transposed, and the elements from one row to the next."""
     (rows, columns), (down, right), size = x.shape, x.strides, x.itemsize
     if right == size and down >= columns * size and down % size == 0:
@@ -115,7 +196,7 @@ def add_dot(x: ndarray, y: ndarray, out: ndarray) -> None:
 
 
 def _product(x: Any, y: Any, out: Any, kept: float) -> ndarray | None:
-    """The product of two matrices by the copy, to which `kept` times `out` is added; None if it is not for it."""
+    """The product of two matrices by the library, to which `kept` times `out` is added; None if it is not for it."""
     if (
         type(x) is ndarray
         and type(y) is ndarray
@@ -128,26 +209,48 @@ def _product(x: Any, y: Any, out: Any, kept: float) -> ndarray | None:
     ):
         library = _library
         if library is _unknown:
-            library = _find()
+            library = find()
         if library is not None:
             return library.product(x, y, out, kept)
     return None
 
 
+def find() -> Library | None:
+    """The library that multiplies here; None where NumPy's does. The first call loads it."""
+    global _library
+    with _lock:
+        if _library is _unknown:
+            _library = _load()
+    return _library
+
+
 def kernels() -> tuple[str | None, str | None]:
     """Which kernels NumPy's OpenBLAS has chosen, and better ones that it has; None where there is no such library."""
-    own = _core(_path())
-    return own, _better(own)
+    return openblas.kernels()
 
 
-def newer() -> str | None:
-    """Which kernels the OpenBLAS of the extra ``blas`` has chosen; None if it is not installed."""
-    return _core(_package())
+def used() -> str | None:
+    """What multiplies here, in words; None where NumPy's BLAS does."""
+    library = find()
+    if library is None:
+        return None
+    if library.name == "mkl":
+        return f"the extra mkl, {mkl.version(library.library)}"
+    kernels = openblas.chosen(library.library)
+    if library.name == "blas":
+        return f"the extra blas, with its kernels for {kernels}"
+    return f"a copy with the kernels for {kernels}"
+
+
+def failures() -> dict[str, str]:
+    """Why libraries that are installed are not used: by the extra's name, or ``copy`` for that of NumPy's own."""
+    find()
+    return dict(_failures)
 
 
 def seconds() -> tuple[float, float] | None:
-    """What a product of middling size takes with NumPy's kernels, and with the copy's; None where there is no copy."""
-    library = _find() if _library is _unknown else _library
+    """What a product of middling size takes with NumPy's kernels, and with the library's; None where there is none."""
+    library = find()
     if library is None:
         return None
     x = np.arange(_LARGE * _LARGE, dtype=float).reshape(_LARGE, _LARGE) % 7
@@ -163,159 +266,36 @@ def _least_time(work: Callable[[], Any]) -> float:
     return min(times)
 
 
-def _find() -> Any:
-    global _library
-    with _lock:
-        if _library is _unknown:
-            try:
-                _library = _load()
-            except (OSError, AttributeError, ValueError):
-                _library = None
-    return _library
-
-
-def _load() -> Any:
-    package = _package()
-    path = _path() if package is None else package
-    if path is None:
-        return None
-    better = _better(_core(path))
-    if better is None:
-        if package is None:
-            return None
-        library = ctypes.CDLL(str(package), mode=_MODE)
-    else:
-        os.environ["OPENBLAS_CORETYPE"] = better
+def _load() -> Library | None:
+    """The first library that is there, and right."""
+    for name, load, bare in _SOURCES:
         try:
-            library = _loaded_anew(path)
-        finally:
-            del os.environ["OPENBLAS_CORETYPE"]
-    for prefix in ("", "scipy_"):
-        for suffix in ("64_", ""):
-            if hasattr(library, f"{prefix}cblas_dgemm{suffix}"):
-                return _right(_Copy(library, prefix, suffix))
+            found = load()
+            if found is None:
+                continue
+            library = Library(name, found, bare)
+            if _is_right(library):
+                return library
+            _failures[name] = "its products are wrong"
+        except (OSError, AttributeError, ValueError) as error:
+            _failures[name] = str(error)
     return None
 
 
-def _loaded_anew(path: Path) -> Any:
-    """The library once more, from a file of its own: the loader takes the same file for the same library."""
-    place = kept.folder("blas")
-    if not place:
-        memory = os.memfd_create(path.name)
-        try:
-            with open(memory, "wb", closefd=False) as file:
-                file.write(path.read_bytes())
-            return ctypes.CDLL(f"/proc/self/fd/{memory}", mode=_MODE)
-        finally:
-            os.close(memory)
-    about = path.stat()
-    copy = Path(place, f"{about.st_size:x}-{about.st_mtime_ns:x}", path.name)
-    if not copy.exists() or copy.stat().st_size != about.st_size:
-        kept.write(str(copy), path.read_bytes())
-        _prune(Path(place), copy.parent)
-    library = ctypes.CDLL(str(copy), mode=_MODE)
-    _note_use(copy.parent)
-    return library
-
-
-def _note_use(folder: Path) -> None:
-    try:
-        os.utime(folder)
-    except OSError:
-        pass  # the cache belongs to somebody else
-
-
-def _prune(place: Path, current: Path) -> None:
-    """Remove copies of other libraries, but for the one that was used last: that of another environment, perhaps."""
-    try:
-        others = sorted((each for each in place.iterdir() if each != current), key=_last_use, reverse=True)
-    except OSError:
-        return
-    for each in others[_OTHERS:]:
-        shutil.rmtree(each, ignore_errors=True)  # a process that has it loaded keeps it
-
-
-def _last_use(folder: Path) -> float:
-    try:
-        return folder.stat().st_mtime
-    except OSError:
-        return 0.0  # another process has removed it
-
-
-def _right(copy: _Copy) -> _Copy | None:
-    """The copy, if its products are right: small ones, and one that is cut into the blocks that caches ask for."""
+def _is_right(library: Library) -> bool:
+    """Whether its products are right: small ones, and one that is cut into the blocks that caches ask for."""
     whole = np.arange(35 * 38, dtype=float).reshape(35, 38) % 11
     order = np.random.RandomState(0).permutation(_LARGE)
     for dtype in (np.float32, np.float64):
         x = whole.astype(dtype)
         for left, right in ((x, x.T), (x.T, x), (x[:, :35], x), (x.T, x.T.copy().T)):
-            found = copy.product(left, right, None)
+            found = library.product(left, right, None)
             if found is None or not np.array_equal(found, np.dot(left, right)):  # whole numbers: exact
-                return None
+                return False
         large = (np.arange(_LARGE * _LARGE) % 127).reshape(_LARGE, _LARGE).astype(dtype)
         moves = np.zeros((_LARGE, _LARGE), dtype)
         moves[order, np.arange(_LARGE)] = 1
-        found = copy.product(large, moves, None)
+        found = library.product(large, moves, None)
         if found is None or not np.array_equal(found, large[:, order]):
-            return None
-    return copy
-
-
-def _path() -> Path | None:
-    """The file of NumPy's OpenBLAS, where it is one that came with NumPy."""
-    if not sys.platform.startswith("linux"):
-        return None
-    found = sorted(Path(np.__file__).parent.parent.joinpath("numpy.libs").glob("lib*openblas*"))
-    return found[0] if len(found) == 1 else None
-
-
-def _package() -> Path | None:
-    """The file of the OpenBLAS that the extra ``blas`` brings."""
-    if not sys.platform.startswith("linux"):
-        return None
-    found = importlib.util.find_spec("scipy_openblas64")
-    files = (
-        [each for place in found.submodule_search_locations or () for each in _libraries(place)]
-        if found
-        else []
-    )
-    return files[0] if len(files) == 1 else None
-
-
-def _libraries(package: str) -> list[Path]:
-    return sorted(Path(package, "lib").glob("lib*openblas*.so"))
-
-
-def _core(path: Path | None) -> str | None:
-    """The name of the kernels that a library has chosen."""
-    if path is None:
-        return None
-    try:
-        library = ctypes.CDLL(str(path), mode=_MODE)
-    except OSError:
-        return None
-    for name in ("openblas_get_corename64_", "scipy_openblas_get_corename64_", "openblas_get_corename"):
-        function = getattr(library, name, None)
-        if function is not None:
-            function.restype = ctypes.c_char_p
-            return function().decode()
-    return None
-
-
-def _better(core: str | None) -> str | None:
-    """Better kernels than `core`, where these are the oldest and nobody has asked for them; else None."""
-    if core not in _OLDEST or "OPENBLAS_CORETYPE" in os.environ:
-        return None
-    flags = _flags()
-    return next((name for name, wanted in _BETTER if wanted <= flags), None)
-
-
-def _flags() -> set[str]:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            for line in file:
-                if line.startswith("flags"):
-                    return set(line.partition(":")[2].split())
-    except OSError:
-        pass
-    return set()
+            return False
+    return True

@@ -64,18 +64,22 @@ def test_this_machine(bench, capsys):
         ((None, None, None), "not by an OpenBLAS"),
         (("Zen", None, None), "its kernels for Zen"),
         (("Prescott", "Haswell", None), "could not be loaded"),
-        (("Zen", None, None, "Zen"), "the extra blas, with its kernels for Zen"),
+        (("Zen", None, "the extra mkl, 2026.2"), "the layers of minpy.nn use the extra mkl, 2026.2"),
         (
-            ("Prescott", "Haswell", (32e-3, 6.4e-3), "SkylakeX"),
-            "the extra blas, with its kernels for SkylakeX",
+            ("Prescott", "Haswell", "a copy", (32e-3, 6.4e-3)),
+            "32.0 ms a product of two matrices of 450 rows, 6.4 by",
         ),
-        (("Prescott", "Haswell", (32e-3, 6.4e-3)), "32.0 ms a product of two matrices of 450 rows, 6.4 with"),
+        (("Zen", None, None, None, {"mkl": "no room"}), "the extra mkl is not used: no room"),
+        (("Zen", None, None, None, {"copy": "no room"}), "a copy of NumPy's OpenBLAS is not used: no room"),
     ],
 )
-def test_a_processor_that_openblas_does_not_know(found, said):
-    rows = doctor_text._blas(dict(zip(("numpy", "better", "seconds", "newer"), found, strict=False)))
+def test_what_multiplies(found, said):
+    given = {"numpy": None, "better": None, "ours": None, "seconds": None, "failures": {}}
+    rows = doctor_text._blas(
+        given | dict(zip(("numpy", "better", "ours", "seconds", "failures"), found, strict=False))
+    )
     assert said in str(rows)
-    assert ("OPENBLAS_CORETYPE=Haswell" in str(rows)) == bool(found[2])
+    assert ("OPENBLAS_CORETYPE=Haswell" in str(rows)) == (found[1:2] == ("Haswell",) and bool(found[2]))
 
 
 def test_the_parts_of_the_cache(tmp_path):

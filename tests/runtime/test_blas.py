@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from minpy.runtime import blas
+from minpy.runtime import blas, links, mkl, openblas
+from minpy.runtime.fuse import pool
 
 LAYOUTS = {
     "C": lambda a: a,
@@ -25,23 +29,28 @@ LAYOUTS = {
 _loaded: dict[str, object] = {}
 
 
-@pytest.fixture(params=["NumPy's", "the extra's"])
+SOURCES = {name: (load, bare) for name, load, bare in blas._SOURCES}
+
+
+@pytest.fixture(params=SOURCES)
 def copy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
-    """The copy that there would be if OpenBLAS did not know the processor, and the library of the extra ``blas``."""
+    """Each library that there may be; the copy as if OpenBLAS did not know the processor."""
+    name = request.param
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    if request.param == "the extra's":
-        if blas._package() is None:
-            pytest.skip("the extra blas is not installed")
-    else:
-        monkeypatch.setattr(blas, "_package", lambda: None)
-        if not sys.platform.startswith("linux") or blas._path() is None:
+    if name == "mkl" and not mkl.files():
+        pytest.skip("the extra mkl is not installed")
+    if name == "blas" and openblas._package() is None:
+        pytest.skip("the extra blas is not installed")
+    if name == "copy":
+        if not sys.platform.startswith("linux") or openblas._path() is None:
             pytest.skip("NumPy has no OpenBLAS of its own here")
-        monkeypatch.setattr(blas, "_core", lambda path: "Prescott")
-        if blas._better("Prescott") is None:
+        monkeypatch.setattr(openblas, "_core", lambda path: "Prescott")
+        if openblas._better("Prescott") is None:
             pytest.skip("the processor has the oldest instructions only")
-    found = _loaded.get(request.param) or blas._load()
-    assert found is not None and "OPENBLAS_CORETYPE" not in os.environ
-    _loaded[request.param] = found
+    monkeypatch.setattr(blas, "_SOURCES", ((name, *SOURCES[name]),))
+    found = _loaded.get(name) or blas._load()
+    assert found is not None and found.name == name and "OPENBLAS_CORETYPE" not in os.environ
+    _loaded[name] = found
     monkeypatch.setattr(blas, "_library", found)
     return found
 
@@ -85,18 +94,18 @@ def test_the_same_every_time(copy) -> None:
 @pytest.mark.parametrize("core", ["Haswell", "SkylakeX", "Zen", None])
 def test_a_library_that_knows_the_processor_is_left_alone(monkeypatch: pytest.MonkeyPatch, core) -> None:
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    assert blas._better(core) is None
+    assert openblas._better(core) is None
 
 
 def test_a_choice_of_the_users_is_his(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Prescott")
-    assert blas._better("Prescott") is None
+    assert openblas._better("Prescott") is None
 
 
-@pytest.mark.parametrize("copy", ["NumPy's"], indirect=True)
+@pytest.mark.parametrize("copy", ["copy"], indirect=True)
 def test_copies_of_other_libraries_go(copy, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     """Not the one that was used last: two environments may take turns."""
-    monkeypatch.setattr(blas.kept, "folder", lambda *parts: str(tmp_path.joinpath(*parts)))
+    monkeypatch.setattr(openblas.kept, "folder", lambda *parts: str(tmp_path.joinpath(*parts)))
     for age, name in enumerate(["last", "older", "oldest"]):
         folder = tmp_path / "blas" / name
         folder.mkdir(parents=True)
@@ -114,18 +123,141 @@ def test_what_the_processor_costs_is_measured(copy) -> None:
     assert own > 0 and better > 0
 
 
-def test_what_the_extra_brings_is_not_numpys_and_goes_before_its_copy(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    newer, own = blas._package(), blas._path()
+def test_a_newer_one_is_told_the_processor_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    newer, own = openblas._package(), openblas._path()
     if newer is None or own is None:
         pytest.skip("the extra blas is not installed, or NumPy has no OpenBLAS of its own")
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    monkeypatch.setattr(blas, "_core", {newer: "SkylakeX", own: "Prescott"}.get)
-    assert newer != own and blas.newer() == "SkylakeX" and blas.kernels()[0] == "Prescott"
-    loaded = []
-    monkeypatch.setattr(blas.ctypes, "CDLL", lambda path, mode: loaded.append(path))
-    assert blas._load() is None and loaded == [str(newer)]  # nothing was loaded: it has no functions
-    monkeypatch.setattr(blas, "_core", lambda path: "Prescott")  # one that does not know the processor either
-    monkeypatch.setattr(blas, "_loaded_anew", loaded.append)
-    assert blas._load() is None and loaded[1:] == ([newer] if blas._better("Prescott") else [str(newer)])
+    loaded: list[object] = []
+    monkeypatch.setattr(openblas.ctypes, "CDLL", lambda path, mode: loaded.append(path))
+    monkeypatch.setattr(
+        openblas, "_loaded_anew", lambda path: loaded.append((path, os.environ["OPENBLAS_CORETYPE"]))
+    )
+    monkeypatch.setattr(openblas, "_core", {newer: "SkylakeX", own: "SkylakeX"}.get)
+    openblas.load_newer()
+    assert newer != own and loaded == [str(newer)] and openblas.load_copy() is None and len(loaded) == 1
+    monkeypatch.setattr(openblas, "_core", lambda path: "Prescott")
+    better = openblas._better("Prescott")
+    openblas.load_newer(), openblas.load_copy()
+    assert loaded[1:] == ([(newer, better), (own, better)] if better else [str(newer)])
+
+
+@pytest.mark.parametrize("extent", [(600, 500, 300), (300, 400, 900), (4096, 40, 64), (33, 5000, 64)])
+@pytest.mark.parametrize("copy", ["mkl"], indirect=True)
+def test_parts_of_a_product(copy, extent: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut for several threads, whichever way: each part is where it belongs."""
+    rows, inner, columns = extent
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 9, (rows, inner)).astype(float), rng.integers(0, 9, (inner, columns)).astype(float)
+    exact = x @ y  # whole numbers
+    parts: list[int] = []
+    run = pool.run
+    monkeypatch.setattr(pool, "run", lambda work, number: (parts.append(number), run(work, number)))
+    for width in (1, 2, 3, 7):
+        monkeypatch.setattr(pool, "width", lambda width=width: width)
+        out = np.ones((rows, columns))
+        for left, right in ((x, y), (np.asfortranarray(x), y), (x, np.asfortranarray(y))):
+            assert np.array_equal(blas.dot(left, right), exact)
+        blas.add_dot(x, y, out)
+        assert np.array_equal(out, exact + 1)
+    assert max(parts, default=0) > 1
+    monkeypatch.setenv("MKL_NUM_THREADS", "1")
+    parts.clear()
+    blas.dot(x, y)
+    assert not parts
+
+
+_HIDDEN = """
+import ctypes, os, sys, threading
+import numpy as np
+x = np.random.default_rng(0).normal(size=(300, 300))
+before = (x @ x).tobytes(), np.linalg.inv(x).tobytes()
+from minpy.runtime import blas
+library = blas.find()
+assert library is not None and library.name == "mkl", blas.failures()
+right = blas.dot(x, x)
+assert np.allclose(right, x @ x)
+everybody = ctypes.CDLL(None)
+names = "dgemm_ sgemm_ cblas_dgemm dgesv_ LAPACKE_dgesv MKL_Get_Version_String mkl_blas_dgemm mkl_serv_allocate"
+for name in names.split():
+    assert not hasattr(everybody, name), name
+after = (x @ x).tobytes(), np.linalg.inv(x).tobytes()
+assert before == after
+stop = False
+def work():
+    while not stop:
+        blas.dot(x, x)
+threads = [threading.Thread(target=work) for _ in range(2)]
+for each in threads: each.start()
+for _ in range(15):
+    child = os.fork()
+    if not child:
+        import signal
+        signal.alarm(60)
+        os._exit(not np.array_equal(blas.dot(x, x), right))
+    assert os.waitpid(child, 0)[1] == 0, "the child hangs"
+stop = True
+for each in threads: each.join()
+threading.Thread(target=lambda: [blas.dot(x, x) for _ in range(10**6)], daemon=True).start()
+print("over")
+"""
+
+
+def _python(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **variables},
+        timeout=300,
+    )
+
+
+def test_mkl_is_nobody_elses() -> None:
+    """No name of it in the process, NumPy's bits are the same, forks and the end come in the midst of its work."""
+    if not mkl.files():
+        pytest.skip("the extra mkl is not installed")
+    done = _python(_HIDDEN)
+    assert (done.stdout, done.stderr, done.returncode) == ("over\n", "", 0)
+
+
+def test_an_mkl_that_the_program_has_loaded_is_the_programs() -> None:
+    if not mkl.files():
+        pytest.skip("the extra mkl is not installed")
+    core = [str(Path(each).parent / Path(each).name.replace("core", "rt")) for each in mkl.files()][-1]
+    code = f"import ctypes; ctypes.CDLL({core!r}, ctypes.RTLD_GLOBAL); from minpy.runtime import blas; blas.find()"
+    done = _python(code + "; print(blas.failures())", MKL_THREADING_LAYER="SEQUENTIAL")
+    assert "has loaded an MKL of its own" in done.stdout, done.stderr
+
+
+def test_a_broken_wheel_leaves_the_next_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Files that are no libraries, one that is missing, two releases."""
+    if not sys.platform.startswith("linux") or mkl.platform.machine() != "x86_64":
+        pytest.skip("MKL is for x86-64 Linux")
+    monkeypatch.setattr(mkl.sysconfig, "get_path", lambda *names: str(tmp_path))
+    (tmp_path / "lib").mkdir()
+    assert mkl.files() == []
+    for layer in mkl._LAYERS:
+        (tmp_path / "lib" / f"libmkl_{layer}.so.3").write_bytes(b"no library")
+    assert len(mkl.files()) == 3
+    monkeypatch.setattr(blas, "_SOURCES", (("mkl", mkl.load, True),))
+    monkeypatch.setattr(blas, "_failures", {})
+    assert blas._load() is None and "libmkl_intel_lp64.so.3" in blas._failures["mkl"]
+    (tmp_path / "lib" / "libmkl_core.so.2").write_bytes(b"")
+    assert mkl.files() == []
+
+
+def test_a_library_whose_products_are_wrong_is_not_used(copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blas.Library, "product", lambda self, x, y, out, kept=0.0: np.dot(x, y) + 1)
+    monkeypatch.setattr(blas, "_failures", {})
+    assert blas._load() is None and blas._failures == {copy.name: "its products are wrong"}
+
+
+def test_libraries_that_are_loaded_together() -> None:
+    if not sys.platform.startswith("linux") or mkl.platform.machine() != "x86_64":
+        pytest.skip("made for x86-64 Linux")
+    both = links.load(["libm.so.6", "libc.so.6"], os.RTLD_NOW)
+    both.cos.restype, both.cos.argtypes = ctypes.c_double, (ctypes.c_double,)
+    assert both.cos(0.0) == 1.0 and both.abs(-3) == 3
+    with pytest.raises(OSError, match="no-such-library"):
+        links.load(["libm.so.6", "/no-such-library.so"], os.RTLD_NOW)

@@ -13,7 +13,7 @@ from minpy.runtime.context import current_context
 from minpy.runtime.geometry import covers
 from minpy.runtime.policy import current_policy
 from minpy.runtime.primitives.table import Primitive, Scalar, by_name
-from minpy.runtime.storage import Storage
+from minpy.runtime.storage import WEAK, Storage
 
 NOT_RUN = object()
 
@@ -50,6 +50,10 @@ def attempt(
     policy: Any, device: Any, primitive: Primitive, args: tuple, kwargs: dict
 ) -> tuple[Any, str | None]:
     """What the device makes of a call, or NOT_RUN and the reason why it does not run it."""
+    for arg in args:
+        if type(arg) is Array and arg.scalar:
+            args = _without_scalars(primitive, args)
+            break
     reason = refusal(policy, device, primitive, args, kwargs)
     if reason is not None:
         return NOT_RUN, reason
@@ -66,6 +70,24 @@ def attempt(
     if precision.forced is not None and primitive.creates:
         result = precision.narrow(result)
     return result, None
+
+
+def _without_scalars(primitive: Primitive, args: tuple) -> tuple:
+    """The operands as kernels take them: scalars on the tape are numbers to Python, and may live on the device."""
+    dtypes = [a.dtype for a in args if isinstance(a, np.ndarray) and a.ndim]
+    stays = bool(dtypes) and (primitive.elementwise or primitive.name == "where")
+    dtype = np.result_type(*dtypes) if stays else None
+
+    def one(arg: Any) -> Any:
+        if type(arg) is not Array or not arg.scalar:
+            return arg
+        storage = arg.storage
+        if stays and arg.window.dtype == dtype and storage.handle is not None and not storage.host_ok:
+            return Array(arg.window.reshape(1), storage)  # of its type among arrays, one element is as good
+        value = arg.contents
+        return value.item() if arg.scalar is WEAK else value[()]
+
+    return tuple(map(one, args))
 
 
 def _run(device: Any, primitive: Primitive, args: tuple, kwargs: dict) -> Any:
@@ -107,7 +129,13 @@ def handle_of(device: Any, value: Any) -> Any:
     storage = value.storage
     if covers(value.window, storage.host):
         return storage.to_device(device)
-    if storage.handle is None and not storage.shared and 2 * value.window.nbytes >= storage.host.nbytes:
+    alike = value.window.dtype == storage.host.dtype  # (else the real part of complex numbers, or such)
+    if (
+        alike
+        and storage.handle is None
+        and not storage.shared
+        and 2 * value.window.nbytes >= storage.host.nbytes
+    ):
         storage.to_device(device)  # a part that is most of the whole: others of it will be wanted
     if storage.handle is not None and storage.device is device:
         part = device.read(storage.handle, value.window, storage.host)

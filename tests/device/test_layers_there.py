@@ -100,6 +100,7 @@ def test_values_and_gradients_are_the_hosts_and_stay(machine, name) -> None:
         value, found = step(far)
         fetched = card.downloaded - before
         assert found.context == gpu(0)
+    assert np.shape(value) == ()
     np.testing.assert_allclose(float(value), want, rtol=1e-12)
     np.testing.assert_allclose(np.asarray(found), slope, rtol=1e-10, atol=1e-12)
     assert fetched <= 16, f"{fetched} bytes came to the host"
@@ -189,3 +190,29 @@ def test_custom_rules_of_programs_get_plain_arrays(machine) -> None:
     found = there(minpy.grad(lambda x: np_.sum(cube(x))), drawn(5))
     np.testing.assert_allclose(np.asarray(found), 3 * drawn(5) ** 2)
     assert set(seen) == {np.ndarray}
+
+
+SCALARS = {
+    "a sum": lambda x: np_.sum(x * np_.sum(x)),
+    "a quotient": lambda x: np_.sum(np_.exp(x) / np_.sum(np_.exp(x)) * x),
+    "a maximum": lambda x: np_.log(np_.sum(np_.exp(x - np_.max(x)))),
+    "a choice": lambda x: np_.sum(np_.where(x > 0.5, np_.sum(x), x) ** 2),
+    "of another type": lambda x: np_.sum(x * np_.sum(x.astype("f4")).astype("f8")),
+}
+
+
+@pytest.mark.parametrize("policy_only", [False, True], ids=["a card", "MXNet's CPU"])
+@pytest.mark.parametrize("name", SCALARS)
+def test_scalars_on_the_tape_are_operands_there(request, recorder, name, policy_only) -> None:
+    """They are numbers to Python, but their contents are the device's."""
+    x, step = drawn(40, 6), minpy.grad(SCALARS[name])
+    want = step(x)
+    card = None if policy_only else request.getfixturevalue("machine").cards[0]
+    with cpu() if policy_only else gpu(0), PreferMXNetPolicy():
+        far = np_.multiply(x, 1.0)
+        before = 0 if card is None else card.downloaded
+        found = step(far)
+        assert card is None or card.downloaded - before <= 32
+    np.testing.assert_allclose(np.asarray(found), want, rtol=1e-6)
+    wrong = [reason for reasons in recorder.reasons.values() for reason in reasons if reason[:5] == "MP107"]
+    assert not wrong

@@ -173,7 +173,9 @@ def _kernel(axis: int, least: int) -> Kernel:
         return reason or _joinable(tup, axis if tup[0].ndim > axis else 0, dtype=dtype)
 
     return Kernel(
-        lambda F, tup: F.concat(*tup, dim=axis if len(tup[0].shape) > axis else 0), _JOINABLE, unless
+        lambda F, tup, **options: F.concat(*tup, dim=axis if len(tup[0].shape) > axis else 0),
+        _JOINABLE,
+        unless,
     )
 
 

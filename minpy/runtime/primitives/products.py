@@ -287,7 +287,7 @@ def _tensordot_right(g: Any, ans: Any, x: Any, y: Any, axes: Any = 2) -> Any:
 
 
 def _uncontractable(a: Any, b: Any, axes: Any = 2) -> str | None:
-    if not _arrays(a, b):
+    if not _arrays(a, b) or not a.ndim or not b.ndim:
         return "the kernel takes two arrays"
     try:
         left, right = _contracted(a, b, axes)

@@ -93,10 +93,30 @@ AXES = [
     "for i in range(n): s = a[:, :1].sum(axis=1); s = a[:, 0:1].sum(axis=0); s = a[:1].sum(axis=0)",
     "for i in range(n): a[0, 0] = np.nan; s = a.sum(axis=1); s = a.max(axis=0)",
     "for i in range(n): a[i, 0] = np.inf; s = a.sum(axis=1); e = a.min(axis=1); f = a.sum(axis=0)",
+    # Stacks of matrices; axes in another order.
+    "for i in range(n): s = t @ t.transpose(0, 2, 1); e = t.transpose(0, 2, 1) @ t; t = t * 0.5 + (s @ t) * 0.01",
+    "for i in range(n): s = t @ (a[:, :1] + np.arange(9.0))[:, :, None]; e = a[:, :4] @ t; "
+    "s = t[:1] @ t.swapaxes(1, 2)",
+    "for i in range(n): q = (a @ b).reshape(n, 2, 3).transpose(1, 0, 2); s = q @ q.transpose(0, 2, 1); "
+    "e = (s @ q).transpose(1, 0, 2).reshape(n, 6); a = a * 0.5 + e * 0.01",
+    "for i in range(n):\n  s = t.transpose(1, 0, 2).reshape(4, 9 * n)\n  s[0] = i\n"
+    "  e = t.transpose(2, 1, 0).reshape(-1)\n  e[1] = 3",
+    "for i in range(1, n):\n  s = t[:i].transpose(1, 0, 2).reshape(4, -1)\n  s[0] = i\n"
+    "  e = t[:, :1].transpose(1, 0, 2).reshape(n, 9)\n  e[0] = 2",
+    # Views of what is made on the way, which only they hold.
+    "for i in range(n): s = (a * 2)[:, :3]; e = (a * 2)[::2]; f = (a * 2).reshape(n, 2, 3).transpose(1, 0, 2)",
+    "for i in range(n): s = (a * 2).reshape(n, 2, 3)[:, 0]; e = (a * 2).T[:2]; f = (a + a.T)[:, None, :3]",
+    "Z = v + 1j * w\nfor i in range(n): s = (Z * 2).real; e = (Z + Z).imag",
+    "for i in range(n):\n  s = (t * 2).swapaxes(0, 2)\n  e = s[1:]\n  s[1] = i\n  f = e.T",
+    "for i in range(n): s = (t * 1e200) @ (t * 1e200).swapaxes(1, 2)",
+    "for i in range(n): s = t @ t",
+    "h = h[None] * h[:, None]\nfor i in range(n): s = h @ h.swapaxes(2, 1); h = h * np.float32(0.5)",
+    "for i in range(n): s = t[:, :, :1] @ t[:, :1, :]; e = t[:, :1] @ t[0].T; s = t[:0] @ t[0].T; "
+    "e = np.zeros((2, 3, 0)) @ np.zeros((0, 4))",
     # Short last axes, of known lengths.
     "for i in range(n): s = (t - t[0]).sum(axis=2); s = (t * c[:, :4, None]).sum(-1, keepdims=True); t = t * 0.5 + s",
-    "for q in range(2, n):\n  o = np.zeros((5, q)); o[:, 0] = -0.0\n  s = (-o).sum(1); f = np.sum(o * -1.0, axis=1); "
-    "e = (a[:, :q] * b[:, :q]).sum(axis=1)",
+    "for q in range(2, n):\n  o = np.zeros((5, q))\n  o[:, 0] = -0.0\n  s = (-o).sum(1)\n"
+    "  f = np.sum(o * -1.0, axis=1)\n  e = (a[:, :q] * b[:, :q]).sum(axis=1)",
     "h = np.arange(24, dtype=np.float32).reshape(3, 8) / 7\nfor i in range(n): s = h.sum(axis=1); "
     "s = (h * h[0]).sum(-1); h = h * np.float32(1.5); e = (h[:, None, :7] - h[None, :, :7]).sum(axis=2)",
     "for i in range(n): d = t[:, :, :3]; s = (d * d).sum(axis=2); d = d[:, :, :2] if i > 2 else d.copy(); s = d.sum(2)",

@@ -121,9 +121,11 @@ class Arrangements(WholeCalls):
 
     def _reshape(self, value: Any, *shape: Any) -> Ref:
         ref = self.held(self.whole(value))
-        self._contiguous(ref)
         if len(shape) == 1 and isinstance(shape[0], Several):
             shape = shape[0].items
+        if ref.turned and len(shape) < len(ref.dims):
+            ref = self._laid_out(ref)
+        self._contiguous(ref)
         size = self.size_of(ref.dims)
         numbers = [self.as_integer(self._operand(each)) for each in shape]
         if not numbers or numbers.count("-1") > 1:
@@ -145,6 +147,18 @@ class Arrangements(WholeCalls):
             strides.insert(0, strides[0] if x == "1" else self.w.op(f"mul i64 {strides[0]}, {x}"))
         type_ = ref.type._replace(ndim=len(numbers), unit=True)
         return replace(ref, type=type_, dims=tuple(numbers), strides=tuple(strides), ident="")
+
+    def _laid_out(self, ref: Ref) -> Ref:
+        """A copy in C order of an array of which no two axes can be made one, as NumPy then makes it too."""
+        reason = "a new shape that may be had without a copy"
+        for axis, dim in enumerate(ref.dims):
+            self.guard(self.w.op(f"icmp sgt i64 {dim}, 1"), reason)
+            if axis:
+                reach = self.w.op(f"mul i64 {dim}, {ref.strides[axis]}")
+                self.guard(self.w.op(f"icmp ne i64 {ref.strides[axis - 1]}, {reach}"), reason)
+        new = self.fresh(ref.type.dtype, ref.dims)
+        self.quietly(lambda: self.fill(new, ref, apart=True))
+        return new
 
     def _ravel(self, value: Any) -> Ref:
         return self._reshape(value, self.constant(-1))
@@ -179,7 +193,8 @@ class Arrangements(WholeCalls):
     def _turned(self, ref: Ref, order: list[int]) -> Ref:
         dims, strides = (tuple(each[i] for i in order) for each in (ref.dims, ref.strides))
         unit = ref.type.unit and order[-1] == len(order) - 1
-        return replace(ref, type=ref.type._replace(unit=unit), dims=dims, strides=strides, ident="")
+        type_, turned = ref.type._replace(unit=unit), order != list(range(len(order)))
+        return replace(ref, type=type_, dims=dims, strides=strides, ident="", turned=turned)
 
     def _expand_dims(self, value: Any, axis: Any) -> Ref:
         ref = self.held(self.whole(value))

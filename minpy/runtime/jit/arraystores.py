@@ -321,7 +321,8 @@ class Stores(Views):
             strides.reverse()
         kind = "bool_" if dtype == "bool" else dtype
         type_ = ArrayType(dtype, len(dims), order == "C", kind)
-        return Ref(type_, pointer, dims, tuple(strides), "", owner, frozenset(), True)
+        made = dims, tuple(strides)
+        return Ref(type_, pointer, *made, "", owner, frozenset(), True, made=made)
 
     def held(self, value: Any) -> Ref:
         """An array expression, computed into a new array that nothing else holds; a `Ref` as it is."""
@@ -382,7 +383,7 @@ class Stores(Views):
             return ref
         ident = self.w.op(f"load i64, ptr {self.idents}")
         self.w.put(f"store i64 {self.w.op(f'add i64 {ident}, 1')}, ptr {self.idents}")
-        if ref.fresh and not ref.roots:
+        if ref.made == (ref.dims, ref.strides):
             start = self.w.op(f"inttoptr i64 {ref.owner} to ptr")
             data = self.w.op(f"getelementptr i8, ptr {start}, i64 {HEADER}")
             place = self.w.op(f"getelementptr i8, ptr {start}, i64 32")

@@ -26,10 +26,13 @@ class Matrices(Axes):
         left, right = self.whole(left), self.whole(right)
         kind = kind_of(left)
         ranks = len(left.dims), len(right.dims)
-        if kind != kind_of(right) or kind not in LETTERS or max(ranks) > 2:
+        stacks = max(ranks) > 2
+        if kind != kind_of(right) or kind not in LETTERS or (stacks and (min(ranks) < 2 or name == "dot")):
             raise Unsupported("a product of arrays of these types")
         symbol = self.loop(f"product {name} {LETTERS[kind] * 3}")
         one, other = self.held(left), self.held(right)
+        if stacks:
+            return self._products(symbol, one, other)
         if name == "dot":
             for each in (one, other):
                 self._plain(each)
@@ -65,6 +68,30 @@ class Matrices(Axes):
             zero = self.w.op(f"fcmp une double {value.x}, {double(0.0)}")
             self.guard(self.w.op(f"or i1 {longer}, {zero}"), "a product of single elements that is zero")
         return value
+
+    def _products(self, symbol: str, one: Ref, other: Ref) -> Ref:
+        """The products of the matrices of two stacks, which are stretched to each other: always in C order."""
+        (m, n), (n2, p) = (list(zip(each.dims, each.strides, strict=True))[-2:] for each in (one, other))
+        self.guard(self.w.op(f"icmp eq i64 {n[0]}, {n2[0]}"), "a product of arrays that do not fit")
+        self.size_of(one.dims, _FACTOR)
+        self.size_of(other.dims, _FACTOR)
+        leads = [replace(each, dims=each.dims[:-2], strides=each.strides[:-2]) for each in (one, other)]
+        stack = self.common(*leads)
+        new = self.fresh(one.type.kind, (*stack, m[0], p[0]))
+        om, op = list(zip(new.dims, new.strides, strict=True))[-2:]
+        steps = ["0", "0", "0", *(self._stride(*each) for each in (m, n, n2, p, om, op))]
+
+        def multiply(indices: list[str]) -> None:
+            places = []
+            for ref in (one, other, new):
+                own = indices[len(indices) + 2 - len(ref.dims) :]
+                own = ["0" if dim == "1" else k for dim, k in zip(ref.dims, own, strict=False)]
+                places.append(self.item(ref, [*own, "0", "0"], checked=False).pointer)
+            self.run_loop(symbol, places, ["1", m[0], n[0], p[0]], steps)
+
+        self.quietly(lambda: self.nest(stack, multiply))
+        self.nest(new.dims, lambda indices: self._is_finite(self.at(new, indices).x))
+        return new
 
     def _stride(self, dim: str, stride: str) -> str:
         if stride == "0" or dim == "1":

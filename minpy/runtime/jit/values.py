@@ -72,7 +72,9 @@ class Ref:
 
     `ident` tells objects of the program from each other (empty: nothing holds it yet); `owner` whose memory it is, the
     number of an array that came in or the address of a buffer; `roots` names the arrays that came in and may be meant,
-    and `fresh` says that it may be a buffer; `access` is what is said of stores into an element.
+    and `fresh` says that it may be a buffer; `access` is what is said of stores into an element. `turned` is a view
+    whose axes were just brought into another order; `made` are the shape and strides that a new array was made with:
+    an array of others is a view of it.
     """
 
     type: ArrayType
@@ -84,6 +86,8 @@ class Ref:
     roots: frozenset[str] = frozenset()
     fresh: bool = False
     access: str = ""
+    turned: bool = False
+    made: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ class WholeCalls(NewArrays):
             raise Unsupported(f"the attribute .{name} of this array")
         moved = self.w.op(f"getelementptr i8, ptr {ref.pointer}, i64 {8 * (name == 'imag')}")
         type_ = ref.type._replace(dtype="float64", kind="float64", unit=False)
-        return replace(ref, type=type_, pointer=moved, ident="")
+        return replace(ref, type=type_, pointer=moved, ident="", made=None)
 
     def _conjugate(self, value: Any) -> Lazy:
         if kind_of(self.whole(value)) != "complex128":

@@ -14,6 +14,7 @@ from time import thread_time as clock
 # Of the time since the beginning: of the first second, in which imports and the analysis cost something too, and later.
 SHARE, LATER_SHARE = 0.04, 0.08
 FREE = 0.02  # seconds that may be spent in any case
+SURE = 0.12  # seconds more that may be spent on what surely gains many times that, if it goes on
 _HEAD_START = 0.1  # seconds that a process has run when this is imported: Python's start and NumPy's
 
 _began = perf_counter() - _HEAD_START
@@ -47,4 +48,9 @@ def allows(expected: float) -> bool:
     return _taken + expected < FREE + SHARE * min(so_far, 1.0) + LATER_SHARE * max(so_far - 1.0, 0.0)
 
 
-__all__ = ["FREE", "LATER_SHARE", "SHARE", "allows", "clock", "counts", "note", "ran", "seconds", "taken"]
+def allows_sure(expected: float) -> bool:
+    """Whether `expected` more seconds may be spent on what surely gains, if it runs as long again as it has."""
+    return allows(expected - SURE)
+
+
+__all__ = ["allows", "allows_sure", "clock", "counts", "note", "ran", "seconds", "taken"]

@@ -41,7 +41,7 @@ def site(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[sites.Site]:
     found = getattr(sites.loops, name := "loop_range_1_5a5a0001")
     if type(found) is not sites.Site:  # no compiler: as if there were one
         found = sites.Site(name, "range", False, 1, "5a5a0001")
-    monkeypatch.setattr(drive, "_pays", lambda site, left: False)
+    monkeypatch.setattr(drive, "_pays", lambda *_: False)
     yield found
     vars(sites.loops).pop(name, None)
 

@@ -81,7 +81,7 @@ def test_a_loop_of_large_arrays_waits_for_fast_code(one_processor, monkeypatch, 
     monkeypatch.setattr(background, "quick_code", lambda text: pytest.fail("no quick code is wanted"))
     monkeypatch.setattr(drive, "_LARGE", 1e-9)
     go, (site, *_) = loaded(tmp_path, LOOKLESS)
-    monkeypatch.setattr(drive, "is_hot", lambda site: True)
+    monkeypatch.setattr(drive, "is_hot", lambda *_: True)
     run_until(go, 5000, lambda: site.better is not None)
     assert not site.better.is_ready and site.better.takes > 0
     compiled = site.compiled
@@ -95,7 +95,7 @@ def test_a_loop_of_large_arrays_waits_for_fast_code(one_processor, monkeypatch, 
 def test_small_arrays_get_quick_code(one_processor, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(drive, "_LARGE", 1.0)
     go, (site, *_) = loaded(tmp_path, LOOKLESS)
-    monkeypatch.setattr(drive, "is_hot", lambda site: True)
+    monkeypatch.setattr(drive, "is_hot", lambda *_: True)
     run_until(go, 40, lambda: site.compiled > 0)
     assert all(each.is_ready for found in site.kernels.values() for each in found)
 
@@ -140,7 +140,7 @@ def test_what_this_run_noted_is_not_what_an_earlier_one_knew(one_processor, monk
 def test_a_loop_that_waited_is_noted_for_the_next_run(one_processor, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(drive, "_LARGE", 1e-9)
     go, (site, *_) = loaded(tmp_path, LOOKLESS)
-    monkeypatch.setattr(drive, "is_hot", lambda site: True)
+    monkeypatch.setattr(drive, "is_hot", lambda *_: True)
     run_until(go, 5000, lambda: site.better is not None)
     assert not store.is_known(site.name)
     site.spent = 1e3

@@ -210,7 +210,9 @@ class Choice:
         if (self.expected or "").startswith("native"):  # `_HOPED` as well
             return self.spent > _KNOWN
         takes = native.takes()
-        return _spent_in_all > _HOPE * takes and self.spent > takes and ledger.allows(takes)
+        if _spent_in_all > _HOPE * takes and self.spent > takes and ledger.allows(takes):
+            return True
+        return self.spent > takes and getattr(self.plan, "gains_surely", False) and ledger.allows_sure(takes)
 
     def _decide(self) -> None:
         written = self.best.get("written")

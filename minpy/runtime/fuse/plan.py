@@ -21,6 +21,7 @@ from minpy.runtime.fuse.steps import (
     _SYMBOLS,
     DONE,
     FUNCTIONS,
+    LIGHT,
     Output,
     Step,
     _apply,
@@ -30,6 +31,7 @@ from minpy.runtime.fuse.steps import (
 
 _KINDS = "biufc"
 _KEPT = 64  # choices of one block
+_SEVERAL = 3  # operations
 # Elements times operations: less than this is over before it could be fused, by the long way or by the short one.
 _MIN_WORK, _MIN_SHORT_WORK = 40_000, 600
 
@@ -74,6 +76,8 @@ class Plan:
         work = self.size * sum(20 if step.name in _HEAVY else 1 for step in self.steps)
         # Some of NumPy's loops are others, with other bits, where operand and result touch.
         self.is_touchy = any(step.name in _HEAVY for step in self.steps)
+        # Compiled, one pass over memory instead of one for each operation.
+        self.gains_surely = not self.is_touchy and sum(each.name in LIGHT for each in self.steps) >= _SEVERAL
         if not self.size or (mode == "auto" and work < self._least()):
             raise Irregular
         self._check_layout(leaves)

@@ -80,7 +80,7 @@ def begin(site: Site, over: Any, frame: FrameType) -> Iterable[Any]:
     """Run a loop compiled, if that pays; what is left of it for the interpreter."""
     position, tried = 0, False
     count = length(over)
-    if count and (_pays(site, count) or _is_far(site, frame)):
+    if count and (_pays(site, count, frame) or _is_far(site, frame)):
         result = run(site, over, frame.f_code, frame, 0, count)
         tried = result is None
         if result is not None:
@@ -128,7 +128,7 @@ def pieces(
             break
         if tried:
             tried = False
-        elif _pays(site, count - position):
+        elif _pays(site, count - position, sys._getframe(1)):
             result = run(site, over, code, sys._getframe(1), position, count)
             if result is not None:
                 position, ended = result
@@ -174,7 +174,7 @@ def _of_samples() -> Callable[[], float]:
     return perf_counter if pool.is_at_hand() else thread_time
 
 
-def _pays(site: Site, left: int) -> bool:
+def _pays(site: Site, left: int, frame: FrameType) -> bool:
     if site.force:
         return True
     if site.better is not None and not _is_better(site):
@@ -192,7 +192,7 @@ def _pays(site: Site, left: int) -> bool:
         return rest > (WORTH if only_long else _ENTRY)
     if rest > SURE * background.expected() and (site.spent > site.per_round or site.per_round > _LONG):
         return True  # not by the first round alone, which finds nothing in caches and tables, and imports
-    return rest > _ENTRY and is_hot(site)
+    return rest > _ENTRY and is_hot(site, frame)
 
 
 def _is_far(site: Site, frame: FrameType) -> bool:
@@ -200,10 +200,24 @@ def _is_far(site: Site, frame: FrameType) -> bool:
     return site.nest and not site.per_round and site.names is None and bool(entry.devices) and meets(frame)
 
 
-def is_hot(site: Site) -> bool:
+def is_hot(site: Site, frame: FrameType | None = None) -> bool:
     """Whether so much time was spent in a loop that it is compiled in the hope that it comes again."""
     takes = background.expected()
-    return bool(site.kernels) or (site.spent > _HOPE * takes and ledger.allows(takes))
+    if site.kernels or (site.spent > _HOPE * takes and ledger.allows(takes)):
+        return True
+    return (
+        frame is not None and site.spent > takes and ledger.allows_sure(takes) and _gains_surely(site, frame)
+    )
+
+
+def _gains_surely(site: Site, frame: FrameType) -> bool:
+    """Whether a loop works on elements alone: compiled, they take a tenth or less."""
+    if site.sure is None:
+        from minpy.runtime.jit import elements
+
+        found = source.loops_of(frame.f_code.co_filename, site.digest).get(site.line)
+        site.sure = found is not None and elements.only(found[0], frame)
+    return site.sure
 
 
 def run(

@@ -145,6 +145,7 @@ class Site:
         "since",
         "slept",
         "spent",
+        "sure",
         "trial",
         "what",
         "woken",
@@ -157,6 +158,7 @@ class Site:
         self.per_round = 0.0  # seconds for an iteration as written; 0 while unknown
         self.spent = self.look_at = 0.0  # seconds as written; how many before the next look
         self.short = 0
+        self.sure: bool | None = None  # whether it works on numbers and elements alone
         self.since = self.inside = 0.0  # when short runs began to be counted, and their seconds since
         self.better: Any = None  # a kernel that waits for its fast code
         self.trial: Any = None  # a `trial.Trial`, where array operations must show that they gain
@@ -210,7 +212,7 @@ class Site:
         expected = count * self.per_round
         if not self.force:
             if count < 2 or 0 < expected < _SHORT:
-                if not self._is_hot(expected):
+                if not self._is_hot(expected, sys._getframe(1)):
                     return iterable
             elif 0 < expected < (WORTH if self.kernels else _TIMED) and self.spent < self.look_at:
                 self.spent += expected
@@ -223,7 +225,7 @@ class Site:
         self.filename = frame.f_code.co_filename
         return drive.begin(self, self.over(arguments), frame)
 
-    def _is_hot(self, expected: float) -> bool:
+    def _is_hot(self, expected: float, frame: Any) -> bool:
         """Whether a loop is to be compiled although its runs are short: since there are so many of them.
 
         A loop of short runs rests, which costs nothing. When it was woken a few of its runs are counted. If it is met
@@ -249,7 +251,7 @@ class Site:
         self.short = 0
         from minpy.runtime.jit import drive
 
-        if drive.is_hot(self):
+        if drive.is_hot(self, frame):
             return True
         self.rest()
         return False

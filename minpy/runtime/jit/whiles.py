@@ -70,7 +70,7 @@ class WhileSite(Site):
             self.known = store.is_known(self.name)
             if self.known:
                 return self._enter(frame)
-        if drive.is_hot(self):
+        if drive.is_hot(self, frame):
             return self._enter(frame)
         self.rest()
         return False

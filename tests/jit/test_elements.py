@@ -1,0 +1,103 @@
+"""Which loops are known to work on elements alone, from their text and what they meet."""
+
+from __future__ import annotations
+
+import ast
+import math
+import sys
+from textwrap import dedent, indent
+
+import numpy as np
+import pytest
+
+from minpy.runtime import ledger
+from minpy.runtime.jit import background, drive, elements, source
+from minpy.runtime.jit.sites import Site
+
+
+class Box:
+    n = 3
+
+    def __init__(self):
+        self.grid = np.ones((3, 3))
+
+    @property
+    def area(self):
+        raise AssertionError("code of the program's is not run")
+
+
+def frame_of(text):
+    """The frame of a function that holds this loop, and the loop."""
+    space = {"np": np, "math": math, "sys": sys, "TABLE": list(range(9)), "box": Box(), "helper": lambda x: x}
+    head = "def f():\n a = np.ones(9); m = np.ones((3, 3)); names = {}; k = 3; o = np.array([None] * 9)\n"
+    exec(head + " s = 0.0; xs = [1, 2]; p = (1.0, 2.0); w = 'abc'\n return sys._getframe()", space)
+    return space["f"](), ast.parse(dedent(text)).body[0]
+
+
+ONLY = [
+    "for i in range(1, k):\n  for j in range(len(a)): m[i, j] = min(m[i - 1, j] + 1, m[i][j - 1] * k)",
+    "for x in a: s += x if x > 0 else -x",
+    "for i, x in enumerate(xs): TABLE[i] ^= (TABLE[i] >> 1) & 0xFF",
+    "while k < a.size and a[k] > s: k += 1",
+    "for i in range(a.shape[0]): y = math.sqrt(a[i]) + np.sqrt(p[0]) * math.pi; z, s = y, np.float64(s)",
+    "for i in range(k): s += sum(a[j] * m[i, j] for j in range(k))",
+    "for i in range(k): s += box.grid[i, 0]",
+    "for i in range(k):\n  if a[i] < 0: raise ValueError(a)",
+    "for c in w: k = ord(c)",
+]
+OTHERS = [
+    "for i in range(k): a = a + 1",
+    "for i in range(k): s += a[1:].sum()",
+    "for i in range(k): m[i] = 0",
+    "for i in range(k): s = m[i]",
+    "for row in m: s += row[0]",
+    "for i in range(k): s += helper(i)",
+    "for i in range(k): names[i] = 1",
+    "for i in range(k): s += np.exp(a)",
+    "for i in range(k): print(i)",
+    "for i in range(k): a[a > 0] = 1",
+    "for i in range(k): a[None] = 1",
+    "for i in range(k): s += box.area",
+    "for i in range(k): xs.append(i)",
+    "for i in range(k): s = np.sum(a)",
+    "for i in range(k): s += o[i]",
+    "for i in range(k):\n  with box: pass",
+    "for i in range(k): t = [i]",
+    "for i in range(k): s = max(*a)",
+]
+
+
+@pytest.mark.parametrize("text", ONLY)
+def test_elements_only(text):
+    frame, loop = frame_of(text)
+    assert elements.only(loop, frame)
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_something_else(text):
+    frame, loop = frame_of(text)
+    assert not elements.only(loop, frame)
+
+
+@pytest.mark.parametrize(("text", "early"), [(ONLY[0], True), (OTHERS[0], False)])
+def test_what_surely_gains_is_compiled_early(monkeypatch, text, early):
+    """Once it has run for as long as compiling takes, in a process that has just begun."""
+    frame, loop = frame_of(text)
+    monkeypatch.setattr(source, "loops_of", lambda *_: {loop.lineno: (loop, text)})
+    monkeypatch.setattr(background, "expected", lambda: 0.06)
+    monkeypatch.setattr(ledger, "ran", lambda: 0.2)
+    monkeypatch.setattr(ledger, "_taken", 0.0)
+    site = Site("nest_range_1_00000000", "range", True, loop.lineno, "00000000")
+    for spent, hot in ((0.05, False), (0.07, early), (5.0, early)):
+        site.spent = spent
+        assert drive.is_hot(site, frame) is hot
+    monkeypatch.setattr(ledger, "_taken", 0.1)
+    assert not drive.is_hot(site, frame)
+    monkeypatch.setattr(ledger, "ran", lambda: 3.0)
+    assert drive.is_hot(site, frame)
+
+
+def test_texts_are_loops():
+    """Those above are what Python takes."""
+    for text in ONLY + OTHERS:
+        compile("def f(a):\n" + indent(text, " "), "<test>", "exec")

@@ -261,3 +261,19 @@ def test_errors_of_range_are_pythons() -> None:
     site = sites.Site("loop_range_1_5a5a0003", "range", False, 1, "5a5a0003")
     with pytest.raises(TypeError, match="'float' object cannot be interpreted as an integer"):
         site(1.5)
+
+
+def test_powers_are_the_c_librarys(run_both: Any) -> None:
+    """Roots and squares by ``**`` are what `pow` makes of them, where that is not the number next to the exact one."""
+    run_both(
+        """
+rng = np.random.default_rng(4)
+x = np.concatenate([rng.random(3000), rng.integers(0, 10**5, 3000), np.ldexp(rng.random(999), rng.integers(-999, 500, 999))])
+roots, squares = np.empty(len(x)), np.empty(len(x))
+for i in range(len(x)):
+    y = float(x[i])
+    roots[i] = y ** 0.5
+    squares[i] = y ** 2
+off = (roots != np.sqrt(x)).sum() + (squares != x * x).sum()
+"""
+    )

@@ -145,6 +145,11 @@ BODIES = [
     "for j in range(n): z += a[k[j]] + t.count('a')",
     "for j in range(n): z += rng.random()",
     "for j in range(n): z += a[j]; q.append(j)",
+    # Roots and squares, some of which the C library's pow does not round to the nearest.
+    "for j in range(n): z += abs(a[j]) ** 0.5 + float(b[j]) ** 2; c[j] = float(abs(a[j] * 1e3)) ** 0.5",
+    "c[:3] = 0.0, -0.0, 5e-324\n  for j in range(n): a[j] = float(c[j]) ** 0.5; b[j] = c[j] ** 2 + float(c[j]) ** 2.0",
+    "a[9] = -1\n  for j in range(9, n): c[j] = float(a[j]) ** 2\n  for j in range(n): c[j] = math.pow(a[j], 0.5)",
+    "for j in range(n): c[j] = big[j] ** 2",
     # Short loops that the text decides.
     "for j in range(n - 1):\n    for d in range(2):\n      for e in range(2): z = max(z, A[i + d, e])\n    c[j] = z",
     "for j in range(n):\n    for d in range(3): c[j] += a[j - d] * d\n    x = d",

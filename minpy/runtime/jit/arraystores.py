@@ -308,7 +308,7 @@ class Stores(Views):
         self.made = True
         size = BITS[dtype][1]
         count = self.size_of(dims)
-        cell = self.w.cell("made")
+        cell = self.w.cell("made", "[2 x i64]")
         bytes_ = self.w.op(f"mul i64 {count}, {size}")
         owner = self.w.op(f"call i64 @make(ptr {cell}, i64 {bytes_}, ptr {self.head})")
         self.guard(self.w.op(f"icmp ne i64 {owner}, 0"), "there is no memory")

@@ -509,7 +509,7 @@ def array_of(value: Any) -> tuple[ArrayType, np.ndarray] | None:
         # Columns and rows meet other arrays, and are stretched.
         ones = tuple(axis for axis, dim in enumerate(value.shape) if dim == 1) if value.ndim > 1 else ()
         kind = "bool_" if name == "bool" else name
-        last = small(value.shape[-1]) if value.ndim > 1 else 0
+        last = small(value.shape[-1], value.ndim)
         return ArrayType(name, value.ndim, bool(unit), kind, False, ones, last), value
     if type(value) is bytes:
         return ArrayType("uint8", 1, True, "int", True), np.frombuffer(value, np.uint8)

@@ -1,6 +1,7 @@
 """The memory of arrays that a compiled loop makes, and what becomes of them when the loop hands back to Python.
 
-A buffer begins with a header of 64-bit words: how many variables and places of the code hold it, its capacity, its
+A place of the code that makes an array has two words: the buffer that it made last, and a small one that it made before
+and that is used again once nothing else holds it. A buffer begins with a header of 64-bit words: how many variables and places of the code hold it, its capacity, its
 neighbours in the list of all buffers, and the identity of the array that lies in it. Whatever way the loop is left,
 the list says what must be freed.
 """
@@ -17,6 +18,7 @@ import numpy as np
 HEADER = 64
 SMALLEST = 65535  # owners up to here are numbers of arrays that came in, above addresses of buffers
 IDENT = 32
+SPARE = 1 << 16  # bytes: so large a buffer may wait, beside the last one, for the place that made it
 
 DECLARATIONS = ("declare ptr @at_malloc(i64)", "declare void @at_free(ptr)")
 TEXT = f"""
@@ -90,6 +92,27 @@ reuse:
   store i64 0, ptr %was
   ret i64 %old
 other:
+  ; A variable holds what was made here last: what was made before that is free by now, where it is set in each round.
+  %sparep = getelementptr i8, ptr %cell, i64 8
+  %spare = load i64, ptr %sparep
+  %nospare = icmp eq i64 %spare, 0
+  br i1 %nospare, label %fresh, label %lookagain
+lookagain:
+  %s = inttoptr i64 %spare to ptr
+  %sheld = load i64, ptr %s
+  %scapp = getelementptr i8, ptr %s, i64 8
+  %scap = load i64, ptr %scapp
+  %salone = icmp eq i64 %sheld, 1
+  %slarge = icmp sge i64 %scap, %bytes
+  %sagain = and i1 %salone, %slarge
+  br i1 %sagain, label %swap, label %fresh
+swap:
+  store i64 %spare, ptr %cell
+  store i64 %old, ptr %sparep
+  %swas = getelementptr i8, ptr %s, i64 {IDENT}
+  store i64 0, ptr %swas
+  ret i64 %spare
+fresh:
   %new = call i64 @change(ptr %cell, i64 %bytes, ptr %head)
   ret i64 %new
 }}
@@ -100,6 +123,18 @@ define internal i64 @change(ptr %cell, i64 %bytes, ptr %head) noinline {{
   br i1 %none, label %new, label %let
 let:
   store i64 0, ptr %cell
+  %sparep = getelementptr i8, ptr %cell, i64 8
+  %o = inttoptr i64 %old to ptr
+  %capp = getelementptr i8, ptr %o, i64 8
+  %cap = load i64, ptr %capp
+  %little = icmp sle i64 %cap, {SPARE}
+  br i1 %little, label %keep, label %letgo
+keep:
+  %before_that = load i64, ptr %sparep
+  store i64 %old, ptr %sparep
+  call void @drop(i64 %before_that, ptr %head)
+  br label %new
+letgo:
   call void @drop(i64 %old, ptr %head)
   br label %new
 new:

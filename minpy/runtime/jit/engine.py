@@ -46,12 +46,20 @@ def is_loaded() -> bool:
     return "llvmlite.binding" in sys.modules
 
 
+def c_library() -> str:
+    """The C library and its version, where it is GNU's; else nothing."""
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION") or ""
+    except (AttributeError, OSError, ValueError):
+        return ""
+
+
 @lru_cache(maxsize=1)
 def stamp() -> str:
     """What compiled code depends on besides its text: the compiler, the processor, NumPy. Loads none of them."""
     import numpy
 
-    facts = [sys.version, platform.machine(), numpy.__version__]
+    facts = [sys.version, platform.machine(), numpy.__version__, c_library()]
     spec = importlib.util.find_spec("llvmlite")
     for place in (*(spec.submodule_search_locations or () if spec else ()), os.path.dirname(__file__)):
         try:

@@ -77,7 +77,7 @@ class Writer:
     def cell(self, hint: str, type_: str = "i64") -> str:
         """A variable of the function that is zero at the start."""
         name = self.alloca(type_, hint)
-        self.cells.append(f"  store {type_} {'null' if type_ == 'ptr' else '0'}, ptr {name}")
+        self.cells.append(f"  store {type_} zeroinitializer, ptr {name}")
         return name
 
     def alloca(self, type_: str, hint: str) -> str:

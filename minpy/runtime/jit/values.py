@@ -30,9 +30,9 @@ def scalar(kind: str, rep: str, x: str) -> Val:
     return Val(frozenset((kind,)), rep, x, str(CODES[kind]))
 
 
-def small(extent: int) -> int:
-    """The extent of a last axis if code is made for it alone, else 0."""
-    return extent if 1 < extent <= 9 else 0
+def small(extent: int, ndim: int = 2) -> int:
+    """The extent of a last axis if code is made for it alone, else 0: of vectors, which come in more lengths, less."""
+    return extent if 1 < extent <= (9 if ndim > 1 else 4) else 0
 
 
 class ArrayType(NamedTuple):
@@ -40,8 +40,8 @@ class ArrayType(NamedTuple):
 
     `unit` says that the elements of the last axis lie side by side; `kind` is what an element is when it is read;
     `sequence` marks what is no array in the program: a list, a tuple, bytes, a string, all of one kind; `ones` are
-    the axes that have one element whatever happens; `last` is the extent of the last of several axes if that is small
-    and always so (the coordinates of points, the colours of pixels), else 0: code for so many elements needs no loop.
+    the axes that have one element whatever happens; `last` is the extent of the last axis if that is small and
+    always so (the coordinates of points, the colours of pixels), else 0: code for so many elements needs no loop.
     """
 
     dtype: str
@@ -55,8 +55,8 @@ class ArrayType(NamedTuple):
     def with_dims(self, dims: tuple[str, ...]) -> ArrayType:
         """This type, with what is known of the extents in the code."""
         ones = tuple(axis for axis, dim in enumerate(dims) if dim == "1")
-        last = int(dims[-1]) if len(dims) > 1 and dims[-1].isdigit() else 0
-        return self._replace(ones=ones, last=small(last))
+        last = int(dims[-1]) if dims and dims[-1].isdigit() else 0
+        return self._replace(ones=ones, last=small(last, len(dims)))
 
     def joined(self, other: ArrayType) -> ArrayType | None:
         """What is known of an array that is of this or the other type; None if nothing can be both."""

@@ -130,6 +130,14 @@ AXES = [
     "for i in range(n): s = np.argmax(a, axis=(0, 1))",
     "for i in range(n): s = a.argmin(axis=(0,))",
     "for i in range(n): a = a * (c > 0) * -1.0; s = a.max(axis=0); s = (a * 0).min(axis=1)",
+    "g = rng.standard_normal(301)\nfor i in range(n): y = np.median(g) + np.median(g[:i + 2]) + np.median(g[::-2]); "
+    "s = np.median(g * 2); g[i] = 0.0; e = np.median(g[::i + 1] > 0)",
+    "g = rng.integers(0, 4, 90) * 1.0\nfor i in range(n): y = np.median(g) + np.median(g[: 70 + i]); "
+    "g = g - 1; f = np.median(g)",
+    "g = rng.random(50)\nfor i in range(n): g[7 * i] = np.nan if i > 3 else np.inf; y = np.median(g)",
+    "g = np.full(8, 1.5e308)\nfor i in range(n): g[i] = -0.0 if i == 4 else g[i]; y = np.median(g[: 3 + i])",
+    "for i in range(n): y = np.median(v[: 3 - i])",
+    "for i in range(n): y = np.median(a) + np.median(u); s = np.median(a, axis=1)",
     "g = rng.standard_normal((40, 300))\nfor i in range(n): s = g.sum(axis=1) + g.sum(axis=0).sum(); "
     "y = g.sum() + (g * g).sum()",
     "g = rng.standard_normal(30000)\nfor i in range(n): y = g.sum() + g[::2].sum() + g[i:].mean(); "

@@ -91,6 +91,9 @@ class Stores(Views):
             said = [parallel] if group and innermost else []
             if innermost and small(constant_of(dim) or 0):
                 said.append(self.w.note('!"llvm.loop.unroll.full"', distinct=False))
+            if axis == -1:
+                extent = self.extents.get(dim, constant_of(dim) or 0)
+                self.shortest = min(extent or self.shortest, self.shortest or extent)
             loop = self.w.note(", ".join(["{}", *said])) if said else ""
             places = tuple(dict.fromkeys(x for each, x in breaks if each == axis and x != "0"))
             if places and len(places) <= _MOST_BREAKS:

@@ -281,7 +281,9 @@ class Axes(Reductions):
                 self.write(spot, scalar("int64", "i", x))
 
         self.quietly(lambda: self.nest(best.dims, start))
-        self.quietly(lambda: self.nest(ref.dims, look))
+        # Where the last axis stays, each round of the innermost loop has a result of its own.
+        apart = len(ref.dims) - 1 not in axes and not small(constant_of(ref.dims[-1]) or 0)
+        self.quietly(lambda: self.nest(ref.dims, look, independent=apart))
         return places or best
 
     def reduced_number(self, value: Val, name: str) -> Val:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.jit.draws import source_of
+from minpy.runtime.jit.draws import kind_of_source, source_of
 from minpy.runtime.jit.expressions import BITS
 from minpy.runtime.jit.far import Far, array_class
 from minpy.runtime.jit.helpers import GLOBAL, Helper, helper_of
@@ -466,7 +466,8 @@ class Snapshot:
             self._key.append((name, found[0]))
         elif isinstance(value, _KNOWN) or source_of(value) is not None:
             self._known[name] = value
-            self._key.append((name, id(value)))
+            drawn = source_of(value) is not None
+            self._key.append((name, *kind_of_source(value)) if drawn else (name, id(value)))
 
     def _take_outer(self, iterable: Any, path: str) -> tuple[Any, ...]:
         if type(iterable) is range:

@@ -1,9 +1,9 @@
 """The memory of arrays that a compiled loop makes, and what becomes of them when the loop hands back to Python.
 
-A place of the code that makes an array has two words: the buffer that it made last, and a small one that it made before
-and that is used again once nothing else holds it. A buffer begins with a header of 64-bit words: how many variables and places of the code hold it, its capacity, its
-neighbours in the list of all buffers, and the identity of the array that lies in it. Whatever way the loop is left,
-the list says what must be freed.
+A place of the code that makes an array has two words: the buffer that it made last, and a small one that it made
+before and that is used again once nothing else holds it. A buffer begins with a header of 64-bit words: how many
+variables and places of the code hold it, its capacity, its neighbours in the list of all buffers, and the identity of
+the array that lies in it. Whatever way the loop is left, the list says what must be freed.
 """
 
 from __future__ import annotations

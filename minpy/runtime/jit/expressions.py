@@ -63,6 +63,7 @@ class Expressions:
         self.computed = False  # whether such floats were met
         self.extents: dict[str, int] = {}  # of axes: how long they are now, by the name that their length has
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self.shortest = 0  # the extent of the shortest innermost loop over elements; 0 if none is known
         self.changed = False
         self.stored = False  # whether the code up to here may have stored into an array in this iteration
         self.stores = 0  # how many places of the code store into elements

@@ -194,7 +194,7 @@ class Kernel:
         sources = []
         for name, slot in self.code.sources:
             sources.append(Source(snapshot.known(name)))
-            words[slot : slot + 2] = sources[-1].words
+            words[slot : slot + len(sources[-1].words)] = sources[-1].words
         try:
             copies = [] if self.code.clean else [(array, array.copy()) for array in self._targets(snapshot)]
         except MemoryError:

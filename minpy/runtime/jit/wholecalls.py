@@ -317,6 +317,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.minimum: lambda self, one, other: self._larger_or_smaller(one, other, ast.Lt()),
     np.maximum: lambda self, one, other: self._larger_or_smaller(one, other, ast.Gt()),
     np.where: WholeCalls._where,
+    np.median: lambda self, value: self.median(value),
     np.dot: WholeCalls._dot,
     np.matmul: WholeCalls.product,
     np.outer: WholeCalls._outer,

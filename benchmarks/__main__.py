@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument(
         "--threads",
         type=int,
-        help="of all systems, with as many processors (programs, forward; default: the machine's)",
+        help="of all systems, with as many processors (programs, cold, forward; default: the machine's)",
     )
     parser.add_argument("-o", "--output", help="write the figures as JSON")
     options = parser.parse_args()
@@ -151,8 +151,8 @@ def main() -> None:
         parser.error(f"--plot and --table are for {PROGRAMS}")
     if options.peers and PROGRAMS not in sets:
         parser.error(f"--peers is for {PROGRAMS}")
-    if options.threads and not {PROGRAMS, FORWARD} & set(sets):
-        parser.error(f"--threads is for {PROGRAMS} and {FORWARD}")
+    if options.threads and not {PROGRAMS, COLD, FORWARD} & set(sets):
+        parser.error(f"--threads is for {PROGRAMS}, {COLD} and {FORWARD}")
     if options.threads is not None and not 1 <= options.threads <= (os.cpu_count() or 1):
         parser.error(f"--threads is between 1 and {os.cpu_count()}")
     if options.plot and not importlib.util.find_spec("matplotlib"):
@@ -166,7 +166,9 @@ def main() -> None:
             results[name] = programs(options)
             text = report.text(results[name])
         elif name == COLD:
-            results[name] = module.measure(options.fast, options.only, _sizes(options), ONE_THREAD, _say)
+            with whole.limited(options.threads) as limits:
+                limits = {**ONE_THREAD, **limits}
+                results[name] = module.measure(options.fast, options.only, _sizes(options), limits, _say)
             text = module.text(results[name])
         elif name == FORWARD:
             with whole.limited(options.threads) as limits:

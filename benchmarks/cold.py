@@ -1,12 +1,13 @@
 """Whole programs of about a second, in a process of their own with empty caches: `minpy run` against plain Python.
 
-    python -m benchmarks cold [--size small|large] [--only name…]
+    python -m benchmarks cold [--size small|large] [--only name…] [--threads N]
 
 Each program is repeated, in one process, as often as makes it take a second under plain Python, start and import of
 NumPy included. Under ``minpy run`` the same process has an empty cache folder: it analyses the program, rewrites it,
 measures engines and compiles, and all of that is on its clock. What is compared is the time from the start of the
-process to its end, without the time in which the program's arguments are copied; beside it, the processor's time of the
-program's own thread, and of all threads and processes, which say more than the clock while others use the machine.
+process to its end, without the time in which the program's arguments are copied (`--threads 1`: on one processor);
+beside it, the processor's time of the program's own thread, and of all threads and processes, which say more than the
+clock while others use the machine.
 """
 
 from __future__ import annotations

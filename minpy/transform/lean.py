@@ -68,12 +68,29 @@ def _load() -> None:
                     setattr(package, name, kind)
                 if name == "CSTNode":  # which gives them to all others: the same, without a call
                     kind.__eq__, kind.__hash__ = object.__eq__, object.__hash__
+                    kind._codegen = _write
+                elif name == "SimpleWhitespace":
+                    kind._codegen = _write_space
     parse = import_module("libcst.native").parse_module
     package.parse_module = lambda text: parse(text, encoding="utf-8")
     # Whether it is what is expected: with nodes left out, and such as have tokens of their own.
     tree = package.parse_module("x[1:] = not (f(a, *b)) if c else 'd'\n")
     if [each.name for each in dataclasses.fields(tree)][:3] != ["body", "header", "footer"]:
         raise ImportError("libcst's nodes are not the dataclasses that they were")
+
+
+def _write(self: Any, state: Any, **keywords: Any) -> None:
+    """The ``_codegen`` of all nodes: what `minpy.transform.syntax.Spans` notes before and after, in one call."""
+    start = state.position
+    self._codegen_impl(state, **keywords)
+    if self not in state.spans:
+        state.spans[self] = start, state.position
+
+
+def _write_space(self: Any, state: Any) -> None:
+    """That of whitespace, whose place nobody asks for."""
+    if self.value:
+        state.add_token(self.value)
 
 
 def _stand_in(name: str, **names: Any) -> None:

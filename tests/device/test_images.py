@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import pathlib
 import sys
@@ -16,7 +17,10 @@ import table_driver as driver
 import minpy
 import minpy.numpy as np_
 from minpy.errors import ArgumentError, DeviceFailure, GradientError
-from minpy.nn import layers
+from minpy.nn import layers, model_gallery
+from minpy.nn import model_builder as builder
+from minpy.nn.io import NDArrayIter
+from minpy.nn.solver import Solver
 from minpy.runtime import backends, transfers
 from minpy.runtime.backends import cupy as backend
 from minpy.runtime.context import gpu
@@ -193,3 +197,46 @@ def test_types_that_a_card_does_not_convolve(machine) -> None:
             found = layers.convolution(np_.multiply(first, 1).astype(first.dtype), second)
         assert found.dtype == want.dtype
         np.testing.assert_allclose(np.asarray(found), want, rtol=1e-3)
+
+
+# Networks of the gallery, the shape of their images, and how many masks a step draws on the host (None: blocks are left
+# out at random, so that later steps are the first to send the parameters of some).
+NETWORKS = {
+    "network in network": (lambda: model_gallery.network_in_network(10, width=4), (3, 16, 16), 2),
+    "residual": (lambda: model_gallery.residual_network(1, width=4), (3, 8, 8), 0),
+    "stochastic depth": (lambda: model_gallery.stochastic_depth_network(1, width=4), (3, 8, 8), None),
+    "vgg": (lambda: model_gallery.vgg_network(width=4, hidden=8), (3, 32, 32), 1),
+    "perceptron": (lambda: model_gallery.MultiLayerPerceptron(16, 10), (12,), 0),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_of_a_step_only_the_loss_comes_back(machine, name: str) -> None:
+    make, shape, masks = NETWORKS[name]
+    card = machine.cards[0]
+    x, y = drawn(4, *shape).astype("float32"), np.arange(4)
+    found = {}
+    for where in ("host", "card"):
+        np.random.seed(1)
+        data = NDArrayIter(x, y, batch_size=4)
+        with contextlib.ExitStack() as stack:
+            if where == "card":
+                stack.enter_context(gpu(0))
+                stack.enter_context(PreferMXNetPolicy())
+            solver = Solver(
+                builder.Model(make(), "softmax", shape), data, data, num_epochs=1, update_rule="sgd_momentum",
+                optim_config={"learning_rate": 1e-3}, verbose=False,
+            )  # fmt: skip
+            solver.init()
+            batch = next(iter(data))
+            counts = []
+            for _ in range(4):
+                loss = solver.step(batch)
+                counts.append((card.uploads, card.downloaded))
+            found[where] = loss
+    for before, after in itertools.pairwise(counts[1:]):
+        assert after[1] - before[1] == 4
+        assert masks is None or after[0] - before[0] <= 1 + masks, (
+            "more than class numbers and masks was sent"
+        )
+    assert found["card"] == pytest.approx(found["host"], rel=1e-3)

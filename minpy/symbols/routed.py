@@ -9,6 +9,7 @@ derivative MXNet gives to others among equals than NumPy's rule (maxima).
 from __future__ import annotations
 
 import ast
+import functools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -260,9 +261,16 @@ def _probabilities_forward(x: Any, label: Any, scale: float) -> tuple[Any, Any]:
     return p, (p, label)
 
 
+@functools.lru_cache(maxsize=64)
+def _numbers(classes: int, dtype: numpy.dtype) -> numpy.ndarray:
+    found = numpy.arange(classes, dtype=dtype)
+    found.flags.writeable = False
+    return found
+
+
 def _probabilities_backward(scale: float, kept: tuple, g: Any) -> tuple[Any, Any]:
     p, label = kept
-    classes = numpy.arange(numpy.shape(p)[1], dtype=p.dtype)
+    classes = _numbers(numpy.shape(p)[1], p.dtype)
     if numpy.shape(label) == numpy.shape(p):
         slope = p - label
     else:
@@ -281,11 +289,13 @@ _with_label.stays = True
 @_operator("SoftmaxOutput")
 def _softmax_output(options: Options, train: bool) -> Rule:
     scale = float(options.take("grad_scale", 1.0))
-    options.need(options.take("normalization", "null") == "null", "a normalisation")
+    normal = options.take("normalization", "null")
+    options.need(normal in ("null", "batch"), f"normalization is {normal}")
 
     def run(x: Any, label: Any) -> Any:
-        rows = np.reshape(x, (numpy.shape(x)[0], -1))
-        return np.reshape(_with_label(rows, stop_gradient(label), scale), numpy.shape(x))
+        n = numpy.shape(x)[0]
+        rows, share = np.reshape(x, (n, -1)), scale / n if normal == "batch" else scale
+        return np.reshape(_with_label(rows, stop_gradient(label), share), numpy.shape(x))
 
     return run
 

@@ -40,6 +40,10 @@ def arithmetic() -> object:
 
 SYMBOLS = {
     "network": (network, {"x": (3, 2, 8, 9), "s_label": (3,)}),
+    "loss of a batch": (
+        lambda: S.SoftmaxOutput(S.Variable("x"), name="s", normalization="batch", grad_scale=3.0),
+        {"x": (3, 4), "s_label": (3,)},
+    ),
     "arithmetic": (arithmetic, {"x": (4, 3), "y": (4, 3)}),
     "softmax": (lambda: S.log_softmax(S.Variable("x"), axis=1), {"x": (4, 5)}),
     "shapes": (

@@ -103,7 +103,9 @@ for _name in ("concatenate", "concat"):
     row(
         _name,
         cost="move",
-        mxnet=Kernel(lambda F, arrays, axis=0: F.concat(*arrays, dim=int(axis)), _JOINABLE, _joinable),
+        mxnet=Kernel(
+            lambda F, arrays, axis=0, **options: F.concat(*arrays, dim=int(axis)), _JOINABLE, _joinable
+        ),
         vjp=(_unconcatenate,),
         samples=_concatenations,
     )
@@ -133,7 +135,7 @@ row(
     "stack",
     cost="move",
     mxnet=Kernel(
-        lambda F, arrays, axis=0: F.stack(*arrays, axis=int(axis) % (len(arrays[0].shape) + 1)),
+        lambda F, arrays, axis=0, **options: F.stack(*arrays, axis=int(axis) % (len(arrays[0].shape) + 1)),
         DEVICE_DTYPES,
         _stackable,
     ),

@@ -240,6 +240,10 @@ class Array:
                 and part.dtype is window.dtype
             ):
                 return direct.item(tape, self, index, part)
+            if storage is not None and not storage.host_ok and tape_of(storage) is None:
+                found = device_calls.element(self, index)
+                if found is not None:
+                    return found
         return dispatch.apply("getitem", self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -439,4 +443,4 @@ def _set_flat(array: Array, value: Any) -> None:
 
 
 # At the end: they need the class, whichever module is imported first.
-from minpy.runtime import direct, dispatch, entry, operators, protocols, writes  # noqa: E402, F401
+from minpy.runtime import device_calls, direct, dispatch, entry, operators, protocols, writes  # noqa: E402, F401

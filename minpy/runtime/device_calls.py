@@ -144,6 +144,27 @@ def handle_of(device: Any, value: Any) -> Any:
     return transfers.upload(device, value.contents)
 
 
+# To fetch an element alone takes as long as to fetch so many bytes.
+_LATENCY = 1 << 17
+
+
+def element(array: Any, index: Any) -> Any:
+    """The element of an array that only the device has; None, and the host has it all, if it is time to fetch that."""
+    storage = array.storage
+    remote = storage.remote
+    if remote.looks > storage.host.nbytes // _LATENCY or remote.shared or remote.device.broken is not None:
+        storage.to_host()
+        return None
+    view = array.window[(*index, None) if type(index) is tuple else (index, None)]
+    part = remote.device.read(remote.handle, view, storage.host)
+    if part is None:
+        return None
+    remote.looks += 1
+    found = np.empty(1, view.dtype)
+    transfers.fetch(remote.device, part, found)
+    return found[0]
+
+
 def near(value: Any, other: Any) -> Any:
     """The small plain `value` as an array that counts as living where `other` lives."""
     if type(other) is not Array or type(value) is Array or other.storage.handle is None:

@@ -62,11 +62,14 @@ class Remote:
     lent : bool
         The host memory was the program's before this storage was made, and `handle` may serve for other storages too:
         it is copied before it is written to.
+    looks : int
+        How many elements were fetched alone since the device last wrote.
     """
 
-    __slots__ = ("device", "handle", "host_ok", "lent", "shared")
+    __slots__ = ("device", "handle", "host_ok", "lent", "looks", "shared")
 
     def __init__(self, device: Device | None, handle: Any) -> None:
+        self.looks = 0
         self.device, self.handle = device, handle
         self.host_ok, self.shared, self.lent = handle is None, False, False
 
@@ -171,7 +174,8 @@ class Storage:
 
     def wrote_device(self) -> None:
         """The device copy was written: the host memory is stale."""
-        self._far().host_ok = False
+        remote = self._far()
+        remote.host_ok, remote.looks = False, 0
 
     def share(self) -> np.ndarray:
         """Hand the host memory to code that is not rewritten."""

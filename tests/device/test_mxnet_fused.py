@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 import minpy
 from minpy import routed
+from minpy.runtime import profile
 from minpy.runtime.backends import device_for, mxnet_fused
 from minpy.runtime.policy import PreferMXNetPolicy
 
@@ -184,3 +186,32 @@ def test_memory_is_given_back(device) -> None:
     device.fuser.free()
     assert not device.fuser._cached
     np.testing.assert_array_equal(b.asnumpy(), x(30) * 3 + x(30))
+
+
+INFINITE = {
+    "isinf": lambda np_, x: np_.isinf(x),
+    "isfinite": lambda np_, x: np_.isfinite(x),
+    "isnan": lambda np_, x: np_.isnan(x),
+    "maximum": lambda np_, x: np_.maximum(x, -np.inf),
+    "greater": lambda np_, x: np_.greater(x, -np.inf),
+    "a chain": lambda np_, x: np_.minimum(x * 2.0, np.inf) + 1.0,
+    "full": lambda np_, x: np_.full((2, 3), np.inf),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("name", INFINITE)
+def test_infinities_after_an_error_of_the_c_library(name: str, dtype: str) -> None:
+    """MXNet took them for numbers out of range as soon as any code had met such a number (MP107)."""
+    x = np.array([0.0, np.inf, -np.inf, np.nan, 1.5, -2.0], dtype)
+    library = ctypes.CDLL(None)
+    library.strtod.restype, library.strtod.argtypes = ctypes.c_double, (ctypes.c_char_p, ctypes.c_void_p)
+    recorder = profile.start(profile.Recorder())
+    try:
+        with PreferMXNetPolicy(), np.errstate(all="ignore"):
+            library.strtod(b"1e-999", None)
+            found = np.asarray(INFINITE[name](routed.np, x))
+    finally:
+        profile.stop(recorder)
+    np.testing.assert_array_equal(found, INFINITE[name](np, x))
+    assert not [r for reasons in recorder.reasons.values() for r in reasons if r.startswith("MP107")]

@@ -84,9 +84,10 @@ def _pool(F: Any, kind: str, x: Any, windows: Windows) -> Any:
 def _largest(F: Any, x: Any, windows: Windows) -> Any:
     y = _pool(F, "max", x, windows)
     # MXNet passes over what is not a number, and gives its lowest number where there is nothing but -inf.
-    seen = _pool(F, "max", 2 * (x != x) + (x > -math.inf), windows)
+    least = float(np.finfo(np.dtype(x.dtype)).min)
+    seen = _pool(F, "max", 2 * (x != x) + (x >= least), windows)
     like = {"ctx": y.context, "dtype": y.dtype}
-    y = F.where(seen > 0, y, F.full(y.shape, -math.inf, **like))
+    y = F.where(seen > 0, y, 2 * F.full(y.shape, least, **like))
     return F.where(seen > 1, F.full(y.shape, math.nan, **like), y)
 
 

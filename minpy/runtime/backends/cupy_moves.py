@@ -34,7 +34,10 @@ def _get(F: Any, x: Any, index: Any) -> Any:
 def _get_limits(x: Any, index: Any) -> str | None:
     parts = index if type(index) is tuple else (index,)
     if not any(isinstance(p, (list, np.ndarray)) for p in parts):
-        return "no array among the indices"
+        if len(parts) < x.ndim or not all(type(p) is int for p in parts):
+            return "no array among the indices"
+        if type(x) is np.ndarray or x.storage.host_ok:
+            return "an element that the host has"
     return in_bounds(index, x.shape)
 
 

@@ -20,6 +20,7 @@ from minpy import mxnet_import
 from minpy.errors import DeviceError, DeviceFailure, DeviceMemoryError
 from minpy.runtime.backends import mxnet_fused
 from minpy.runtime.backends.base import promoted, refused
+from minpy.runtime.backends.c_errors import forget
 from minpy.runtime.backends.library import Library
 from minpy.runtime.primitives.table import DEVICE_DTYPES, Kernel, Scalar, by_name
 
@@ -284,6 +285,7 @@ class MXNetDevice:
             if lazy is not None:
                 return lazy
         with self.context:
+            forget()
             return kernel.run(self.F, *map(place, args), **{k: place(v) for k, v in kwargs.items()})
 
     def _deferred(self, name: str, args: tuple, handle_of: Any) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from minpy.runtime.backends.c_errors import forget
 from minpy.runtime.backends.graph import Node, PutOff, held, leaves, order
 
 # MXNet's operators by the names of the table's rows: of one array; and of two, as (arrays of one shape, others, an
@@ -109,6 +110,7 @@ class Fuser(PutOff):
 
     def _compute(self, lazy: Lazy) -> None:
         assert lazy.node is not None
+        forget()
         nodes = order(lazy.node)
         outputs = held(nodes, lazy, MOST_OUTPUTS)
         found = self._at_once(nodes, outputs, lazy.shape) if len(nodes) > 1 else None

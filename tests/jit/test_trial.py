@@ -50,6 +50,32 @@ def test_it_is_asked_again() -> None:
     assert one.is_over
 
 
+def test_it_waits_for_expressions_that_try_out_engines() -> None:
+    """From the second time on, for a part of the time that it ran; rounds as written are theirs then."""
+    count = trial._SAMPLES
+    one = Trial()
+    assert one.holds
+    one.wrote(1e-5, 1, True)  # they were kept from it, but for those in other threads
+    assert one.wants_compiled
+    one.ran(0.5e-5)
+    assert take_turns(one, [1e-5] * (count - 1), [0.5e-5] * (count - 1))
+    one.went(trial._AGAIN[0] * 1.001)
+    assert not one.holds
+    one.wrote(trial._AGAIN[0] / 20, 1, True)
+    assert not one.wants_compiled and not one.holds
+    one.wrote(trial._AGAIN[0] / 10, 1, True)
+    assert not one.wants_compiled and one.holds
+    assert not take_turns(one, [0.2e-5] * count, [0.5e-5] * count)
+
+
+def test_it_does_not_wait_where_nothing_could_win() -> None:
+    count = trial._SAMPLES
+    one = Trial()
+    assert take_turns(one, [1e-3] * count, [1e-5] * count)
+    one.went(trial._AGAIN[0] * 1.001)
+    assert one.holds
+
+
 def test_rounds_that_are_no_samples_are_not_counted() -> None:
     one = Trial()
     one.wrote(1.0, 0)  # the loop was over

@@ -19,6 +19,7 @@ import numpy as np
 from minpy.runtime import ledger
 from minpy.runtime.fuse import memory, native, pool
 from minpy.runtime.fuse.ir import Irregular
+from minpy.runtime.fuse.sites import note_trial
 from minpy.runtime.fuse.state import raising
 from minpy.runtime.fuse.tiled import Tiled
 from minpy.runtime.jit import background
@@ -333,6 +334,7 @@ class Choice:
             self.best[name] = min(took, self.best.get(name, took))
             self.times.setdefault(name, []).append(took)
             self._count(took)
+            note_trial()
 
     def _shows_its_bits(
         self, plan: Plan, engine: Any, arrays: list[Any], numbers: list[Any], flags: int

@@ -78,6 +78,15 @@ def hold(is_held: bool) -> None:
     held = is_held
 
 
+trials = 0  # evaluations in which some block tried an engine out
+
+
+def note_trial() -> None:
+    """Count an evaluation that took longer, or less, than it will."""
+    global trials
+    trials += 1
+
+
 def take() -> Any:
     """The next result of the block that was computed just before, in this thread."""
     return _local.results.pop()

@@ -142,9 +142,10 @@ def pieces(
             site.look_at = site.spent + _LOOK
         is_sample = site.trial is not None and not site.trial.is_over and site.better is None
         clock = _of_samples()
+        trials = blocks.trials
         started, began = perf_counter(), clock()
         if is_sample:
-            blocks.hold(True)  # engines that are tried out take longer than NumPy, which is compared with
+            blocks.hold(site.trial.holds)
             try:
                 yield islice(iterator, piece)
             finally:
@@ -156,7 +157,7 @@ def pieces(
         position += piece
         site.spent += took
         if is_sample:
-            site.trial.wrote(sample, done)
+            site.trial.wrote(sample, done, blocks.trials != trials)
         if done > 1 or not site.per_round:
             site.per_round = took / max(done, 1)
         else:

@@ -6,7 +6,8 @@ rest for a while.
 `Trial`: of loops of array operations, rounds as written and compiled ones in turns, both timed. Numbers and single
 elements always gain. Operations on arrays are what NumPy does best, so compiled code must show that it is faster, at
 the sizes at hand; else the loop is left alone. It must do so again from time to time: while the expressions in the loop
-try out engines of their own, the rounds as written are slower than they will be.
+try out engines of their own, the rounds as written are slower than they will be. The first time these are kept from
+that; later they may do so for a while, and rounds in which they did are no samples.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ _MARGIN = 0.95  # compiled rounds must take less than this part of the others
 _CLOSE = 6.0  # times what rounds as written take: code that was compiled quickly and takes less may win yet
 _AGAIN = (0.02, 0.2, 2.0)  # seconds of compiled runs after which the question is asked once more
 LONGEST = 2e-3  # seconds of a compiled sample
+# Of the time that a loop has run compiled: what expressions in it may spend on finding their engines, before it is
+# compared with them, unless compiled rounds are so much faster that these cannot be.
+_PATIENCE, _HOPELESS = 0.1, 15.0
 # Seconds that compiled runs may have lost before the loop rests, and that they may have gained ahead.
 LOSS, GAIN = 500e-6, 20e-3
 WORST = LOSS / 10  # what a single run may lose in the account: others may have had the processor meanwhile
@@ -41,10 +45,10 @@ class Balance:
 class Trial:
     """The samples of one loop: the best round of each kind, since all that disturbs makes rounds longer."""
 
-    __slots__ = ("_compiled", "_counts", "_gone", "_passed", "_written")
+    __slots__ = ("_compiled", "_counts", "_gone", "_passed", "_patience", "_written")
 
     def __init__(self) -> None:
-        self._passed, self._gone = 0, 0.0
+        self._passed, self._gone, self._patience = 0, 0.0, 0.0
         self._begin()
 
     def _begin(self) -> None:
@@ -73,8 +77,16 @@ class Trial:
             return 0.0
         return _AGAIN[self._passed] - self._gone if self._passed < len(_AGAIN) else None
 
-    def wrote(self, seconds: float, rounds: int) -> None:
-        """Rounds ran as written."""
+    @property
+    def holds(self) -> bool:
+        """Whether expressions in the loop are not to try out engines during a round as written."""
+        return self._patience <= 0.0
+
+    def wrote(self, seconds: float, rounds: int, tried: bool = False) -> None:
+        """Rounds ran as written; `tried` says whether expressions in them were trying out engines."""
+        if tried and not self.holds:
+            self._patience -= seconds
+            return
         if not self.is_over and rounds and self._counts[0] <= self._counts[1]:
             self._written = min(self._written, seconds / rounds)
             self._counts[0] += 1
@@ -90,4 +102,6 @@ class Trial:
         self._gone += seconds
         if self._passed < len(_AGAIN) and self._gone > _AGAIN[self._passed]:
             self._passed += 1
+            hopeless = self._compiled * _HOPELESS < self._written
+            self._patience = 0.0 if hopeless else _PATIENCE * self._gone
             self._begin()

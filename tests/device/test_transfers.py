@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 
 from minpy import routed
-from minpy.errors import DeviceFailure
 from minpy.runtime import profile, transfers
 from minpy.runtime.array import Array
 from minpy.runtime.backends import device_for
-from minpy.runtime.context import gpu
 from minpy.runtime.policy import PreferMXNetPolicy
 
 pytestmark = pytest.mark.mxnet
@@ -259,45 +257,3 @@ def test_numbers_that_do_not_fit_are_written_as_numpy_does(copies, dtype: str, v
         return np.array(a.tolist(), dtype)
 
     np.testing.assert_array_equal(written(routed.np), written(np))
-
-
-def test_a_matrix_and_its_transpose_are_sent_once(machine) -> None:
-    x, h = plain(600).reshape(100, 6), plain(400).reshape(100, 4)
-    with gpu(0), PreferMXNetPolicy():
-        for _ in range(3):
-            far = routed.np.dot(x, x.T)
-            slope = routed.np.dot(x.T, h)
-        x[3] = 7.0  # what is sent again is sent as a whole
-        changed = routed.np.dot(x.T, h)
-    assert machine.cards[0].uploads == 3
-    np.testing.assert_allclose(np.asarray(changed), x.T @ h, rtol=1e-12)
-    x[3] = plain(600).reshape(100, 6)[3]
-    np.testing.assert_allclose(np.asarray(far), x @ x.T, rtol=1e-12)
-    np.testing.assert_allclose(np.asarray(slope), x.T @ h, rtol=1e-12)
-
-
-def test_an_element_comes_alone(machine) -> None:
-    """As long as that is less work than to fetch them all."""
-    card, want = machine.cards[0], plain(90_000).reshape(300, 300) * 2.0
-    with gpu(0), PreferMXNetPolicy():
-        a = routed.np.multiply(plain(90_000).reshape(300, 300), 2.0)
-        for k, index in enumerate([(3, 4), (-1, -300), (7, 0)]):
-            assert a[index] == want[index] and type(a[index]) is np.float64
-            assert card.downloaded == 16 * (k + 1)
-        for index in [(300, 0), (0, -301)]:
-            with pytest.raises(IndexError) as ours:
-                a[index]
-            with pytest.raises(IndexError) as numpys:
-                want[index]
-            assert str(ours.value) == str(numpys.value)
-        before = card.downloaded
-        assert [a[5, k] for k in range(300)] == want[5].tolist()
-        assert card.downloaded - before == a.nbytes
-        a[0, 0] = 5.0  # there; the host's copy is old again
-        before = card.downloaded
-        assert a[0, 0] == 5.0 and a[0][1] == want[0, 1]
-        assert card.downloaded - before == 16
-        card.poison = lambda name: name == "exp"
-        b = routed.np.exp(a)
-        with pytest.raises(DeviceFailure):
-            b[3, 3]

@@ -198,9 +198,12 @@ class custom_vjp(Operation):
         return both
 
     def _cotangents(self, g: Any, ans: Any, leaves: list, call: Call) -> list[Any]:
-        args, _ = call.filled(leaves)
+        args = call.arguments[0]
         kept = call.residuals
-        if any(type(leaf) is Array and tape_of(leaf.storage) is not None for leaf in leaves):
+        higher = any(type(leaf) is Array and tape_of(leaf.storage) is not None for leaf in leaves)
+        if higher or self._constant:
+            args, _ = call.filled(leaves)
+        if higher:
             # A derivative of higher order: what was kept must be on the tapes around.
             kept = self._run(args, call)[1]
         constants = [args[i] for i in self._constant]

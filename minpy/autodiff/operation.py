@@ -187,6 +187,9 @@ class Operation:
         rest = iter(leaves)
         collected = []
         for key, value in [*enumerate(args), *kwargs.items()]:
+            if type(value) is Array and type(part := found.get(key)) is np.ndarray:
+                collected.append(self._fitted(part, next(rest), f"a cotangent of argument {key!r}", call))
+                continue
             inside = trees.leaves(value)
             place = f"argument {key!r}"
             parts: list[Any] = [None] * len(inside)

@@ -14,12 +14,14 @@ from minpy.runtime.array import Array
 
 # Deeper than a program nests its parameters: a container that holds itself.
 _DEEPEST = 200
+# What is a leaf without a closer look.
+_LEAVES = frozenset((Array, np.ndarray, float, int, bool, str, type(None), np.float64, np.float32, np.int64))
 
 
 def children(value: Any) -> list[tuple[str, Any, Any]] | None:
     """The parts of a container as (how it is written after the container's name, key, value); None for a leaf."""
     kind = type(value)
-    if kind is Array or kind is np.ndarray or kind is float:
+    if kind in _LEAVES:
         return None
     if isinstance(value, tuple) and hasattr(kind, "_fields"):
         return [(f".{name}", i, v) for i, (name, v) in enumerate(zip(kind._fields, value, strict=True))]
@@ -77,16 +79,52 @@ def walk(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]
 
 def leaves(value: Any) -> list[Any]:
     """The leaves of a tree, in order."""
-    return [leaf for _, leaf in walk(value)]
+    found: list[Any] = []
+    try:
+        _collect(value, found, 0)
+    except RecursionError:
+        return [leaf for _, leaf in walk(value)]  # which says where
+    return found
+
+
+def _collect(value: Any, found: list[Any], depth: int) -> None:
+    kind = type(value)
+    if kind in _LEAVES:
+        found.append(value)
+        return
+    if kind is tuple or kind is list:
+        parts = value
+    elif kind is dict:
+        parts = value.values()
+    elif (items := children(value)) is None:
+        found.append(value)
+        return
+    else:
+        parts = [part for _, _, part in items]
+    if depth > _DEEPEST:
+        raise RecursionError
+    for part in parts:
+        _collect(part, found, depth + 1)
 
 
 def arrays_in(value: Any) -> list[Array]:
     """The leaves that are `Array` objects, in order."""
-    return [leaf for _, leaf in walk(value) if type(leaf) is Array]
+    return [leaf for leaf in leaves(value) if type(leaf) is Array]
 
 
 def transform(function: Callable[..., Any], value: Any, *others: Any, depth: int = 0) -> Any:
     """A tree like `value` with ``function(leaf, *others)`` at every leaf; `others` are trees of the same structure."""
+    if not others:
+        kind = type(value)
+        if kind in _LEAVES:
+            return function(value)
+        if depth <= _DEEPEST:
+            if kind is tuple:
+                return tuple([transform(function, part, depth=depth + 1) for part in value])
+            if kind is list:
+                return [transform(function, part, depth=depth + 1) for part in value]
+            if kind is dict:
+                return {key: transform(function, part, depth=depth + 1) for key, part in value.items()}
     parts = children(value)
     if parts is None:
         return function(value, *others)

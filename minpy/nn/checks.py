@@ -9,6 +9,7 @@ import numpy as np
 
 from minpy.autodiff import stop_gradient
 from minpy.errors import ArgumentError
+from minpy.runtime.array import Array
 
 Size = int | str
 
@@ -32,7 +33,7 @@ def shape_of(function: str, name: str, x: Any, wanted: Sequence[Size], **sizes: 
     **sizes : int
         Lengths of letters.
     """
-    shape = np.shape(x)
+    shape = x.shape if type(x) is Array or type(x) is np.ndarray else np.shape(x)
     if len(shape) == len(wanted) and all(
         n == (sizes.get(axis, n) if isinstance(axis, str) else axis)
         for n, axis in zip(shape, wanted, strict=True)

@@ -12,6 +12,8 @@ from minpy.autodiff import custom_vjp
 from minpy.nn import checks
 from minpy.nn.kernels import products
 from minpy.nn.kernels.masks import masked
+from minpy.runtime import blas
+from minpy.runtime.array import Array
 
 
 def affine(x: Any, w: Any, b: Any) -> Any:
@@ -34,7 +36,7 @@ def affine(x: Any, w: Any, b: Any) -> Any:
     array
         Shape (N, M).
     """
-    shape = numpy.shape(x)
+    shape = x.shape if type(x) is Array or type(x) is numpy.ndarray else numpy.shape(x)
     inputs, outputs = checks.shape_of("affine", "w", w, ("D", "M"))
     checks.shape_of("affine", "b", b, ("M",), M=outputs)
     if len(shape) < 2 or math.prod(shape[1:]) != inputs:
@@ -63,6 +65,8 @@ def _affine_forward(x: Any, w: Any, b: Any) -> tuple[Any, Any]:
 
 def _affine_backward(kept: tuple, g: Any) -> tuple:
     x, w = kept
+    if type(x) is numpy.ndarray is type(w) and type(g) is numpy.ndarray and products.on_host():
+        return lambda: blas.dot(g, w.T), lambda: blas.dot(x.T, g), lambda: numpy.ones(len(g), g.dtype).dot(g)
     ones = numpy.ones(numpy.shape(g)[0], g.dtype)
     return (
         lambda: products.dot(g, np.transpose(w)),

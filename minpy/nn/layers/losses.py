@@ -10,6 +10,7 @@ import numpy
 import minpy.numpy as np
 from minpy.autodiff import custom_vjp, stop_gradient
 from minpy.nn import checks
+from minpy.nn.kernels import products
 from minpy.nn.layers.sequences import one_hot
 from minpy.runtime import entry
 
@@ -46,19 +47,20 @@ def _count(x: Any, n: int) -> Any:
 
 def _entropy_forward(x: Any, label: Any, weights: Any) -> tuple[Any, Any]:
     """Weighted sum of cross entropies of the rows of `x`, and what its derivative needs."""
-    shifted = x - np.max(x, axis=1, keepdims=True)
-    e = np.exp(shifted)
-    total = np.sum(e, axis=1, keepdims=True)
+    xp = numpy if type(x) is numpy.ndarray and products.on_host() else np
+    shifted = x - xp.max(x, axis=1, keepdims=True)
+    e = xp.exp(shifted)
+    total = xp.sum(e, axis=1, keepdims=True)
     probability = e / total
     if numpy.ndim(label) == 1:
         if entry.others and type(shifted) is not numpy.ndarray:
             own = np.sum(np.where(_hot(label, shifted), shifted, 0), axis=1)
         else:
             own = shifted[numpy.arange(len(label)), label]
-        loss = np.sum((np.log(total)[:, 0] - own) * weights)
+        loss = xp.sum((xp.log(total)[:, 0] - own) * weights)
         return loss, (probability, None, label, weights)
-    logs = shifted - np.log(total)
-    loss = -np.sum(np.sum(logs * label, axis=1) * weights)
+    logs = shifted - xp.log(total)
+    loss = -xp.sum(xp.sum(logs * label, axis=1) * weights)
     return loss, (probability, logs, label, weights)
 
 

@@ -608,3 +608,15 @@ def test_affine_of_many_rows_has_the_gradients_of_its_formula():
     single = np.float32
     y = L.affine(x.astype(single), w.astype(single), b)
     assert y.dtype == np.float64  # as the formula: b is of double precision
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf, np.inf])
+def test_maxima_of_what_is_not_finite(value):
+    """So many that MXNet's kernel is the faster one; it passes over NaN."""
+    x = np.random.RandomState(0).standard_normal((16, 8, 32, 32)).astype("f4")
+    x[3, 2, 4:8, 6] = value
+    x[0, 0, :4, :4] = -np.inf
+    want = x.reshape(16, 8, 16, 2, 16, 2).max(axis=(3, 5))
+    np.testing.assert_array_equal(L.pooling(x), want)
+    found = value_and_grad(lambda v: np.sum(L.pooling(v)[1:2]))(x)[1]
+    assert found.sum() == want[1].size

@@ -99,11 +99,20 @@ _gathered.def_vjp(lambda ans, x, which, windows: lambda g: _scattered(g, which, 
 _scattered.def_vjp(lambda ans, g, which, windows: lambda x: _gathered(x, which, windows))
 
 
+def _maxima_by_mxnet(x: numpy.ndarray, windows: Windows) -> Any:
+    """MXNet, if it is the faster one and everything is finite: it passes over NaN, and gives no maximum of -inf."""
+    mx = mxnet_for(_work(x, windows), x)
+    if mx is None:
+        return None
+    with numpy.errstate(all="ignore"):
+        return mx if numpy.isfinite(x.sum()) else None
+
+
 def _max_forward(x: Any, windows: Windows) -> tuple[Any, Any]:
     if type(x) is not numpy.ndarray:  # a derivative of higher order
         y = _max(x, windows)
         return y, (numpy.asarray(x.asnumpy()), None)
-    mx = mxnet_for(_work(x, windows), x)
+    mx = _maxima_by_mxnet(x, windows)
     if mx is None:
         y = _largest(x, windows)
         return y, (x, _place(x, y, windows))
@@ -124,7 +133,7 @@ def _max_backward(windows: Windows, residuals: tuple, g: Any) -> tuple[Any]:
 
 def _plain_max(x: Any, windows: Windows) -> Any:
     x = numpy.asarray(x)
-    mx = mxnet_for(_work(x, windows), x)
+    mx = _maxima_by_mxnet(x, windows)
     if mx is None:
         return _largest(x, windows)
     return Kept(mx, _operator(mx, windows, pool_type="max"), [x], (False,)).result()

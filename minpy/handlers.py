@@ -11,7 +11,8 @@ from types import FrameType
 
 def raised(error: BaseException) -> bool:
     """Whether an exception came from a signal's handler, which is known by its arguments: a number, and a frame."""
-    step = error.__traceback__
+    # Not the frame that caught it: to look at its variables would keep it, and all that called it, alive.
+    step = error.__traceback__ and error.__traceback__.tb_next
     while step is not None:
         code = step.tb_frame.f_code
         if code.co_argcount or code.co_flags & 4:  # takes arguments

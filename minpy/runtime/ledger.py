@@ -8,7 +8,7 @@ case. Importing this module imports nothing.
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import perf_counter, process_time
 from time import thread_time as clock
 
 # Of the time since the beginning: of the first second, in which imports and the analysis cost something too, and later.
@@ -33,8 +33,8 @@ def note(what: str, spent: float, *, taken: float | None = None) -> None:
 
 
 def ran() -> float:
-    """The seconds that the process has run."""
-    return perf_counter() - _began
+    """The seconds that the process has run: of the processor, where others use that too, or it waits."""
+    return min(perf_counter() - _began, process_time())
 
 
 def taken() -> float:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
+import weakref
 from functools import partial
 
 import pytest
@@ -90,6 +92,24 @@ def test_a_file_that_cannot_be_read_is_no_handlers(tmp_path):
             call(place)
         except OSError as error:
             assert not handlers.raised(error)
+
+
+def test_nobody_is_kept_alive(tmp_path):
+    """By a miss of the cache: the caller's variables go when it returns, without the collector."""
+
+    class Thing:
+        pass
+
+    def call():
+        thing = Thing()
+        assert kept.read_checked(str(tmp_path / "none")) is None
+        return weakref.ref(thing)
+
+    gc.disable()
+    try:
+        assert call()() is None
+    finally:
+        gc.enable()
 
 
 def test_the_program_catches_it(bench, tmp_path):

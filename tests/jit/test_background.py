@@ -167,6 +167,7 @@ def young(monkeypatch):
     """A process that has run for one second, and spent nothing."""
     now = [1.0]
     monkeypatch.setattr(ledger, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(ledger, "process_time", lambda: now[0])
     monkeypatch.setattr(ledger, "_began", 0.0)
     monkeypatch.setattr(ledger, "_taken", 0.0)
     monkeypatch.setattr(ledger, "seconds", {})

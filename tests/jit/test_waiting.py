@@ -82,6 +82,7 @@ def test_a_loop_of_large_arrays_waits_for_fast_code(one_processor, monkeypatch, 
     monkeypatch.setattr(drive, "_LARGE", 1e-9)
     go, (site, *_) = loaded(tmp_path, LOOKLESS)
     monkeypatch.setattr(drive, "is_hot", lambda *_: True)
+    monkeypatch.setattr(drive, "_must_wait", lambda site: False)
     run_until(go, 5000, lambda: site.better is not None)
     assert not site.better.is_ready and site.better.takes > 0
     compiled = site.compiled
@@ -90,6 +91,19 @@ def test_a_loop_of_large_arrays_waits_for_fast_code(one_processor, monkeypatch, 
     one_processor["it is"] = True
     run_until(go, 5000, lambda: site.compiled > 0 or site.reason)
     assert site.better is None and all(each.is_ready for found in site.kernels.values() for each in found)
+
+
+def test_before_fast_code_may_be_made_not_even_its_text_is(one_processor, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(drive, "_LARGE", 1e-9)
+    go, (site, *_) = loaded(tmp_path, LOOKLESS)
+    monkeypatch.setattr(drive, "is_hot", lambda *_: True)
+    with monkeypatch.context() as patch:
+        patch.setattr(drive, "Kernel", lambda *_, **__: pytest.fail("its text was made"))
+        for _ in range(3):
+            run_until(go, 5000, lambda: True)
+    assert site.names is not None and not site.kernels and not site.reason
+    one_processor["it is"] = True
+    run_until(go, 5000, lambda: site.compiled > 0 or site.reason)
 
 
 def test_small_arrays_get_quick_code(one_processor, monkeypatch, tmp_path) -> None:
@@ -141,6 +155,7 @@ def test_a_loop_that_waited_is_noted_for_the_next_run(one_processor, monkeypatch
     monkeypatch.setattr(drive, "_LARGE", 1e-9)
     go, (site, *_) = loaded(tmp_path, LOOKLESS)
     monkeypatch.setattr(drive, "is_hot", lambda *_: True)
+    monkeypatch.setattr(drive, "_must_wait", lambda site: False)
     run_until(go, 5000, lambda: site.better is not None)
     assert not store.is_known(site.name)
     site.spent = 1e3

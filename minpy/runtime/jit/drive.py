@@ -40,6 +40,7 @@ _QUICK = 5e-3  # seconds that code which was made quickly runs between two looks
 # Seconds of each operation of a loop without loops in it: if it takes longer, the time goes into the elements.
 _LARGE = 3e-6
 _FUNCTION = 10  # operations in a function of the program's, perhaps
+_TEXT = 25_000  # bytes that the text of a loop has, of operations on arrays
 _KEYS = 6  # compiled versions of one loop
 _LEAVES = 4  # so often a loop may leave compiled code early, and then once every so many iterations:
 _DISTANCE = 50
@@ -141,7 +142,7 @@ def pieces(
         else:
             site.look_at = site.spent + _LOOK
         is_sample = site.trial is not None and not site.trial.is_over and site.better is None
-        clock = _of_samples()
+        clock = _of_samples() if is_sample else perf_counter
         trials = blocks.trials
         started, began = perf_counter(), clock()
         if is_sample:
@@ -185,7 +186,7 @@ def _pays(site: Site, left: int, frame: FrameType) -> bool:
     if not site.per_round:
         # Not yet run in this process; it may have been worth it in an earlier one.
         return store.is_known(site.name)
-    if not site.kernels and background.is_busy():
+    if not site.kernels and (background.is_busy() or _must_wait(site)):
         return False
     rest = left * site.per_round
     if site.kernels:
@@ -194,6 +195,17 @@ def _pays(site: Site, left: int, frame: FrameType) -> bool:
     if rest > SURE * background.expected() and (site.spent > site.per_round or site.per_round > _LONG):
         return True  # not by the first round alone, which finds nothing in caches and tables, and imports
     return rest > _ENTRY and is_hot(site, frame)
+
+
+def _must_wait(site: Site) -> bool:
+    """Whether only fast code would do for a loop, and it is too early for that: then not even its text is made."""
+    if site.names is None or not site.per_round or not _is_large(site):
+        return False
+    if background.is_used():
+        too_early = background.is_early(_TEXT)
+    else:
+        too_early = not ledger.allows(background.expected_again(_TEXT))
+    return too_early and not store.was_known(site.name)
 
 
 def _is_far(site: Site, frame: FrameType) -> bool:
@@ -237,6 +249,8 @@ def run(
     try:
         if site.names is None:
             _look(site, code)
+            if not site.force and _must_wait(site):
+                return None
         while position < count:
             variables = Frame(frame, site.names)
             snapshot = Snapshot(variables, site.names, over, site.digest)

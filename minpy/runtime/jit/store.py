@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import marshal
 import os
+from functools import lru_cache
 from typing import Any
 
 from minpy.runtime import kept
@@ -34,7 +35,12 @@ _remembered: set[str] = set()  # by this process
 
 def was_known(name: str) -> bool:
     """The same, leaving out what this run has found."""
-    return name not in _remembered and is_known(name)
+    return name not in _remembered and _was_there(known_file(name))
+
+
+@lru_cache(maxsize=512)
+def _was_there(where: str) -> bool:
+    return bool(where) and os.path.exists(where)
 
 
 def remember(name: str) -> None:

@@ -212,6 +212,10 @@ class Operators(Complexes):
         return self.w.op(f"extractvalue {{i64, i1}} {pair}, 0")
 
     def _floor_division(self, symbol: str, a: str, b: str) -> str:
+        constant = constant_of(b)
+        if constant is not None and constant > 0 and not constant & (constant - 1):
+            power = constant.bit_length() - 1
+            return self.w.op(f"and i64 {a}, {constant - 1}" if symbol == "%" else f"ashr i64 {a}, {power}")
         rest = self.w.op(f"srem i64 {a}, {b}")
         signs = self.w.op(f"icmp slt i64 {self.w.op(f'xor i64 {rest}, {b}')}, 0")
         off = self.w.op(f"and i1 {signs}, {self.w.op(f'icmp ne i64 {rest}, 0')}")

@@ -12,7 +12,7 @@ import pytest
 
 import minpy
 from minpy import routed
-from minpy.runtime.backends import cupy_fused
+from minpy.runtime.backends import cupy_fused, cupy_windows
 from minpy.runtime.context import gpu
 from minpy.runtime.policy import PreferMXNetPolicy
 
@@ -267,7 +267,12 @@ def test_cudas_compiler_takes_the_text(card, fuser, tmp_path) -> None:
     texts = gpu(0).device().cupy.RawKernel.texts
     assert len(texts) >= 8
     source = tmp_path / "kernels.cu"
-    source.write_text("\n".join(text.replace(" fused(", f" fused{k}(") for k, text in enumerate(texts)))
+    texts = [text.replace(" fused(", f" fused{k}(") for k, text in enumerate(texts)]
+    for name in cupy_windows._BODIES:
+        for dtype in ("float32", "float64"):
+            text = cupy_windows.source(name, np.dtype(dtype))
+            texts.append(text.replace(f" {name}(", f" {name}_{dtype}("))
+    source.write_text("\n".join(texts))
     command = [
         "nvcc",
         "-ptx",

@@ -7,6 +7,7 @@ import itertools
 import pathlib
 import sys
 
+import kernels
 import numpy as np
 import pytest
 import simulated
@@ -23,6 +24,7 @@ from minpy.nn.io import NDArrayIter
 from minpy.nn.solver import Solver
 from minpy.runtime import backends, transfers
 from minpy.runtime.backends import cupy as backend
+from minpy.runtime.backends import cupy_windows
 from minpy.runtime.context import gpu
 from minpy.runtime.policy import PreferMXNetPolicy
 from minpy.runtime.primitives import table
@@ -36,6 +38,40 @@ def test_rows_on_a_card(machine, monkeypatch, name: str) -> None:
     monkeypatch.setattr(driver, "LAYOUTS", ("F", "negative", "readonly"))
     failures = driver.parity_failures(ROWS[name], "prefer_mxnet", context=gpu(0))
     assert not failures, "\n".join(failures)
+
+
+@pytest.fixture
+def compiled(machine, tmp_path, monkeypatch) -> type:
+    """The class of kernels of our own, which are compiled at once."""
+    made = machine.cupy.RawKernel = kernels.raw_kernel(machine, tmp_path)
+    monkeypatch.setattr(cupy_windows, "_OFTEN", 1)
+    return made
+
+
+@pytest.mark.skipif(kernels.COMPILER is None, reason="no C++ compiler to run the kernels' text with")
+def test_rows_by_kernels_of_our_own(compiled, monkeypatch) -> None:
+    monkeypatch.setattr(driver, "DTYPES", ("float32",))
+    monkeypatch.setattr(driver, "LAYOUTS", ("F", "negative"))
+    for row in ROWS.values():
+        failures = driver.parity_failures(row, "prefer_mxnet", context=gpu(0))
+        assert not failures, "\n".join(failures)
+    names = {name for text in compiled.texts for name in cupy_windows._BODIES if f"void {name}(" in text}
+    assert names == set(cupy_windows._BODIES)
+    assert not gpu(0).device().F.window_kernels.why
+
+
+def test_kernels_that_do_not_compile(machine, tmp_path, monkeypatch) -> None:
+    want = train()
+
+    class Broken:
+        def __init__(self, code: str, name: str, options: tuple = ()) -> None:
+            raise RuntimeError("NVRTC is not there")
+
+    machine.cupy.RawKernel = Broken
+    monkeypatch.setattr(cupy_windows, "_OFTEN", 1)
+    with gpu(0), PreferMXNetPolicy():
+        agree(train(), want)
+        assert "NVRTC" in gpu(0).device().F.window_kernels.why
 
 
 @pytest.mark.mxnet

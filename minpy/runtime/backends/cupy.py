@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from minpy.errors import DeviceError, DeviceFailure, DeviceMemoryError, UsageError
-from minpy.runtime.backends import cupy_fused, cupy_kernels
+from minpy.runtime.backends import cupy_fused, cupy_kernels, cupy_windows
 from minpy.runtime.backends.base import arrays_in, promoted, refused
 from minpy.runtime.backends.cupy_staging import Staging
 from minpy.runtime.backends.known import Known
@@ -93,6 +93,8 @@ class CuPyDevice:
         self._known = Known()
         self.fuser = cupy_fused.Fuser(cupy)
         self.fuses = self.fuser.works and os.environ.get("MINPY_FUSE", "auto").lower() not in _OFF
+        if self.fuses:
+            self.F.window_kernels = cupy_windows.Kernels(self.F)
         self._copying = threading.Lock()
 
     def __repr__(self) -> str:

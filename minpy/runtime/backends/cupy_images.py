@@ -1,14 +1,15 @@
 """CuPy's kernels of images: what windows see is a strided view of the padded images.
 
 A convolution is a product of cuBLAS's with a copy of that view (cuDNN is not asked: CuPy has given its bindings up).
-Maxima are taken along rows of windows, then along columns.
+Maxima are taken along rows of windows, then along columns. What is done often is done by kernels of our own instead
+(`cupy_windows`), each of which does the work of several of these functions.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -86,6 +87,26 @@ def _parts(n: int, size: int) -> Iterator[slice]:
     return (slice(k, min(k + step, n)) for k in range(0, n, step))
 
 
+def _ours(F: Any, name: str, shape: tuple[int, ...], arrays: list[Any], windows: Any, *more: Any) -> Any:
+    """The result of a kernel of our own; None if it is not compiled."""
+    if any(array.dtype.name not in SINGLE for array in arrays):
+        return None
+    kernels = getattr(F, "window_kernels", None)
+    if kernels is None:
+        return None
+    return kernels.run(name, shape, arrays, windows, *more)
+
+
+class _Geometry(NamedTuple):
+    """What a kernel must know of windows."""
+
+    shape: tuple[int, ...]
+    kernel: Pair
+    stride: Pair
+    pad: Pair
+    out: Pair
+
+
 def _columns(F: Any, x: Any, kernel: Pair, stride: Pair, pad: Pair, out: Pair) -> Iterator[tuple[slice, Any]]:
     """Some images at a time: which, and what each window sees of them, (n, C · kernel, windows)."""
     n, c = x.shape[:2]
@@ -95,8 +116,12 @@ def _columns(F: Any, x: Any, kernel: Pair, stride: Pair, pad: Pair, out: Pair) -
         return
     for part in _parts(n, rows * math.prod(out) * x.itemsize):
         images = x if part == slice(0, n) else x[part]
-        seen = Sight(F, _padded(F, images, pad), kernel, stride, out).look("ncklyx").copy()
-        yield part, seen.reshape(images.shape[0], rows, math.prod(out))
+        shape = (images.shape[0], rows, math.prod(out))
+        geometry = _Geometry(images.shape, kernel, stride, pad, out)
+        seen = _ours(F, "unfold", shape, [images], geometry, np.int64(0), np.int64(c))
+        if seen is None:
+            seen = Sight(F, _padded(F, images, pad), kernel, stride, out).look("ncklyx").copy()
+        yield part, seen.reshape(shape)
 
 
 def _products(F: Any, matrix: Any, x: Any, kernel: Pair, stride: Pair, pad: Pair, out: Pair) -> Any:
@@ -132,10 +157,16 @@ def _to_images(F: Any, g: Any, w: Any, windows: Any) -> Any:
         return _products(F, rows, g, (kh, kw), (1, 1), margin, (h, width)).reshape(n, c, h, width)
     rows = w.reshape(filters, c * kh * kw)
     flat = g.reshape(n, filters, math.prod(windows.out))
-    blank, inner = _blank(F, g, windows)
+    blank = inner = None
     for part in _parts(n, rows.shape[1] * flat.shape[2] * g.itemsize):
         heads = flat if part == slice(0, n) else flat[part]
         parts = F.matmul(rows.T, heads).reshape(heads.shape[0], c, kh, kw, *windows.out)
+        if part == slice(0, n):
+            found = _ours(F, "fold", windows.shape, [parts], windows)
+            if found is not None:
+                return found
+        if blank is None:
+            blank, inner = _blank(F, g, windows)
         Sight(F, blank.wide[part], windows.kernel, windows.stride, windows.out).spread(parts)
     return inner
 
@@ -148,8 +179,12 @@ def _to_weights(F: Any, x: Any, g: Any, windows: Any) -> Any:
     for part in _parts(n, rows * math.prod(out) * x.itemsize):
         images, heads = (x, g) if part == slice(0, n) else (x[part], g[part])
         count = images.shape[0] * math.prod(out)
-        sight = Sight(F, _padded(F, images, windows.pad), kernel, windows.stride, out)
-        seen = sight.look("cklnyx").copy().reshape(rows, count)
+        geometry = _Geometry(images.shape, kernel, windows.stride, windows.pad, out)
+        sizes = np.int64(images.shape[0]), np.int64(images.shape[1])
+        seen = _ours(F, "unfold", (rows, count), [images], geometry, *sizes)
+        if seen is None:
+            sight = Sight(F, _padded(F, images, windows.pad), kernel, windows.stride, out)
+            seen = sight.look("cklnyx").copy().reshape(rows, count)
         product = F.matmul(heads.transpose(1, 0, 2, 3).copy().reshape(filters, count), seen.T)
         total = product if total is None else F.add(total, product)
     return total.reshape(filters, x.shape[1], *kernel)
@@ -169,6 +204,9 @@ KERNELS["nn.convolve_to_weights"] = Mirror(_to_weights, SINGLE, _alike, False, S
 
 def _largest(F: Any, x: Any, windows: Any) -> Any:
     (kh, kw), (sh, sw), (oh, ow) = windows.kernel, windows.stride, windows.out
+    found = _ours(F, "largest", (*x.shape[:2], oh, ow), [x], windows, x.dtype.type(-np.inf))
+    if found is not None:
+        return found
     wide = _padded(F, x, windows.pad, -np.inf)
     down = [wide[:, :, i : i + sh * (oh - 1) + 1 : sh] for i in range(kh)]
     rows = _joined(F.maximum, down)
@@ -195,6 +233,9 @@ def _chosen(F: Any, x: Any, best: Any, windows: Any) -> tuple[Any, Sight]:
 
 def _largest_back(F: Any, g: Any, x: Any, best: Any, windows: Any) -> Any:
     (kh, kw), (n, c, oh, ow) = windows.kernel, best.shape
+    found = _ours(F, "largest_back", windows.shape, [g, x, best], windows, g.dtype.type(-np.inf))
+    if found is not None:
+        return found
     which, _ = _chosen(F, x, best, windows)
     places = F.arange(kh * kw, dtype=which.dtype).reshape(kh * kw, 1, 1)
     mine = F.equal(which.reshape(n, c, 1, oh, ow), places)
@@ -213,6 +254,9 @@ def _largest_at(F: Any, d: Any, x: Any, best: Any, windows: Any) -> Any:
 
 def _mean(F: Any, x: Any, windows: Any) -> Any:
     (kh, kw), (sh, sw), (oh, ow) = windows.kernel, windows.stride, windows.out
+    found = _ours(F, "mean", (*x.shape[:2], oh, ow), [x], windows, x.dtype.type(1 / (kh * kw)))
+    if found is not None:
+        return found
     wide = _padded(F, x, windows.pad)
     rows = _joined(F.add, [wide[:, :, i : i + sh * (oh - 1) + 1 : sh] for i in range(kh)])
     total = _joined(F.add, [rows[..., j : j + sw * (ow - 1) + 1 : sw] for j in range(kw)])
@@ -221,6 +265,9 @@ def _mean(F: Any, x: Any, windows: Any) -> Any:
 
 def _mean_back(F: Any, g: Any, windows: Any) -> Any:
     (kh, kw), (n, c, oh, ow) = windows.kernel, g.shape
+    found = _ours(F, "mean_back", windows.shape, [g], windows, g.dtype.type(1 / (kh * kw)))
+    if found is not None:
+        return found
     part = F.multiply(g, g.dtype.type(1 / (kh * kw)))
     blank, inner = _blank(F, g, windows)
     strides = part.strides

@@ -129,6 +129,6 @@ def _torch_step(
             for w, g in zip(p, gradient, strict=True):
                 w -= 0.01 * g
         torch.cuda.synchronize()
-        return float(value)
+        return float(value.detach())
 
     return step

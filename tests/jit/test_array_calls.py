@@ -215,3 +215,9 @@ def test_same(run_both: Any, text: str) -> None:
 def test_is_compiled(run_both: Any, text: str) -> None:
     sites = run_both(apart(text))
     assert sum(bool(site.compiled) for site in sites) > len(sites) // 2
+
+
+def test_short_extents_that_differ_share_their_code(run_both: Any) -> None:
+    text = "def f(v, n):\n  s = v * 0.0\n  for i in range(n): s = s + v * v[i % 2]; v = v * 0.5\n  return s\n"
+    (site,) = run_both(text + "x = [f(np.arange(1.0, k), 5) for k in (4, 5, 9, 7, 3, 8, 4, 6, 20)]")
+    assert sum(map(len, site.kernels.values())) == 2, site.kernels

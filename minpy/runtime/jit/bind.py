@@ -103,6 +103,8 @@ class Names(NamesOf):
         super().__init__([head, *node.body, *node.orelse])
         self.node, self.text = node, text
         self.live = live_names(node)
+        self.lasts: dict[str, int] = {}  # of arrays that were met: `ArrayType.last`
+        self.lasts_vary = False
 
     def wake_inner(self, site: Any) -> None:
         """Give the loops directly inside this one sites of their own."""
@@ -309,7 +311,20 @@ class Snapshot:
         self.helpers: dict[int, Helper] = {}
         for value in list(self._known.values()):
             self._take_helper(frame, value, site_digest)
+        self._generalize()
         self.key = (self.outer, *self._key)
+
+    def _generalize(self) -> None:
+        """Where short extents turned out to differ from time to time, have one code for all of them."""
+        names = self._names
+        for name, type_ in self._arrays.items():
+            names.lasts_vary |= names.lasts.setdefault(name, type_.last) != type_.last
+        if names.lasts_vary:
+            self._arrays = {name: type_._replace(last=0) for name, type_ in self._arrays.items()}
+            self._key = [
+                (each[0], self._arrays[each[0]]) if isinstance(each[1], ArrayType) else each
+                for each in self._key
+            ]
 
     def _take_list(self, name: str, value: Any, iterable: Any) -> None:
         if type(value) is not list or name in self._names.stored or self._sequences(value, iterable):

@@ -271,8 +271,7 @@ class Axes(Reductions):
                     odd = self.w.op(f"and i1 {equal}, {differ}")
                     self.guard(self.w.op(f"xor i1 {odd}, true"), "an extremum that is zero")
             better = self.compare(op, item, now).x
-            type_ = {"d": "double", "b": "i1", "i": "i64"}[item.rep]
-            x = self.w.op(f"select i1 {better}, {type_} {item.x}, {type_} {now.x}")
+            x = self._better_one(op, item, now, better)
             self.write(out, scalar(kind, item.rep, x))
             if places is not None:
                 spot = self.item(places, own, checked=False)
@@ -285,6 +284,23 @@ class Axes(Reductions):
         apart = len(ref.dims) - 1 not in axes and not small(constant_of(ref.dims[-1]) or 0)
         self.quietly(lambda: self.nest(ref.dims, look, independent=apart))
         return places or best
+
+    def _better_one(self, op: ast.cmpop, item: Val, now: Val, better: str) -> str:
+        """The lesser or greater of two numbers that are not NaN.
+
+        Not by a selection, of which LLVM makes a store of some elements: processors do not hand on what that stored to
+        the next row, which reads it.
+        """
+        least = isinstance(op, ast.Lt)
+        if item.rep == "b":
+            return self.w.op(f"select i1 {better}, i1 {item.x}, i1 {now.x}")
+        name, type_ = (
+            (("maxnum", "minnum")[least], "double") if item.rep == "d" else (("smax", "smin")[least], "i64")
+        )
+        full = f"@llvm.{name}.{'f64' if item.rep == 'd' else 'i64'}"
+        self.w.declarations.add(f"declare {type_} {full}({type_}, {type_})")
+        said = "nnan " if item.rep == "d" else ""
+        return self.w.op(f"call {said}{type_} {full}({type_} {item.x}, {type_} {now.x})")
 
     def reduced_number(self, value: Val, name: str) -> Val:
         """``np.sum(x)`` of a number."""

@@ -161,10 +161,34 @@ def test_parts_of_a_product(copy, extent: tuple[int, int, int], monkeypatch: pyt
         blas.add_dot(x, y, out)
         assert np.array_equal(out, exact + 1)
     assert max(parts, default=0) > 1
-    monkeypatch.setenv("MKL_NUM_THREADS", "1")
+    monkeypatch.setattr(copy, "_most", 1)
     parts.clear()
     blas.dot(x, y)
     assert not parts
+
+
+@pytest.mark.parametrize(
+    "given, most",
+    [
+        ({}, 1 << 16),
+        ({"MKL_NUM_THREADS": "3"}, 3),
+        ({"MKL_NUM_THREADS": "0", "OPENBLAS_NUM_THREADS": "2"}, 1),
+    ],
+)
+def test_the_environment_limits_threads(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], most: int
+) -> None:
+    for name in blas._LIMITS:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert blas._limit() == most
+
+
+def test_addresses_of_arrays() -> None:
+    x = np.arange(24.0).reshape(4, 6)
+    for each in (x, x[1:, 2:], x.T, x[:0], np.array(3.0), np.frombuffer(b"12345678")):
+        assert blas._address(each) == blas._address_asked(each) == each.ctypes.data
 
 
 _HIDDEN = """

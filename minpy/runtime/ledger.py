@@ -17,7 +17,9 @@ FREE = 0.02  # seconds that may be spent in any case
 SURE = 0.12  # seconds more that may be spent on what surely gains many times that, if it goes on
 _HEAD_START = 0.1  # seconds that a process has run when this is imported: Python's start and NumPy's
 
+_GLANCE = 2e-3  # seconds between two looks at the processor's time
 _began = perf_counter() - _HEAD_START
+_looked = _worked = 0.0
 # Seconds by what they were spent for; those of another thread, during which the program went on, are not in `taken`.
 seconds: dict[str, float] = {}
 counts: dict[str, int] = {}
@@ -34,7 +36,11 @@ def note(what: str, spent: float, *, taken: float | None = None) -> None:
 
 def ran() -> float:
     """The seconds that the process has run: of the processor, where others use that too, or it waits."""
-    return min(perf_counter() - _began, process_time())
+    global _looked, _worked
+    now = perf_counter()
+    if now - _looked > _GLANCE:  # the system is asked for it
+        _looked, _worked = now, process_time()
+    return min(now - _began, _worked)
 
 
 def taken() -> float:

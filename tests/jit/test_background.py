@@ -169,6 +169,7 @@ def young(monkeypatch):
     monkeypatch.setattr(ledger, "perf_counter", lambda: now[0])
     monkeypatch.setattr(ledger, "process_time", lambda: now[0])
     monkeypatch.setattr(ledger, "_began", 0.0)
+    monkeypatch.setattr(ledger, "_looked", 0.0)
     monkeypatch.setattr(ledger, "_taken", 0.0)
     monkeypatch.setattr(ledger, "seconds", {})
     monkeypatch.setattr(ledger, "counts", {})

@@ -39,6 +39,7 @@ _STREAM = 6 << 20  # bytes of the result from which tiles pay without asking
 # What must have been spent in a block before it is compiled: so many times what compiling takes from the program; in
 # seconds, where earlier runs have shown that it pays.
 _HOPE, _KNOWN = 2, 0.02
+_PART = 1 / 3  # of the time so far: then a block that surely gains is compiled early
 _HOPED = "native?"  # is kept of a block in which much was spent, and which was not compiled
 _NAP = 0.02  # seconds between two looks: less is one evaluation after the other
 _SAMPLE = 4096
@@ -213,7 +214,12 @@ class Choice:
         takes = native.takes()
         if _spent_in_all > _HOPE * takes and self.spent > takes and ledger.allows(takes):
             return True
-        return self.spent > takes and getattr(self.plan, "gains_surely", False) and ledger.allows_sure(takes)
+        return (
+            self.spent > takes
+            and getattr(self.plan, "gains_surely", False)
+            and self.spent > _PART * ledger.ran()
+            and ledger.allows_sure(takes)
+        )
 
     def _decide(self) -> None:
         written = self.best.get("written")

@@ -40,6 +40,7 @@ _QUICK = 5e-3  # seconds that code which was made quickly runs between two looks
 # Seconds of each operation of a loop without loops in it: if it takes longer, the time goes into the elements.
 _LARGE = 3e-6
 _FUNCTION = 10  # operations in a function of the program's, perhaps
+_LATER = 20e-3  # seconds as written until it is asked again whether fast code may be made
 _TEXT = 25_000  # bytes that the text of a loop has, of operations on arrays
 _KEYS = 6  # compiled versions of one loop
 _LEAVES = 4  # so often a loop may leave compiled code early, and then once every so many iterations:
@@ -199,13 +200,18 @@ def _pays(site: Site, left: int, frame: FrameType) -> bool:
 
 def _must_wait(site: Site) -> bool:
     """Whether only fast code would do for a loop, and it is too early for that: then not even its text is made."""
+    if site.spent < site.waits:
+        return True
     if site.names is None or not site.per_round or not _is_large(site):
         return False
     if background.is_used():
         too_early = background.is_early(_TEXT)
     else:
         too_early = not ledger.allows(background.expected_again(_TEXT))
-    return too_early and not store.was_known(site.name)
+    if not too_early or store.was_known(site.name):
+        return False
+    site.waits = site.spent + _LATER
+    return True
 
 
 def _is_far(site: Site, frame: FrameType) -> bool:

@@ -147,6 +147,7 @@ class Site:
         "spent",
         "sure",
         "trial",
+        "waits",
         "what",
         "woken",
     )
@@ -157,6 +158,7 @@ class Site:
         self.force = mode() == "force"
         self.per_round = 0.0  # seconds for an iteration as written; 0 while unknown
         self.spent = self.look_at = 0.0  # seconds as written; how many before the next look
+        self.waits = 0.0  # how many before it is asked again whether fast code may be made
         self.short = 0
         self.sure: bool | None = None  # whether it works on numbers and elements alone
         self.since = self.inside = 0.0  # when short runs began to be counted, and their seconds since

@@ -119,6 +119,9 @@ class _Annotation:
     def __getitem__(self, _: object) -> _Annotation:
         return self
 
+    def __call__(self) -> _Annotation:  # Python 3.10 takes nothing else for a type
+        return self
+
 
 def _manager(function: Callable[..., Iterator[Any]]) -> Callable[..., _Managed]:
     """What `contextlib.contextmanager` is replaced by."""

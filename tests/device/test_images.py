@@ -276,3 +276,18 @@ def test_of_a_step_only_the_loss_comes_back(machine, name: str) -> None:
             "more than class numbers and masks was sent"
         )
     assert found["card"] == pytest.approx(found["host"], rel=1e-3)
+
+
+def test_auto_sends_large_images_and_leaves_small_ones(machine, recorder) -> None:
+    card = machine.cards[0]
+    for shape, filters, there in (((2, 2, 8, 8), (3, 2, 3, 3), False), ((8, 16, 32, 32), (32, 16, 3, 3), True)):
+        x, w = drawn(*shape).astype("f4"), drawn(*filters).astype("f4")
+        step = minpy.grad(lambda w, x=x: np_.sum(layers.pooling(layers.convolution(x, w, None, pad=1)) ** 2))
+        want, before = step(w), card.kernels
+        recorder.reasons.clear()
+        with gpu(0):
+            for _ in range(3):
+                found = step(w)
+        assert (card.kernels > before) is there
+        np.testing.assert_allclose(np.asarray(found), want, rtol=2e-3, atol=1e-2)
+        assert not any(r.startswith("MP107") for reasons in recorder.reasons.values() for r in reasons)

@@ -101,7 +101,7 @@ class Array:
 
     def asnumpy(self) -> np.ndarray:
         """A copy as a plain ``numpy.ndarray``; no gradient flows through it."""
-        return np.array(self.contents)
+        return np.array(self._seen())
 
     def wait_to_read(self) -> None:
         """Wait until pending device work on it is done."""
@@ -148,14 +148,23 @@ class Array:
     def _plain(self) -> Any:
         return self.contents[()] if self.scalar else self.contents
 
+    def _seen(self) -> np.ndarray:
+        """The contents to be looked at: of a part of what only a device has, a copy."""
+        storage = self._storage
+        if storage is not None and not storage.host_ok and 2 * self.window.nbytes <= storage.host.nbytes:
+            found = device_calls.part(storage, self.window) if self.window.ndim else None
+            if found is not None:
+                return found
+        return self.contents
+
     def __repr__(self) -> str:
-        return repr(self._plain())
+        return repr(self._plain() if self.scalar else self._seen())
 
     def __str__(self) -> str:
-        return str(self._plain())
+        return str(self._plain() if self.scalar else self._seen())
 
     def __format__(self, spec: str) -> str:
-        return format(self._plain(), spec)
+        return format(self._plain() if self.scalar else self._seen(), spec)
 
     def __hash__(self) -> int:
         return hash(self._plain())
@@ -204,7 +213,7 @@ class Array:
         """The contents as nested Python lists."""
         if tape_of(self.storage) is not None:
             self._number(list)
-        return self.contents.tolist()
+        return self._seen().tolist()
 
     # ----- indexing -------------------------------------------------------------------------------
 

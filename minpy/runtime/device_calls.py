@@ -144,25 +144,30 @@ def handle_of(device: Any, value: Any) -> Any:
     return transfers.upload(device, value.contents)
 
 
-# To fetch an element alone takes as long as to fetch so many bytes.
+# To fetch a part alone takes as long as to fetch so many bytes more of the whole.
 _LATENCY = 1 << 17
 
 
 def element(array: Any, index: Any) -> Any:
     """The element of an array that only the device has; None, and the host has it all, if it is time to fetch that."""
-    storage = array.storage
+    found = part(array.storage, array.window[(*index, None) if type(index) is tuple else (index, None)])
+    return None if found is None else found[0]
+
+
+def part(storage: Storage, view: np.ndarray) -> np.ndarray | None:
+    """A copy of the contents of a view of what only the device has; None, and the host has it all: as `element`."""
     remote = storage.remote
-    if remote.looks > storage.host.nbytes // _LATENCY or remote.shared or remote.device.broken is not None:
+    most = storage.host.nbytes // (_LATENCY + view.nbytes)
+    if remote.looks > most or remote.shared or remote.device.broken is not None:
         storage.to_host()
         return None
-    view = array.window[(*index, None) if type(index) is tuple else (index, None)]
-    part = remote.device.read(remote.handle, view, storage.host)
-    if part is None:
+    there = remote.device.read(remote.handle, view, storage.host)
+    if there is None:
         return None
     remote.looks += 1
-    found = np.empty(1, view.dtype)
-    transfers.fetch(remote.device, part, found)
-    return found[0]
+    found = np.empty(view.shape, view.dtype)
+    transfers.fetch(remote.device, there, found)
+    return found
 
 
 def near(value: Any, other: Any) -> Any:

@@ -280,7 +280,10 @@ def test_of_a_step_only_the_loss_comes_back(machine, name: str) -> None:
 
 def test_auto_sends_large_images_and_leaves_small_ones(machine, recorder) -> None:
     card = machine.cards[0]
-    for shape, filters, there in (((2, 2, 8, 8), (3, 2, 3, 3), False), ((8, 16, 32, 32), (32, 16, 3, 3), True)):
+    for shape, filters, there in (
+        ((2, 2, 8, 8), (3, 2, 3, 3), False),
+        ((8, 16, 32, 32), (32, 16, 3, 3), True),
+    ):
         x, w = drawn(*shape).astype("f4"), drawn(*filters).astype("f4")
         step = minpy.grad(lambda w, x=x: np_.sum(layers.pooling(layers.convolution(x, w, None, pad=1)) ** 2))
         want, before = step(w), card.kernels

@@ -447,6 +447,11 @@ def test_an_element_comes_alone(machine) -> None:
         assert [a[5, k] for k in range(300)] == want[5].tolist()
         assert card.downloaded - before == a.nbytes
         a[0, 0] = 5.0  # there; the host's copy is old again
+        before, row = card.downloaded, np.array(want[3, ::-2])
+        assert str(a[3, ::-2]) == str(row) and a[3, ::-2].tolist() == row.tolist()
+        assert f"{a[3, ::-2]}" == f"{row}" and (a[3, ::-2].asnumpy() == row).all()
+        assert card.downloaded - before == 4 * row.nbytes
+        a[0, 0] = 5.0
         before = card.downloaded
         assert a[0, 0] == 5.0 and a[0][1] == want[0, 1]
         assert card.downloaded - before == 16

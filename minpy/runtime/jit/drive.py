@@ -41,7 +41,7 @@ _QUICK = 5e-3  # seconds that code which was made quickly runs between two looks
 _LARGE = 3e-6
 _FUNCTION = 10  # operations in a function of the program's, perhaps
 _LATER = 20e-3  # seconds as written until it is asked again whether fast code may be made
-_TEXT = 25_000  # bytes that the text of a loop has, of operations on arrays
+_TEXT = 3_500  # bytes that a loop's text has for each operation on arrays, at least
 _KEYS = 6  # compiled versions of one loop
 _LEAVES = 4  # so often a loop may leave compiled code early, and then once every so many iterations:
 _DISTANCE = 50
@@ -204,10 +204,11 @@ def _must_wait(site: Site) -> bool:
         return True
     if site.names is None or not site.per_round or not _is_large(site):
         return False
+    size = _TEXT * _operations(site)
     if background.is_used():
-        too_early = background.is_early(_TEXT)
+        too_early = background.is_early(size)
     else:
-        too_early = not ledger.allows(background.expected_again(_TEXT))
+        too_early = not ledger.allows(background.expected_again(size))
     if not too_early or store.was_known(site.name):
         return False
     site.waits = site.spent + _LATER
@@ -464,12 +465,17 @@ def _is_large(site: Site) -> bool:
     """Whether a loop's operations, if they are on arrays, are on large ones: where NumPy beats quick code."""
     if site.nest or site.what == "while" or site.force:
         return False  # what is in the inner loop may be small parts of arrays
+    return not site.per_round or site.per_round > _LARGE * _operations(site)
+
+
+def _operations(site: Site) -> int:
+    """About how many operations there are in a loop."""
     count = 0
     for node in (inner for statement in site.names.node.body for inner in ast.walk(statement)):
         if isinstance(node, (ast.BinOp, ast.Compare, ast.AugAssign, ast.Call)):
             mine = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
             count += _FUNCTION if mine else 1
-    return not site.per_round or site.per_round > _LARGE * count
+    return count
 
 
 def _left(site: Site, reason: tuple[int, str]) -> None:

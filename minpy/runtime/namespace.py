@@ -165,6 +165,11 @@ def operator_door() -> types.ModuleType:
             setattr(door, name, _binary(getattr(operator, name), table.by_name[primitive]))
         for name, primitive in _UNARY.items():
             setattr(door, name, _unary(getattr(operator, name), table.by_name[primitive]))
+        # With all names in it, and no way to ask for others, a name is found in a third of the time: the interpreter
+        # (up to 3.13) remembers no place in a module that has a `__getattr__`.
+        for name, value in vars(operator).items():
+            door.__dict__.setdefault(name, value)
+        del door.__getattr__
         _operators = door
     return _operators
 

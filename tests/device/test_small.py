@@ -413,3 +413,13 @@ def test_the_doors_are_built_in_functions_only_where_nothing_else_is_active(card
     with PreferMXNetPolicy():
         assert all(vars(door)[name] is slow for door, name, slow, _ in small._replaced)
     assert all(vars(door)[name] is found for door, name, _, found in small._replaced)
+
+
+def test_the_door_of_operators_has_all_names_and_asks_nobody(card) -> None:
+    """The interpreter finds no name quickly in a module that has a `__getattr__`."""
+    import operator
+
+    door = routed.op
+    assert door is not operator and "__getattr__" not in vars(door)
+    assert set(dir(operator)) <= set(dir(door))
+    assert door.itemgetter is operator.itemgetter

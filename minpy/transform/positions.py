@@ -191,7 +191,8 @@ def _place_added(node: ast.expr) -> None:
         case ast.Call(func=function, args=[operand, *_]):
             _place([function], operand)
         case ast.IfExp(test=ast.BoolOp() as test, body=body, orelse=original):
-            _place([test, body], original, node)
+            _place([test, body], original)
+            _place_whole(node, original)
             _place_names(test.values[-1], original)
         case ast.IfExp(
             test=test, body=ast.Call(func=function, args=[*others, copy]) as call, orelse=original
@@ -199,7 +200,8 @@ def _place_added(node: ast.expr) -> None:
             for mine, theirs in zip(_with_places(copy), _with_places(original), strict=True):
                 _put(mine, _place_of(theirs))
             _put(call, _place_of(original))
-            _place([test, function, *others], original, node)
+            _place([test, function, *others], original)
+            _place_whole(node, original)
         case ast.BoolOp(values=[ast.UnaryOp() as ask, test]):
             _place([ask], test, node)
         case ast.BoolOp(values=[ast.BoolOp(values=[test, log]) as both, value]):
@@ -220,6 +222,14 @@ def _place(nodes: list[ast.expr], operand: ast.expr, *single: ast.expr) -> None:
             _put(node, place)
     for node in single:
         _put(node, place)
+
+
+def _place_whole(node: ast.expr, original: ast.expr) -> None:
+    """Give the conditional around `original` a place."""
+    if sys.version_info >= (3, 12):
+        _put(node, _place_of(original))  # that of what takes its value, such as a ``with``
+    else:
+        _place([], original, node)  # that of its jumps
 
 
 _Place = tuple[int, int, "int | None", "int | None"]

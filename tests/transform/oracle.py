@@ -209,7 +209,24 @@ def _idle(code: CodeType) -> list[dis.Instruction]:
         elif asked is None or instruction.positions != asked or instruction.opname not in _OF_AN_OR:
             asked = None
             kept.append(instruction)
-    return kept
+    return _reached(kept, instructions)
+
+
+def _reached(kept: list[dis.Instruction], instructions: list[dis.Instruction]) -> list[dis.Instruction]:
+    """Those that are kept, without copies of what follows that only the others jump to (Python 3.10 makes such)."""
+    mine = {each.offset for each in kept}
+    targets = {each.argval for each in kept if "JUMP" in each.opname}
+    others = {
+        each.argval for each in instructions if "JUMP" in each.opname and each.offset not in mine
+    } - targets
+    reached, ended, dropped = [], False, False
+    for each in kept:
+        if ended:
+            dropped = each.offset in others
+        ended = each.opname == "RETURN_VALUE"
+        if not dropped:
+            reached.append(each)
+    return reached
 
 
 # What decides `or` behind the question.

@@ -43,7 +43,7 @@ def _rule(state: tuple[str, ...] = (), **options: float) -> Callable[[Callable[.
                 )
             if _is_large(w, dw, config, state):
                 arrays = [each for each in state if each != "t"]
-                new = rules.in_one_pass(function, w, dw, config, arrays)
+                new = rules.in_one_pass(function, w, dw, config, arrays) if w.size >= _MANY else None
                 return _part_by_part(function, w, dw, config, arrays) if new is None else new, config
             return function(w, dw, config), config
 
@@ -57,6 +57,8 @@ def _rule(state: tuple[str, ...] = (), **options: float) -> Callable[[Callable[.
 # A rule works element by element: a large parameter goes through it in one pass, where that can be compiled, or in
 # parts that stay in the processor's cache with all that is computed on the way. The bits are the same.
 _PART = 1 << 15  # elements
+# Elements from which compiled code is faster; fewer stay in the cache from one of the rule's operations to the next.
+_MANY = 1 << 18
 _NUMBERS = (int, float, type(None))
 
 

@@ -4,7 +4,7 @@ A program's own products must have NumPy's bits and stay with NumPy's BLAS. For 
 place that there is: MKL (extra ``mkl``), a newer OpenBLAS (extra ``blas``), a copy of NumPy's own that knows the
 processor, where NumPy's does not.
 
-Nothing is measured, so that the same machine gives the same bits every time.
+Nothing is measured, so that the same machine gives the same bits every time, with as many threads.
 """
 
 from __future__ import annotations

@@ -196,7 +196,7 @@ class Operators(Complexes):
 
     def exact(self, name: str, a: str, b: str) -> str:
         """A sum, difference or product that fits 64 bits."""
-        if self.flag and name != "smul" and not self.postponed:
+        if self.flag and name != "smul":
             # In a form that can be done for several elements at a time.
             x = self.w.op(f"{name[1:]} i64 {a}, {b}")
             odd = [self.w.op(f"xor i64 {each}, {x}") for each in (a, b if name == "sadd" else a)]

@@ -72,7 +72,7 @@ class Sequences:
         gates, cells, tanhs = self._gates, self._cells, self._tanhs
         steps, _, n, size = gates.shape
         dtype = gates.dtype
-        back = self._weights[:size].T
+        back = np.ascontiguousarray(self._weights[:size].T)  # once, and not in each step's product
         da = np.empty((steps, n, _GATES * size), dtype)
         dh, dc = np.zeros((n, size), dtype), np.zeros((n, size), dtype)
         d, slope, part = (

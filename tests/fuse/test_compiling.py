@@ -79,6 +79,34 @@ def test_threads_are_judged_by_what_they_take_as_a_rule(
     assert choice.verdict == expected
 
 
+class Interrupted(str):
+    """A name during whose reading another thread comes to an engine of its own."""
+
+    into: dict[str, Any]
+
+    def startswith(self, *_: Any) -> bool:
+        self.into[f"{len(self.into)}"] = 1.0
+        return False
+
+    endswith = startswith
+
+
+def test_another_thread_may_come_to_an_engine_meanwhile(generous: None) -> None:
+    a, b = np.random.default_rng(0).random((2, 40, 300))
+    block = Block("v0*v1+v0-v1*0.25", "auto")
+    block.run((a, b))
+    (choice,) = block._choices.values()
+    for names in (choice.engines, choice.best):
+        for number in range(3):
+            name = Interrupted(f"an engine {number}")
+            name.into = names
+            names[name] = 1.0
+    assert choice._usable("tiled1") == "tiled1"
+    choice.best["written"] = 0.5
+    choice._decide()
+    assert choice.verdict == "written"
+
+
 def test_a_block_in_which_much_was_spent_is_noted(generous: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next run compiles it after a short while, and asks no ledger."""
     monkeypatch.setattr(ledger, "allows", lambda seconds: False)

@@ -226,7 +226,7 @@ class Choice:
         winner = min(self.best, key=self.best.__getitem__)
         if written is not None and self.best[winner] > _MARGIN * written:
             winner = "written"
-        alone = [each for each in self.best if each == "written" or each.endswith("1")]
+        alone = [each for each in [*self.best] if each == "written" or each.endswith("1")]
         if winner not in alone and alone:
             # What several threads take at their best is not what they take as a rule where others want the processors
             # as well, such as a BLAS whose threads spin after each call.
@@ -256,7 +256,8 @@ class Choice:
         kind, threads = name.rstrip("0123456789"), name.lstrip("nativeld")
         if kind == "tiled" and getattr(self.plan, "is_rolled", False):
             return None
-        other = next((engine for each, engine in self.engines.items() if each.startswith(kind)), None)
+        # (Another thread may add to what is gone through: a copy.)
+        other = next((engine for each, engine in [*self.engines.items()] if each.startswith(kind)), None)
         try:
             engine = other or self._made(kind)
         except background.Pending as pending:

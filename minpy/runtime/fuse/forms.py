@@ -319,7 +319,7 @@ class CallChoice(Choice):
                 raise
             except background.Pending as pending:
                 self.waiting = pending.job
-                del self.engines[name]
+                self.engines.pop(name, None)  # unless another thread has
                 raise Irregular from pending
             except native.Unfit as error:
                 self.refused |= {f"native{each}" for each in (1, 2, self.width)}

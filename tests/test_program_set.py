@@ -145,7 +145,7 @@ def test_measurement(tmp_path: Path) -> None:
     [
         (["programs", "--only", "sobol"], "no program 'sobol': there is attention, "),
         (["calls", "--size", "small"], "--size is for programs and cold"),
-        (["calls", "--threads", "1"], "--threads is for programs and forward"),
+        (["calls", "--threads", "1"], "--threads is for programs, cold and forward"),
         (["programs", "--threads", "0"], "--threads is between 1 and "),
         (["forward", "--only", "sobel"], "not measured here: sobel. There is: tanh_exp, "),
         (["forward", "--peers", "numba"], "--peers is for programs"),

@@ -62,6 +62,21 @@ def test_compiles_when_forced_and_not_when_off(tmp_path: Path) -> None:
     assert run(tmp_path, LOOP + SHOW, "--no-jit") == [expected(), "0 []"]
 
 
+def test_the_compiler_says_nothing(tmp_path: Path) -> None:
+    """A short axis in pieces of unknown length cannot be unrolled, which LLVM told the user of."""
+    text = """
+    import numpy as np
+    def f(a, n):
+        total = np.zeros_like(a)
+        for i in range(n):
+            k = i % 4
+            total += np.roll(a, k, axis=1) * 2.0 + a
+        return total
+    print(sum(f(np.random.default_rng(0).random((40, 5)), 30).sum() > 0 for _ in range(4)))
+    """
+    assert run(tmp_path, text, MINPY_JIT="force")[0] == "4"
+
+
 def test_a_second_run_needs_no_compiler(tmp_path: Path) -> None:
     text = LOOP + "print('llvmlite.binding' in sys.modules)\n" + SHOW
     assert run(tmp_path, text, MINPY_JIT="force")[0] == "True"

@@ -89,14 +89,16 @@ class Stores(Views):
             # Short loops of a known length are unrolled, and the one around them is the innermost then.
             innermost = all(small(constant_of(each) or 0) for each in dims[len(dims) + axis + 1 :])
             said = [parallel] if group and innermost else []
-            if innermost and small(constant_of(dim) or 0):
+            places = tuple(dict.fromkeys(x for each, x in breaks if each == axis and x != "0"))
+            in_pieces = bool(places) and len(places) <= _MOST_BREAKS
+            if innermost and small(constant_of(dim) or 0) and not in_pieces:
+                # (Of a piece, whose length is not known, the compiler would tell the user that it cannot.)
                 said.append(self.w.note('!"llvm.loop.unroll.full"', distinct=False))
             if axis == -1:
                 extent = self.extents.get(dim, constant_of(dim) or 0)
                 self.shortest = min(extent or self.shortest, self.shortest or extent)
             loop = self.w.note(", ".join(["{}", *said])) if said else ""
-            places = tuple(dict.fromkeys(x for each, x in breaks if each == axis and x != "0"))
-            if places and len(places) <= _MOST_BREAKS:
+            if in_pieces:
                 start, stop, end_of_piece = self._over_pieces(dim, places)
                 ends.append(end_of_piece)
                 k, end_of_loop = self._over_elements(start, stop, loop)

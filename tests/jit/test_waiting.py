@@ -151,6 +151,38 @@ def test_what_this_run_noted_is_not_what_an_earlier_one_knew(one_processor, monk
     assert store.was_known("loop_range_1_0")
 
 
+def test_a_loop_that_stayed_in_quick_code_is_noted_for_the_next_run(
+    one_processor, monkeypatch, tmp_path
+) -> None:
+    """Which makes fast code at once, though the quick code gained too little for that."""
+    monkeypatch.setattr(drive, "is_hot", lambda *_: True)
+    monkeypatch.setattr(drive, "_must_wait", lambda site: False)
+    monkeypatch.setattr(drive, "_gains", lambda *_: True)
+    monkeypatch.setattr(drive, "_is_large", lambda site: False)
+    monkeypatch.setattr(Trial, "ran", lambda self, seconds: True)
+    improved: list[Any] = []
+    monkeypatch.setattr("minpy.runtime.jit.kernel.Kernel.improve", lambda self: improved.append(self))
+    monkeypatch.setattr(drive, "_HOPE", 1e9)
+    go, (site, *_) = loaded(tmp_path, LOOKLESS)
+    run_until(go, 500, lambda: site.kernels)
+    ((kernel,),) = site.kernels.values()
+    assert kernel.is_ready and kernel.is_quick
+    monkeypatch.setattr(sites, "sites", [site])
+    drive.seconds[site] = kernel.takes / 2
+    sites._at_end()
+    store._was_there.cache_clear()
+    drive._improve(site, kernel)
+    assert not improved and not store.was_fast_wanted(site.name)
+    drive.seconds[site] = kernel.takes * 2
+    sites._at_end()
+    store._was_there.cache_clear()
+    drive._improve(site, kernel)
+    assert improved and store.was_fast_wanted(site.name)
+    store.forget(site.name)
+    store._was_there.cache_clear()
+    assert not store.was_fast_wanted(site.name)
+
+
 def test_a_loop_that_waited_is_noted_for_the_next_run(one_processor, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(drive, "_LARGE", 1e-9)
     go, (site, *_) = loaded(tmp_path, LOOKLESS)

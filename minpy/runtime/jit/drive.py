@@ -382,11 +382,12 @@ def _is_better(site: Site) -> bool:
 
 
 def _improve(site: Site, kernel: Kernel) -> None:
-    """Make fast code of what was compiled quickly, once the gain was enough for that."""
-    takes, ran = kernel.takes, seconds_of(site)
-    gained = site.compiled * site.per_round - ran
-    if kernel.is_early or ran < takes or (site.per_round and gained < _HOPE * takes):
-        return
+    """Make fast code of what was compiled quickly, once the gain was enough for that, or an earlier run missed it."""
+    if not store.was_fast_wanted(site.name):
+        takes, ran = kernel.takes, seconds_of(site)
+        gained = site.compiled * site.per_round - ran
+        if kernel.is_early or ran < takes or (site.per_round and gained < _HOPE * takes):
+            return
     try:
         kernel.improve()
     except background.Pending:

@@ -308,6 +308,16 @@ def _at_end() -> None:
             takes = loading + (site.better.takes if site.better else background.expected_again())
             if site.spent > SURE * takes:
                 store.remember(site.name)
+    slow = [site for site in sites if site.kernels and not site.reason]
+    if slow and mode() == "auto":
+        from minpy.runtime.jit import drive, store
+
+        for site in slow:
+            quick = [
+                each for known in site.kernels.values() for each in known if each.is_ready and each.is_quick
+            ]
+            if quick and drive.seconds_of(site) > max(each.takes for each in quick):
+                store.want_fast(site.name)
     if os.environ.get("MINPY_VERBOSE", "0") not in ("", "0"):
         report()
 

@@ -53,8 +53,25 @@ def remember(name: str) -> None:
 
 def forget(name: str) -> None:
     """Note that a site is not worth compiling after all."""
-    with contextlib.suppress(OSError):
-        os.unlink(known_file(name))
+    for where in (known_file(name), _wanted_file(name)):
+        with contextlib.suppress(OSError):
+            os.unlink(where)
+
+
+def _wanted_file(name: str) -> str:
+    return kept.folder("loops", f"{name}.wanted")
+
+
+def want_fast(name: str) -> None:
+    """Note that a site spent so long in code made quickly that a later run makes fast code as soon as it gets there."""
+    where = _wanted_file(name)
+    if where:
+        kept.write(where, b"")
+
+
+def was_fast_wanted(name: str) -> bool:
+    """Whether an earlier run noted that."""
+    return _was_there(_wanted_file(name))
 
 
 def file_for(text: str, key: str, suffix: str = "loop") -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from minpy.runtime.fuse import sites as blocks
-from minpy.runtime.jit import trial
+from minpy.runtime.jit import drive, trial
 from minpy.runtime.jit.trial import Trial
 
 
@@ -97,3 +99,17 @@ def test_blocks_are_held_while_a_round_is_timed(monkeypatch: pytest.MonkeyPatch)
         blocks.sites.remove(site)
     assert site("v0 + v1", 1.0, 2.0) is False
     assert site.looks == 1
+
+
+def test_what_a_loop_stores_into_is_not_held_against_it_once_it_was_shown_to_gain() -> None:
+    """Its samples had the copies in them; as blocks found their engines its rounds got shorter, and it was given up."""
+    site: Any = SimpleNamespace(
+        per_round=30e-6, nest=False, shortcut=None, trial=Trial(), leaves=0, line=3, reason="", force=False
+    )
+    site.compiled = 10_000
+    kernel: Any = SimpleNamespace(code=SimpleNamespace(whole=True))
+    copying, rounds = 0.2e-3, 49
+    assert not drive._gains(site, kernel, copying, rounds)
+    site.trial.went(0.021)
+    assert drive._gains(site, kernel, copying, rounds)
+    assert not drive._gains(site, kernel, 3 * copying, rounds)

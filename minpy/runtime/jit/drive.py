@@ -436,11 +436,10 @@ def _gains(site: Site, kernel: Kernel, copying: float, left: int) -> bool:
     rest = left * site.per_round
     if kernel.code.whole and not site.nest and not rest:
         return False  # NumPy does small arrays well enough that one round is timed first
-    enough = (
-        max(_SMALL_WORTH if site.shortcut is False else _ENTRY, 10 * copying)
-        if kernel.code.whole
-        else 3 * copying
-    )
+    enough = 3 * copying
+    if kernel.code.whole and not (site.trial and site.trial.has_passed):
+        # (One that was shown to gain was so with its copies.)
+        enough = max(_SMALL_WORTH if site.shortcut is False else _ENTRY, 10 * copying)
     if not rest or rest >= enough:
         return True
     # To have looked for nothing costs as much as some rounds.

@@ -61,6 +61,11 @@ class Trial:
         return self._counts[1] >= _SAMPLES
 
     @property
+    def has_passed(self) -> bool:
+        """Whether compiled code was faster, and ran for a while since."""
+        return self._passed > 0
+
+    @property
     def is_close(self) -> bool:
         """Whether faster code may gain."""
         return self._compiled < _CLOSE * self._written

@@ -229,9 +229,7 @@ class Function(Operation):
             return None
 
     def _on_device(self, program: Any, known: dict[str, Any]) -> Any:
-        given = {n: v if isinstance(v, np.ndarray) else np.asarray(v) for n, v in known.items()}
-        shapes, _, _ = self._checked_shapes(given)
-        dtype = self._dtype or _widest(given.values())
+        given, shapes, _, dtype = self._taken(known)
         values = {
             name: given[name] if given[name].dtype == dtype else given[name].astype(dtype) for name in given
         }
@@ -241,8 +239,9 @@ class Function(Operation):
         results = program.run(values)
         return results[0] if len(results) == 1 else results
 
-    def _checked_shapes(self, given: dict[str, Any]) -> tuple[dict, dict, list]:
-        """Shapes of arguments, of auxiliary states and of outputs, for what a call is given."""
+    def _taken(self, known: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict, dict, Any]:
+        """What a call is given, as arrays; the shapes of all arguments and auxiliary states; the type to compute in."""
+        given = {n: v if isinstance(v, np.ndarray) else np.asarray(v) for n, v in known.items()}
         missing = [name for name in self._arguments if name not in given and not name.endswith("_label")]
         shapes = tuple((name, given[name].shape) for name in self._arguments if name in given)
         if missing:
@@ -252,15 +251,11 @@ class Function(Operation):
                 raise MXNetSymbolError(
                     f"{name} of {self._row.name} has the shape {shape}: MXNet has no arrays without elements or axes"
                 )
-        return self._shapes_of(shapes)
+        arguments, aux_shapes, _ = self._shapes_of(shapes)
+        return given, arguments, aux_shapes, self._dtype or _widest(given.values())
 
     def _forward(self, kwargs: dict[str, Any], derivable: bool) -> _Run:
-        given = {
-            name: value if isinstance(value, np.ndarray) else np.asarray(value)
-            for name, value in kwargs.items()
-        }
-        arguments, aux_shapes, _ = self._checked_shapes(given)
-        dtype = self._dtype or _widest(given.values())
+        given, arguments, aux_shapes, dtype = self._taken(kwargs)
         context = current_context().where_mxnet_runs()
         shapes_of_all = {**arguments, **aux_shapes}
         lease = self._executors.lend(shapes_of_all, dtype, context, bool(self.is_train), derivable)

@@ -9,7 +9,6 @@ derivative MXNet gives to others among equals than NumPy's rule (maxima).
 from __future__ import annotations
 
 import ast
-import functools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +18,7 @@ import numpy
 import minpy.numpy as np
 from minpy.autodiff import custom_vjp, stop_gradient
 from minpy.nn import layers
+from minpy.nn.layers.losses import class_range
 
 # What has no influence on a result; attributes of variables, ``__shape__``, have none either.
 _IDLE = frozenset(("workspace", "cudnn_tune", "cudnn_off", "num_args"))
@@ -261,16 +261,9 @@ def _probabilities_forward(x: Any, label: Any, scale: float) -> tuple[Any, Any]:
     return p, (p, label)
 
 
-@functools.lru_cache(maxsize=64)
-def _numbers(classes: int, dtype: numpy.dtype) -> numpy.ndarray:
-    found = numpy.arange(classes, dtype=dtype)
-    found.flags.writeable = False
-    return found
-
-
 def _probabilities_backward(scale: float, kept: tuple, g: Any) -> tuple[Any, Any]:
     p, label = kept
-    classes = _numbers(numpy.shape(p)[1], p.dtype)
+    classes = class_range(numpy.shape(p)[1], p.dtype)
     if numpy.shape(label) == numpy.shape(p):
         slope = p - label
     else:

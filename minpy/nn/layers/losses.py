@@ -66,12 +66,13 @@ def _entropy_forward(x: Any, label: Any, weights: Any) -> tuple[Any, Any]:
 
 def _hot(label: numpy.ndarray, x: Any) -> Any:
     """Where each row of `x` has its class: of all that, only the numbers are sent to a device."""
-    return np.equal(numpy.reshape(label, (-1, 1)), _numbers(numpy.shape(x)[1]))
+    return np.equal(numpy.reshape(label, (-1, 1)), class_range(numpy.shape(x)[1]))
 
 
 @functools.lru_cache(maxsize=64)
-def _numbers(classes: int) -> numpy.ndarray:
-    found = numpy.arange(classes)
+def class_range(classes: int, dtype: Any = int) -> numpy.ndarray:
+    """The numbers of all classes: the same array each time, which a device is sent once."""
+    found = numpy.arange(classes, dtype=dtype)
     found.flags.writeable = False
     return found
 

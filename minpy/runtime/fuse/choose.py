@@ -337,11 +337,15 @@ class Choice:
 
     def _measured(self, name: str, took: float) -> None:
         if self.verdict is None:
-            self.runs[name] = self.runs.get(name, 0) + 1
-            self.best[name] = min(took, self.best.get(name, took))
+            self._tried(name, took)
             self.times.setdefault(name, []).append(took)
-            self._count(took)
-            note_trial()
+
+    def _tried(self, name: str, took: float) -> None:
+        """Enter a run of an engine, while it is not decided which one is taken."""
+        self.runs[name] = self.runs.get(name, 0) + 1
+        self.best[name] = min(took, self.best.get(name, took))
+        self._count(took)
+        note_trial()
 
     def _shows_its_bits(
         self, plan: Plan, engine: Any, arrays: list[Any], numbers: list[Any], flags: int

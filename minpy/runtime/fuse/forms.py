@@ -14,7 +14,6 @@ from minpy.runtime.fuse.choose import Choice, Written
 from minpy.runtime.fuse.ir import Irregular
 from minpy.runtime.fuse.kept import Kept
 from minpy.runtime.fuse.operand import Operand
-from minpy.runtime.fuse.sites import note_trial
 from minpy.runtime.fuse.state import raising
 from minpy.runtime.fuse.whole import NAMES as WHOLE
 from minpy.runtime.fuse.whole import Whole
@@ -330,9 +329,5 @@ class CallChoice(Choice):
                 if case.expression:
                     return result  # it was looked at, or compiled, just now
         if self.verdict is None:
-            took = perf_counter() - began
-            self.runs[name] = self.runs.get(name, 0) + 1
-            self.best[name] = min(took, self.best.get(name, took))
-            self._count(took)
-            note_trial()
+            self._tried(name, perf_counter() - began)
         return result

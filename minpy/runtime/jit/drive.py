@@ -281,7 +281,7 @@ def run(
             chunk = max(1, min(wanted, 64 * chunk if chunk else wanted))
             if snapshot.far.arrays:
                 site.fetched += snapshot.far.fetch(kernel)
-            clock = _of_samples()
+            clock = perf_counter if tried is None else _of_samples()
             started, on = perf_counter(), clock()
             outcome = kernel.run(variables, snapshot, position, min(position + chunk, count))
             took, sample = perf_counter() - started, clock() - on

@@ -298,25 +298,20 @@ class Site:
 
 
 def _at_end() -> None:
-    """Note for later runs which loops would have been worth compiling from the start; tell what became of all."""
-    late = [site for site in sites if site.spent and not site.reason and (site.better or not site.kernels)]
-    if late and mode() == "auto":
-        from minpy.runtime.jit import background, store
+    """Note for later runs what would have been worth compiling from the start; tell what became of all loops."""
+    ran = [site for site in sites if not site.reason and (site.spent or site.kernels)]
+    if ran and mode() == "auto":
+        from minpy.runtime.jit import background, drive, store
 
         loading = background.expected(loaded=False)
-        for site in late:
-            takes = loading + (site.better.takes if site.better else background.expected_again())
-            if site.spent > SURE * takes:
-                store.remember(site.name)
-    slow = [site for site in sites if site.kernels and not site.reason]
-    if slow and mode() == "auto":
-        from minpy.runtime.jit import drive, store
-
-        for site in slow:
-            quick = [
-                each for known in site.kernels.values() for each in known if each.is_ready and each.is_quick
-            ]
-            if quick and drive.seconds_of(site) > max(each.takes for each in quick):
+        for site in ran:
+            kernels = [each for known in site.kernels.values() for each in known]
+            if site.spent and (site.better or not kernels):
+                takes = loading + (site.better.takes if site.better else background.expected_again())
+                if site.spent > SURE * takes:
+                    store.remember(site.name)
+            quick = [each.takes for each in kernels if each.is_ready and each.is_quick]
+            if quick and drive.seconds_of(site) > max(quick):
                 store.want_fast(site.name)
     if os.environ.get("MINPY_VERBOSE", "0") not in ("", "0"):
         report()

@@ -293,3 +293,23 @@ for i in range(len(x)):
 off = (roots != np.sqrt(x)).sum() + (squares != x * x).sum()
 """
     )
+
+
+def test_powers_are_remembered_as_they_are(run_both: Any) -> None:
+    """The same and other bases and exponents in turns, such as share a place in the table, and those left to Python."""
+    bases = "[1.5, -1.5, 1e-5, np.float64(1.25), float('inf'), 3.0, 2.0, 1.0, float('nan'), -0.0]"
+    run_both(
+        f"""
+n, out = 60, np.zeros((10, 6, 60))
+for b, x in enumerate({bases}):
+    for k in range(6):
+        for j in range(n):
+            e = j if k < 3 else 2048 * (j % 3 - 1) * (x * x < 1.01 and x * x > 0.9) + j % 5
+            out[b, k, j] = x ** e + (x + k) ** j
+"""
+    )
+    for x in ("0.0", "1e200", "np.float64(1e200)"):
+        run_both(
+            f"x = {x}\nfor i in range(5):\n  for j in range(3, -3, -1): y = x ** (j * i % 4); z = x ** j",
+            None,
+        )

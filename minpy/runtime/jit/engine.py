@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from minpy import handlers
-from minpy.runtime.jit import loader, numpy_loops
+from minpy.runtime.jit import loader, numpy_loops, remembered
 
 _FUNCTION = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 _LONG = 100_000  # bytes of a text: dozens of loops, one for each operation on arrays
@@ -164,6 +164,9 @@ def function(code: bytes, externals: dict[str, int]) -> Any:
     for name, arity in externals.items():
         if not arity:
             # One of NumPy's loops, or what manages memory.
+            if name == remembered.NAME:
+                outside[remembered.SYMBOL] = remembered.address()
+                continue
             if name.startswith("extra "):
                 outside[f"extra_{numpy_loops.symbol(name[6:])}"] = numpy_loops.extra(name[6:])
                 continue

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import ast
-from functools import cache
 from typing import Any, NamedTuple
 
-from minpy.runtime.jit.complexes import Complexes
-from minpy.runtime.jit.engine import c_library
 from minpy.runtime.jit.expressions import EXACT, INFINITY, constant_of
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import (
@@ -23,6 +20,7 @@ from minpy.runtime.jit.kinds import (
     representation,
     result_kind,
 )
+from minpy.runtime.jit.powers import Powers
 from minpy.runtime.jit.values import Known, Val, scalar
 
 SYMBOLS: dict[type, str] = {
@@ -61,7 +59,7 @@ class Result(NamedTuple):
     python: bool
 
 
-class Operators(Complexes):
+class Operators(Powers):
     """Operators between scalars."""
 
     def __init__(self) -> None:
@@ -137,7 +135,7 @@ class Operators(Complexes):
             x = self.w.op(f"{ {'&': 'and', '|': 'or', '^': 'xor'}[symbol] } i1 {one.x}, {other.x}")
             return Val(kinds, "b", x, tag)
         if symbol == "**":
-            return self._power(kinds, tag, one, other)
+            return self.power_of(kinds, tag, one, other)
         if all(representation(kind) == "i" for kind in kinds) and "d" not in (one.rep, other.rep):
             return self._integers(symbol, kinds, tag, self.as_i64(one), self.as_i64(other))
         if symbol not in ("+", "-", "*", "/", "//", "%"):
@@ -307,72 +305,6 @@ class Operators(Complexes):
         is_zero = self.w.op(f"fcmp oeq double {quotient}, {zero}")
         return self.w.op(f"select i1 {is_zero}, double {empty}, double {floor}")
 
-    def _power(self, kinds: frozenset[str], tag: str, one: Val, other: Val) -> Val:
-        if kinds <= INTS and one.rep == other.rep == "i":
-            exponent = constant_of(other.x)
-            if exponent is None or not 0 <= exponent <= 16:
-                raise Unsupported("a power of integers whose exponent is not a small constant")
-            x = "1"
-            for _ in range(exponent):
-                x = self.exact("smul", x, one.x) if x != "1" else one.x
-            for kind in kinds - {"int", "int64"}:
-                self.guard_range(x, *RANGES[kind], f"an overflow of {kind}")
-            return Val(kinds, "i", x, tag)
-        if not kinds <= {"float", "float64"} or not (one.kinds | other.kinds) <= MIXABLE:
-            raise Unsupported("a power of a value that may be an integer or a float")
-        a, b = self.as_double(one, exact=True).x, self.as_double(other, exact=True).x
-        return Val(kinds, "d", self.power(a, b), tag)
-
-    def power(self, a: str, b: str) -> str:
-        """The C library's ``pow``, away from all special cases."""
-        zero = double(0.0)
-        for operand in (a, b):
-            size = self.intrinsic("fabs", operand)
-            self.guard(self.w.op(f"fcmp olt double {size}, {INFINITY}"), "a power of infinity or NaN")
-        whole = self.w.op(f"fcmp oeq double {b}, {self.intrinsic('floor', b)}")
-        positive = self.w.op(f"fcmp oge double {a}, {zero}")
-        self.guard(self.w.op(f"or i1 {positive}, {whole}"), "a power of a negative number")
-        rising = self.w.op(f"fcmp oge double {b}, {zero}")
-        nonzero = self.w.op(f"fcmp une double {a}, {zero}")
-        self.guard(self.w.op(f"or i1 {nonzero}, {rising}"), "a negative power of zero")
-        x = self._rounded_power(a, b) if b in (double(0.5), double(2.0)) and pow_is_close() else ""
-        x = x or self.outside("pow", a, b)
-        self.guard(
-            self.w.op(f"fcmp olt double {self.intrinsic('fabs', x)}, {INFINITY}"), "a power that overflows"
-        )
-        return x
-
-    def _rounded_power(self, a: str, b: str) -> str:
-        """A square root or a square as the C library's ``pow`` gives it.
-
-        What `pow` gives is less than 0.54 of a last place away from the exact power. If the number next to that is less
-        than 0.45 of one away, `pow` gives this number: all others are farther than 0.55 away. How far it is away a
-        multiplication that rounds once tells exactly. One power in ten is left to `pow`.
-        """
-        w, root = self.w, b == double(0.5)
-        near = self.intrinsic("sqrt", a) if root else w.op(f"fmul double {a}, {a}")
-        if root:
-            near = w.op(f"fadd double {near}, {double(0.0)}")  # the root of a negative zero is none
-        one, other = (near, a) if root else (a, near)
-        off = self.intrinsic("fma", one, one, w.op(f"fneg double {other}"))
-        bits = w.op(f"and i64 {w.op(f'bitcast double {near} to i64')}, {0x7FF << 52}")
-        place = w.op(f"fmul double {w.op(f'bitcast i64 {bits} to double')}, {double(0.45 * 2.0**-52)}")
-        if root:
-            # The root of a number that is `off` away is farther away by that over twice the root.
-            place = w.op(f"fmul double {place}, {w.op(f'fmul double {near}, {double(2.0)}')}")
-        size = self.intrinsic("fabs", other)
-        sure = w.op(f"fcmp olt double {self.intrinsic('fabs', off)}, {place}")
-        for least, comparison in ((2.0**-900, "oge"), (2.0**900, "ole")):
-            sure = w.op(f"and i1 {sure}, {w.op(f'fcmp {comparison} double {size}, {double(least)}')}")
-        result = w.alloca("double", "power")
-        w.put(f"store double {near}, ptr {result}")
-        call, done = w.fresh("call"), w.fresh("done")
-        w.branch(sure, done, call)
-        w.place(call)
-        w.put(f"store double {self.outside('pow', a, b)}, ptr {result}")
-        w.place(done)
-        return w.op(f"load double, ptr {result}")
-
     def _unaryop(self, node: ast.UnaryOp) -> Any:
         if isinstance(node.op, ast.Not):
             x = self.w.op(f"xor i1 {self.truth(self.expression(node.operand))}, true")
@@ -493,14 +425,6 @@ class Operators(Complexes):
             self.condition(node.operand, no, yes)
         else:
             self.w.branch(self.truth(self.expression(node)), yes, no)
-
-
-@cache
-def pow_is_close() -> bool:
-    """Whether the C library's ``pow`` is glibc's of 2018, which says that it errs by less than 0.54 of a last place."""
-    name, _, version = c_library().partition(" ")
-    numbers = version.split(".")[:2]
-    return name == "glibc" and all(map(str.isdigit, numbers)) and tuple(map(int, numbers)) >= (2, 28)
 
 
 def folded_constant(node: ast.expr) -> int | float | None:

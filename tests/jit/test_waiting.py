@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import itertools
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +18,7 @@ from minpy.options import Options
 from minpy.runtime import ledger
 from minpy.runtime.entry import routed
 from minpy.runtime.fuse import sites as blocks
-from minpy.runtime.jit import background, drive, sites, store
+from minpy.runtime.jit import background, drive, engine, sites, store
 from minpy.runtime.jit.trial import Trial
 from minpy.transform import hook, rewriter
 
@@ -135,7 +138,7 @@ def test_what_tells_large_arrays(one_processor, tmp_path, change: dict[str, Any]
 
 def test_blocks_work_while_a_loop_waits(one_processor, monkeypatch, tmp_path) -> None:
     go, (site, *_) = loaded(tmp_path, PROGRAM)
-    site.better = SimpleNamespace(takes=1.0, is_ready=False, is_early=False)
+    site.better = SimpleNamespace(takes=1.0, is_ready=False, is_early=False, was_missed=False)
     site.trial = Trial()
     held = []
     go(np.zeros(5000), np.zeros(5000), 60, lambda: held.append(blocks.held))
@@ -151,36 +154,98 @@ def test_what_this_run_noted_is_not_what_an_earlier_one_knew(one_processor, monk
     assert store.was_known("loop_range_1_0")
 
 
-def test_a_loop_that_stayed_in_quick_code_is_noted_for_the_next_run(
+def later_run() -> None:
+    """What is on disk is read again."""
+    store._was_there.cache_clear()
+    store._missed_before.cache_clear()
+
+
+def test_loops_that_stayed_in_quick_code_are_noted_for_later_runs(
     one_processor, monkeypatch, tmp_path
 ) -> None:
-    """Which makes fast code at once, though the quick code gained too little for that."""
+    """The seconds of several runs add up; then fast code is made at once, though the quick code gained too little."""
     monkeypatch.setattr(drive, "is_hot", lambda *_: True)
     monkeypatch.setattr(drive, "_must_wait", lambda site: False)
     monkeypatch.setattr(drive, "_gains", lambda *_: True)
     monkeypatch.setattr(drive, "_is_large", lambda site: False)
+    monkeypatch.setattr(ledger, "ran", lambda: 1e3)
     monkeypatch.setattr(Trial, "ran", lambda self, seconds: True)
     improved: list[Any] = []
     monkeypatch.setattr("minpy.runtime.jit.kernel.Kernel.improve", lambda self: improved.append(self))
     monkeypatch.setattr(drive, "_HOPE", 1e9)
+    monkeypatch.setattr(background, "quick_code", partial(engine.object_code, quickly=True))
     go, (site, *_) = loaded(tmp_path, LOOKLESS)
     run_until(go, 500, lambda: site.kernels)
     ((kernel,),) = site.kernels.values()
     assert kernel.is_ready and kernel.is_quick
+    work = background.work(len(kernel.code.text))
     monkeypatch.setattr(sites, "sites", [site])
-    drive.seconds[site] = kernel.takes / 2
+    monkeypatch.setattr(site, "spent", 0.0)
+    drive.seconds[site] = 0.4 * work
+    for _ in range(2):
+        sites._at_end()
+        later_run()
+        kernel._missed = store.missed(site.name)
+        drive._improve(site, kernel)
+        assert not improved and 0.0 < store.missed(site.name) < work
     sites._at_end()
-    store._was_there.cache_clear()
+    later_run()
+    kernel._missed = store.missed(site.name)
     drive._improve(site, kernel)
-    assert not improved and not store.was_fast_wanted(site.name)
-    drive.seconds[site] = kernel.takes * 2
-    sites._at_end()
-    store._was_there.cache_clear()
-    drive._improve(site, kernel)
-    assert improved and store.was_fast_wanted(site.name)
+    assert improved
     store.forget(site.name)
-    store._was_there.cache_clear()
-    assert not store.was_fast_wanted(site.name)
+    assert store.missed(site.name) == 0.0
+
+
+def test_a_loop_that_was_missed_gets_no_quick_code(one_processor, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(drive, "is_hot", lambda *_: True)
+    monkeypatch.setattr(drive, "_must_wait", lambda site: False)
+    monkeypatch.setattr(drive, "_is_large", lambda site: False)
+    monkeypatch.setattr(background, "quick_code", lambda text: pytest.fail("no quick code is wanted"))
+    go, (site, *_) = loaded(tmp_path, LOOKLESS)
+    store.note_missed(site.name, 30.0)
+    later_run()
+    run_until(go, 500, lambda: site.compiled > 0)
+    ((kernel,),) = site.kernels.values()
+    assert kernel.is_ready and not kernel.is_quick
+
+
+def test_what_runs_missed_adds_up(one_processor, tmp_path) -> None:
+    assert store.missed("loop_range_1_0") == 0.0
+    for number in range(1, 300):  # more than the file holds
+        store.note_missed("loop_range_1_0", 0.01)
+        later_run()
+        assert store.missed("loop_range_1_0") == pytest.approx(0.01 * number)
+    (file,) = (tmp_path / "cache" / "loops").iterdir()
+    assert file.stat().st_size <= 4 * 64
+    store.note_missed("loop_range_1_0", 1e9)
+    later_run()
+    assert store.missed("loop_range_1_0") < 100.0
+    store.note_missed("loop_range_1_0", 1e-5)  # less than is counted
+
+
+@pytest.mark.parametrize("damage", [b"", b"\1", b"\xff" * 7, b"\xff" * 100_000])
+def test_a_damaged_note_of_what_was_missed(one_processor, tmp_path, damage: bytes) -> None:
+    store.note_missed("loop_range_1_0", 1.0)
+    (file,) = (tmp_path / "cache" / "loops").iterdir()
+    file.write_bytes(damage)
+    later_run()
+    assert 0.0 <= store.missed("loop_range_1_0") <= 60.0 * 128
+    store.note_missed("loop_range_1_0", 1.0)
+    later_run()
+    assert 0.0 <= store.missed("loop_range_1_0") <= 60.0 * 128
+    file.unlink()
+    file.mkdir()
+    later_run()
+    assert store.missed("loop_range_1_0") == 0.0
+    store.note_missed("loop_range_1_0", 1.0)
+
+
+def test_processes_that_end_together_lose_nothing(one_processor, tmp_path) -> None:
+    text = "from minpy.runtime.jit import store\nfor _ in range(5): store.note_missed('loop_range_1_0', 0.5)"
+    running = [subprocess.Popen([sys.executable, "-c", text]) for _ in range(3)]
+    assert [each.wait() for each in running] == [0, 0, 0]
+    assert store.missed("loop_range_1_0") == pytest.approx(7.5)
 
 
 def test_a_loop_that_waited_is_noted_for_the_next_run(one_processor, monkeypatch, tmp_path) -> None:

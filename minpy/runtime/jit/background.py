@@ -64,7 +64,7 @@ def is_used() -> bool:
 
 def is_early(size: int) -> bool:
     """Whether a text of `size` bytes is too long for the thread yet: a program that ends meanwhile waits for it."""
-    return is_used() and ledger.ran() < _PATIENCE * _ALONE * size
+    return is_used() and ledger.ran() < _PATIENCE * work(size)
 
 
 def is_busy() -> bool:
@@ -89,7 +89,12 @@ def expected(loaded: bool | None = None) -> float:
 
 def expected_again(size: int = 25_000) -> float:
     """The seconds that it will take from the program to make fast code of a text of `size` bytes."""
-    return _MEANWHILE if is_used() else _ALONE * size
+    return _MEANWHILE if is_used() else work(size)
+
+
+def work(size: int) -> float:
+    """The processor's seconds that fast code of a text of `size` bytes takes, wherever it is made."""
+    return _ALONE * size
 
 
 def quick_code(text: str) -> bytes:

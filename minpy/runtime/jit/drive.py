@@ -364,7 +364,7 @@ def _lost(site: Site, kernel: Kernel) -> None:
 
 def _is_better(site: Site) -> bool:
     """Whether the fast code is there that a loop waits for."""
-    if not store.was_known(site.name):
+    if not site.better.was_missed:
         if site.better.is_early or not (background.is_used() or ledger.allows(site.better.takes)):
             return False
     try:
@@ -382,8 +382,8 @@ def _is_better(site: Site) -> bool:
 
 
 def _improve(site: Site, kernel: Kernel) -> None:
-    """Make fast code of what was compiled quickly, once the gain was enough for that, or an earlier run missed it."""
-    if not store.was_fast_wanted(site.name):
+    """Make fast code of what was compiled quickly, once the gain was enough for that, or earlier runs missed it."""
+    if not kernel.was_missed:
         takes, ran = kernel.takes, seconds_of(site)
         gained = site.compiled * site.per_round - ran
         if kernel.is_early or ran < takes or (site.per_round and gained < _HOPE * takes):
@@ -504,7 +504,14 @@ def _kernel(site: Site, snapshot: Snapshot) -> Kernel:
         raise Unsupported("its variables have ever new types")
     try:
         text = f"{site.name}\n{site.names.text}"
-        kernel = Kernel(site.names.node, text, snapshot, quickly=is_quick(), large=_is_large(site))
+        kernel = Kernel(
+            site.names.node,
+            text,
+            snapshot,
+            quickly=is_quick(),
+            large=_is_large(site),
+            missed=store.missed(site.name),
+        )
     except engine.CompileError as error:
         raise Unsupported(f"the compiler refused it: {error}") from error
     except Unsupported as error:

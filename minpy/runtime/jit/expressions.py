@@ -172,11 +172,10 @@ class Expressions:
 
     def _name(self, node: ast.Name) -> Any:
         name = node.id
-        variable = self.scalars.get(name)
-        if variable is not None:
+        variable, array = self.scalars.get(name), self.arrays.get(name)
+        if variable is not None and (array is None or variable.rep):
             return self.load(variable)
-        array = self.arrays.get(name)
-        if array is not None:
+        if array is not None:  # which may have been found in this pass
             return self.load_array(array)
         if name in self.known:
             return Known(self.known[name])

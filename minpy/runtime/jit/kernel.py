@@ -62,7 +62,8 @@ class Kernel:
     """The compiled code of a loop for one key of `Snapshot`, and some kinds of its scalars (see `fits`).
 
     Of a loop of operations on large arrays no quick code is made, as NumPy would be faster: the kernel is not ready
-    before `improve` has made the fast one. That the arrays are large, if there are any, is what `large` says.
+    before `improve` has made the fast one. That the arrays are large, if there are any, is what `large` says. Nor is it
+    made where earlier runs `missed` more seconds than fast code takes, unless the program goes on while that is made.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Kernel:
         *,
         quickly: bool = False,
         large: bool = False,
+        missed: float = 0.0,
     ) -> None:
         where = store.file_for(text, snapshot.lasting_key())
         found = store.load(where)
@@ -83,6 +85,8 @@ class Kernel:
         else:
             code, compiled = found
         keep = partial(store.save, where, code)
+        if not compiled and missed > background.work(len(code.text)) and not background.is_used():
+            quickly = False
         if quickly and not compiled and code.whole and large:
             pass
         elif quickly and not compiled:
@@ -92,7 +96,7 @@ class Kernel:
             compiled = background.object_code(code.text, keep)
         # Of code that was made quickly: what `improve` needs.
         self._again = (code.text, keep) if quickly and code.text else None
-        self.code = code
+        self.code, self._missed = code, missed
         self._function: Any = None
         if compiled:
             self._set(compiled)
@@ -119,6 +123,11 @@ class Kernel:
     def takes(self) -> float:
         """The seconds that `improve` will take from the program."""
         return background.expected_again(len(self.code.text))
+
+    @property
+    def was_missed(self) -> bool:
+        """Whether earlier runs spent longer in the loop than making fast code takes: then it is made at once."""
+        return self._missed > background.work(len(self.code.text))
 
     @property
     def is_early(self) -> bool:

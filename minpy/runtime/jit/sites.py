@@ -35,6 +35,7 @@ WORTH = 100e-6
 _TIMED = 2e-3
 # Times what compiling takes: a rest that is longer than this pays for it.
 SURE = 2
+_NOTED = 5e-3  # seconds of a run that are noted for later ones
 # Shorter ones than these seconds gain nothing; of others so many are counted when the site was woken, and if it is met
 # so soon, it has been running meanwhile.
 _TINY, _SAMPLE, _SOON = 5e-6, 16, 2e-3
@@ -301,18 +302,22 @@ def _at_end() -> None:
     """Note for later runs what would have been worth compiling from the start; tell what became of all loops."""
     ran = [site for site in sites if not site.reason and (site.spent or site.kernels)]
     if ran and mode() == "auto":
+        from minpy.runtime import ledger
         from minpy.runtime.jit import background, drive, store
 
         loading = background.expected(loaded=False)
         for site in ran:
             kernels = [each for known in site.kernels.values() for each in known]
-            if site.spent and (site.better or not kernels):
+            if any(each.is_ready and not each.is_quick for each in kernels):
+                continue
+            spent = min(site.spent + drive.seconds_of(site), ledger.ran())
+            if spent < _NOTED:
+                continue
+            missed = store.note_missed(site.name, spent)
+            if site.better or not kernels:
                 takes = loading + (site.better.takes if site.better else background.expected_again())
-                if site.spent > SURE * takes:
+                if missed > SURE * takes:
                     store.remember(site.name)
-            quick = [each.takes for each in kernels if each.is_ready and each.is_quick]
-            if quick and drive.seconds_of(site) > max(quick):
-                store.want_fast(site.name)
     if os.environ.get("MINPY_VERBOSE", "0") not in ("", "0"):
         report()
 

@@ -10,13 +10,20 @@ import contextlib
 import hashlib
 import marshal
 import os
+import struct
 from functools import lru_cache
 from typing import Any
 
+from minpy import handlers
 from minpy.runtime import kept
 from minpy.runtime.jit import engine
 from minpy.runtime.jit.lower import Code
 from minpy.runtime.jit.values import ArrayType, ArrayVariable, Variable
+
+# What a run missed: milliseconds. So many numbers in a file before they become one; and so many more that runs which
+# end at the same time may add. More seconds than the last figure no code takes to make.
+_MISSED = struct.Struct("<I")
+_MOST_MISSED, _AT_ONCE, _LONGEST_MISSED = 64, 64, 60.0
 
 
 def known_file(name: str) -> str:
@@ -53,25 +60,63 @@ def remember(name: str) -> None:
 
 def forget(name: str) -> None:
     """Note that a site is not worth compiling after all."""
-    for where in (known_file(name), _wanted_file(name)):
+    for where in (known_file(name), _missed_file(name)):
         with contextlib.suppress(OSError):
             os.unlink(where)
+    _missed_before.cache_clear()
 
 
-def _wanted_file(name: str) -> str:
-    return kept.folder("loops", f"{name}.wanted")
+def _missed_file(name: str) -> str:
+    return kept.folder("loops", f"{name}.missed")
 
 
-def want_fast(name: str) -> None:
-    """Note that a site spent so long in code made quickly that a later run makes fast code as soon as it gets there."""
-    where = _wanted_file(name)
-    if where:
-        kept.write(where, b"")
+def note_missed(name: str, spent: float) -> float:
+    """Note that a run spent so many seconds in a site that had no fast code; the seconds of all runs until now.
+
+    Runs that end at the same time lose nothing: each adds a number of its own to the file.
+    """
+    where = _missed_file(name)
+    if not where:
+        return 0.0
+    before = _missed(where)
+    milliseconds = round(1e3 * min(spent, _LONGEST_MISSED))
+    if not milliseconds or before >= _LONGEST_MISSED:
+        return before + spent
+    try:
+        if os.path.exists(where) and os.path.getsize(where) >= _MISSED.size * _MOST_MISSED:
+            kept.write(where, _MISSED.pack(milliseconds + round(1e3 * before)))
+        else:
+            os.makedirs(os.path.dirname(where), mode=0o700, exist_ok=True)
+            file = os.open(where, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+            try:
+                os.write(file, _MISSED.pack(milliseconds))
+            finally:
+                os.close(file)
+    except OSError as error:
+        if handlers.raised(error):
+            raise
+    return before + spent
 
 
-def was_fast_wanted(name: str) -> bool:
-    """Whether an earlier run noted that."""
-    return _was_there(_wanted_file(name))
+def missed(name: str) -> float:
+    """The seconds that earlier runs spent in a site that had no fast code."""
+    return _missed_before(_missed_file(name))
+
+
+def _missed(where: str) -> float:
+    """What the numbers of a file come to; what is damaged counts as no more than the longest run."""
+    try:
+        with open(where, "rb") as file:
+            data = file.read(_MISSED.size * (_MOST_MISSED + _AT_ONCE))
+    except OSError as error:
+        if handlers.raised(error):
+            raise
+        return 0.0
+    whole = len(data) - len(data) % _MISSED.size
+    return sum(min(each / 1e3, _LONGEST_MISSED) for (each,) in _MISSED.iter_unpack(data[:whole]))
+
+
+_missed_before = lru_cache(maxsize=512)(_missed)
 
 
 def file_for(text: str, key: str, suffix: str = "loop") -> str:

@@ -209,6 +209,12 @@ def _parser():
         help="let freed arrays stay in the process (the default, with glibc)",
     )
     add(
+        "--wide-products",
+        action=flag,
+        default=None,
+        help="give NumPy's OpenBLAS kernels for this processor where it has none (the default; same bits)",
+    )
+    add(
         "--fuse",
         action=flag,
         default=None,

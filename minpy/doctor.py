@@ -451,11 +451,13 @@ def _sizes(root: str) -> dict[str, int]:
 
 def _blas() -> dict[str, Any]:
     """What multiplies matrices, and what it costs where NumPy's OpenBLAS does not know the processor."""
-    from minpy.runtime import blas
+    from minpy.runtime import blas, widen
 
     own, better = blas.kernels()
+    why_not = widen.why_not()
     return {
         "numpy": own,
+        "narrow": why_not,
         "better": better,
         "ours": blas.used(),
         "failures": blas.failures(),

@@ -136,7 +136,7 @@ def _calibration(path: str) -> str:
     return path if os.path.exists(path) else f"none yet, would be {path}"
 
 
-_PARTS = {"blas": "copies of OpenBLAS", "loops": "compiled code"}
+_PARTS = {"blas": "copies of OpenBLAS", "loops": "compiled code", "kernels": "kernels of products"}
 
 
 def _cache(cache: dict[str, Any]) -> Rows:
@@ -173,6 +173,10 @@ def _blas(found: dict[str, Any]) -> Rows:
         rows = [("NumPy's", f"OpenBLAS with its kernels for {own}")]
     else:
         rows = [("NumPy's", f"OpenBLAS, which does not know this processor: it takes it for a {own}")]
+    if better and not found["narrow"]:
+        rows.append(("with MinPy", "products run on vectors of AVX-512 in its place, with the same bits"))
+    elif better:
+        rows.append(("with MinPy", f"products are no faster: {found['narrow']}"))
     if found["seconds"]:
         slow, quick = (f"{1e3 * each:.1f}" for each in found["seconds"])
         rows.append(

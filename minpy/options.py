@@ -35,6 +35,7 @@ class Options:
     threads: int = 0
     jit: str = "auto"
     keep_memory: bool = True
+    wide_products: bool = True
     fuse: str = "auto"
     fast_math: bool = False
     profile: str = "off"

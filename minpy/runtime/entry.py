@@ -114,9 +114,11 @@ def _idle() -> None:
 
         import numpy
 
+        from minpy.runtime import widen
         from minpy.runtime.fuse import sites as blocks
         from minpy.runtime.jit.sites import loops
 
+        widen.start()
         _plain = numpy, operator, math, loops, blocks
     routed.__class__ = Routed
     routed.np, routed.op, routed.math, routed.loops, routed.blocks = _plain
@@ -192,11 +194,12 @@ def activate(tape: bool = False, device: bool = False) -> None:
     if not _doors:
         # Made first: if that fails, nothing has changed.
         from minpy import memory
-        from minpy.runtime import namespace, scalars, scientific, stores
+        from minpy.runtime import namespace, scalars, scientific, stores, widen
         from minpy.runtime.fuse import sites as blocks
         from minpy.runtime.jit.sites import loops
 
         memory.keep_unless_asked()
+        widen.start()
 
         modules = namespace.numpy_door(), namespace.operator_door(), scalars.math_door(), scientific.door
         _doors = modules, (loops, blocks), namespace.type_of, scalars.float_of, stores

@@ -41,6 +41,17 @@ def kernels() -> tuple[str | None, str | None]:
     return own, _better(own)
 
 
+def own() -> Any:
+    """NumPy's OpenBLAS, where it is one that came with NumPy, as NumPy has it loaded; else None."""
+    path = _path()
+    if path is None:
+        return None
+    try:
+        return ctypes.CDLL(str(path), mode=_MODE | os.RTLD_NOLOAD)
+    except OSError:
+        return None
+
+
 def chosen(library: Any) -> str:
     """Which kernels a loaded library has chosen."""
     for name in ("openblas_get_corename64_", "scipy_openblas_get_corename64_", "openblas_get_corename"):
@@ -125,8 +136,12 @@ def _path() -> Path | None:
     """The file of NumPy's OpenBLAS, where it is one that came with NumPy."""
     if not sys.platform.startswith("linux"):
         return None
-    found = sorted(Path(np.__file__).parent.parent.joinpath("numpy.libs").glob("lib*openblas*"))
-    return found[0] if len(found) == 1 else None
+    folder = Path(np.__file__).parent.parent / "numpy.libs"
+    try:
+        found = [name for name in os.listdir(folder) if name.startswith("lib") and "openblas" in name]
+    except OSError:
+        return None
+    return folder / found[0] if len(found) == 1 else None
 
 
 def _package() -> Path | None:
@@ -161,11 +176,12 @@ def _better(core: str | None) -> str | None:
     """Better kernels than `core`, where these are the oldest and nobody has asked for them; else None."""
     if core not in _OLDEST or "OPENBLAS_CORETYPE" in os.environ:
         return None
-    flags = _flags()
-    return next((name for name, wanted in _BETTER if wanted <= flags), None)
+    found = flags()
+    return next((name for name, wanted in _BETTER if wanted <= found), None)
 
 
-def _flags() -> set[str]:
+def flags() -> set[str]:
+    """What the processor can, in the words of ``/proc/cpuinfo``."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             for line in file:

@@ -71,13 +71,14 @@ def test_this_machine(bench, capsys):
         ),
         (("Zen", None, None, None, {"mkl": "no room"}), "the extra mkl is not used: no room"),
         (("Zen", None, None, None, {"copy": "no room"}), "a copy of NumPy's OpenBLAS is not used: no room"),
+        (("Prescott", "Haswell", None), "run on vectors of AVX-512 in its place, with the same bits"),
+        (("Prescott", "Haswell", None, None, {}, "off"), "products are no faster: off"),
     ],
 )
 def test_what_multiplies(found, said):
-    given = {"numpy": None, "better": None, "ours": None, "seconds": None, "failures": {}}
-    rows = doctor_text._blas(
-        given | dict(zip(("numpy", "better", "ours", "seconds", "failures"), found, strict=False))
-    )
+    given = {"numpy": None, "better": None, "ours": None, "seconds": None, "failures": {}, "narrow": ""}
+    names = ("numpy", "better", "ours", "seconds", "failures", "narrow")
+    rows = doctor_text._blas(given | dict(zip(names, found, strict=False)))
     assert said in str(rows)
     assert ("OPENBLAS_CORETYPE=Haswell" in str(rows)) == (found[1:2] == ("Haswell",) and bool(found[2]))
 

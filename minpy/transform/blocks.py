@@ -61,6 +61,20 @@ class _End:
 
 
 @dataclass
+class Asked:
+    """A call that may get a site whose operand has no name: a function in place of NumPy's (see `fuse.asked`)."""
+
+    scope: Scope
+    point: Point
+    start: int
+    end: int  # of the function
+    line: int
+    text: str
+    base: Called
+    function: str
+
+
+@dataclass
 class _Bound:
     """``name = value``: the name stands for an array if the value is one."""
 
@@ -103,6 +117,8 @@ class BlockWalk(LoopWalk):
             return
         block = self._block(node)
         if block is None:
+            if isinstance(node, cst.Call):
+                self._note_asked(node)
             walk(self, node)
             return
         self.items.append(block)
@@ -299,6 +315,21 @@ class BlockWalk(LoopWalk):
         found.method = method
         return found
 
+    def _note_asked(self, node: cst.Call) -> None:
+        called = self.callee(node)
+        if called is None:
+            return
+        name = (called.name, *called.attributes)[-1]
+        start, end = self.spans.start(node.func), self.spans.end(node.func)
+        if "\n" in self.text[start:end] or "\r" in self.text[start:end]:
+            return
+        try:
+            text = library.computed(name, node, lambda: Reader(self))
+        except (library.NotOne, No, RecursionError):
+            return
+        line, _ = self._lines.line_col(start)
+        self.items.append(Asked(self.scope, Point(self.block, start), start, end, line, text, called, name))
+
     def _block(self, node: cst.BaseExpression) -> Block | None:
         if isinstance(node, cst.Call):
             call = self._library(node)
@@ -338,7 +369,23 @@ class BlockWalk(LoopWalk):
                     opening, closing = self._pieces_of(item, name, flag, door)
                     resolved[i] = [Edit(item.start, item.start, opening, _REASON)]
                     resolved[item.last] = [Edit(item.end, item.end, closing, _REASON)]
+                elif isinstance(item, Asked) and self._is_asked(item):
+                    number += 1
+                    flag, name = flag_of(BLOCKS, number, digest), f"{item.line}_{number}_{digest}"
+                    blocks = f"{door}.blocks"
+                    opening = f"({blocks}.c{name}({item.text!r}) if {door}.{flag} and {blocks}.t{name} else "
+                    resolved[i] = [
+                        Edit(item.start, item.start, opening, _REASON),
+                        Edit(item.end, item.end, ")", _REASON),
+                    ]
         super()._finish(resolved, door)
+
+    def _is_asked(self, item: Asked) -> bool:
+        base = resolve(item.scope, item.base.name, Point(item.point.block, item.base.offset))
+        return (
+            base is not None
+            and ".".join(part for part in (base, *item.base.attributes) if part) == item.function
+        )
 
     def _holds(self, item: Block) -> bool:
         if item.base is not None:

@@ -60,6 +60,9 @@ FUNCTIONS: dict[str, Signature] = {
 }
 """Functions below ``numpy``."""
 
+# Of these a call has a site as well whose operand must be computed: they are compiled, for one thread.
+COMPILED = frozenset("median percentile quantile bincount".split())
+
 METHODS: dict[str, Signature] = {
     **dict.fromkeys("sum prod mean max min any all".split(), _REDUCTION),
     **dict.fromkeys("std var".split(), _SPREAD),
@@ -100,6 +103,31 @@ def function(name: str, node: cst.Call, reader: Callable[[], object]) -> Reading
         The arguments are not such that the call could be taken over.
     """
     return _read(FUNCTIONS, name, f"_{name.replace('.', '_')}", [], node, reader())
+
+
+def computed(name: str, node: cst.Call, reader: Callable[[], object]) -> str:
+    """Read ``np.name(…)`` whose arrays are any expressions: what it computes, of its arguments in their order.
+
+    Raises
+    ------
+    NotOne
+        The arguments are not such that the call could be taken over.
+    """
+    signature = FUNCTIONS.get(name) if name in COMPILED else None
+    if signature is None or any(each.star for each in node.args):
+        raise NotOne
+    positional = [each for each in node.args if each.keyword is None]
+    words = [each.keyword.value for each in node.args if each.keyword is not None]
+    if len(positional) < signature.arrays or len(positional) > signature.arrays + len(signature.positional):
+        raise NotOne
+    words = [*signature.positional[: len(positional) - signature.arrays], *words]
+    if len(set(words)) < len(words) or not signature.keywords.issuperset(words):
+        raise NotOne
+    for argument in node.args[signature.arrays :]:
+        _parameter(argument.value, reader())
+    parts = [f"v{k}" for k in range(signature.arrays)]
+    parts += [f"{word}=v{k}" for k, word in enumerate(words, signature.arrays)]
+    return f"_{name}({','.join(parts)})"
 
 
 def method(node: cst.Call, reader: Callable[[], object]) -> Reading:

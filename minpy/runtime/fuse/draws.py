@@ -29,7 +29,7 @@ class Draws:
     """
 
     compilable = expression = False
-    contraction = None
+    contraction = kernel = None
 
     def __init__(self, call: Any, names: tuple[Any, ...], parameters: dict[str, Any]) -> None:
         program, _ = call.operands[0]

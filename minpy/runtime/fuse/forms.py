@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.fuse import contract, native, pool, split
+from minpy.runtime.fuse import compiled, contract, native, pool, split
 from minpy.runtime.fuse.choose import Choice, Written
 from minpy.runtime.fuse.ir import Irregular
 from minpy.runtime.fuse.kept import Kept
@@ -187,21 +187,29 @@ class Case:
         name = call.name
         program, _ = call.operands[0]
         auto = call.mode == "auto"
-        if auto and not program.operations and pool.width() < 2 and name != "take":
+        self.kernel: compiled.Compiled | None = None
+        if name in compiled.NAMES and not program.operations:
+            first = leaves[0][program.result]
+            self.kernel = compiled.of(name, ORIGINAL[name], first, parameters, not auto)
+        alone = auto and not program.operations and pool.width() < 2 and name != "take"
+        if alone and self.kernel is None:
             raise Irregular
         if name in _ALONE and _NUMPY_1 and auto:
             raise Irregular
-        operand = Operand(program, leaves[0], call.mode)
+        operand = Operand(program, leaves[0], call.mode, any_order=self.kernel is not None)
         self.contraction: contract.Contraction | None = None
         self.expression, self.operand = bool(program.operations), operand
         try:
+            if alone or not operand.ordered:
+                raise Irregular
             self.job = FORMS[name](self, operand, dict(parameters))
         except Irregular:
-            if self.contraction is None:
+            if self.contraction is None and self.kernel is None:
                 raise
             self.job = None  # it cannot be had in pieces
         del self._leaves
-        self.compilable = operand.compilable
+        self.compilable = operand.compilable or self.kernel is not None
+        self.gains_surely = self.kernel is not None
         work = operand.size * _COSTS.get(name, 1)
         if self.expression:
             assert operand.plan is not None
@@ -212,6 +220,8 @@ class Case:
         key = self.job.signature() if self.job else name
         if self.contraction is not None:
             key = f"{key}|{self.contraction.subscripts}|{operand.signature()}|free"
+        if self.kernel is not None:
+            key = f"{key}|{type(self.kernel.job).__name__}|{operand.signature()}|compiled"
         key = f"{'.' if call.method else ''}{key}"
         choices = call._choices
         if key not in choices:
@@ -256,6 +266,7 @@ class CallChoice(Choice):
         super().__init__(case, key, mode, case.compilable)  # type: ignore[arg-type]
         self.expression = case.expression
         self.contracts, self.pieces = case.contraction is not None, case.job is not None
+        self.kernel = case.kernel is not None
 
     def _candidates(self) -> list[str]:
         written = self.best.get("written", 1.0)
@@ -264,8 +275,10 @@ class CallChoice(Choice):
             threads.append(self.width)
         engines = ["written"]
         if written >= 12e-6:
-            if self.pieces and self.compilable and (self._may_compile() or "native1" in self.engines):
-                engines += [f"native{each}" for each in threads]
+            if self.compilable and (self._may_compile() or "native1" in self.engines):
+                engines += (
+                    ["native1"] if self.kernel else [f"native{each}" for each in threads if self.pieces]
+                )
             if self.pieces:
                 engines += [f"tiled{each}" for each in threads]
             if self.contracts:
@@ -277,9 +290,11 @@ class CallChoice(Choice):
 
     def _usable(self, name: str) -> str | None:
         kind = name.rstrip("0123456789")
-        if kind != "written" and not (self.contracts if kind == contract.NAME else self.pieces):
+        if kind == "native" and self.kernel:
+            name = "native1"
+        elif kind != "written" and not (self.contracts if kind == contract.NAME else self.pieces):
             return None
-        if kind == "native" and (not self.compilable or not self.expression):
+        if kind == "native" and (not self.compilable or not (self.expression or self.kernel)):
             return f"tiled{name[6:]}" if self.turn is not None or self.forced else None
         self.engines.setdefault(name, kind)
         return name
@@ -303,6 +318,8 @@ class CallChoice(Choice):
                 if kind == contract.NAME:
                     assert case.contraction is not None
                     result = case.contraction.run(leaves[0], flags)
+                elif kind == "native" and case.kernel is not None:
+                    result = self._by_kernel(case, leaves, flags)
                 elif (
                     case.expression
                     and name not in self.shown
@@ -313,7 +330,7 @@ class CallChoice(Choice):
                 else:
                     result = case.job.run(leaves, kind, int(name[len(kind) :]), flags)
             except Irregular:
-                if name not in self.refused:
+                if name not in self.refused and (case.kernel is None or case.kernel.is_hopeless):
                     self.verdict = "written"  # the values are not such; they will not be the next time
                 raise
             except background.Pending as pending:
@@ -326,8 +343,29 @@ class CallChoice(Choice):
                 raise Irregular from error
             if name not in self.shown:
                 self.shown.add(name)
-                if case.expression:
+                if case.expression or (kind == "native" and case.kernel is not None):
                     return result  # it was looked at, or compiled, just now
         if self.verdict is None:
             self._tried(name, perf_counter() - began)
         return result
+
+    def _by_kernel(self, case: Case, leaves: list[tuple[Any, ...]], flags: int) -> Any:
+        """Make the call by compiled code, which must show NumPy's bits the first time."""
+        assert case.kernel is not None
+        array = leaves[0][case.operand.program.result]
+        wait = self.turn is not None or bool(self.forced)
+        with raising(flags):
+            result = case.kernel.run(array, wait)
+            if "native1" not in self.shown and not is_same(result, case.written(leaves)):
+                self.refused.add("native1")
+                raise Irregular
+        return result
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two results cannot be told apart."""
+    if type(one) is not type(other) or one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    if type(one) is np.ndarray and one.flags.c_contiguous != other.flags.c_contiguous:
+        return False
+    return one.tobytes() == other.tobytes()

@@ -28,10 +28,13 @@ class Operand:
         Of the array; NumPy would make it in C order if it is an expression.
     plan : Plan or None
         How it is computed; None where it exists.
+    ordered : bool
+        Whether its axes are in C order in memory; `any_order` lets others pass.
     """
 
-    def __init__(self, program: Program, leaves: tuple[Any, ...], mode: str) -> None:
+    def __init__(self, program: Program, leaves: tuple[Any, ...], mode: str, any_order: bool = False) -> None:
         self.program = program
+        self.ordered = True
         self.forced = mode != "auto"
         self.plan: Plan | None = None
         if program.rolls:
@@ -56,7 +59,8 @@ class Operand:
                 raise Irregular
             if not array.flags.aligned or any(stride <= 0 for stride in array.strides):
                 raise Irregular
-            if not _is_ordered(array) or not array.size or not array.ndim:
+            self.ordered = _is_ordered(array)
+            if not (self.ordered or any_order) or not array.size or not array.ndim:
                 raise Irregular
             self.shape, self.dtype, self.size = array.shape, array.dtype, array.size
             self.contiguous = self.flat = array.flags.c_contiguous

@@ -56,10 +56,11 @@ def mode() -> str:
 
 
 def __getattr__(name: str) -> Any:
-    if name[0] not in "tb" or not name[1:2].isdigit():
+    if name[0] not in "tbc" or not name[1:2].isdigit():
         raise AttributeError(f"the module {__name__!r} has no attribute {name!r}")
     site = Site(name[1:])
     _here[f"b{site.name}"] = site
+    _here[f"c{site.name}"] = site.function
     site.set_flag(mode() != "off" and _is_host_numpy())
     return _here[name]
 
@@ -107,12 +108,13 @@ def _restore_state(before: Any) -> None:
 class Site:
     """One block of the program."""
 
-    __slots__ = ("block", "dead", "long_way", "looks", "name", "naps", "reason", "small", "taped")
+    __slots__ = ("asked", "block", "dead", "long_way", "looks", "name", "naps", "reason", "small", "taped")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.block: Any = None  # a `block.Block`, once large arrays were seen
         self.taped: Any = None  # a `taped.Taped`, once it was looked at while a tape was open
+        self.asked: Any = None  # a function in place of NumPy's, see `asked`
         self.looks = self.small = self.long_way = self.naps = 0
         self.dead = False
         self.reason = ""
@@ -172,6 +174,24 @@ class Site:
         self.long_way += 1
         _local.results += reversed(result)
         return True
+
+    def function(self, text: str) -> Any:
+        """The function for a call whose operands have no names; NumPy's own where there can be no other."""
+        from minpy.runtime.fuse import asked
+
+        name = text[1 : text.index("(")]
+        if entry.holders:
+            return asked.written(name)  # (with no built-in function between: `adoption` counts references)
+        if self.asked is None:
+
+            def ask(*values: Any) -> Any:
+                return take() if self(text, *values) else asked.Instead((asked.written(name),))
+
+            self.asked = asked.function_for(name, ask)
+            if self.asked is None:
+                self.give_up("no compiler")
+                return asked.written(name)
+        return self.asked
 
     def _on_tape(self, text: str, values: tuple[Any, ...]) -> tuple[bool, Any]:
         """Compute the block as one record of the open tape: whether that was done, and the results.

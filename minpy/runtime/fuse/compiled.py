@@ -1,0 +1,122 @@
+"""Which calls of library functions are compiled as a whole, and for which operands (see `kernels`)."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from minpy.runtime.fuse import native
+from minpy.runtime.fuse.counting import Counts
+from minpy.runtime.fuse.ir import Irregular
+from minpy.runtime.fuse.kernels import Kernel
+from minpy.runtime.fuse.lanes import Medians
+from minpy.runtime.fuse.ranks import Ranked
+
+_MANY = 4096  # elements: fewer cost less than to make the call in another way
+_MISSES = 3  # times that a kernel may say no
+
+
+class Compiled:
+    """A call for one geometry: what its kernel's text is, and how it is run.
+
+    Attributes
+    ----------
+    job : object
+        Has ``text``, and ``run(kernel, array)``, which raises `Irregular` where NumPy is to make the call.
+    """
+
+    def __init__(self, job: Any) -> None:
+        self.job = job
+        self.misses = 0
+        self._kernel: Kernel | None = None
+
+    def run(self, array: np.ndarray, wait: bool) -> Any:
+        """Make the call; raises as `Kernel` does."""
+        if self._kernel is None:
+            self._kernel = Kernel(self.job.text, wait)
+        try:
+            return self.job.run(self._kernel, array)
+        except Irregular:
+            self.misses += 1
+            raise
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether the operands are no such as the kernel takes."""
+        return self.misses >= _MISSES
+
+
+def of(name: str, function: Any, array: Any, given: dict[str, Any], forced: bool) -> Compiled | None:
+    """How a call is compiled; None if it is not."""
+    make = _KINDS.get(name)
+    if make is None or type(array) is not np.ndarray or array.dtype.kind not in "iuf":
+        return None
+    if not array.dtype.isnative or not array.flags.aligned or any(step <= 0 for step in array.strides):
+        return None
+    if not array.ndim or array.size < (2 if forced else _MANY) or not native.may_be_used():
+        return None
+    try:
+        return Compiled(make(function, array, given))
+    except Irregular:
+        return None
+
+
+def _axes(array: np.ndarray, axis: Any) -> tuple[int, ...]:
+    """The axes that are meant, in order; the result must be one that NumPy lays out in C order."""
+    if axis is None:
+        return tuple(range(array.ndim))
+    axes = []
+    for each in axis if type(axis) is tuple else (axis,):
+        if type(each) not in (int, np.int64):
+            raise Irregular
+        number = operator.index(each)
+        if not -array.ndim <= number < array.ndim:
+            raise Irregular
+        axes.append(number % array.ndim)
+    if len(set(axes)) < len(axes):
+        raise Irregular
+    return tuple(sorted(axes))
+
+
+def _is_in_order(array: np.ndarray, kept: list[int]) -> bool:
+    """Whether NumPy's result has the axes that are kept in C order: it follows the operand's strides."""
+    steps = [array.strides[k] for k in kept if array.shape[k] > 1]
+    return all(a > b for a, b in pairwise(steps))
+
+
+def _median(function: Any, array: np.ndarray, given: dict[str, Any]) -> Any:
+    axes, keepdims = _axes(array, given.get("axis")), given.get("keepdims", False)
+    if type(keepdims) is not bool:
+        raise Irregular
+    kept = [k for k in range(array.ndim) if k not in axes]
+    if kept and _is_in_order(array, kept) and 2 <= prod(array.shape[k] for k in axes) <= Medians.longest:
+        return Medians(array, axes, keepdims)
+    return Ranked(partial(function, **given), array.dtype)
+
+
+def _ranked(function: Any, array: np.ndarray, given: dict[str, Any]) -> Any:
+    _axes(array, given.get("axis"))
+    if type(given.get("keepdims", False)) is not bool or "q" not in given:
+        raise Irregular
+    return Ranked(partial(function, **given), array.dtype)
+
+
+def _bincount(function: Any, array: np.ndarray, given: dict[str, Any]) -> Any:
+    minlength = given.get("minlength", 0)
+    if type(minlength) is not int or minlength < 0:
+        raise Irregular
+    return Counts(array, minlength)
+
+
+_KINDS: dict[str, Callable[[Any, np.ndarray, dict[str, Any]], Any]] = {
+    "median": _median,
+    **dict.fromkeys(("percentile", "quantile"), _ranked),
+    "bincount": _bincount,
+}
+NAMES = frozenset(_KINDS)

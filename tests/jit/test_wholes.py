@@ -192,6 +192,12 @@ FUNCTIONS = [
     "def f(p):\n  p = p + 1\n  return p.sum()\nfor i in range(n): y = f(v)",
     "def f(p):\n  if p[0] > 0: return 1\n  return p\nfor i in range(n): t = f(v)",
     "def g(p, i): return p[i]\ndef f(p, i): return g(p, i) @ v\nfor i in range(n): y = f(a, i)",
+    # What a called function stores into an operand comes after what was computed from it.
+    "def f(p, i):\n  p[i] = i\n  return p[1]\nfor i in range(n): w[:] = v * 2.0 + f(v, i); w += (v - 1) * f(v, 0)",
+    "def f(p, i):\n  p += i\n  return p * 3.0\nfor i in range(n):\n  w = w * 0.5 + (v * 0.5 + f(v, i))"
+    "\n  m = (v * 2 > f(v, 1))",
+    "def f(p, i):\n  p[i] = 9 - i\n  return p\nfor i in range(n): w = np.minimum(v + 0.25, f(v, i)); v = w * 0.5",
+    "def g(p):\n  p *= 0.5\ndef f(p):\n  g(p)\n  return p.sum()\nfor i in range(n): w = w + v * 2 - f(v)",
 ]
 
 

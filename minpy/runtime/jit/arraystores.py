@@ -94,9 +94,8 @@ class Stores(Views):
             if innermost and small(constant_of(dim) or 0) and not in_pieces:
                 # (Of a piece, whose length is not known, the compiler would tell the user that it cannot.)
                 said.append(self.w.note('!"llvm.loop.unroll.full"', distinct=False))
-            if axis == -1:
-                extent = self.extents.get(dim, constant_of(dim) or 0)
-                self.shortest = min(extent or self.shortest, self.shortest or extent)
+            if axis == -1 and (extent := self.extents.get(dim, constant_of(dim) or 0)):
+                self.rows.append(extent)
             loop = self.w.note(", ".join(["{}", *said])) if said else ""
             if in_pieces:
                 start, stop, end_of_piece = self._over_pieces(dim, places)
@@ -231,21 +230,21 @@ class Stores(Views):
             self.w.place(on)
 
     def _unfolded(self, dims: tuple[str, ...], refs: list[Ref]) -> tuple[str, ...]:
-        """The shape for a loop over the elements of arrays of one shape: a single row if all lie without gaps."""
+        """The shape for a loop over elements of arrays of one shape: last axes that lie without gaps are one."""
         axes = [axis for axis, dim in enumerate(dims) if dim != "1"]  # on others there are no indices
         if len(axes) < 2:
             return dims
-        row, size = "true", dims[axes[-1]]
+        row, last = "true", dims[axes[-1]]
+        found = list(dims)
         for axis, following in reversed(list(pairwise(axes))):
             for ref in dict.fromkeys(refs):
                 reach = self.w.op(f"mul i64 {dims[following]}, {ref.strides[following]}")
                 follows = self.w.op(f"icmp eq i64 {ref.strides[axis]}, {reach}")
                 row = self.w.op(f"and i1 {row}, {follows}")
-            size = self.w.op(f"mul i64 {size}, {dims[axis]}")
-        found = list(dims)
-        for axis in axes:
-            whole = size if axis == axes[-1] else "1"
-            found[axis] = self.w.op(f"select i1 {row}, i64 {whole}, i64 {dims[axis]}")
+            more = self.w.op(f"mul i64 {last}, {dims[axis]}")
+            last = self.w.op(f"select i1 {row}, i64 {more}, i64 {last}")
+            found[axis] = self.w.op(f"select i1 {row}, i64 1, i64 {dims[axis]}")
+        found[axes[-1]] = last
         return tuple(found)
 
     def _spot(self, ref: Ref, indices: list[str]) -> Ref:

@@ -42,8 +42,13 @@ class Calls(Selections):
             raise Unsupported("a call of something that is not known")
         if any(isinstance(argument, ast.Starred) for argument in node.args):
             raise Unsupported("a call with a starred argument")
-        arguments = [self.expression(argument) for argument in node.args]
-        keywords = {each.arg or "**": self.expression(each.value) for each in node.keywords}
+        nodes = [*node.args, *(each.value for each in node.keywords)]
+        values = [self.computed_before(self.expression(each), *nodes[i:]) for i, each in enumerate(nodes, 1)]
+        arguments = values[: len(node.args)]
+        keywords = {
+            each.arg or "**": value
+            for each, value in zip(node.keywords, values[len(node.args) :], strict=True)
+        }
         if method:
             return self.call_method(method[0], method[1], arguments, keywords)
         return self.call_known(function.value, arguments, keywords)

@@ -63,7 +63,7 @@ class Expressions:
         self.computed = False  # whether such floats were met
         self.extents: dict[str, int] = {}  # of axes: how long they are now, by the name that their length has
         self.shapes: dict[str, tuple[int, ...]] = {}
-        self.shortest = 0  # the extent of the shortest innermost loop over elements; 0 if none is known
+        self.rows: list[int] = []  # the extents of the innermost loops over elements, where they are known
         self.changed = False
         self.stored = False  # whether the code up to here may have stored into an array in this iteration
         self.stores = 0  # how many places of the code store into elements
@@ -225,6 +225,10 @@ class Expressions:
 
     def kept(self, value: Any) -> Any:
         """A value that later stores do not change."""
+        return value
+
+    def computed_before(self, value: Any, *later: ast.expr) -> Any:
+        """A value that what is called in expressions evaluated later does not change."""
         return value
 
     def _attribute(self, node: ast.Attribute) -> Any:

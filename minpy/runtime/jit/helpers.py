@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Callable
 from functools import lru_cache
 from types import CodeType, FunctionType
@@ -51,6 +52,8 @@ class Helper:
                 if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load):
                     self.stored.add(each.id)
         self.locals |= self.stored
+        inside = [each for part in node.body for each in ast.walk(part)]
+        self.writes = any(_may_write(each) for each in inside)  # into arrays
         self.returns = any(
             isinstance(each, ast.Return) and each.value is not None
             for part in node.body
@@ -84,6 +87,16 @@ def _helper(code: CodeType, filename: str, digest: str) -> Helper | None:
     if any(isinstance(each, _INNER) for part in node.body for each in ast.walk(part)):
         return None
     return Helper(node)
+
+
+def _may_write(node: ast.AST) -> bool:
+    """Whether a part of a function may store into an array; what it calls by a plain name may be such a function."""
+    if isinstance(node, ast.Call):
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        return name == "fill_diagonal" or (isinstance(node.func, ast.Name) and not hasattr(builtins, name))
+    return isinstance(node, (ast.AugAssign, ast.Delete)) or (
+        isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load)
+    )
 
 
 class _Call:
@@ -176,9 +189,20 @@ class Helpers(Statements):
             self.changed = True
         self.store_array(array, ref)
 
-    def _call(self, node: ast.Call) -> Any:
+    def computed_before(self, value: Any, *later: ast.expr) -> Any:
+        if isinstance(value, Lazy):
+            calls = (each for node in later for each in ast.walk(node) if isinstance(each, ast.Call))
+            helpers = (self._helper_called(each) for each in calls)
+            if any(helper is not None and helper.writes for helper in helpers):
+                return self.pinned(self.held(value))
+        return value
+
+    def _helper_called(self, node: ast.Call) -> Helper | None:
         dotted = self.dotted(node.func)
-        helper = self.helpers.get(id(self.known.get(dotted))) if dotted in self.known else None
+        return self.helpers.get(id(self.known.get(dotted))) if dotted in self.known else None
+
+    def _call(self, node: ast.Call) -> Any:
+        helper = self._helper_called(node)
         if helper is None:
             return super()._call(node)
         if node.keywords or len(node.args) != len(helper.parameters) or len(self.calls) >= _DEEPEST:

@@ -50,10 +50,9 @@ FIRST, LAST, STOPPED, START, STEP, BUFFERS = range(6)
 _HEADER = 6
 BROKE, INTERRUPTED, ENDED = -2, -3, -4
 _PASSES = 12
-# LLVM halves the vectors that a processor has, as some run slower with them. Where all loops over elements have so many
-# rounds that they gain nevertheless, it is told not to.
+# LLVM halves the vectors that a processor has, as some run slower with them. Where the loops over elements have so many
+# rounds that they gain nevertheless, it is told not to (`_gain_from_width`).
 WIDE = '"prefer-vector-width"="512" '
-_MANY = 128
 
 
 @dataclass(frozen=True)
@@ -458,7 +457,7 @@ class _Lowering(Comprehensions):
                 *((draws.INTEGERS,) if self.draws_integers else ()),
                 *((medians.TEXT,) if self.medians else ()),
                 *((*growth.DECLARATIONS, growth.TEXT) if self.logs or self.pushes else ()),
-                f"define i64 @kernel(ptr noalias %words) {WIDE if self.shortest >= _MANY else ''}{{",
+                f"define i64 @kernel(ptr noalias %words) {WIDE if _gain_from_width(self.rows) else ''}{{",
                 "entry:",
                 *self.w.allocas,
                 *self.w.cells,
@@ -485,6 +484,18 @@ class _Lowering(Comprehensions):
             any(array.assigned and array.views for array in self.arrays.values()),
             self._layouts(),
         )
+
+
+def _gain_from_width(rows: list[int]) -> bool:
+    """Whether loops of so many rounds are faster with eight numbers at a time than with four.
+
+    What is left over at the end of a row goes one by one, so 23 elements are better done by fours, and 25 by eights.
+    """
+
+    def steps(width: int) -> int:
+        return sum(extent // width + extent % width for extent in rows)
+
+    return 1.2 * steps(8) < steps(4)
 
 
 def _part(name: str, number: int) -> tuple[Any, ...]:

@@ -81,7 +81,8 @@ class Operators(Powers):
         """Code for an expression, of whose outermost operators the `results` are yet to be looked at (`settle`)."""
         if not isinstance(node, ast.BinOp) or folded_constant(node) is not None:
             return self.expression(node)
-        left, right = self.tree(node.left, results), self.tree(node.right, results)
+        left = self.computed_before(self.tree(node.left, results), node.right)
+        right = self.tree(node.right, results)
         return self.operation(SYMBOLS.get(type(node.op), "@"), left, right, results)
 
     def operation(self, symbol: str, left: Any, right: Any, results: list[Result]) -> Any:
@@ -379,7 +380,8 @@ class Operators(Powers):
 
     def _compare(self, node: ast.Compare) -> Val:
         if len(node.ops) == 1:
-            return self.compare(node.ops[0], self.expression(node.left), self.expression(node.comparators[0]))
+            left = self.computed_before(self.expression(node.left), node.comparators[0])
+            return self.compare(node.ops[0], left, self.expression(node.comparators[0]))
         return self._joined(node, True, _links(node))
 
     def _boolop(self, node: ast.BoolOp) -> Val:

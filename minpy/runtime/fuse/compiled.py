@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from functools import partial
 from itertools import pairwise
 from math import prod
 from typing import Any
@@ -16,7 +15,8 @@ from minpy.runtime.fuse.counting import Counts
 from minpy.runtime.fuse.ir import Irregular
 from minpy.runtime.fuse.kernels import Kernel
 from minpy.runtime.fuse.lanes import Medians
-from minpy.runtime.fuse.ranks import Ranked
+from minpy.runtime.fuse.ranks import Medians as LongMedians
+from minpy.runtime.fuse.ranks import Quantiles
 
 _MANY = 4096  # elements: fewer cost less than to make the call in another way
 _MISSES = 3  # times that a kernel may say no
@@ -95,16 +95,31 @@ def _median(function: Any, array: np.ndarray, given: dict[str, Any]) -> Any:
     if type(keepdims) is not bool:
         raise Irregular
     kept = [k for k in range(array.ndim) if k not in axes]
-    if kept and _is_in_order(array, kept) and 2 <= prod(array.shape[k] for k in axes) <= Medians.longest:
-        return Medians(array, axes, keepdims)
-    return Ranked(partial(function, **given), array.dtype)
-
-
-def _ranked(function: Any, array: np.ndarray, given: dict[str, Any]) -> Any:
-    _axes(array, given.get("axis"))
-    if type(given.get("keepdims", False)) is not bool or "q" not in given:
+    if not _is_in_order(array, kept):
         raise Irregular
-    return Ranked(partial(function, **given), array.dtype)
+    length = prod(array.shape[k] for k in axes)
+    return (Medians if kept and 2 <= length <= Medians.longest else LongMedians)(array, axes, keepdims)
+
+
+def _quantile(function: Any, array: np.ndarray, given: dict[str, Any]) -> Any:
+    axes, keepdims, q = _axes(array, given.get("axis")), given.get("keepdims", False), given.get("q")
+    if (
+        type(keepdims) is not bool
+        or type(q) not in (int, float, np.float64, list, tuple)
+        or (q == () or q == [])
+    ):
+        raise Irregular
+    wanted = np.asarray(q)
+    if wanted.dtype != np.float64:
+        raise Irregular  # whole numbers: NumPy interpolates nothing
+    return Quantiles(array, axes, keepdims, wanted)
+
+
+def _percentile(function: Any, array: np.ndarray, given: dict[str, Any]) -> Any:
+    q = given.get("q")
+    if type(q) not in (int, float, np.float64, list, tuple):
+        raise Irregular
+    return _quantile(function, array, {**given, "q": np.true_divide(q, 100).tolist()})
 
 
 def _bincount(function: Any, array: np.ndarray, given: dict[str, Any]) -> Any:
@@ -116,7 +131,8 @@ def _bincount(function: Any, array: np.ndarray, given: dict[str, Any]) -> Any:
 
 _KINDS: dict[str, Callable[[Any, np.ndarray, dict[str, Any]], Any]] = {
     "median": _median,
-    **dict.fromkeys(("percentile", "quantile"), _ranked),
+    "percentile": _percentile,
+    "quantile": _quantile,
     "bincount": _bincount,
 }
 NAMES = frozenset(_KINDS)

@@ -76,12 +76,11 @@ WORDS
   %total = mul i64 %e01, %w2
 EACH
   %step = mul i64 %w3, %each
-BEFORE
   br label %head
 head:
-  %t = phi i64 [ 0, %BEGIN ], [ %next, %head ]
-  %bad = phi i64 [ 0, %BEGIN ], [ %worse, %head ]
-  %to = phi ptr [ %result, %BEGIN ], [ %further, %head ]
+  %t = phi i64 [ 0, %entry ], [ %next, %head ]
+  %bad = phi i64 [ 0, %entry ], [ %worse, %head ]
+  %to = phi ptr [ %result, %entry ], [ %further, %head ]
   %q = udiv i64 %t, %w2
   %i2 = urem i64 %t, %w2
   %i0 = udiv i64 %q, %w1
@@ -104,7 +103,7 @@ done:
 """
 
 
-def over_rows(row: str, size: int, times: int = -1, looks_first: bool = False) -> str:
+def over_rows(row: str, size: int, times: int = -1) -> str:
     """A kernel that calls ``row(operand, result, words, extent, stride)`` for each row of a result in C order.
 
     Parameters
@@ -115,8 +114,6 @@ def over_rows(row: str, size: int, times: int = -1, looks_first: bool = False) -
         Bytes of an element of the result.
     times : int
         Which of the row's words says how many elements of the result there are for one of a row, if not one.
-    looks_first : bool
-        Whether ``first(operand, words)`` is called before all rows, and may end all by a word that is not 0.
     """
     words = "\n".join(
         f"  %p{k} = getelementptr i64, ptr %words, i64 {k}\n  %w{k} = load i64, ptr %p{k}" for k in range(8)
@@ -125,12 +122,7 @@ def over_rows(row: str, size: int, times: int = -1, looks_first: bool = False) -
     if times >= 0:
         each = f"  %tp = getelementptr i64, ptr %rest, i64 {times}\n  %times = load i64, ptr %tp\n"
         each += f"  %each = mul i64 %times, {size}"
-    before, begin = "", "entry"
-    if looks_first:
-        begin = "rows"
-        before = "  %look = call i64 @first(ptr %operand, ptr %rest)\n  %fine = icmp eq i64 %look, 0\n"
-        before += "  br i1 %fine, label %rows, label %bad0\nbad0:\n  ret i64 1\nrows:"
-    pieces = {"WORDS": words, "EACH": each, "BEFORE": before, "BEGIN": begin}
+    pieces = {"WORDS": words, "EACH": each}
     text = _OVER_ROWS
     for name, piece in pieces.items():
         text = text.replace(name, piece)
@@ -139,18 +131,21 @@ def over_rows(row: str, size: int, times: int = -1, looks_first: bool = False) -
 
 def geometry(shape: tuple[int, ...], strides: tuple[int, ...], size: int) -> list[int] | None:
     """The words that `over_rows` wants for a result's shape and the operand's strides; None if axes are too many."""
-    extents: list[int] = []
-    steps: list[int] = []
-    for extent, stride in zip(shape, strides, strict=True):
+    axes = merged(list(zip(shape, strides, strict=True)))
+    if len(axes) > OUTER + 1:
+        return None
+    axes = [*[(1, size)] * (OUTER + 1 - len(axes)), *axes]
+    return [*[extent for extent, _ in axes], *[step for _, step in axes]]
+
+
+def merged(axes: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Axes, as extents and strides, with those joined that are one run, and without those of one element."""
+    found: list[tuple[int, int]] = []
+    for extent, step in axes:
         if extent == 1:
             continue
-        if extents and steps[-1] == stride * extent:
-            extents[-1] *= extent
-            steps[-1] = stride
+        if found and found[-1][1] == step * extent:
+            found[-1] = found[-1][0] * extent, step
         else:
-            extents.append(extent)
-            steps.append(stride)
-    if len(extents) > OUTER + 1:
-        return None
-    lead = OUTER + 1 - len(extents)
-    return [*(1,) * lead, *extents, *(size,) * lead, *steps]
+            found.append((extent, step))
+    return found

@@ -1,14 +1,12 @@
-"""Elements of given ranks of long lanes, compiled: what ``partition`` does for medians and percentiles.
+"""Elements of given ranks of long lanes, compiled: medians and percentiles.
 
-NumPy's own function runs, on an array whose `partition` is compiled: what is interpolated between, and how, is NumPy's.
 A lane is copied and divided again and again, at pivots that are drawn for the rank; an element moves without a branch,
-since which way numbers in no order go nobody can foretell.
+since which way numbers in no order go nobody can foretell. Nothing is asked but the elements that the result is made
+of, and these are put together by NumPy.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -16,71 +14,100 @@ import numpy as np
 
 from minpy.runtime.fuse import kernels
 from minpy.runtime.fuse.ir import Irregular
-from minpy.runtime.fuse.lanes import FLOATS, exchanges, less_than
+from minpy.runtime.fuse.lanes import FLOATS, less_than
 
 _SAMPLE = 16  # elements that a pivot is drawn from
 _MOST_PASSES, _MOST_PLACES = 200, 64
 _LONGEST = 1 << 24  # elements of a lane: more are copied for nothing if there is no memory
 
 
-class Ranked:
-    """``median``, ``percentile`` or ``quantile`` of one array, for one geometry.
+class _Ranked:
+    """Elements of some ranks along axes, for one geometry.
 
     Raises
     ------
     Irregular
-        It holds what is not compiled here.
+        The array holds what is not compiled here, or is laid out in a way that is not.
     """
 
-    def __init__(self, function: Callable[[np.ndarray], Any], dtype: np.dtype) -> None:
+    def __init__(self, array: np.ndarray, axes: tuple[int, ...], keepdims: bool, places: list[int]) -> None:
+        dtype = array.dtype
         if dtype.char not in FLOATS and dtype.kind not in "iu":
             raise Irregular
-        self.function = function
+        kept = [k for k in range(array.ndim) if k not in axes]
+        self.dtype = dtype
+        self.lanes = tuple(array.shape[k] for k in kept)
+        self.shape = tuple(
+            1 if k in axes else n for k, n in enumerate(array.shape) if keepdims or k not in axes
+        )
+        self.places = sorted(set(places))
+        geometry = kernels.geometry(self.lanes, tuple(array.strides[k] for k in kept), dtype.itemsize)
+        inner = kernels.merged([(array.shape[k], array.strides[k]) for k in axes])
+        self.length = 1
+        for extent, _ in inner:
+            self.length *= extent
+        if geometry is None or len(inner) > 2 or self.length > _LONGEST or len(self.places) > _MOST_PLACES:
+            raise Irregular
+        inner = [*[(1, 0)] * (2 - len(inner)), *inner]
         self.text = _text(dtype.char)
+        (outer, far), (count, step) = inner
+        self.words = np.array(
+            [*geometry, self.length, outer, far, count, step, 0, len(self.places), *self.places], np.int64
+        )
+
+    def found(self, kernel: kernels.Kernel, array: np.ndarray) -> np.ndarray:
+        """The elements, those of a lane along the last axis."""
+        words = self.words.copy()
+        room = np.empty(self.length, self.dtype)
+        words[13] = room.ctypes.data
+        result = np.empty((*self.lanes, len(self.places)), self.dtype)
+        kernel.run(array, result, words)
+        return result
+
+
+class Medians(_Ranked):
+    """``median``."""
+
+    def __init__(self, array: np.ndarray, axes: tuple[int, ...], keepdims: bool) -> None:
+        length = int(np.prod([array.shape[k] for k in axes]))
+        super().__init__(array, axes, keepdims, [(length - 1) // 2, length // 2])
 
     def run(self, kernel: kernels.Kernel, array: np.ndarray) -> Any:
-        """Make the call."""
-        given = array.view(_Selecting)
-        given.kernel = kernel
-        found = self.function(given)
-        if isinstance(found, _Selecting):
-            found = found.view(np.ndarray)
-            return found if found.ndim else found[()]
-        return found
+        """Find them."""
+        found = np.mean(self.found(kernel, array), axis=-1)
+        return found.reshape(self.shape) if self.shape else found
 
 
-class _Selecting(np.ndarray):
-    """An array whose copies are divided by compiled code, at the places that are asked for only."""
+class Quantiles(_Ranked):
+    """``quantile`` between neighbours in proportion; `q` as an array of floats."""
 
-    kernel: Any = None
-
-    def __array_finalize__(self, other: Any) -> None:
-        self.kernel = getattr(other, "kernel", None)
-
-    def partition(self, kth: Any, axis: int = -1, kind: str = "introselect", order: Any = None) -> None:
-        plain = self.view(np.ndarray)
-        lanes = np.moveaxis(plain, axis, 0)
-        length = len(lanes)
-        places = sorted({operator.index(k) % length for k in np.ravel(kth)})
-        rest = lanes.shape[1:]
-        geometry = kernels.geometry(rest, lanes.strides[1:], plain.itemsize)
-        dense = plain.flags.c_contiguous or plain.flags.f_contiguous or _is_dense(plain)
-        if geometry is None or not dense or length > _LONGEST or len(places) > _MOST_PLACES:
+    def __init__(self, array: np.ndarray, axes: tuple[int, ...], keepdims: bool, q: np.ndarray) -> None:
+        length = int(np.prod([array.shape[k] for k in axes]))
+        if length < 2 or not all(0 <= each <= 1 for each in q.flat):
             raise Irregular
-        room = np.empty(length, plain.dtype)
-        found = np.empty((*rest, len(places)), plain.dtype)
-        count = len(places)
-        # (A lane gives as many elements as there are places; so a row's geometry has one more axis than its lanes.)
-        words = [*geometry, plain.size, length, lanes.strides[0], room.ctypes.data, count, *places]
-        self.kernel.run(plain, found, np.array(words, np.int64))
-        for k, place in enumerate(places):
-            lanes[place] = found[..., k]
+        where = (length - 1) * q
+        # NumPy counts from the end where there is no next one, which gives another weight (of a difference of zero).
+        before = np.where(where >= length - 1, -1, np.floor(where))
+        after = np.where(where >= length - 1, -1, before + 1)
+        below, above = (each.astype(int) % length for each in (before, after))
+        super().__init__(array, axes, keepdims, [*map(int, below.flat), *map(int, above.flat)])
+        self.below, self.above = (np.searchsorted(self.places, each) for each in (below, above))
+        self.weight = np.asarray(where - before).reshape(q.shape + (1,) * len(self.lanes))
+        self.late = self.weight >= 0.5
+        self.every = q.shape
 
-
-def _is_dense(array: np.ndarray) -> bool:
-    """Whether an array's elements lie one after the other, in whatever order."""
-    reach = sum((n - 1) * abs(step) for n, step in zip(array.shape, array.strides, strict=True))
-    return all(step > 0 for step in array.strides) and reach == (array.size - 1) * array.itemsize
+    def run(self, kernel: kernels.Kernel, array: np.ndarray) -> Any:
+        """Find them."""
+        found = np.moveaxis(self.found(kernel, array), -1, 0)
+        low, high = found[self.below], found[self.above]
+        difference = np.subtract(high, low)
+        weight = self.weight
+        result = np.asarray(np.add(low, difference * weight))
+        if self.late.any():
+            other = np.subtract(high, difference * (1 - weight))
+            result = np.where(self.late, other, result)
+        shape = (*self.every, *self.shape)
+        return result.reshape(shape) if shape else result[()]
 
 
 @lru_cache(maxsize=16)
@@ -103,29 +130,10 @@ def _text(char: str) -> str:
         compare, choose = less, "select i1"
         check = "  %word = add i64 0, 0\n"
     element = f"getelementptr {kind}, ptr"
-    loaded = "".join(
-        f"  %n{k} = mul i64 %count, {k}\n  %m{k} = udiv i64 %n{k}, {_SAMPLE}\n  %o{k} = add i64 %m{k}, %lo\n"
-        f"  %q{k} = {element} %x, i64 %o{k}\n  %v{k} = load {kind}, ptr %q{k}\n"
-        for k in range(_SAMPLE)
-    )
-    values = [f"%v{k}" for k in range(_SAMPLE)]
-    network = []
-    for number, (i, j) in enumerate(exchanges(_SAMPLE)):
-        a, b = values[i], values[j]
-        network.append(
-            f"  %c{number} = {less} {b}, {a}\n"
-            f"  %l{number} = select i1 %c{number}, {kind} {b}, {kind} {a}\n"
-            f"  %h{number} = select i1 %c{number}, {kind} {a}, {kind} {b}\n"
-        )
-        values[i], values[j] = f"%l{number}", f"%h{number}"
-    stored = "".join(
-        f"  %s{k} = {element} %sample, i64 {k}\n  store {kind} {value}, ptr %s{k}\n"
-        for k, value in enumerate(values)
-    )
 
     def extreme(name: str, test: str) -> str:
         return f"""
-define internal {kind} @{name}(ptr %x, i64 %n) {{
+define internal {kind} @{name}(ptr %x, i64 %n) noinline {{
 entry:
   %first = load {kind}, ptr %x
   br label %head
@@ -146,7 +154,7 @@ done:
 
     row = f"""
 {extreme("smallest", "%v, %best")}{extreme("largest", "%best, %v")}
-define internal i64 @divide(ptr %x, i64 %lo, i64 %hi, {kind} %pivot, i1 %equal) {{
+define internal i64 @divide(ptr %x, i64 %lo, i64 %hi, {kind} %pivot, i1 %equal) noinline {{
 entry:
   br label %head
 head:
@@ -171,11 +179,41 @@ out:
   ret i64 %after
 }}
 
-define internal {kind} @pivot(ptr %x, i64 %lo, i64 %count, i64 %k, ptr %sample) {{
-{loaded}{"".join(network)}{stored}
+define internal {kind} @pivot(ptr %x, i64 %lo, i64 %count, i64 %k, ptr %sample) noinline {{
+entry:
+  br label %head
+head:
+  %i = phi i64 [ 0, %entry ], [ %next, %placed ]
+  %scaled = mul i64 %count, %i
+  %from = udiv i64 %scaled, {_SAMPLE}
+  %place = add i64 %from, %lo
+  %p = {element} %x, i64 %place
+  %v = load {kind}, ptr %p
+  br label %down
+down:
+  %j = phi i64 [ %i, %head ], [ %before, %shift ]
+  %none = icmp eq i64 %j, 0
+  br i1 %none, label %placed, label %compare
+compare:
+  %before = sub i64 %j, 1
+  %bp = {element} %sample, i64 %before
+  %b = load {kind}, ptr %bp
+  %greater = {less} %v, %b
+  br i1 %greater, label %shift, label %placed
+shift:
+  %up = {element} %sample, i64 %j
+  store {kind} %b, ptr %up
+  br label %down
+placed:
+  %own = {element} %sample, i64 %j
+  store {kind} %v, ptr %own
+  %next = add i64 %i, 1
+  %more = icmp slt i64 %next, {_SAMPLE}
+  br i1 %more, label %head, label %done
+done:
   %rank = sub i64 %k, %lo
-  %scaled = mul i64 %rank, {_SAMPLE}
-  %index = udiv i64 %scaled, %count
+  %wanted = mul i64 %rank, {_SAMPLE}
+  %index = udiv i64 %wanted, %count
   %at = {element} %sample, i64 %index
   %found = load {kind}, ptr %at
   ret {kind} %found
@@ -230,44 +268,68 @@ fail:
   ret i64 0
 }}
 
-define internal i64 @copy(ptr %from, ptr noalias %to, i64 %n, i64 %stride) {{
+define internal i64 @copy(ptr %from, ptr noalias %to, i64 %n, i64 %stride) noinline {{
 entry:
   br label %head
 head:
   %i = phi i64 [ 0, %entry ], [ %next, %head ]
+  %bad = phi i64 [ 0, %entry ], [ %worse, %head ]
   %moved = mul i64 %i, %stride
   %p = getelementptr i8, ptr %from, i64 %moved
   %x = load {kind}, ptr %p, align {size}
   %q = {element} %to, i64 %i
   store {kind} %x, ptr %q, align {size}
+{check}  %worse = or i64 %bad, %word
   %next = add i64 %i, 1
   %more = icmp slt i64 %next, %n
   br i1 %more, label %head, label %done
 done:
-  ret i64 0
+  ret i64 %worse
 }}
 
-define internal i64 @lane(ptr %x, ptr %y, ptr %words) {{
+define internal i64 @lane(ptr %x, ptr %y, ptr %words) noinline {{
 entry:
   %sample = alloca [{_SAMPLE} x {kind}]
   %bounds = alloca [{_MOST_PASSES * _MOST_PLACES + 2} x i64]
-  %np = getelementptr i64, ptr %words, i64 1
-  %n = load i64, ptr %np
-  %stridep = getelementptr i64, ptr %words, i64 2
+  %n = load i64, ptr %words
+  %outerp = getelementptr i64, ptr %words, i64 1
+  %outer = load i64, ptr %outerp
+  %farp = getelementptr i64, ptr %words, i64 2
+  %far = load i64, ptr %farp
+  %innerp = getelementptr i64, ptr %words, i64 3
+  %inner = load i64, ptr %innerp
+  %stridep = getelementptr i64, ptr %words, i64 4
   %stride = load i64, ptr %stridep
-  %roomp = getelementptr i64, ptr %words, i64 3
+  %roomp = getelementptr i64, ptr %words, i64 5
   %room = load ptr, ptr %roomp
-  %countp = getelementptr i64, ptr %words, i64 4
+  %countp = getelementptr i64, ptr %words, i64 6
   %count = load i64, ptr %countp
   %last = sub i64 %n, 1
   %packed = icmp eq i64 %stride, {size}
+  br label %rows
+rows:
+  %o = phi i64 [ 0, %entry ], [ %onext, %copied ]
+  %bad = phi i64 [ 0, %entry ], [ %worse, %copied ]
+  %oat = mul i64 %o, %far
+  %source = getelementptr i8, ptr %x, i64 %oat
+  %tat = mul i64 %o, %inner
+  %target = {element} %room, i64 %tat
   br i1 %packed, label %quick, label %slow
 quick:
-  %c0 = call i64 @copy(ptr %x, ptr %room, i64 %n, i64 {size})
-  br label %start
+  %c0 = call i64 @copy(ptr %source, ptr %target, i64 %inner, i64 {size})
+  br label %copied
 slow:
-  %c1 = call i64 @copy(ptr %x, ptr %room, i64 %n, i64 %stride)
-  br label %start
+  %c1 = call i64 @copy(ptr %source, ptr %target, i64 %inner, i64 %stride)
+  br label %copied
+copied:
+  %c = phi i64 [ %c0, %quick ], [ %c1, %slow ]
+  %worse = or i64 %bad, %c
+  %onext = add i64 %o, 1
+  %omore = icmp slt i64 %onext, %outer
+  br i1 %omore, label %rows, label %checked
+checked:
+  %wrong = icmp ne i64 %worse, 0
+  br i1 %wrong, label %fail, label %start
 start:
   store i64 %n, ptr %bounds
   br label %head
@@ -275,7 +337,7 @@ head:
   %i = phi i64 [ 0, %start ], [ %next, %store ]
   %from = phi i64 [ 0, %start ], [ %behind, %store ]
   %number = phi i64 [ 1, %start ], [ %held, %store ]
-  %kat = add i64 %i, 5
+  %kat = add i64 %i, 7
   %kp = getelementptr i64, ptr %words, i64 %kat
   %k = load i64, ptr %kp
   %isfirst = icmp eq i64 %k, 0
@@ -314,26 +376,9 @@ fail:
   ret i64 1
 }}
 
-define internal i64 @first(ptr %all, ptr %words) {{
-entry:
-  %n = load i64, ptr %words
-  br label %head
-head:
-  %i = phi i64 [ 0, %entry ], [ %next, %head ]
-  %bad = phi i64 [ 0, %entry ], [ %worse, %head ]
-  %p = {element} %all, i64 %i
-  %x = load {kind}, ptr %p
-{check}  %worse = or i64 %bad, %word
-  %next = add i64 %i, 1
-  %more = icmp slt i64 %next, %n
-  br i1 %more, label %head, label %done
-done:
-  ret i64 %worse
-}}
-
 define internal i64 @row(ptr %x, ptr %y, ptr %words, i64 %n, i64 %stride) {{
 entry:
-  %countp = getelementptr i64, ptr %words, i64 4
+  %countp = getelementptr i64, ptr %words, i64 6
   %count = load i64, ptr %countp
   br label %head
 head:
@@ -355,4 +400,4 @@ done:
   ret i64 %result
 }}
 """
-    return kernels.over_rows(row, size, times=4, looks_first=floating)
+    return kernels.over_rows(row, size, times=6)

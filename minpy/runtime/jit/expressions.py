@@ -106,7 +106,7 @@ class Expressions:
             self.w.put(f"store i1 {both}, ptr {self.flag}")
             return
         on = self.w.fresh("on")
-        self.w.branch(condition, on, self.exit(reason))
+        self.w.branch(condition, on, self.exit(reason), expected=True)
         self.w.place(on)
 
     def guard_range(self, x: str, least: int, greatest: int, reason: str) -> None:
@@ -479,7 +479,7 @@ class Expressions:
         finite = self.w.op(f"fcmp olt double {size}, {INFINITY}")
         fine, odd = self.w.fresh("fine"), self.w.fresh("odd")
         if not self.flag or self.postponed:
-            self.w.branch(finite, fine, odd)
+            self.w.branch(finite, fine, odd, expected=True)
             self.w.place(odd)
         allowed = "false"
         for operand in operands:

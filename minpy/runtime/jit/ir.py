@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+_OFTEN = 1 << 20  # times for one that a condition that is expected to hold does not
+
 
 def double(value: float) -> str:
     """A constant of type double, exactly."""
@@ -21,6 +23,7 @@ class Writer:
         self.metadata: list[str] = []  # at the end of the module
         self.access = ""  # what is said of each access to an array's elements
         self.names = 0
+        self._weights = ""  # the note on a branch that goes one way as a rule
         self.ended = False  # whether the current block has its terminator
 
     def fresh(self, hint: str = "t") -> str:
@@ -58,9 +61,15 @@ class Writer:
         self.put(f"br label %{label}" + (f", !llvm.loop {loop}" if loop else ""))
         self.ended = True
 
-    def branch(self, condition: str, yes: str, no: str) -> None:
-        """End the block with a condition."""
-        self.put(f"br i1 {condition}, label %{yes}, label %{no}")
+    def branch(self, condition: str, yes: str, no: str, expected: bool = False) -> None:
+        """End the block with a condition.
+
+        If it is `expected` to hold, LLVM keeps the registers, and the straight way, for what follows then.
+        """
+        if expected and not self._weights:
+            weights = self.note(f'!"branch_weights", i32 {_OFTEN}, i32 1', distinct=False)
+            self._weights = f", !prof {weights}"
+        self.put(f"br i1 {condition}, label %{yes}, label %{no}{self._weights if expected else ''}")
         self.ended = True
 
     def leave(self, code: int) -> None:

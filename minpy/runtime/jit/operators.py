@@ -111,7 +111,7 @@ class Operators(Powers):
             one = self.w.op(f"fcmp olt double {self.intrinsic('fabs', x)}, {INFINITY}")
             finite = one if finite == "true" else self.w.op(f"and i1 {finite}, {one}")
         fine, odd = self.w.fresh("fine"), self.w.fresh("odd")
-        self.w.branch(finite, fine, odd)
+        self.w.branch(finite, fine, odd, expected=True)
         self.w.place(odd)
         for result in results:
             if result.python:

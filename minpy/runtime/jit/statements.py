@@ -319,11 +319,11 @@ class Statements(Versions):
         left = self.w.op(f"sub i64 {self.w.op(f'load i64, ptr {self.fuel}')}, 1")
         self.w.put(f"store i64 {left}, ptr {self.fuel}")
         look, on = self.w.fresh("look"), self.w.fresh("on")
-        self.w.branch(self.w.op(f"icmp sgt i64 {left}, 0"), on, look)
+        self.w.branch(self.w.op(f"icmp sgt i64 {left}, 0"), on, look, expected=True)
         self.w.place(look)
         self.w.put(f"store i64 {ROUNDS}, ptr {self.fuel}")
         answer = self.w.call("i32", "minpy_PyErr_CheckSignals")
-        self.w.branch(self.w.op(f"icmp eq i32 {answer}, 0"), on, self.interrupted)
+        self.w.branch(self.w.op(f"icmp eq i32 {answer}, 0"), on, self.interrupted, expected=True)
         self.w.place(on)
 
     # What a loop runs over.

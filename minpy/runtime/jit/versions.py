@@ -259,7 +259,7 @@ class Versions(Draws):
         """
         length = len(self.w.lines)
         fast, slow, end, some = (self.w.fresh(hint) for hint in ("fast", "slow", "end", "some"))
-        self.w.branch(self.w.op(f"icmp sgt i64 {step.count}, 0"), some, slow)
+        self.w.branch(self.w.op(f"icmp sgt i64 {step.count}, 0"), some, slow, expected=True)
         self.w.place(some)
         flag, outer, reason = self.w.alloca("i1", "proved"), self.flag, self.flag_reason
         self.w.put(f"store i1 true, ptr {flag}")
@@ -273,7 +273,7 @@ class Versions(Draws):
             del self.w.lines[length:]
             self.w.ended = False
             return False
-        self.w.branch(self.w.op(f"load i1, ptr {flag}"), fast, slow)
+        self.w.branch(self.w.op(f"load i1, ptr {flag}"), fast, slow, expected=True)
         self.w.place(fast)
         around, self.proved = self.proved, proved
         if plan.flat and not plan.fixed and len(proved) == len(plan.subscripts):

@@ -8,25 +8,25 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from minpy.runtime.jit.choices import Choices
 from minpy.runtime.jit.expressions import constant_of
 from minpy.runtime.jit.kinds import NotYet, TooLarge, Unsupported
 from minpy.runtime.jit.operators import SYMBOLS, Result
 from minpy.runtime.jit.selections import Spots
 from minpy.runtime.jit.values import ArrayVariable, Known, Lazy, Ref, Several, Val, Variable, scalar
-from minpy.runtime.jit.versions import Versions, plan_of, sum_of
+from minpy.runtime.jit.versions import plan_of, sum_of
 from minpy.runtime.jit.wholes import is_whole, kind_of
 
 # After so many rounds of the loops that hold loops, signals are looked at.
 ROUNDS = 1 << 14
 
 
-class Statements(Versions):
+class Statements(Choices):
     """Statements; `minpy.runtime.jit.lower` makes a function of them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.temporaries: dict[tuple[Any, ...], Variable] = {}
-        self.loops: list[tuple[str, str]] = []  # where `continue` and `break` go
         self.fuel = ""
         self.interrupted = "interrupted"
         self.unknown = False
@@ -229,6 +229,8 @@ class Statements(Versions):
     # Statements with blocks.
 
     def _if(self, node: ast.If) -> None:
+        if self.stored_once(node):
+            return
         yes, no, end = self.w.fresh("then"), self.w.fresh("else"), self.w.fresh("endif")
         self.condition(node.test, yes, no)
         self.conditional += 1

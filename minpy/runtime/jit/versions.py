@@ -47,7 +47,8 @@ class Plan:
 
     `subscripts` are the elements whose indices step evenly, with the keys of their parts in `parts`: the array, the
     axis, the index, and whether it changes. `flat` says that a round only computes numbers and stores them. `fixed` are
-    those that are stored into and stay the same; `moving` says that others are.
+    those that are stored into and stay the same; `moving` says that others are. `carried` are those, by identity, that
+    may be what an earlier round stored.
     """
 
     subscripts: tuple[tuple[ast.Subscript, tuple[Key, ...]], ...]
@@ -55,6 +56,7 @@ class Plan:
     flat: bool
     fixed: tuple[ast.Subscript, ...]
     moving: bool
+    carried: frozenset[int] = frozenset()
 
 
 @lru_cache(maxsize=256)
@@ -89,7 +91,23 @@ def plan_of(node: ast.For) -> Plan | None:
         each for each in inside if isinstance(each, (ast.Subscript, ast.Attribute)) and _is_stored(each)
     ]
     flat = HAS_FLAGS and _is_flat(node, {id(each) for each, _ in found})
-    return Plan(tuple(found), parts, flat, fixed, len(targets) > len(fixed))
+    stores = [keys for each, keys in found if _is_stored(each)]
+    carried = frozenset(
+        id(each)
+        for each, keys in found
+        if not _is_stored(each) and any(_is_carried(keys, other, parts) for other in stores)
+    )
+    return Plan(tuple(found), parts, flat, fixed, len(targets) > len(fixed), carried)
+
+
+def _is_carried(keys: tuple[Key, ...], stored: tuple[Key, ...], parts: dict[Key, Any]) -> bool:
+    """Whether an element lies in the row of the array that is stored into, at another place."""
+    if len(keys) != len(stored) or keys == stored:
+        return False
+    return all(
+        one == other or (one[:2] == other[:2] and parts[one][3] and parts[other][3])
+        for one, other in zip(keys, stored, strict=True)
+    )
 
 
 def _is_fixed(node: ast.expr, stored: set[str]) -> bool:
@@ -243,6 +261,7 @@ class Versions(Draws):
             int, str
         ] = {}  # subscripts, by identity, that are in bounds here; what is said of them
         self.unchecked = False  # whether the code for an index is written that is one of those
+        self.carried: frozenset[int] = frozenset()  # `Plan.carried` of the loop whose code is written
         self.sums: frozenset[str] = frozenset()  # variables that are looked at after the loop
         self.element_sums: set[int] = set()  # the same of elements: what stores into them
 
@@ -275,13 +294,13 @@ class Versions(Draws):
             return False
         self.w.branch(self.w.op(f"load i1, ptr {flag}"), fast, slow, expected=True)
         self.w.place(fast)
-        around, self.proved = self.proved, proved
+        around, self.proved, self.carried = self.proved, proved, plan.carried
         if plan.flat and not plan.fixed and len(proved) == len(plan.subscripts):
             with self._looked_at_once() as finish:
                 rounds(finish)
         elif not (self._afterwards(rounds) if plan.moving else self._tentatively(node, plan, rounds, slow)):
             rounds(lambda: None)
-        self.proved = around
+        self.proved, self.carried = around, frozenset()
         self.w.jump(end)
         self.w.place(slow)
         rounds(lambda: None)
@@ -483,6 +502,8 @@ class Versions(Draws):
         self.unchecked, self.w.access = True, access
         value = super()._subscript(node)
         self.unchecked, self.w.access = around
+        if id(node) in self.carried:
+            self.late.add(value.x)
         return value
 
     def wrapped(self, number: str, dim: str) -> str:

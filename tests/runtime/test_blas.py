@@ -285,3 +285,17 @@ def test_libraries_that_are_loaded_together() -> None:
     assert both.cos(0.0) == 1.0 and both.abs(-3) == 3
     with pytest.raises(OSError, match="no-such-library"):
         links.load(["libm.so.6", "/no-such-library.so"], os.RTLD_NOW)
+
+
+@pytest.mark.parametrize("first", ["C", "F"])
+@pytest.mark.parametrize("rows, inner", [(64, 768), (128, 1000), (300, 800)])
+def test_rows_that_are_pages_apart(copy, rows: int, inner: int, first: str) -> None:
+    """They may be taken some terms at a time: of whole numbers the product is exact however it is cut."""
+    rng = np.random.default_rng(4)
+    x = LAYOUTS[first](rng.integers(-9, 9, (rows, inner)).astype(float))
+    y = rng.integers(-9, 9, (inner, 512)).astype(float)
+    expected = np.dot(x, y)
+    assert np.array_equal(blas.dot(x, y), expected)
+    out = expected.copy()
+    blas.add_dot(x, y, out)
+    assert np.array_equal(out, 2 * expected)

@@ -16,7 +16,7 @@ import numpy
 
 import minpy.numpy as np
 from minpy.nn import checks
-from minpy.nn.kernels import products, rules
+from minpy.nn.kernels import in_place, products, rules
 
 Config = dict[str, Any]
 Rule = Callable[..., tuple[Any, Config]]
@@ -47,7 +47,7 @@ def _rule(state: tuple[str, ...] = (), **options: float) -> Callable[[Callable[.
                 return _part_by_part(function, w, dw, config, arrays) if new is None else new, config
             return function(w, dw, config), config
 
-        rule.options, rule.state = tuple(options), state  # type: ignore[attr-defined]
+        rule.options, rule.state, rule.function = tuple(options), state, function  # type: ignore[attr-defined]
         RULES[name] = rule
         return rule
 
@@ -73,12 +73,41 @@ def _is_large(w: Any, dw: Any, config: Config, state: tuple[str, ...]) -> bool:
     ) and all(type(value) in _NUMBERS for name, value in config.items() if name == "t" or name not in state)
 
 
-def _part_by_part(function: Any, w: Any, dw: Any, config: Config, arrays: list[str]) -> Any:
-    out = numpy.empty(w.shape, w.dtype)
+def follow(rule: str | Rule, params: dict[str, Any], name: str, dw: Any, configs: dict[str, Config]) -> None:
+    """Let the parameter of this name follow its gradient; in its own memory if it is large, and nobody else has it."""
+    function: Any = get(rule)
+    if not _follow_in_place(function, params, name, dw, configs[name]):
+        params[name], configs[name] = function(params[name], dw, configs[name])
+
+
+def _follow_in_place(rule: Any, params: dict[str, Any], name: str, dw: Any, config: Config) -> bool:
+    state = getattr(rule, "state", None)
+    if state is None or type(params) is not dict or config.keys() != {*rule.options, *state}:
+        return False
+    arrays = [each for each in state if each != "t"]
+    if getattr(params[name], "size", 0) < _MANY or not _is_large(params[name], dw, config, state):
+        return False
+    if not in_place.is_sole(params, name) or not all(in_place.is_sole(config, each) for each in arrays):
+        return False
+    w = params[name]
+    if not all(each.flags.writeable for each in (w, *(config[each] for each in arrays))):
+        return False
+    done = in_place.run(rule.function, w, dw, config, arrays)
+    if 0 < done < w.size:
+        _part_by_part(rule.function, w, dw, config, arrays, w, done)
+    return done > 0
+
+
+def _part_by_part(
+    function: Any, w: Any, dw: Any, config: Config, arrays: list[str], out: Any = None, first: int = 0
+) -> Any:
+    """What the rule gives, in `out`, from an element on."""
+    if out is None:
+        out = numpy.empty(w.shape, w.dtype)
     flat, old, slope = out.reshape(-1), w.reshape(-1), dw.reshape(-1)
     kept = {name: config[name].reshape(-1) for name in arrays}
     inner: Config = {}
-    for i in range(0, w.size, _PART):
+    for i in range(first, w.size, _PART):
         place = slice(i, i + _PART)
         inner = {**config, **{name: each[place] for name, each in kept.items()}}
         flat[place] = function(old[place], slope[place], inner)

@@ -321,10 +321,7 @@ class Solver:
         for callback in self.callbacks:
             callback.on_gradients(self, grads)
         for name, config in self.model.param_configs.items():
-            rule = self._update_rule(config)
-            self.model.params[name], self.optim_configs[name] = rule(
-                self.model.params[name], grads[name], self.optim_configs[name]
-            )
+            optim.follow(self._update_rule(config), self.model.params, name, grads[name], self.optim_configs)
 
     @property
     def stopped(self) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import warnings
 
 import numpy as np
 import pytest
 
 from minpy.errors import ArgumentError
 from minpy.nn import init, optim
-from minpy.nn.kernels import rules
+from minpy.nn.kernels import in_place, rules
+from minpy.runtime.fuse import native
 
 # ----- initial values
 
@@ -248,3 +250,109 @@ def test_what_a_large_parameter_overflows_is_reported(mode, monkeypatch, tmp_pat
     assert np.array_equal(after, w) and np.isinf(config["cache"]).all()
     with np.errstate(all="ignore"):
         assert np.isnan(optim.adagrad(w, np.full(w.shape, np.nan), config)[0]).all()
+
+
+# ----- over the parameter's own memory
+
+
+@pytest.fixture
+def over(monkeypatch, tmp_path):
+    """Parameters of any size are written over, by code that is waited for; how many elements each time."""
+    pytest.importorskip("llvmlite", reason="the extra jit compiles this")
+    monkeypatch.setenv("MINPY_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(optim, "_MANY", 1)
+    monkeypatch.setattr(optim, "_PART", 64)
+    monkeypatch.setattr(in_place, "_PIECE", 100)
+    monkeypatch.setattr(in_place, "_functions", {})
+    compiled, run, done = native.compiled, in_place.run, []
+    monkeypatch.setattr(native, "compiled", lambda text, wait: compiled(text, wait=True))
+    monkeypatch.setattr(in_place, "run", lambda *a: done.append(run(*a)) or done[-1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")  # an error would be an exception, not a warning
+        yield done
+
+
+def started(name, w, slope):
+    """A parameter and its state after a step, in dictionaries that alone have them."""
+    params, configs = {"w": w.copy()}, {"w": {}}
+    optim.follow(name, params, "w", slope, configs)
+    return params, configs
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", optim.RULES)
+def test_a_parameter_written_over_has_the_bits_of_the_rule(name, dtype, over):
+    rng = np.random.default_rng(7)
+    slopes = [rng.normal(size=(31, 17)).astype(dtype) for _ in range(4)]
+    w = rng.normal(size=(31, 17)).astype(dtype)
+    params, configs = started(name, w, slopes[0])
+    expected, config = optim.RULES[name](w, slopes[0], {})
+    before = {id(each) for each in (params["w"], *configs["w"].values()) if isinstance(each, np.ndarray)}
+    for slope in slopes[1:]:
+        kept = slope.copy()
+        optim.follow(name, params, "w", slope, configs)
+        expected, config = optim.RULES[name](expected, slope, config)
+        assert np.array_equal(slope, kept)
+    assert over == [w.size] * 3
+    assert {
+        id(each) for each in (params["w"], *configs["w"].values()) if isinstance(each, np.ndarray)
+    } == before
+    assert params["w"].tobytes() == expected.tobytes() and configs["w"].keys() == config.keys()
+    assert all(np.array_equal(value, config[key]) for key, value in configs["w"].items())
+
+
+@pytest.mark.parametrize("held", ["parameter", "view", "state", "view of another", "read only"])
+def test_what_somebody_else_has_is_not_written_over(held, over):
+    w, slope = np.ones((30, 20)), np.full((30, 20), 0.5)
+    params, configs = started("sgd_momentum", w, slope)
+    other = {
+        "parameter": lambda: params["w"],
+        "view": lambda: params["w"][3:],
+        "state": lambda: configs["w"]["velocity"],
+        "view of another": lambda: params.update(w=np.ones((60, 20))[:30]),
+        "read only": lambda: params["w"].setflags(write=False),
+    }[held]()
+    kept = None if other is None else other.copy()
+    expected, _ = optim.sgd_momentum(
+        params["w"].copy(), slope, {**configs["w"], "velocity": configs["w"]["velocity"].copy()}
+    )
+    optim.follow("sgd_momentum", params, "w", slope, configs)
+    assert np.array_equal(params["w"], expected) and not over
+    if kept is not None and held != "state":
+        assert np.array_equal(other, kept)
+
+
+def test_an_overflow_in_the_midst_is_numpys_warning(over):
+    w, slope = np.ones(1000), np.full(1000, 0.5)
+    params, configs = started("adagrad", w, slope)
+    expected, config = optim.adagrad(w, slope, {})
+    slope[777] = 1e200
+    with pytest.warns(RuntimeWarning, match="overflow encountered in square") as told:
+        optim.follow("adagrad", params, "w", slope, configs)
+    assert over == [700] and len(told) == 1  # whole pieces before it
+    with np.errstate(over="ignore"):
+        expected, config = optim.adagrad(expected, slope, config)
+    assert np.array_equal(params["w"], expected) and np.array_equal(configs["w"]["cache"], config["cache"])
+
+
+@pytest.mark.parametrize("how", ["errstate", "filter"])
+def test_an_overflow_that_raises_leaves_all_as_it_was(how, over):
+    params, configs = started("adam", np.ones(1000), np.full(1000, 0.5))
+    slope = np.full(1000, 0.5)
+    slope[777] = 1e200
+    before = params["w"].copy()
+    with warnings.catch_warnings(), np.errstate(over="raise" if how == "errstate" else "warn"):
+        if how == "filter":
+            warnings.simplefilter("error")
+        with pytest.raises((FloatingPointError, RuntimeWarning), match="overflow"):
+            optim.follow("adam", params, "w", slope, configs)
+    assert over == [0] and np.array_equal(params["w"], before)
+
+
+def test_a_number_beyond_single_precision_makes_doubles(over):
+    params, configs = started("sgd", np.ones(1000, np.float32), np.full(1000, 0.5, np.float32))
+    configs["w"]["learning_rate"] = 1e39
+    slope = np.zeros(1000, np.float32)
+    expected, _ = optim.sgd(params["w"].copy(), slope, configs["w"])
+    optim.follow("sgd", params, "w", slope, configs)
+    assert over == [0] and params["w"].dtype == expected.dtype and np.array_equal(params["w"], expected)

@@ -22,7 +22,7 @@ _OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "true
 _blocks: dict[tuple[str, str], Block] = {}
 
 
-class _Reader:
+class Reader:
     """The statements so far, and the values of the names in them."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class _Reader:
         return f"v{len(self.values) - 1}"
 
     def text(self, operand: Any) -> str:
-        if isinstance(operand, _Value):
+        if isinstance(operand, Value):
             return operand.text
         if type(operand) in (int, float):
             return self.name(operand)
@@ -49,12 +49,12 @@ class _Reader:
         return name
 
 
-class _Value:
+class Value:
     """What stands for an array: the text of an expression."""
 
     __slots__ = ("reader", "text")
 
-    def __init__(self, reader: _Reader, text: str) -> None:
+    def __init__(self, reader: Reader, text: str) -> None:
         self.reader, self.text = reader, text
 
     def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
@@ -62,20 +62,20 @@ class _Value:
             raise Irregular(method)
         texts = list(map(self.reader.text, operands))
         if ufunc.__name__ in _OPERATORS:
-            return _Value(self.reader, f"({texts[0]}{_OPERATORS[ufunc.__name__]}{texts[1]})")
+            return Value(self.reader, f"({texts[0]}{_OPERATORS[ufunc.__name__]}{texts[1]})")
         if ufunc.__name__ in _FUNCTIONS:
-            return _Value(self.reader, f"{ufunc.__name__}({', '.join(texts)})")
+            return Value(self.reader, f"{ufunc.__name__}({', '.join(texts)})")
         raise Irregular(ufunc.__name__)
 
 
 def _operator(symbol: str) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
-    def forward(self: _Value, other: Any) -> _Value:
-        return _Value(self.reader, f"({self.text}{symbol}{self.reader.text(other)})")
+    def forward(self: Value, other: Any) -> Value:
+        return Value(self.reader, f"({self.text}{symbol}{self.reader.text(other)})")
 
-    def reflected(self: _Value, other: Any) -> _Value:
-        return _Value(self.reader, f"({self.reader.text(other)}{symbol}{self.text})")
+    def reflected(self: Value, other: Any) -> Value:
+        return Value(self.reader, f"({self.reader.text(other)}{symbol}{self.text})")
 
-    def in_place(self: _Value, other: Any) -> _Value:
+    def in_place(self: Value, other: Any) -> Value:
         self.text = self.reader.hold(f"{self.text}{symbol}{self.reader.text(other)}")
         return self
 
@@ -84,7 +84,7 @@ def _operator(symbol: str) -> tuple[Callable[..., Any], Callable[..., Any], Call
 
 for _name, _symbol in {"add": "+", "sub": "-", "mul": "*", "truediv": "/"}.items():
     for _prefix, _function in zip(("", "r", "i"), _operator(_symbol), strict=True):
-        setattr(_Value, f"__{_prefix}{_name}__", _function)
+        setattr(Value, f"__{_prefix}{_name}__", _function)
 
 
 def in_one_pass(
@@ -114,9 +114,9 @@ def in_one_pass(
     mode = sites.mode()
     if mode == "off" or sites.held:
         return None
-    reader = _Reader()
-    first, second = _Value(reader, reader.name(w)), _Value(reader, reader.name(dw))
-    inner = {**config, **{name: _Value(reader, reader.name(config[name])) for name in arrays}}
+    reader = Reader()
+    first, second = Value(reader, reader.name(w)), Value(reader, reader.name(dw))
+    inner = {**config, **{name: Value(reader, reader.name(config[name])) for name in arrays}}
     try:
         result = rule(first, second, inner)
         kept = [inner[name].text for name in arrays]

@@ -263,6 +263,11 @@ def _address_of(text: str, wait: bool, loops: tuple[Loop, ...] = ()) -> int:
     return placed(text, outside, wait=wait)
 
 
+def compiled(text: str, *, wait: bool) -> int:
+    """The address of ``kernel`` in a module that may ask for the floating-point flags; see `placed`."""
+    return _address_of(text, wait)
+
+
 def placed(text: str, outside: dict[str, int], *, wait: bool = True, quickly: bool = False) -> int:
     """Compile a module, or take its code from the cache, and place it in memory; the address of ``kernel``."""
     from minpy.runtime.jit import background, engine, loader

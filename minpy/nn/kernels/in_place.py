@@ -1,0 +1,191 @@
+"""Rules of element-wise NumPy that write over their arrays: one pass over memory, and no new arrays.
+
+What a rule does is read off as in `rules`. The code works on some elements at a time: their new values are put down
+beside them, and take their places if no operation overflowed. It ends at the first piece in which one did, with all
+before it done and nothing after it touched; from there the rule goes on as written, for NumPy's warning. So that
+nothing is left half done, this is not for those who want an exception instead of a warning.
+"""
+
+from __future__ import annotations
+
+import ast
+import ctypes
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minpy.nn.kernels import rules
+from minpy.runtime.fuse import native, sites, state
+from minpy.runtime.fuse.ir import Irregular
+from minpy.runtime.jit import background, engine
+
+_PIECE = 1024  # elements
+_TYPES: dict[str, tuple[str, Any]] = {"d": ("double", ctypes.c_double), "f": ("float", ctypes.c_float)}
+_OPERATIONS: dict[type, str] = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}
+_INTRINSICS = {"sqrt": "llvm.sqrt", "absolute": "llvm.fabs"}
+_QUIET = ("ignore", "warn")
+
+_functions: dict[tuple[str, str], Any] = {}
+
+
+class _Pass:
+    """The text of a function: arrays, of which some are written over, and numbers.
+
+    Parameters
+    ----------
+    statements : list of str
+        Assignments to names, of values by name and of arithmetic.
+    results : list of (int, str)
+        Which array gets which value.
+    arrays : list of int
+        Which of the values are arrays, the others being numbers.
+    """
+
+    def __init__(
+        self, statements: list[str], results: list[tuple[int, str]], arrays: list[int], count: int, char: str
+    ) -> None:
+        self._type = _TYPES[char][0]
+        self._lines: list[str] = []
+        self._names = {f"v{k}": f"%x{k}" if k in arrays else f"%n{k}" for k in range(count)}
+        for each in ast.parse(";".join(statements)).body:
+            assert isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name)
+            self._names[each.targets[0].id] = self._value(each.value)
+        stored = [(k, self._value(ast.parse(text, mode="eval").body)) for k, text in results]
+        self.text = self._whole(stored, arrays, [k for k in range(count) if k not in arrays])
+
+    def _value(self, node: ast.expr) -> str:
+        match node:
+            case ast.Name(id=name):
+                return self._names[name]
+            case ast.BinOp(left, op, right) if type(op) in _OPERATIONS:
+                x, y = self._value(left), self._value(right)
+                return self._line(f"{_OPERATIONS[type(op)]} {self._type} {x}, {y}")
+            case ast.Call(func=ast.Name(id="square"), args=[one]):
+                x = self._value(one)
+                return self._line(f"fmul {self._type} {x}, {x}")
+            case ast.Call(func=ast.Name(id=name), args=[one]) if name in _INTRINSICS:
+                return self._line(
+                    f"call {self._type} @{self._intrinsic(name)}({self._type} {self._value(one)})"
+                )
+        raise Irregular(ast.dump(node))
+
+    def _intrinsic(self, name: str) -> str:
+        return f"{_INTRINSICS[name]}.f{64 if self._type == 'double' else 32}"
+
+    def _line(self, text: str) -> str:
+        name = f"%t{len(self._lines)}"
+        self._lines.append(f"  {name} = {text}\n")
+        return name
+
+    def _whole(self, stored: list[tuple[int, str]], arrays: list[int], numbers: list[int]) -> str:
+        kind = self._type
+        size = 8 if kind == "double" else 4
+        parameters = [f"ptr noalias nocapture %a{k}" for k in arrays] + [f"{kind} %n{k}" for k in numbers]
+        lines = [f"declare {kind} @{self._intrinsic(name)}({kind})\n" for name in _INTRINSICS]
+        lines += [
+            "declare i32 @minpy_feclearexcept(i32)\ndeclare i32 @minpy_fetestexcept(i32)\n",
+            f'define i64 @kernel(i64 %n, i32 %mask, {", ".join(parameters)}) "no-builtins" {{\nentry:\n',
+            *(f"  %s{k} = alloca [{_PIECE} x {kind}], align 64\n" for k, _ in stored),
+            "  %cleared = call i32 @minpy_feclearexcept(i32 61)\n  br label %piece\n",
+            "piece:\n  %start = phi i64 [0, %entry], [%next, %copied]\n  %left = sub i64 %n, %start\n",
+            f"  %short = icmp ult i64 %left, {_PIECE}\n  %m = select i1 %short, i64 %left, i64 {_PIECE}\n",
+            "  br label %one\n",
+            "one:\n  %i = phi i64 [0, %piece], [%after, %one]\n  %at = add nuw nsw i64 %start, %i\n",
+        ]
+        for k in arrays:
+            lines.append(f"  %p{k} = getelementptr inbounds {kind}, ptr %a{k}, i64 %at\n")
+            lines.append(f"  %x{k} = load {kind}, ptr %p{k}, align {size}\n")
+        lines += self._lines
+        for k, value in stored:
+            lines.append(f"  %q{k} = getelementptr inbounds {kind}, ptr %s{k}, i64 %i\n")
+            lines.append(f"  store {kind} {value}, ptr %q{k}, align {size}\n")
+        lines += [
+            "  %after = add nuw nsw i64 %i, 1\n  %more = icmp ult i64 %after, %m\n",
+            "  br i1 %more, label %one, label %look\n",
+            "look:\n  %found = call i32 @minpy_fetestexcept(i32 %mask)\n",
+            "  %bad = icmp ne i32 %found, 0\n  br i1 %bad, label %end, label %copy\n",
+            "copy:\n  %j = phi i64 [0, %look], [%further, %copy]\n  %to = add nuw nsw i64 %start, %j\n",
+        ]
+        for k, _ in stored:
+            lines.append(f"  %f{k} = getelementptr inbounds {kind}, ptr %s{k}, i64 %j\n")
+            lines.append(f"  %y{k} = load {kind}, ptr %f{k}, align {size}\n")
+            lines.append(f"  %g{k} = getelementptr inbounds {kind}, ptr %a{k}, i64 %to\n")
+            lines.append(f"  store {kind} %y{k}, ptr %g{k}, align {size}\n")
+        lines += [
+            "  %further = add nuw nsw i64 %j, 1\n  %others = icmp ult i64 %further, %m\n",
+            "  br i1 %others, label %copy, label %copied\n",
+            "copied:\n  %next = add nuw nsw i64 %start, %m\n  %again = icmp ult i64 %next, %n\n",
+            "  br i1 %again, label %piece, label %end\n",
+            "end:\n  %done = phi i64 [%start, %look], [%next, %copied]\n  ret i64 %done\n}\n",
+        ]
+        return "".join(lines)
+
+
+def run(
+    rule: Callable[..., Any], w: np.ndarray, dw: np.ndarray, config: dict[str, Any], arrays: list[str]
+) -> int:
+    """Apply a rule to arrays of one shape and dtype, all in C order; `w` and those in `config` are written over.
+
+    Returns
+    -------
+    int
+        How many elements are done; of the others, and if none is done of `config`, nothing has changed.
+    """
+    if sites.mode() == "off" or sites.held or not engine.is_available() or not _is_quiet():
+        return 0
+    reader = rules.Reader()
+    values = [w, dw, *(config[name] for name in arrays)]
+    first, second, *others = (rules.Value(reader, reader.name(each)) for each in values)
+    inner = {**config, **dict(zip(arrays, others, strict=True))}
+    before = state.present()
+    try:
+        mask = native.bits_of(state.checked_flags())
+        result = rule(first, second, inner)
+        targets = [(2 + k, inner[name].text) for k, name in enumerate(arrays)] + [(0, reader.text(result))]
+        function = _function(reader, targets, len(values), w.dtype)
+        numbers = [float(each) for each in reader.values[len(values) :]]
+        if w.dtype.char == "f" and any(not abs(each) <= _MOST for each in numbers):
+            return 0  # NumPy would compute with doubles
+        done = function(w.size, mask, *(each.ctypes.data for each in values), *numbers)
+    except (Irregular, OverflowError, native.Unfit, background.Pending, engine.CompileError):
+        return 0
+    finally:
+        state.restore(before)
+    if done == w.size:
+        config.update({name: value for name, value in inner.items() if name not in arrays})
+    return done
+
+
+_MOST = float(np.finfo(np.float32).max)
+
+
+def _is_quiet() -> bool:
+    """Whether an overflow is a warning at most."""
+    return all(each in _QUIET for each in np.geterr().values()) and not any(
+        each[0] == "error" for each in warnings.filters
+    )
+
+
+def _function(reader: rules.Reader, targets: list[tuple[int, str]], arrays: int, dtype: np.dtype) -> Any:
+    key = ";".join([*reader.statements, *(f"{k}={text}" for k, text in targets)]), dtype.char
+    function = _functions.get(key)
+    if function is None:
+        text = _Pass(reader.statements, targets, list(range(arrays)), len(reader.values), dtype.char).text
+        address = native.compiled(text, wait=False)
+        number = _TYPES[dtype.char][1]
+        kinds = [ctypes.c_void_p] * arrays + [number] * (len(reader.values) - arrays)
+        # With the interpreter's lock: no other thread sees a part of it done.
+        function = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int32, *kinds)(address)
+        _functions[key] = function
+    return function
+
+
+def is_sole(holder: dict[Any, Any], key: Any) -> bool:
+    """Whether nobody but this dictionary has the array, or a view of it."""
+    return sys.getrefcount(holder[key]) == _SOLE and holder[key].base is None
+
+
+_SOLE = (lambda holder: sys.getrefcount(holder[0]))({0: np.empty(1)})

@@ -1,18 +1,18 @@
 """What MinPy itself takes of a run's time, and how much it may.
 
-Whatever is spent in the hope that it pays later (compiling, most of all) asks first: all of it together stays below
-a share of the time that the process has run, so that a program which gains nothing loses little. What is spent is
-processor time (`clock`), since another program that has the processor meanwhile would take it from this one in any
-case. Importing this module imports nothing.
+Whatever is spent in the hope that it pays later (compiling, most of all) asks first: all of it together, and what the
+program waited for before it began to be rewritten, stays below a share of the time that the process has run, so that a
+program which gains nothing loses little. What is spent is processor time (`clock`), since another program that has the
+processor meanwhile would take it from this one in any case. Importing this module imports nothing.
 """
 
 from __future__ import annotations
 
+import sys
 from time import perf_counter, process_time
 from time import thread_time as clock
 
-# Of the time since the beginning: of the first second, in which imports and the analysis cost something too, and later.
-SHARE, LATER_SHARE = 0.04, 0.08
+SHARE = 0.08  # of the time since the beginning
 FREE = 0.02  # seconds that may be spent in any case
 SURE = 0.12  # seconds more that may be spent on what surely gains many times that, if it goes on
 _HEAD_START = 0.1  # seconds that a process has run when this is imported: Python's start and NumPy's
@@ -48,10 +48,15 @@ def taken() -> float:
     return _taken
 
 
+def _waited() -> float:
+    """The seconds that the program waited until its modules were rewritten, or found in the cache."""
+    build = sys.modules.get("minpy.transform.build")
+    return build.work.seconds if build is not None else 0.0
+
+
 def allows(expected: float) -> bool:
     """Whether `expected` more seconds may be spent on something that will perhaps not pay."""
-    so_far = ran()
-    return _taken + expected < FREE + SHARE * min(so_far, 1.0) + LATER_SHARE * max(so_far - 1.0, 0.0)
+    return _taken + _waited() + expected < FREE + SHARE * ran()
 
 
 def allows_sure(expected: float) -> bool:

@@ -15,10 +15,17 @@ import pytest
 
 from minpy.options import Options
 from minpy.runtime.entry import routed
-from minpy.runtime.jit import sites
+from minpy.runtime.jit import sites, store
 from minpy.transform import hook, rewriter
 
 _numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def nothing_known() -> None:
+    """What was read of one test's cache is not what another one's holds."""
+    store._was_known.cache_clear()
+    store.missed.cache_clear()
 
 
 def shown(value: Any) -> Any:

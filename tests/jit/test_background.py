@@ -171,21 +171,24 @@ def young(monkeypatch):
     monkeypatch.setattr(ledger, "_began", 0.0)
     monkeypatch.setattr(ledger, "_looked", 0.0)
     monkeypatch.setattr(ledger, "_taken", 0.0)
+    monkeypatch.setattr(ledger, "_waited", lambda: 0.0)
     monkeypatch.setattr(ledger, "seconds", {})
     monkeypatch.setattr(ledger, "counts", {})
     return now
 
 
-def test_a_share_of_the_time_may_be_spent(young):
-    assert ledger.allows(0.05) and not ledger.allows(0.07)
+def test_a_share_of_the_time_may_be_spent(young, monkeypatch):
+    assert ledger.allows(0.09) and not ledger.allows(0.11)
     ledger.note("compiling", 0.05)
-    assert not ledger.allows(0.02) and ledger.taken() == 0.05
+    assert not ledger.allows(0.06) and ledger.taken() == 0.05
     young[0] = 10.0
-    assert ledger.allows(0.7) and not ledger.allows(0.75)  # more of what comes after the first second
+    assert ledger.allows(0.74) and not ledger.allows(0.78)
     ledger.note("compiling meanwhile", 5.0, taken=0.1)  # what another thread did costs the program little
-    assert ledger.allows(0.6) and not ledger.allows(0.65)
+    assert ledger.allows(0.64) and not ledger.allows(0.68)
     assert ledger.seconds == {"compiling": 0.05, "compiling meanwhile": 5.0}
     assert ledger.counts == {"compiling": 1, "compiling meanwhile": 1}
+    monkeypatch.setattr(ledger, "_waited", lambda: 0.2)  # for the rewriting
+    assert ledger.allows(0.44) and not ledger.allows(0.48)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import sys
+from collections import deque
 from textwrap import dedent, indent
 
 import numpy as np
@@ -28,9 +29,13 @@ class Box:
 
 def frame_of(text):
     """The frame of a function that holds this loop, and the loop."""
-    space = {"np": np, "math": math, "sys": sys, "TABLE": list(range(9)), "box": Box(), "helper": lambda x: x}
+    space = {"np": np, "math": math, "sys": sys, "deque": deque}
+    space |= {"TABLE": list(range(9)), "box": Box(), "helper": lambda x: x}
     head = "def f():\n a = np.ones(9); m = np.ones((3, 3)); names = {}; k = 3; o = np.array([None] * 9)\n"
-    exec(head + " s = 0.0; xs = [1, 2]; p = (1.0, 2.0); w = 'abc'\n return sys._getframe()", space)
+    head += (
+        " s = 0.0; xs = [1, 2]; p = (1.0, 2.0); w = 'abc'; rows = [a]; pairs = [(1, 2)]; waiting = deque()\n"
+    )
+    exec(head + " return sys._getframe()", space)
     return space["f"](), ast.parse(dedent(text)).body[0]
 
 
@@ -44,6 +49,9 @@ ONLY = [
     "for i in range(k): s += box.grid[i, 0]",
     "for i in range(k):\n  if a[i] < 0: raise ValueError(a)",
     "for c in w: k = ord(c)",
+    "for i in range(k): xs.append(i)",
+    "while pairs:\n  low, high = pairs.pop()\n  while low < high: low += 1\n  if low > 9: pairs.append((low, high))",
+    "while waiting: k += waiting.popleft()",
 ]
 OTHERS = [
     "for i in range(k): a = a + 1",
@@ -58,8 +66,11 @@ OTHERS = [
     "for i in range(k): a[a > 0] = 1",
     "for i in range(k): a[None] = 1",
     "for i in range(k): s += box.area",
-    "for i in range(k): xs.append(i)",
     "for i in range(k): s = np.sum(a)",
+    "for i in range(k): names.pop(i)",
+    "for i in range(k): rows.pop()",
+    "while rows: k += 1",
+    "for i in range(k): xs.insert(0, i)",
     "for i in range(k): s += o[i]",
     "for i in range(k):\n  with box: pass",
     "for i in range(k): t = [i]",
@@ -87,6 +98,7 @@ def test_what_surely_gains_is_compiled_early(monkeypatch, text, early):
     monkeypatch.setattr(background, "expected", lambda: 0.06)
     monkeypatch.setattr(ledger, "ran", lambda: 0.2)
     monkeypatch.setattr(ledger, "_taken", 0.0)
+    monkeypatch.setattr(ledger, "_waited", lambda: 0.0)
     site = Site("nest_range_1_00000000", "range", True, loop.lineno, "00000000")
     for spent, hot in ((0.05, False), (0.07, early), (5.0, early)):
         site.spent = spent
@@ -95,6 +107,23 @@ def test_what_surely_gains_is_compiled_early(monkeypatch, text, early):
     assert not drive.is_hot(site, frame)
     monkeypatch.setattr(ledger, "ran", lambda: 3.0)
     assert drive.is_hot(site, frame)
+
+
+def test_a_long_text_must_pay_as_well(monkeypatch):
+    """The text of a loop of operations on arrays is made only where the time for it may be spent."""
+    frame, loop = frame_of("for i in range(k): a = " + " + ".join(["a * b"] * 40))
+    found = {loop.lineno: (loop, ast.unparse(loop))}
+    monkeypatch.setattr(source, "loops_of", lambda *_: found)
+    monkeypatch.setattr(background, "expected", lambda: 0.06)
+    allowed = [0.07]
+    monkeypatch.setattr(ledger, "allows", lambda seconds: seconds < allowed[0])
+    site = Site("loop_range_1_00000000", "range", False, loop.lineno, "00000000")
+    site.spent = 5.0
+    assert not drive.is_hot(site, frame)
+    allowed[0] = 1.0
+    assert drive.is_hot(site, frame)
+    site.spent = 0.13
+    assert not drive.is_hot(site, frame)
 
 
 def test_texts_are_loops():

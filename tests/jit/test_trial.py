@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from minpy.runtime.fuse import sites as blocks
-from minpy.runtime.jit import drive, trial
+from minpy.runtime.jit import entering, trial
 from minpy.runtime.jit.trial import Trial
 
 
@@ -109,7 +109,7 @@ def test_what_a_loop_stores_into_is_not_held_against_it_once_it_was_shown_to_gai
     site.compiled = 10_000
     kernel: Any = SimpleNamespace(code=SimpleNamespace(whole=True))
     copying, rounds = 0.2e-3, 49
-    assert not drive._gains(site, kernel, copying, rounds)
+    assert not entering._gains(site, kernel, copying, rounds)
     site.trial.went(0.021)
-    assert drive._gains(site, kernel, copying, rounds)
-    assert not drive._gains(site, kernel, 3 * copying, rounds)
+    assert entering._gains(site, kernel, copying, rounds)
+    assert not entering._gains(site, kernel, 3 * copying, rounds)

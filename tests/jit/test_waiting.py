@@ -18,7 +18,7 @@ from minpy.options import Options
 from minpy.runtime import ledger
 from minpy.runtime.entry import routed
 from minpy.runtime.fuse import sites as blocks
-from minpy.runtime.jit import background, drive, engine, sites, store
+from minpy.runtime.jit import background, drive, engine, entering, sites, store
 from minpy.runtime.jit.trial import Trial
 from minpy.transform import hook, rewriter
 
@@ -85,7 +85,7 @@ def test_a_loop_of_large_arrays_waits_for_fast_code(one_processor, monkeypatch, 
     monkeypatch.setattr(drive, "_LARGE", 1e-9)
     go, (site, *_) = loaded(tmp_path, LOOKLESS)
     monkeypatch.setattr(drive, "is_hot", lambda *_: True)
-    monkeypatch.setattr(drive, "_must_wait", lambda site: False)
+    monkeypatch.setattr(drive, "must_wait", lambda site: False)
     run_until(go, 5000, lambda: site.better is not None)
     assert not site.better.is_ready and site.better.takes > 0
     compiled = site.compiled
@@ -101,7 +101,7 @@ def test_before_fast_code_may_be_made_not_even_its_text_is(one_processor, monkey
     go, (site, *_) = loaded(tmp_path, LOOKLESS)
     monkeypatch.setattr(drive, "is_hot", lambda *_: True)
     with monkeypatch.context() as patch:
-        patch.setattr(drive, "Kernel", lambda *_, **__: pytest.fail("its text was made"))
+        patch.setattr(entering, "Kernel", lambda *_, **__: pytest.fail("its text was made"))
         for _ in range(3):
             run_until(go, 5000, lambda: True)
     assert site.names is not None and not site.kernels and not site.reason
@@ -133,7 +133,7 @@ def test_what_tells_large_arrays(one_processor, tmp_path, change: dict[str, Any]
     site.names = SimpleNamespace(node=ast.parse(LOOKLESS).body[1].body[0])
     for name, value in change.items():
         setattr(site, name, value)
-    assert drive._is_large(site) is large
+    assert drive.is_large(site) is large
 
 
 def test_blocks_work_while_a_loop_waits(one_processor, monkeypatch, tmp_path) -> None:
@@ -156,8 +156,8 @@ def test_what_this_run_noted_is_not_what_an_earlier_one_knew(one_processor, monk
 
 def later_run() -> None:
     """What is on disk is read again."""
-    store._was_there.cache_clear()
-    store._missed_before.cache_clear()
+    store._was_known.cache_clear()
+    store.missed.cache_clear()
 
 
 def test_loops_that_stayed_in_quick_code_are_noted_for_later_runs(
@@ -165,9 +165,9 @@ def test_loops_that_stayed_in_quick_code_are_noted_for_later_runs(
 ) -> None:
     """The seconds of several runs add up; then fast code is made at once, though the quick code gained too little."""
     monkeypatch.setattr(drive, "is_hot", lambda *_: True)
-    monkeypatch.setattr(drive, "_must_wait", lambda site: False)
-    monkeypatch.setattr(drive, "_gains", lambda *_: True)
-    monkeypatch.setattr(drive, "_is_large", lambda site: False)
+    monkeypatch.setattr(drive, "must_wait", lambda site: False)
+    monkeypatch.setattr(entering, "_gains", lambda *_: True)
+    monkeypatch.setattr(drive, "is_large", lambda site: False)
     monkeypatch.setattr(ledger, "ran", lambda: 1e3)
     monkeypatch.setattr(Trial, "ran", lambda self, seconds: True)
     improved: list[Any] = []
@@ -186,12 +186,12 @@ def test_loops_that_stayed_in_quick_code_are_noted_for_later_runs(
         sites._at_end()
         later_run()
         kernel._missed = store.missed(site.name)
-        drive._improve(site, kernel)
+        drive.improve(site, kernel)
         assert not improved and 0.0 < store.missed(site.name) < work
     sites._at_end()
     later_run()
     kernel._missed = store.missed(site.name)
-    drive._improve(site, kernel)
+    drive.improve(site, kernel)
     assert improved
     store.forget(site.name)
     assert store.missed(site.name) == 0.0
@@ -199,8 +199,8 @@ def test_loops_that_stayed_in_quick_code_are_noted_for_later_runs(
 
 def test_a_loop_that_was_missed_gets_no_quick_code(one_processor, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(drive, "is_hot", lambda *_: True)
-    monkeypatch.setattr(drive, "_must_wait", lambda site: False)
-    monkeypatch.setattr(drive, "_is_large", lambda site: False)
+    monkeypatch.setattr(drive, "must_wait", lambda site: False)
+    monkeypatch.setattr(drive, "is_large", lambda site: False)
     monkeypatch.setattr(background, "quick_code", lambda text: pytest.fail("no quick code is wanted"))
     go, (site, *_) = loaded(tmp_path, LOOKLESS)
     store.note_missed(site.name, 30.0)
@@ -252,7 +252,7 @@ def test_a_loop_that_waited_is_noted_for_the_next_run(one_processor, monkeypatch
     monkeypatch.setattr(drive, "_LARGE", 1e-9)
     go, (site, *_) = loaded(tmp_path, LOOKLESS)
     monkeypatch.setattr(drive, "is_hot", lambda *_: True)
-    monkeypatch.setattr(drive, "_must_wait", lambda site: False)
+    monkeypatch.setattr(drive, "must_wait", lambda site: False)
     run_until(go, 5000, lambda: site.better is not None)
     assert not store.is_known(site.name)
     site.spent = 1e3

@@ -227,14 +227,14 @@ def test_a_loop_that_is_met_by_chance_is_not(loop: Loop) -> None:
 
 
 def test_compiled_runs_that_lose_time_end(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
-    loop.site.kernels = {(): [None]}
+    monkeypatch.setattr(loop.site, "kernels", {(): [None]})
     loop.site.per_round = 1e-6
 
     def enter(site: Any, *rest: Any) -> Any:
         loop.entered += 1
         site.run_compiled += 3
         loop.clock.now += 40e-6
-        drive._balance(site, 3, 40e-6)
+        drive.balance(site, 3, 40e-6)
         return 3, False
 
     monkeypatch.setattr(drive, "run", enter)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 import math
+from collections import deque
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -30,6 +31,8 @@ _SCALAR = frozenset("absolute abs ceil float64 floor int64 maximum minimum sqrt 
 _SEQUENCES = (list, tuple, bytes, bytearray, str, range)
 _NUMBERS = (int, float, complex, np.number, np.bool_)
 _SIZES = frozenset({"shape", "size", "ndim"})
+_TAKEN_FROM = (list, deque)
+_METHODS = frozenset({"append", "pop", "popleft"})  # of these
 _UNKNOWN = object()  # what the loop itself binds, perhaps
 
 
@@ -58,7 +61,8 @@ class _Look:
         if isinstance(node, ast.For):
             self._iterable(node.iter)
         elif isinstance(node, (ast.If, ast.While)):
-            self.number(node.test)
+            if not self._is_taken_from(node.test):
+                self.number(node.test)
         elif isinstance(node, ast.Assign):
             for target in node.targets:
                 self._target(target)
@@ -129,9 +133,24 @@ class _Look:
         for index in indices:
             self.number(index)
 
+    def _is_taken_from(self, node: ast.AST) -> bool:
+        """Whether a name stands for a list or deque of numbers, or of tuples of them."""
+        value = self._value(node) if isinstance(node, (ast.Name, ast.Attribute)) else None
+        if type(value) not in _TAKEN_FROM:
+            return False
+        first = value[0] if value else ()
+        return all(isinstance(each, _NUMBERS) for each in (first if type(first) is tuple else (first,)))
+
     def _call(self, node: ast.Call) -> None:
         if node.keywords or any(isinstance(each, ast.Starred) for each in node.args):
             raise _Other
+        function = node.func
+        if isinstance(function, ast.Attribute) and function.attr in _METHODS:
+            if not self._is_taken_from(function.value):
+                raise _Other
+            for each in node.args:
+                self.number(each)
+            return
         function = self._value(node.func)
         if function in (len, range, enumerate, zip):
             for each in node.args:

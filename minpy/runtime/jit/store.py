@@ -12,13 +12,15 @@ import marshal
 import os
 import struct
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minpy import handlers
 from minpy.runtime import kept
 from minpy.runtime.jit import engine
-from minpy.runtime.jit.lower import Code
 from minpy.runtime.jit.values import ArrayType, ArrayVariable, Variable
+
+if TYPE_CHECKING:
+    from minpy.runtime.jit.lower import Code
 
 # What a run missed: milliseconds. So many numbers in a file before they become one; and so many more that runs which
 # end at the same time may add. More seconds than the last figure no code takes to make.
@@ -42,12 +44,10 @@ _remembered: set[str] = set()  # by this process
 
 def was_known(name: str) -> bool:
     """The same, leaving out what this run has found."""
-    return name not in _remembered and _was_there(known_file(name))
+    return name not in _remembered and _was_known(name)
 
 
-@lru_cache(maxsize=512)
-def _was_there(where: str) -> bool:
-    return bool(where) and os.path.exists(where)
+_was_known = lru_cache(maxsize=512)(is_known)
 
 
 def remember(name: str) -> None:
@@ -63,7 +63,7 @@ def forget(name: str) -> None:
     for where in (known_file(name), _missed_file(name)):
         with contextlib.suppress(OSError):
             os.unlink(where)
-    _missed_before.cache_clear()
+    missed.cache_clear()
 
 
 def _missed_file(name: str) -> str:
@@ -98,9 +98,10 @@ def note_missed(name: str, spent: float) -> float:
     return before + spent
 
 
+@lru_cache(maxsize=512)
 def missed(name: str) -> float:
     """The seconds that earlier runs spent in a site that had no fast code."""
-    return _missed_before(_missed_file(name))
+    return _missed(_missed_file(name))
 
 
 def _missed(where: str) -> float:
@@ -114,9 +115,6 @@ def _missed(where: str) -> float:
         return 0.0
     whole = len(data) - len(data) % _MISSED.size
     return sum(min(each / 1e3, _LONGEST_MISSED) for (each,) in _MISSED.iter_unpack(data[:whole]))
-
-
-_missed_before = lru_cache(maxsize=512)(_missed)
 
 
 def file_for(text: str, key: str, suffix: str = "loop") -> str:
@@ -145,6 +143,8 @@ def load(where: str) -> tuple[Code, bytes] | None:
     data = kept.read_checked(where)
     if data is None:
         return None
+    from minpy.runtime.jit.lower import Code
+
     try:
         text, words, scalars, arrays, written, *rest, code = marshal.loads(data)
         variables = tuple(

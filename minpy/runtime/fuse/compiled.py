@@ -17,6 +17,8 @@ from minpy.runtime.fuse.kernels import Kernel
 from minpy.runtime.fuse.lanes import Medians
 from minpy.runtime.fuse.ranks import Medians as LongMedians
 from minpy.runtime.fuse.ranks import Quantiles
+from minpy.runtime.fuse.rowwise import NAMES as ROWWISE
+from minpy.runtime.fuse.rowwise import Rowwise
 
 _MANY = 4096  # elements: fewer cost less than to make the call in another way
 _MISSES = 3  # times that a kernel may say no
@@ -52,17 +54,17 @@ class Compiled:
         return self.misses >= _MISSES
 
 
-def of(name: str, function: Any, array: Any, given: dict[str, Any], forced: bool) -> Compiled | None:
+def of(name: str, array: Any, given: dict[str, Any], forced: bool) -> Compiled | None:
     """How a call is compiled; None if it is not."""
     make = _KINDS.get(name)
-    if make is None or type(array) is not np.ndarray or array.dtype.kind not in "iuf":
+    if make is None or type(array) is not np.ndarray or array.dtype.kind not in "iufb":
         return None
     if not array.dtype.isnative or not array.flags.aligned or any(step <= 0 for step in array.strides):
         return None
     if not array.ndim or array.size < (2 if forced else _MANY) or not native.may_be_used():
         return None
     try:
-        return Compiled(make(function, array, given))
+        return Compiled(make(name, array, given))
     except Irregular:
         return None
 
@@ -90,7 +92,7 @@ def _is_in_order(array: np.ndarray, kept: list[int]) -> bool:
     return all(a > b for a, b in pairwise(steps))
 
 
-def _median(function: Any, array: np.ndarray, given: dict[str, Any]) -> Any:
+def _median(name: str, array: np.ndarray, given: dict[str, Any]) -> Any:
     axes, keepdims = _axes(array, given.get("axis")), given.get("keepdims", False)
     if type(keepdims) is not bool:
         raise Irregular
@@ -101,7 +103,7 @@ def _median(function: Any, array: np.ndarray, given: dict[str, Any]) -> Any:
     return (Medians if kept and 2 <= length <= Medians.longest else LongMedians)(array, axes, keepdims)
 
 
-def _quantile(function: Any, array: np.ndarray, given: dict[str, Any]) -> Any:
+def _quantile(name: str, array: np.ndarray, given: dict[str, Any]) -> Any:
     axes, keepdims, q = _axes(array, given.get("axis")), given.get("keepdims", False), given.get("q")
     if (
         type(keepdims) is not bool
@@ -115,24 +117,37 @@ def _quantile(function: Any, array: np.ndarray, given: dict[str, Any]) -> Any:
     return Quantiles(array, axes, keepdims, wanted)
 
 
-def _percentile(function: Any, array: np.ndarray, given: dict[str, Any]) -> Any:
+def _percentile(name: str, array: np.ndarray, given: dict[str, Any]) -> Any:
     q = given.get("q")
     if type(q) not in (int, float, np.float64, list, tuple):
         raise Irregular
-    return _quantile(function, array, {**given, "q": np.true_divide(q, 100).tolist()})
+    return _quantile(name, array, {**given, "q": np.true_divide(q, 100).tolist()})
 
 
-def _bincount(function: Any, array: np.ndarray, given: dict[str, Any]) -> Any:
+def _bincount(name: str, array: np.ndarray, given: dict[str, Any]) -> Any:
     minlength = given.get("minlength", 0)
     if type(minlength) is not int or minlength < 0:
         raise Irregular
     return Counts(array, minlength)
 
 
-_KINDS: dict[str, Callable[[Any, np.ndarray, dict[str, Any]], Any]] = {
+def _rowwise(name: str, array: np.ndarray, given: dict[str, Any]) -> Any:
+    axis, keepdims = given.get("axis"), given.get("keepdims", False)
+    if axis is None or type(keepdims) is not bool or not given.keys() <= {"axis", "keepdims"}:
+        raise Irregular
+    if type(axis) is tuple and name.startswith("arg"):
+        raise Irregular
+    axes = _axes(array, axis)
+    if not _is_in_order(array, [k for k in range(array.ndim) if k not in axes]):
+        raise Irregular
+    return Rowwise(name, array, axes, keepdims)
+
+
+_KINDS: dict[str, Callable[[str, np.ndarray, dict[str, Any]], Any]] = {
     "median": _median,
     "percentile": _percentile,
     "quantile": _quantile,
     "bincount": _bincount,
+    **dict.fromkeys(ROWWISE, _rowwise),
 }
 NAMES = frozenset(_KINDS)

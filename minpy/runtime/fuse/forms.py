@@ -190,7 +190,7 @@ class Case:
         self.kernel: compiled.Compiled | None = None
         if name in compiled.NAMES and not program.operations:
             first = leaves[0][program.result]
-            self.kernel = compiled.of(name, ORIGINAL[name], first, parameters, not auto)
+            self.kernel = compiled.of(name, first, parameters, not auto)
         alone = auto and not program.operations and pool.width() < 2 and name != "take"
         if alone and self.kernel is None:
             raise Irregular
@@ -214,6 +214,8 @@ class Case:
         if self.expression:
             assert operand.plan is not None
             work = max(work, operand.plan.work)
+        if self.kernel is not None:
+            work = max(work, getattr(self.kernel.job, "work", 0))
         if auto and max(work, getattr(self.job, "work", 0)) < _LEAST:
             raise Irregular
         self.written = _written(call, operand, parameters)

@@ -25,7 +25,8 @@ _NO_SHADOWS = frozenset({"test", "this"})  # names that NumPy does not import
 def rewrite(source: bytes, path: str, options: Options) -> float | None:
     """Rewrite the main module into the cache, in another process.
 
-    Return the seconds in which NumPy was imported here meanwhile; None if it was not tried.
+    Return the seconds in which NumPy was imported here meanwhile, without what the other process took of them where
+    there is one processor for both; None if it was not tried.
 
     The other process is gone when this returns: the program never sees it.
     """
@@ -53,10 +54,11 @@ def rewrite(source: bytes, path: str, options: Options) -> float | None:
         raise
     finally:
         try:
-            os.waitpid(pid, 0)
+            usage = os.wait4(pid, 0)[2]
+            worked = usage.ru_utime + usage.ru_stime
         except ChildProcessError:
-            pass  # SIGCHLD is ignored: the system has seen to it
-    return meanwhile
+            worked = 0.0  # SIGCHLD is ignored: the system has seen to it
+    return meanwhile if len(os.sched_getaffinity(0)) > 1 else max(meanwhile - worked, 0.0)
 
 
 def _may_fork() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -47,6 +48,22 @@ def test_modules_beside_the_program_are_rewritten_too(bench, tmp_path):
     for name in ("helper", "deeper", "pkg", "pkg.part"):
         assert f"minpy: {name} from cache (" in outcome.error
     assert "minpy: rewrote __main__ (" in outcome.error
+
+
+@linux
+@pytest.mark.parametrize(("processors", "counts"), [({0, 1}, 0.0), ({0}, 1.0)])
+def test_with_one_processor_the_rewriting_is_on_the_programs_clock(monkeypatch, processors, counts):
+    """NumPy's import took as much longer as the other process worked."""
+    monkeypatch.setattr(ahead, "_may_fork", lambda: True)
+    monkeypatch.setattr(ahead, "_import_numpy", lambda source: None)
+    monkeypatch.setattr(os, "fork", lambda: 1)
+    monkeypatch.setattr(
+        os, "wait4", lambda pid, options: (pid, 0, SimpleNamespace(ru_utime=0.7, ru_stime=0.3))
+    )
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: processors)
+    ticks = iter((10.0, 15.0))
+    monkeypatch.setattr(ahead, "perf_counter", lambda: next(ticks))
+    assert ahead.rewrite(b"import numpy", "program.py", Options()) == 5.0 - counts
 
 
 @linux

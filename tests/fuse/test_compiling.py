@@ -79,6 +79,26 @@ def test_threads_are_judged_by_what_they_take_as_a_rule(
     assert choice.verdict == expected
 
 
+def test_time_between_looks_counts_while_engines_are_tried(
+    generous: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block sleeps between them; it runs as written then, as it did while it was looked at."""
+    now = [100.0]
+    monkeypatch.setattr(choose, "perf_counter", lambda: now[0])
+    a, b = np.random.default_rng(0).random((2, 40, 300))
+    block = Block("v0*v1+v0-v1*0.75", "auto")
+    block.run((a, b))
+    (choice,) = block._choices.values()
+    choice.best["written"] = 1e-3
+    before = choice.spent
+    now[0] += 2e-3  # so often it is come to
+    choice.pick()
+    assert choice.verdict is None and choice.spent == before
+    now[0] += 0.4
+    choice.pick()
+    assert choice.spent == pytest.approx(before + 0.2)
+
+
 class Interrupted(str):
     """A name during whose reading another thread comes to an engine of its own."""
 

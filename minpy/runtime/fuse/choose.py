@@ -39,7 +39,7 @@ _STREAM = 6 << 20  # bytes of the result from which tiles pay without asking
 # What must have been spent in a block before it is compiled: so many times what compiling takes from the program; in
 # seconds, where earlier runs have shown that it pays.
 _HOPE, _KNOWN = 2, 0.02
-_PART = 1 / 3  # of the time so far: then a block that surely gains is compiled early
+_PART = 1 / 3  # of the time so far, in all blocks: then one that surely gains is compiled early
 _HOPED = "native?"  # is kept of a block in which much was spent, and which was not compiled
 _NAP = 0.02  # seconds between two looks: less is one evaluation after the other
 _SAMPLE = 4096
@@ -121,18 +121,17 @@ class Choice:
             return self._usable(("native1", "tiled1", "native2", "tiled2")[next(self.turn) % 4])
         if self.verdict is not None:
             return None if self.verdict == "written" else self.verdict
+        if "written" in self.best:
+            self._watch(self.best["written"])
         candidates = self._candidates()
         open_ones = [each for each in candidates if self._is_open(each)]
         if open_ones:
             # In turns: what the machine is otherwise busy with meets all of them.
             return self._usable(min(open_ones, key=lambda each: self.runs.get(each, 0))) or self.pick()
-        if len(candidates) == self._hoped_for():
+        if len(candidates) == self._hoped_for(candidates):
             self._decide()
         best = min(self.best, key=self.best.__getitem__)
-        if best == "written":
-            self._watch(self.best[best])
-            return None
-        return best
+        return None if best == "written" else best
 
     def _watch(self, each: float) -> None:
         """Estimate what the block takes as written from the few evaluations that are looked at (see `sites`)."""
@@ -183,19 +182,17 @@ class Choice:
     @property
     def is_hoped_for(self) -> bool:
         """Whether the block is to be compiled once that pays, and was not so far."""
-        return (
-            self.compilable
-            and self.turn is None
-            and not self.forced
-            and self.verdict is None
-            and not any(each.startswith("native") for each in self.shown | self.refused)
-            and len(self._candidates()) < self._hoped_for()
-        )
+        if not self.compilable or self.turn is not None or self.forced or self.verdict is not None:
+            return False
+        if any(each.startswith("native") for each in self.shown | self.refused):
+            return False
+        candidates = self._candidates()
+        return len(candidates) < self._hoped_for(candidates)
 
-    def _hoped_for(self) -> int:
+    def _hoped_for(self, candidates: list[str]) -> int:
         """How many engines there will be, once compiling pays."""
-        count = len(self._candidates())
-        if self.compilable and not any(each.startswith("native") for each in self._candidates()):
+        count = len(candidates)
+        if self.compilable and not any(each.startswith("native") for each in candidates):
             least = _SHORT if getattr(self.plan, "shortcut_cost", None) is None else _SHORTEST
             enough = self.best.get("written", 1.0) < least or "native1" in self.refused
             count += not enough
@@ -217,7 +214,7 @@ class Choice:
         return (
             self.spent > takes
             and getattr(self.plan, "gains_surely", False)
-            and self.spent > _PART * ledger.ran()
+            and _spent_in_all > _PART * ledger.ran()
             and ledger.allows_sure(takes)
         )
 

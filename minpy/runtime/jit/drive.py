@@ -204,8 +204,9 @@ def _pays(site: Site, left: int, frame: FrameType) -> bool:
     if site.kernels:
         only_long = site.shortcut is False or (site.shortcut and site.shortcut.is_full)
         return rest > (WORTH if only_long else _ENTRY)
+    # Not by the first round alone, which finds nothing in caches and tables, and imports.
     if rest > SURE * background.expected() and (site.spent > site.per_round or site.per_round > _LONG):
-        return True  # not by the first round alone, which finds nothing in caches and tables, and imports
+        return rest > SURE * (background.expected() + _writing(site, frame))
     return rest > _ENTRY and is_hot(site, frame)
 
 

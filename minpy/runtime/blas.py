@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from time import perf_counter
 from typing import Any
 
@@ -100,14 +101,30 @@ class Library:
             self._whole(x, y, out, kept, first, second)
             return out
         with self._gate:
-            parts = 1
-            if x.size * columns >= 2 * _SHARE:
-                parts = min(self._most, _width(), x.size * columns // _SHARE, max(rows, columns) // _BLOCK)
+            parts = self._parts(x, columns)
             if parts > 1:
                 self._in_parts(x, y, out, kept, first, second, parts)
             else:
                 self._whole(x, y, out, kept, first, second)
         return out
+
+    def repeated(self, x: ndarray, y: ndarray) -> tuple[Any, Any, Any] | None:
+        """What `Repeated` needs; None if such products are made in parts, or not at all."""
+        first, second = _layout(x), _layout(y)
+        (rows, inner), columns = x.shape, y.shape[1]
+        if first is None or second is None or self._parts(x, columns) > 1:
+            return None
+        if self._terms(x.dtype.char, second, rows, inner) < inner:
+            return None
+        head = _ROW_MAJOR, first[0], second[0], rows, columns, inner, 1.0
+        return self._multiply[x.dtype.char], self._gate or nullcontext(), (head, first[1], second[1], columns)
+
+    def _parts(self, x: ndarray, columns: int) -> int:
+        """By how many threads of ours a product is made."""
+        work = x.size * columns
+        if self._gate is None or work < 2 * _SHARE:
+            return 1
+        return min(self._most, _width(), work // _SHARE, max(len(x), columns) // _BLOCK)
 
     def _whole(
         self, x: ndarray, y: ndarray, out: ndarray, kept: float, first: Layout, second: Layout
@@ -124,16 +141,7 @@ class Library:
     ) -> None:  # fmt: skip
         """A product of rows by inner elements with these by columns, all given by their addresses."""
         rows, columns, inner = extents
-        multiply, step = self._multiply[char], inner
-        if (
-            self.name == "mkl"
-            and char == "d"
-            and second[0] == _PLAIN
-            and second[1] * 8 % _PAGE == 0
-            and _FEW_ROWS[0] <= rows <= _FEW_ROWS[1]
-            and inner >= 3 * _TERMS
-        ):
-            step = _TERMS
+        multiply, step = self._multiply[char], self._terms(char, second, rows, inner)
         for start in range(0, inner, step):
             multiply(
                 _ROW_MAJOR, first[0], second[0], rows, columns, min(step, inner - start), 1.0,
@@ -142,6 +150,18 @@ class Library:
             left += step * 8 * (1 if first[0] == _PLAIN else first[1])
             right += step * 8 * second[1]
             kept = 1.0
+
+    def _terms(self, char: str, second: Layout, rows: int, inner: int) -> int:
+        """How many terms of a product are taken at a time."""
+        few = (
+            self.name == "mkl"
+            and char == "d"
+            and second[0] == _PLAIN
+            and second[1] * 8 % _PAGE == 0
+            and _FEW_ROWS[0] <= rows <= _FEW_ROWS[1]
+            and inner >= 3 * _TERMS
+        )
+        return _TERMS if few else inner
 
     def _in_parts(
         self, x: ndarray, y: ndarray, out: ndarray, kept: float, first: Layout, second: Layout, parts: int
@@ -246,9 +266,40 @@ def add_dot(x: ndarray, y: ndarray, out: ndarray) -> None:
         out += np.dot(x, y)
 
 
-def _product(x: Any, y: Any, out: Any, kept: float) -> ndarray | None:
-    """The product of two matrices by the library, to which `kept` times `out` is added; None if it is not for it."""
-    if (
+class Repeated:
+    """``np.dot(x, y, out)`` again and again, of arrays with the geometry of those given here.
+
+    Called as `dot` is, with `out`: which library multiplies, and how, is found out once.
+
+    Parameters
+    ----------
+    x, y : numpy.ndarray
+    out : numpy.ndarray
+        As for `dot`.
+    """
+
+    __slots__ = ("_arguments", "_gate", "_multiply")
+
+    def __init__(self, x: ndarray, y: ndarray, out: ndarray) -> None:
+        self._multiply = None
+        library = (_library if _library is not _unknown else find()) if _is_for_libraries(x, y) else None
+        if library is not None:
+            found = library.repeated(x, y)
+            if found is not None:
+                self._multiply, self._gate, self._arguments = found
+
+    def __call__(self, x: ndarray, y: ndarray, out: ndarray) -> None:
+        if self._multiply is None:
+            dot(x, y, out)
+            return
+        head, first, second, columns = self._arguments
+        with self._gate:
+            self._multiply(*head, _address(x), first, _address(y), second, 0.0, _address(out), columns)
+
+
+def _is_for_libraries(x: Any, y: Any) -> bool:
+    """Whether these are matrices whose product pays."""
+    return (
         type(x) is ndarray
         and type(y) is ndarray
         and x.ndim == 2
@@ -257,7 +308,12 @@ def _product(x: Any, y: Any, out: Any, kept: float) -> ndarray | None:
         and x.dtype.char in "fd"
         and x.shape[1] == y.shape[0]
         and x.size * y.shape[1] >= _LEAST_WORK
-    ):
+    )
+
+
+def _product(x: Any, y: Any, out: Any, kept: float) -> ndarray | None:
+    """The product of two matrices by the library, to which `kept` times `out` is added; None if it is not for it."""
+    if _is_for_libraries(x, y):
         library = _library
         if library is _unknown:
             library = find()

@@ -299,3 +299,17 @@ def test_rows_that_are_pages_apart(copy, rows: int, inner: int, first: str) -> N
     out = expected.copy()
     blas.add_dot(x, y, out)
     assert np.array_equal(out, 2 * expected)
+
+
+@pytest.mark.parametrize("shape", [(70, 90, 110), (3, 4, 5), (100, 3072, 512), (300, 400, 500)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_repeated_products_have_the_bits_of_one(copy, dtype: type, shape: tuple[int, int, int]) -> None:
+    rows, inner, columns = shape
+    rng = np.random.default_rng(5)
+    stack = rng.normal(size=(3, rows, inner + 2)).astype(dtype)[:, :, :-2]
+    y = np.asfortranarray(rng.normal(size=(inner, columns)).astype(dtype))
+    outs = np.empty((3, rows, columns), dtype)
+    multiply = blas.Repeated(stack[0], y, outs[0])
+    for x, out in zip(stack, outs, strict=True):
+        multiply(x, y, out)
+    assert all(np.array_equal(out, blas.dot(x, y)) for x, out in zip(stack, outs, strict=True))

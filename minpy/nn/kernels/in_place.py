@@ -8,7 +8,6 @@ nothing is left half done, this is not for those who want an exception instead o
 
 from __future__ import annotations
 
-import ast
 import ctypes
 import sys
 import warnings
@@ -18,14 +17,12 @@ from typing import Any
 import numpy as np
 
 from minpy.nn.kernels import rules
+from minpy.nn.kernels.arithmetic import FLAGS, TYPES, Arithmetic
 from minpy.runtime.fuse import native, sites, state
 from minpy.runtime.fuse.ir import Irregular
 from minpy.runtime.jit import background, engine
 
 _PIECE = 1024  # elements
-_TYPES: dict[str, tuple[str, Any]] = {"d": ("double", ctypes.c_double), "f": ("float", ctypes.c_float)}
-_OPERATIONS: dict[type, str] = {ast.Add: "fadd", ast.Sub: "fsub", ast.Mult: "fmul", ast.Div: "fdiv"}
-_INTRINSICS = {"sqrt": "llvm.sqrt", "absolute": "llvm.fabs"}
 _QUIET = ("ignore", "warn")
 
 _functions: dict[tuple[str, str], Any] = {}
@@ -47,46 +44,17 @@ class _Pass:
     def __init__(
         self, statements: list[str], results: list[tuple[int, str]], arrays: list[int], count: int, char: str
     ) -> None:
-        self._type = _TYPES[char][0]
-        self._lines: list[str] = []
-        self._names = {f"v{k}": f"%x{k}" if k in arrays else f"%n{k}" for k in range(count)}
-        for each in ast.parse(";".join(statements)).body:
-            assert isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name)
-            self._names[each.targets[0].id] = self._value(each.value)
-        stored = [(k, self._value(ast.parse(text, mode="eval").body)) for k, text in results]
+        names = {f"v{k}": f"%x{k}" if k in arrays else f"%n{k}" for k in range(count)}
+        self._work = Arithmetic(char, names)
+        self._work.assign(";".join(statements))
+        stored = [(k, self._work.value(text)) for k, text in results]
         self.text = self._whole(stored, arrays, [k for k in range(count) if k not in arrays])
 
-    def _value(self, node: ast.expr) -> str:
-        match node:
-            case ast.Name(id=name):
-                return self._names[name]
-            case ast.BinOp(left, op, right) if type(op) in _OPERATIONS:
-                x, y = self._value(left), self._value(right)
-                return self._line(f"{_OPERATIONS[type(op)]} {self._type} {x}, {y}")
-            case ast.Call(func=ast.Name(id="square"), args=[one]):
-                x = self._value(one)
-                return self._line(f"fmul {self._type} {x}, {x}")
-            case ast.Call(func=ast.Name(id=name), args=[one]) if name in _INTRINSICS:
-                return self._line(
-                    f"call {self._type} @{self._intrinsic(name)}({self._type} {self._value(one)})"
-                )
-        raise Irregular(ast.dump(node))
-
-    def _intrinsic(self, name: str) -> str:
-        return f"{_INTRINSICS[name]}.f{64 if self._type == 'double' else 32}"
-
-    def _line(self, text: str) -> str:
-        name = f"%t{len(self._lines)}"
-        self._lines.append(f"  {name} = {text}\n")
-        return name
-
     def _whole(self, stored: list[tuple[int, str]], arrays: list[int], numbers: list[int]) -> str:
-        kind = self._type
-        size = 8 if kind == "double" else 4
+        kind, size = self._work.kind, self._work.size
         parameters = [f"ptr noalias nocapture %a{k}" for k in arrays] + [f"{kind} %n{k}" for k in numbers]
-        lines = [f"declare {kind} @{self._intrinsic(name)}({kind})\n" for name in _INTRINSICS]
-        lines += [
-            "declare i32 @minpy_feclearexcept(i32)\ndeclare i32 @minpy_fetestexcept(i32)\n",
+        lines = [
+            f"{self._work.declarations()}{FLAGS}",
             f'define i64 @kernel(i64 %n, i32 %mask, {", ".join(parameters)}) "no-builtins" {{\nentry:\n',
             *(f"  %s{k} = alloca [{_PIECE} x {kind}], align 64\n" for k, _ in stored),
             "  %cleared = call i32 @minpy_feclearexcept(i32 61)\n  br label %piece\n",
@@ -98,7 +66,7 @@ class _Pass:
         for k in arrays:
             lines.append(f"  %p{k} = getelementptr inbounds {kind}, ptr %a{k}, i64 %at\n")
             lines.append(f"  %x{k} = load {kind}, ptr %p{k}, align {size}\n")
-        lines += self._lines
+        lines += self._work.lines
         for k, value in stored:
             lines.append(f"  %q{k} = getelementptr inbounds {kind}, ptr %s{k}, i64 %i\n")
             lines.append(f"  store {kind} {value}, ptr %q{k}, align {size}\n")
@@ -175,7 +143,7 @@ def _function(reader: rules.Reader, targets: list[tuple[int, str]], arrays: int,
     if function is None:
         text = _Pass(reader.statements, targets, list(range(arrays)), len(reader.values), dtype.char).text
         address = native.compiled(text, wait=False)
-        number = _TYPES[dtype.char][1]
+        number = TYPES[dtype.char][2]
         kinds = [ctypes.c_void_p] * arrays + [number] * (len(reader.values) - arrays)
         # With the interpreter's lock: no other thread sees a part of it done.
         function = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int32, *kinds)(address)

@@ -12,7 +12,23 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from minpy.runtime.blas import dot
+from minpy.nn.kernels import arithmetic
+from minpy.runtime.blas import Repeated, dot
+from minpy.runtime.fuse import native, state
+from minpy.runtime.fuse.ir import Irregular
+
+# What follows the hyperbolic tangent of a step's sums, and the step back up to its products, as one pass each.
+_FORWARD = arithmetic.Rows(
+    ("i", "f", "o", "u", "c"), ("i", "f", "o", "cell"),
+    "i = i * 0.5 + 0.5; f = f * 0.5 + 0.5; o = o * 0.5 + 0.5; cell = f * c + i * u",
+)  # fmt: skip
+_BACK = arithmetic.Rows(
+    ("g", "dh", "dc", "i", "f", "o", "u", "c", "s"), ("di", "df", "do", "du", "before"),
+    "dh = dh + g; do = dh * s; dh = dh * o; dh = dh - s * s * dh; dc = dc + dh;"
+    "di = dc * u * (i - i * i); df = dc * c * (f - f * f); do = do * (o - o * o);"
+    "du = dc * i; du = du - u * u * du; before = dc * f",
+)  # fmt: skip
+_WORTH = 1 << 15  # elements of all states from which they are compiled
 
 _GATES = 4  # input, forget, output, candidate
 _LOGISTIC = 3  # of which the first three are logistic
@@ -54,16 +70,29 @@ class Sequences:
         hs[0], cells[0] = h0, c0
         sums, product = np.empty((n, _GATES * size), dtype), np.empty((n, size), dtype)
         by_gate = _by_gate(sums)
+        forward, mask = _ready(_FORWARD, hs)
+        block = product.nbytes
+        gates_at, cells_at = gates.ctypes.data, cells.ctypes.data
+        one_row = 1, product.size, *[0] * len(_FORWARD.names)
+        multiply = Repeated(operands[0], halved, sums)
         for t in range(steps):
-            dot(operands[t], halved, sums)
+            multiply(operands[t], halved, sums)
             now, cell, squashed = gates[t], cells[t + 1], tanhs[t]
             np.tanh(by_gate, now)
-            logistic = now[:_LOGISTIC]
-            logistic *= 0.5
-            logistic += 0.5
-            np.multiply(now[1], cells[t], cell)
-            np.multiply(now[0], now[3], product)
-            cell += product
+            i, c = gates_at + t * _GATES * block, cells_at + t * block
+            if (
+                forward is None
+                or forward(*one_row, i, i + block, i + 2 * block, i + 3 * block, c, c + block) & mask
+            ):
+                if forward is not None:
+                    # An operation overflowed: as written, for NumPy's warning.
+                    np.tanh(by_gate, now)
+                logistic = now[:_LOGISTIC]
+                logistic *= 0.5
+                logistic += 0.5
+                np.multiply(now[1], cells[t], cell)
+                np.multiply(now[0], now[3], product)
+                cell += product
             np.tanh(cell, squashed)
             np.multiply(now[2], squashed, hs[t + 1])
 
@@ -75,35 +104,27 @@ class Sequences:
         back = np.ascontiguousarray(self._weights[:size].T)  # once, and not in each step's product
         da = np.empty((steps, n, _GATES * size), dtype)
         dh, dc = np.zeros((n, size), dtype), np.zeros((n, size), dtype)
-        d, slope, part = (
-            np.empty((_GATES, n, size), dtype),
-            np.empty((_LOGISTIC, n, size), dtype),
-            np.empty((n, size), dtype),
+        compiled, mask = _ready(_BACK, self.hs) if g.strides[2] == g.itemsize else (None, 0)
+        spare, block, width = np.empty_like(dc), dc.nbytes, size * g.itemsize
+        g_at, gates_at, cells_at, tanhs_at, da_at = (
+            each.ctypes.data for each in (g, gates, cells, tanhs, da)
         )
+        dh_at, dc_at, spare_at = dh.ctypes.data, dc.ctypes.data, spare.ctypes.data
+        distances = n, size, g.strides[0], *[width] * 8, *[_GATES * width] * _GATES, width
+        multiply = Repeated(da[0], back, dh)
         for t in range(steps - 1, -1, -1):
-            now, squashed = gates[t], tanhs[t]
-            dh += g[:, t]
-            # Through the output: of its gate, and of the cell.
-            np.multiply(dh, squashed, d[2])
-            dh *= now[2]
-            np.multiply(squashed, squashed, part)
-            part *= dh
-            dh -= part
-            dc += dh
-            np.multiply(dc, now[3], d[0])
-            np.multiply(dc, cells[t], d[1])
-            np.multiply(dc, now[0], d[3])
-            dc *= now[1]
-            # Through the gates: ``s (1 - s)`` and ``1 - c²``.
-            logistic = now[:_LOGISTIC]
-            np.multiply(logistic, logistic, slope)
-            np.subtract(logistic, slope, slope)
-            d[:_LOGISTIC] *= slope
-            np.multiply(now[3], now[3], part)
-            part *= d[3]
-            d[3] -= part
-            np.copyto(_by_gate(da[t]), d)
-            dot(da[t], back, dh)
+            if compiled is not None:
+                i, a = gates_at + t * _GATES * block, da_at + t * _GATES * block
+                flags = compiled(
+                    *distances, g_at + t * g.strides[1], dh_at, dc_at,
+                    i, i + block, i + 2 * block, i + 3 * block, cells_at + t * block, tanhs_at + t * block,
+                    a, a + width, a + 2 * width, a + 3 * width, spare_at,
+                )  # fmt: skip
+            if compiled is None or flags & mask:
+                self._step_back(t, g[:, t], dh, dc, da[t])
+            else:
+                dc, spare, dc_at, spare_at = spare, dc, spare_at, dc_at
+            multiply(da[t], back, dh)
         flat = da.reshape(steps * n, _GATES * size)
         operands = self._operands[:-1].reshape(steps * n, -1)
 
@@ -112,6 +133,42 @@ class Sequences:
 
         of_weights = dot(operands.T, flat)
         return of_x, dh, dc, of_weights[size:-1], of_weights[:size], of_weights[-1]
+
+    def _step_back(self, t: int, g: ndarray, dh: ndarray, dc: ndarray, da: ndarray) -> None:
+        """Cotangents of a step's sums, and of the cell before it in place of that after it; `dh` is used up."""
+        now, squashed = self._gates[t], self._tanhs[t]
+        d, slope, part = np.empty_like(now), np.empty_like(now[:_LOGISTIC]), np.empty_like(dh)
+        dh += g
+        # Through the output: of its gate, and of the cell.
+        np.multiply(dh, squashed, d[2])
+        dh *= now[2]
+        np.multiply(squashed, squashed, part)
+        part *= dh
+        dh -= part
+        dc += dh
+        np.multiply(dc, now[3], d[0])
+        np.multiply(dc, self._cells[t], d[1])
+        np.multiply(dc, now[0], d[3])
+        dc *= now[1]
+        # Through the gates: ``s (1 - s)`` and ``1 - c²``.
+        logistic = now[:_LOGISTIC]
+        np.multiply(logistic, logistic, slope)
+        np.subtract(logistic, slope, slope)
+        d[:_LOGISTIC] *= slope
+        np.multiply(now[3], now[3], part)
+        part *= d[3]
+        d[3] -= part
+        np.copyto(_by_gate(da), d)
+
+
+def _ready(rows: arithmetic.Rows, states: ndarray) -> tuple[Any, int]:
+    """A pass that is compiled, if it pays, and the flags that must not come up; else None."""
+    if states.size < _WORTH:
+        return None, 0
+    try:
+        return rows.ready(states.dtype.char), native.bits_of(state.checked_flags())
+    except Irregular:
+        return None, 0
 
 
 def fits(*arrays: Any) -> bool:

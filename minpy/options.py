@@ -67,7 +67,7 @@ class Options:
         """The part of the options that changes what the rewriter emits; part of the cache key."""
         blocks = "blocks" if self.fuse == "auto" else self.fuse[:5]
         parts = (
-            self.operators and "op",
+            self.operators and ("op spared" if self.spares else "op"),
             self.nan_check != "off" and "numbers",
             self.loops and "loops",
             self.blocks and blocks,
@@ -94,6 +94,11 @@ class Options:
     def operators(self) -> bool:
         """Whether operators on plain arrays are routed too: only where something looks at them, or a device may."""
         return self.watched or self.context != "cpu"
+
+    @property
+    def spares(self) -> bool:
+        """Whether operators may be left alone again where all that they meet is small."""
+        return self.operators and not self.watched
 
     @property
     def watched(self) -> bool:

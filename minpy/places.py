@@ -14,6 +14,8 @@ BLOCKS, LOOPS = "w", "l"
 _COUNT = 256
 # A built-in name of its own: whether what writes into arrays must be told.
 TAPING = "__minpy_taping__"
+# Another one: whether operators are to be looked at, which they are not while all that they meet is small.
+ALERT = "__minpy_alert__"
 
 FLAGS = tuple(f"{kind}{number:02x}" for kind in (BLOCKS, LOOPS) for number in range(_COUNT))
 _FLAGS = frozenset(FLAGS)

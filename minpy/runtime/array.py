@@ -176,6 +176,8 @@ class Array:
         return bool(self._plain())
 
     def __contains__(self, value: Any) -> bool:
+        if self._storage is not None and not self._storage.host_ok:
+            return bool((self == value).any())  # where it is; as NumPy says it
         return (host(value) if type(value) is Array else value) in self.contents
 
     def __iter__(self) -> Any:
@@ -207,6 +209,15 @@ class Array:
         """An element as a Python scalar (cuts the gradient, and says so, while a tape records)."""
         if tape_of(self.storage) is not None:
             return self._number(float)
+        storage = self._storage
+        if storage is not None and not storage.host_ok:
+            self.window.item(*args)  # raises what NumPy raises; what is read is stale
+            index = args[0] if len(args) == 1 else args or 0
+            if type(index) is not tuple:
+                index = np.unravel_index(operator.index(index) % self.size, self.shape)
+            found = device_calls.element(self, index)
+            if found is not None:
+                return found.item()
         return self.contents.item(*args)
 
     def tolist(self) -> Any:

@@ -105,6 +105,10 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
             args, kwargs = _positional(primitive, args, kwargs)
     if source is not None and primitive.elementwise:
         _refuse_where(primitive, kwargs)
+    if primitive.part is not None and source is None and args and type(args[0]) is Array:
+        found = _part(primitive, args, kwargs)
+        if found is not NotImplemented:
+            return found
 
     if entry.others:
         policy = current_policy()
@@ -116,6 +120,8 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
 
     result, reason, backend = NOT_RUN, None, profile.NUMPY
     if device is not None:
+        if not entry.watchers:
+            small.alarm()
         result, reason = attempt(policy, device, primitive, args, kwargs)
         if result is not NOT_RUN:
             backend = device.backend
@@ -198,7 +204,10 @@ def placed(value: Any) -> Any:
     if type(value) is not np.ndarray:
         return value
     device = wanted_device()
-    return value if device is None else _wrap(value, device, False, ())
+    if device is None:
+        return value
+    small.alarm()
+    return _wrap(value, device, False, ())
 
 
 def collect(values: Any, found: list) -> None:
@@ -265,6 +274,18 @@ def _view(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
         return source if same and source.scalar is not WEAK else Array(result, source.storage, scalar=True)
     views = [source if part is source.window else Array(part, source.storage) for part in parts]
     return type(result)(views) if type(result) in (list, tuple) else views[0]
+
+
+def _part(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
+    """What is a copy of a part of an array that only a device has; NotImplemented if it is something else."""
+    array = args[0]
+    if array.storage.host_ok:
+        return NotImplemented
+    index = primitive.part(*args, **kwargs)
+    if index is None:
+        return NotImplemented
+    found = array[index]
+    return apply("copy", found, "C") if type(found) is Array else found
 
 
 def _alias(result: Any, operands: list[Array]) -> Any:

@@ -1,10 +1,12 @@
 """The one object through which rewritten code reaches the runtime.
 
-Rewritten code says ``__minpy__.np.exp(x)``. While the runtime is idle, ``np`` *is* the numpy module, ``op``
-is the standard module ``operator``, ``math`` and ``scipy`` are the modules of that name, ``type`` and ``float`` are
-the built-ins: a routed call costs one attribute look-up, monkey-patches of numpy are honoured, and tracebacks
-hold no frame of ours. While anything is active (a tape, a device, a policy that may choose a device, a
-profile, a forced precision) they are namespaces that dispatch.
+Rewritten code says ``__minpy__.np.exp(x)``, and ``__minpy__.numpy.concat(x)`` where not every release of NumPy has the
+name, or it has no row in the table. While the runtime is idle, both *are* the numpy module, ``op`` is the standard
+module ``operator``, ``math`` and ``scipy`` are the modules of that name, ``type`` and ``float`` are the built-ins: a
+routed call costs one attribute look-up, monkey-patches of numpy are honoured, and tracebacks hold no frame of ours.
+While anything is active (a tape, a device, a policy that may choose a device, a profile, a forced precision) they are
+namespaces that dispatch; but for ``math`` and ``float`` where that is nothing but contexts of devices, on which no
+numbers live.
 
 Stores ask ``__minpy_taping__`` first, ``(__minpy__.at(a) if __minpy_taping__ else a)[i] = v``, and pass
 ``at``, ``within``, ``held``, ``before`` or ``exposed`` (see `minpy.runtime.stores`) only while a tape is open
@@ -17,11 +19,12 @@ Importing this module imports neither numpy nor the rest of the runtime.
 from __future__ import annotations
 
 import builtins
+import math
 import sys
 import threading
 from typing import Any
 
-from minpy.places import FLAGS, TAPING
+from minpy.places import ALERT, FLAGS, TAPING
 
 _lock = threading.Lock()
 # How many things are active at present, in any thread; how many of them are not tapes; how many contexts of devices.
@@ -51,6 +54,7 @@ class Routed:
         "loops",
         "math",
         "np",
+        "numpy",
         "op",
         "pending",
         "scipy",
@@ -109,7 +113,6 @@ _doors: tuple = ()
 def _idle() -> None:
     global _plain
     if not _plain:
-        import math
         import operator
 
         import numpy
@@ -122,6 +125,8 @@ def _idle() -> None:
         _plain = numpy, operator, math, loops, blocks
     routed.__class__ = Routed
     routed.np, routed.op, routed.math, routed.loops, routed.blocks = _plain
+    routed.numpy = routed.np
+    set_alert(False)
     routed.scipy = sys.modules.get("scipy") or _not_yet
     routed.type, routed.float = builtins.type, builtins.float
 
@@ -155,8 +160,14 @@ def _set_taping(value: bool) -> None:
     setattr(builtins, TAPING, value)
 
 
-# Whoever has the door, in whatever way it got there, has this name too.
+def set_alert(value: bool) -> None:
+    """Say whether operators are to be looked at, where they may be left alone (see `small`)."""
+    setattr(builtins, ALERT, value)
+
+
+# Whoever has the door, in whatever way it got there, has these names too.
 setattr(builtins, TAPING, False)
+set_alert(False)
 
 
 def _hook(hooks: Any) -> None:
@@ -181,7 +192,19 @@ def watch(told: Any) -> None:
     global _told
     with _lock:
         _told = told
-        told(devices > 0 and not watchers)
+        _tell()
+
+
+def _tell() -> None:
+    """What follows from whether nothing but contexts of devices is active."""
+    quick = devices > 0 and not watchers
+    if quick:
+        routed.math, routed.float = math, builtins.float
+    elif holders:
+        routed.math, routed.float = _doors[0][3], _doors[3]
+        set_alert(True)
+    if _told is not None:
+        _told(quick)
 
 
 def activate(tape: bool = False, device: bool = False) -> None:
@@ -201,13 +224,14 @@ def activate(tape: bool = False, device: bool = False) -> None:
         memory.keep_unless_asked()
         widen.start()
 
-        modules = namespace.numpy_door(), namespace.operator_door(), scalars.math_door(), scientific.door
+        numpy = namespace.numpy_door(), namespace.functions_door()
+        modules = *numpy, namespace.operator_door(), scalars.math_door(), scientific.door
         _doors = modules, (loops, blocks), namespace.type_of, scalars.float_of, stores
     modules, loops, type_of, float_of, stores = _doors
     if device:
         from minpy.runtime import small
 
-        small.install(*modules[:2])
+        small.install(*modules[:3], type_of)
     with _lock:
         holders += 1
         others += not tape
@@ -215,14 +239,14 @@ def activate(tape: bool = False, device: bool = False) -> None:
         watchers = holders - devices
         if holders == 1:
             routed.__class__ = Routed
-            routed.np, routed.op, routed.math, routed.scipy = modules
+            routed.numpy, routed.np, routed.op, routed.math, routed.scipy = modules
             routed.type, routed.float = type_of, float_of
             routed.loops, routed.blocks = loops
+            set_alert(True)
             _untaped()
         if tape and holders - others == 1:
             _hook(checker or stores)
-        if _told is not None:
-            _told(devices > 0 and not watchers)
+        _tell()
 
 
 def deactivate(tape: bool = False, device: bool = False) -> None:
@@ -233,8 +257,7 @@ def deactivate(tape: bool = False, device: bool = False) -> None:
         others -= not tape
         devices -= device
         watchers = holders - devices
-        if _told is not None:
-            _told(devices > 0 and not watchers)
+        _tell()
         if holders == others:
             _untaped()
         if holders == 0:

@@ -33,6 +33,14 @@ def is_plainly_basic(index: Any) -> bool:
     return True
 
 
+def is_copied_as_c(array: np.ndarray, order: str) -> bool:
+    """Whether NumPy lays a copy of `array` out in C order (at least where it is simple to say)."""
+    if order == "K":
+        strides = [abs(s) for s, n in zip(array.strides, array.shape, strict=True) if n > 1]
+        return 0 not in strides and strides == sorted(strides, reverse=True)
+    return order == "C" or (order == "A" and not array.flags.fnc)
+
+
 def covers(view: np.ndarray, whole: np.ndarray) -> bool:
     """Whether `view` is all of the buffer `whole`, in the same layout."""
     return view is whole or (

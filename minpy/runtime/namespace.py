@@ -17,6 +17,7 @@ from minpy.runtime.primitives import table
 from minpy.runtime.record import current_tape
 
 _door: types.ModuleType | None = None
+_functions: types.ModuleType | None = None
 _operators: types.ModuleType | None = None
 
 
@@ -30,6 +31,22 @@ def door_of(module: types.ModuleType) -> types.ModuleType:
         _module=module, __getattr__=functools.partial(getattr, module), __dir__=functools.partial(dir, module)
     )
     return door
+
+
+def closed(door: types.ModuleType) -> types.ModuleType:
+    """A namespace with all names that a door has now, and no way to ask for others; of the doors in it as well.
+
+    A name is found in it in a third of the time: the interpreter (up to 3.13) remembers no place in a module that has a
+    ``__getattr__``, as doors have, and ``numpy`` itself.
+    """
+    module = door.__dict__["_module"]
+    found = types.ModuleType(door.__name__, door.__doc__)
+    names = {**vars(module), **vars(door)}
+    for name, value in names.items():
+        if name not in ("_module", "__getattr__", "__dir__"):
+            is_door = type(value) is types.ModuleType and "_module" in vars(value)
+            setattr(found, name, closed(value) if is_door else value)
+    return found
 
 
 # No argument.
@@ -155,6 +172,14 @@ def numpy_door() -> types.ModuleType:
     return _door
 
 
+def functions_door() -> types.ModuleType:
+    """The namespace that stands for ``numpy`` where a function is called that every release has."""
+    global _functions
+    if _functions is None:
+        _functions = closed(numpy_door())
+    return _functions
+
+
 def operator_door() -> types.ModuleType:
     """The namespace that stands for the standard module ``operator``: arrays dispatch, everything else is as it was."""
     global _operators
@@ -165,12 +190,7 @@ def operator_door() -> types.ModuleType:
             setattr(door, name, _binary(getattr(operator, name), table.by_name[primitive]))
         for name, primitive in _UNARY.items():
             setattr(door, name, _unary(getattr(operator, name), table.by_name[primitive]))
-        # With all names in it, and no way to ask for others, a name is found in a third of the time: the interpreter
-        # (up to 3.13) remembers no place in a module that has a `__getattr__`.
-        for name, value in vars(operator).items():
-            door.__dict__.setdefault(name, value)
-        del door.__getattr__
-        _operators = door
+        _operators = closed(door)
     return _operators
 
 

@@ -5,6 +5,10 @@ operands of a few thousand elements in memory of the program's is NumPy's whatev
 The dispatchers of the doors are then replaced by built-in functions that find this out in some nanoseconds
 (`small_code`) and call the dispatcher for all else. Without the compiler (extra ``jit``), or on an interpreter whose
 objects are laid out in another way, the dispatchers ask `is_small` themselves.
+
+Operators cost less than any call. Rewritten code has them twice, ``(__minpy__.op.add(a, b) if __minpy_alert__ else a +
+b)``: after many in a row that met nothing large the flag goes (`calm`), until something large is seen, or until it is
+time to look again (`Quiet`): arrays that only operators have seen may have grown.
 """
 
 from __future__ import annotations
@@ -49,8 +53,47 @@ def is_small(args: tuple | list, kwargs: dict | None = None, depth: int = 3) -> 
 # The words that all doors share.
 _shared = np.zeros(small_code.KINDS + small_code.MOST_KINDS, np.int64)
 _kept: list[Any] = []  # what words and the interpreter point to
-# The names that are replaced: in which door, the dispatcher, and the built-in function.
-_replaced: list[tuple[Any, str, Any, Any]] = []
+# The names that are replaced in each door: by name, the dispatchers, and the built-in functions.
+_replaced: list[tuple[Any, dict[str, Any], dict[str, Any]]] = []
+_types: list[Any] = []  # what stands for the built-in `type`: the function, and the built-in one
+
+
+class Quiet:
+    """The state in which operators are not looked at, as a place that the thread of the blocks wakes up."""
+
+    dead = False
+
+    def __init__(self) -> None:
+        self.asleep = False
+        self.naps = 0
+
+    def set_flag(self, awake: bool) -> None:
+        """Look again."""
+        self.asleep = False
+        alarm()
+
+
+_quiet = Quiet()
+_SHORT_NAPS = 6  # before operators are looked at once a second
+
+
+def calm() -> None:
+    """Let operators be: many in a row met nothing large."""
+    if _shared[small_code.QUICK]:
+        entry.set_alert(False)
+        if not _quiet.asleep:
+            from minpy.runtime.fuse import sites
+
+            _quiet.asleep = True
+            _quiet.naps += 1
+            sites.rest(_quiet, _quiet.naps < _SHORT_NAPS)
+
+
+def alarm() -> None:
+    """Let operators be looked at again."""
+    _shared[small_code.LEFT] = small_code.PATIENCE
+    if entry.holders:
+        entry.set_alert(True)
 
 
 def tell(quick: bool) -> None:
@@ -62,8 +105,12 @@ def tell(quick: bool) -> None:
     if bool(_shared[small_code.QUICK]) == quick:
         return
     _shared[small_code.QUICK] = quick
-    for door, name, slow, found in _replaced:
-        setattr(door, name, found if quick else slow)
+    if quick:
+        entry.set_alert(bool(_shared[small_code.LEFT]))
+    if quick or entry.holders:
+        entry.routed.type = _types[quick]
+    for door, slow, found in _replaced:
+        vars(door).update(found if quick else slow)
 
 
 @functools.lru_cache(maxsize=1)
@@ -77,7 +124,7 @@ def _code() -> int:
     try:
         outside = {
             f"minpy_{name}": ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
-            for name in ("PyObject_Vectorcall", "Py_DecRef")
+            for name in ("PyObject_Vectorcall", "Py_DecRef", "Py_IncRef")
         }
         where = store.file_for(small_code.TEXT, "", "guard")
         code = store.load_bytes(where)
@@ -115,52 +162,82 @@ def _door(name: str, mode: int, function: int, slow: Any, extra: int = 0, wrap: 
 
 
 @functools.lru_cache(maxsize=1)
-def install(numpy_door: Any, operator_door: Any) -> bool:
+def install(numpy_door: Any, functions_door: Any, operator_door: Any, type_of: Any) -> bool:
     """Let small arrays through the doors of NumPy and of the operators; whether that was done."""
     if not _code():
         return False
+    from minpy.runtime.array import Array
+
     shared = _shared
     shared[small_code.ARRAY], shared[small_code.LIST], shared[small_code.TUPLE] = map(
         id, (np.ndarray, list, tuple)
     )
+    shared[small_code.OURS], shared[small_code.TELL] = id(Array), id(calm)
+    shared[small_code.LEFT] = small_code.PATIENCE
     shared[small_code.COUNT] = len(_KINDS)
     shared[small_code.KINDS : small_code.KINDS + len(_KINDS)] = list(map(id, _KINDS))
+    functions: dict[str, dict[str, Any]] = {}
     for primitive in table.rows():
         if primitive.mirrors and not primitive.geometry and hasattr(primitive.function, "__name__"):
-            _replace(numpy_door, primitive)
+            module, _, name = primitive.name.rpartition(".")
+            functions.setdefault(module, {})[name] = primitive
+    for module, primitives in functions.items():
+        doors = [_inside(door, module) for door in (numpy_door, functions_door)]
+        found = {
+            name: _replaced_by(primitive, vars(doors[0]).get(name)) for name, primitive in primitives.items()
+        }
+        _replace(doors, {name: each for name, each in found.items() if each is not None})
+    found = {}
     for name, symbol in _OPERATORS.items():
         if name in vars(operator_door):
             slow = vars(operator_door)[name]
             mode = small_code.UNARY if name in ("neg", "pos", "invert") else small_code.BINARY
             extra = id(None) if name == "pow" else _COMPARISONS.get(name, 0)
             address = ctypes.cast(getattr(ctypes.pythonapi, symbol), ctypes.c_void_p).value or 0
-            _replaced.append((operator_door, name, slow, _door(name, mode, address, slow, extra)))
+            found[name] = _door(name, mode, address, slow, extra)
+    _replace([operator_door], found)
+    _types[:] = type_of, _door("type", small_code.TYPE, 0, type_of)
     entry.watch(tell)
     return True
 
 
-def _replace(door: Any, primitive: Any) -> None:
-    *path, name = primitive.name.split(".")
-    for part in path:
-        door = vars(door).get(part)
-        if door is None:
-            return
-    slow = vars(door).get(name)
+def _inside(door: Any, path: str) -> Any:
+    """The door of a submodule."""
+    for part in path.split(".") if path else ():
+        door = vars(door)[part]
+    return door
+
+
+def _replace(doors: list[Any], found: dict[str, Any]) -> None:
+    _replaced.extend((door, {name: vars(door)[name] for name in found}, found) for door in doors)
+
+
+def _replaced_by(primitive: Any, slow: Any) -> Any:
+    """The built-in function that takes a dispatcher's place; None if that is somebody else's."""
     if slow is None or getattr(slow, "__wrapped__", None) is not primitive.function:
-        return
+        return None
     from minpy.runtime.dispatch import placed
 
     _kept.append(primitive.function)
     mode = small_code.CREATE if primitive.creates else small_code.CALL
-    # A partial with nothing given costs as good as nothing, and may have attributes.
-    found = functools.partial(_door(name, mode, id(primitive.function), slow, 0, placed))
-    found.__dict__.update(vars(slow))
-    found.__dict__.update(
+    found = _door(slow.__name__, mode, id(primitive.function), slow, 0, placed)
+    if not isinstance(primitive.function, np.ufunc):
+        return found
+    # Whoever asks for a method of a ufunc finds it in a partial with nothing given, which costs little.
+    partial = functools.partial(found)
+    partial.__dict__.update(vars(slow))
+    for name in _METHODS:
+        if name in vars(slow):
+            plain = getattr(primitive.function, name)
+            _kept.append(plain)
+            setattr(partial, name, _door(name, small_code.CALL, id(plain), vars(slow)[name]))
+    partial.__dict__.update(
         __name__=slow.__name__, __qualname__=slow.__qualname__, __wrapped__=primitive.function
     )
-    _replaced.append((door, name, slow, found))
+    return partial
 
 
+_METHODS = ("reduce", "accumulate", "outer", "at", "reduceat")
 _COMPARISONS = {"lt": 0, "le": 1, "eq": 2, "ne": 3, "gt": 4, "ge": 5}
 _OPERATORS = {
     "add": "PyNumber_Add", "sub": "PyNumber_Subtract", "mul": "PyNumber_Multiply", "truediv": "PyNumber_TrueDivide",

@@ -2,7 +2,8 @@
 
 It asks whether anybody looks at operations and whether the operands are small arrays of the program's or numbers. If
 so it calls NumPy's function, or the interpreter's for an operator, as the interpreter would; if not, the dispatcher,
-which is Python. What it needs to know is in words: those of one door, and those that all doors share.
+which is Python. Operators count how many of them in a row met nothing large, and tell when these are many. What it
+needs to know is in words: those of one door, and those that all doors share.
 """
 
 from __future__ import annotations
@@ -11,21 +12,23 @@ from __future__ import annotations
 SHARED, MODE, FUNCTION, EXTRA, SLOW, WRAP = range(6)
 DOOR_WORDS = 6
 # What a door leads to: a function of NumPy's; one that makes arrays out of nothing, large ones of which are handed to
-# WRAP; the C function of a binary operator, with a third argument EXTRA; that of a unary one.
-CALL, CREATE, BINARY, UNARY = range(4)
-# The words that are shared.
-QUICK, ARRAY, LIST, TUPLE, COUNT, KINDS = range(6)
+# WRAP; the C function of a binary operator, with a third argument EXTRA; that of a unary one; the type of an object.
+CALL, CREATE, BINARY, UNARY, TYPE = range(5)
+# The words that are shared. OURS is the class `Array`. Operators count LEFT down to 0, and then call TELL.
+QUICK, ARRAY, LIST, TUPLE, OURS, LEFT, TELL, COUNT, KINDS = range(9)
 MOST_KINDS = 64
 
 FEW = 4096  # elements: what so few take is less than the launch of a kernel, whatever the card
 _ROOM = 4 * FEW  # elements of all operands together
 _DEEPEST = 3  # lists in lists
+PATIENCE = 1000  # operators in a row that met nothing large
 
 _SATURATED = 1 << 20
 
 TEXT = f"""
 declare ptr @minpy_PyObject_Vectorcall(ptr, ptr, i64, ptr)
 declare void @minpy_Py_DecRef(ptr)
+declare void @minpy_Py_IncRef(ptr)
 
 define internal i64 @word(ptr %from, i64 %index) {{
   %at = getelementptr i64, ptr %from, i64 %index
@@ -163,7 +166,8 @@ awake:
   br i1 %operator, label %operands, label %arguments
 
 operands:
-  %wants = sub i64 {BINARY + 2}, %mode
+  %binary = icmp eq i64 %mode, {BINARY}
+  %wants = select i1 %binary, i64 2, i64 1
   %right = icmp eq i64 %nargs, %wants
   %named = icmp ne ptr %names, null
   %notnamed = xor i1 %named, true
@@ -171,11 +175,20 @@ operands:
   br i1 %plain, label %first, label %slow
 first:
   %a = load ptr, ptr %args, align 8
+  %type = icmp eq i64 %mode, {TYPE}
+  br i1 %type, label %kind, label %sized
+kind:
+  %ours = call i1 @is(ptr %a, ptr %shared, i64 {OURS})
+  br i1 %ours, label %slow, label %theirs
+theirs:
+  %class = call ptr @field(ptr %a, i64 8)
+  call void @minpy_Py_IncRef(ptr %class)
+  ret ptr %class
+sized:
   %alarge = call i1 @large(ptr %a, ptr %shared)
-  br i1 %alarge, label %slow, label %one
+  br i1 %alarge, label %met, label %one
 one:
-  %unary = icmp eq i64 %mode, {UNARY}
-  br i1 %unary, label %onlyone, label %second
+  br i1 %binary, label %second, label %count
 onlyone:
   %negated = call ptr %function(ptr %a)
   ret ptr %negated
@@ -183,10 +196,38 @@ second:
   %bat = getelementptr ptr, ptr %args, i64 1
   %b = load ptr, ptr %bat, align 8
   %blarge = call i1 @large(ptr %b, ptr %shared)
-  br i1 %blarge, label %slow, label %pair
+  br i1 %blarge, label %met, label %count
+met:
+  %again = getelementptr i64, ptr %shared, i64 {LEFT}
+  store i64 {PATIENCE}, ptr %again, align 8
+  br label %slow
+count:
+  %leftat = getelementptr i64, ptr %shared, i64 {LEFT}
+  %left = load i64, ptr %leftat, align 8
+  %over = icmp eq i64 %left, 0
+  br i1 %over, label %compute, label %counting
+counting:
+  %less = sub i64 %left, 1
+  store i64 %less, ptr %leftat, align 8
+  %last = icmp eq i64 %less, 0
+  br i1 %last, label %tell, label %compute
+tell:
+  %listener = call ptr @field(ptr %shared, i64 {8 * TELL})
+  %heard = call ptr @minpy_PyObject_Vectorcall(ptr %listener, ptr null, i64 0, ptr null)
+  %failed = icmp eq ptr %heard, null
+  br i1 %failed, label %broken, label %told
+broken:
+  ret ptr null
+told:
+  call void @minpy_Py_DecRef(ptr %heard)
+  br label %compute
+compute:
+  br i1 %binary, label %pair, label %onlyone
 pair:
+  %bagain = getelementptr ptr, ptr %args, i64 1
+  %other = load ptr, ptr %bagain, align 8
   %extra = call i64 @word(ptr %door, i64 {EXTRA})
-  %combined = call ptr %function(ptr %a, ptr %b, i64 %extra)
+  %combined = call ptr %function(ptr %a, ptr %other, i64 %extra)
   ret ptr %combined
 
 arguments:

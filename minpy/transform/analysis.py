@@ -55,6 +55,7 @@ def make_plan(
     blocks: str = "off",
     given: Given = NOTHING,
     numbers: bool = False,
+    spares: bool = False,
 ) -> Plan:
     """Return the plan of a module's text; see `minpy.transform.rewriter.plan`."""
     cleaned = _Cleaned(source)
@@ -64,7 +65,7 @@ def make_plan(
     if walk.spans.text != text:
         raise ValueError("libcst does not give the text back as it was")
     walk.grant(given)
-    walk.keeps_numbers = numbers
+    walk.keeps_numbers, walk.spares = numbers, spares
     walk.run()
     written = door
     if door == "__minpy__":

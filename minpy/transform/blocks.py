@@ -144,6 +144,7 @@ class BlockWalk(LoopWalk):
         # What decides a jump itself gets no site: the jumps of a conditional would have the place of the statement.
         method = LoopWalk.methods.get(type(node))
         if isinstance(node, (cst.Call, cst.BinaryOperation)) and method is not None:
+            self._decides = node
             method(self, node)
         else:
             super()._condition(node)

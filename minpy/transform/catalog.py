@@ -186,6 +186,22 @@ STAR_ALWAYS: dict[str, frozenset[str]] = {
 }
 """Names that ``from numpy[.submodule] import *`` binds in every release, as far as they matter here."""
 
+# Routed without a row in the table of primitives.
+_ROWLESS = """
+    asmatrix bmat busday_count busday_offset datetime_as_string is_busday random.bytes random.get_state
+    random.seed random.set_state
+"""
+
+_EVERYWHERE = (
+    (STAR_ALWAYS[""] - SUBMODULES)
+    | _names("abs max min round")
+    | {f"{name}.{each}" for name in SUBMODULES for each in STAR_ALWAYS[name]}
+) - _names(_ROWLESS)
+STEADY: frozenset[str] = _EVERYWHERE | {
+    f"{name}.{method}" for name in UFUNCS & _EVERYWHERE for method in UFUNC_METHODS
+}
+"""Routed names that every release has, with a row in the table of primitives each (but for generators)."""
+
 STAR_MAYBE: dict[str, frozenset[str]] = {
     "": UFUNCS | _names(_FUNCTIONS) | SUBMODULES | _names(_STAR_OTHERS),
     **{name: maybe for name, (_, maybe) in _SUBMODULE_STARS.items()},

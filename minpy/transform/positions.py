@@ -12,7 +12,8 @@ there:
 * in ``while not (__minpy__.l40 and …) and (a < b)`` all that precedes ``a < b`` takes the span of the first thing that
   this evaluates;
 * in ``(__minpy__.at(a) if __minpy_taping__ else a)[i] = v`` the question takes the span of the first thing that
-  ``a`` evaluates, and the copy has the places of the original.
+  ``a`` evaluates, and the copy has the places of the original;
+* in ``(__minpy__.op.add(a, b) if __minpy_alert__ else a + b)`` likewise, the call's place being that of ``a + b``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import islice
 
-from minpy.places import FLAGS, taping_of
+from minpy.places import ALERT, FLAGS, taping_of
 from minpy.transform.plan import Plan, map_column
 
 _Spans = list[tuple[int, int, int, int]]
@@ -163,7 +164,7 @@ def _is_added(node: ast.AST, door: str) -> bool:
         ):
             return name == door
         case ast.IfExp(test=ast.Name() | ast.Attribute() as test):
-            return _is_taping(test, door)
+            return _is_alert(test) or _is_taping(test, door)
         case ast.IfExp(
             body=ast.Call(func=ast.Attribute(value=ast.Attribute(value=ast.Name(id=name), attr="blocks")))
         ):
@@ -175,6 +176,10 @@ def _is_added(node: ast.AST, door: str) -> bool:
                 case ast.Attribute(value=ast.Name(id=name), attr=flag) if flag in FLAGS:
                     return name == door
     return False
+
+
+def _is_alert(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == ALERT
 
 
 def _is_taping(node: ast.expr, door: str) -> bool:
@@ -194,6 +199,10 @@ def _place_added(node: ast.expr) -> None:
             _place([test, body], original)
             _place_whole(node, original)
             _place_names(test.values[-1], original)
+        case ast.IfExp(test=test, body=copy, orelse=original) if _is_alert(test):
+            _place_copy(copy, original)
+            _place([test], original)
+            _place_whole(node, original)
         case ast.IfExp(
             test=test, body=ast.Call(func=function, args=[*others, copy]) as call, orelse=original
         ):
@@ -206,6 +215,27 @@ def _place_added(node: ast.expr) -> None:
             _place([ask], test, node)
         case ast.BoolOp(values=[ast.BoolOp(values=[test, log]) as both, value]):
             _place([test, log], value, both, node)
+
+
+def _place_copy(copy: ast.AST, original: ast.AST) -> None:
+    """Give a copy with routed operators, and handed to the runtime, the places of the original."""
+    if type(copy) is ast.Call and type(copy.func) is ast.Attribute and type(original) is not ast.Call:
+        match original:
+            case ast.BinOp(left=left, right=right) | ast.Compare(left=left, comparators=[right]):
+                operands = [left, right]
+            case ast.UnaryOp(operand=operand):
+                operands = [operand]
+            case _:
+                operands = [original]  # __minpy__.at(a)
+        for mine, theirs in zip(copy.args, operands, strict=True):
+            _place_copy(mine, theirs)
+        _put(copy, _place_of(original))
+        _place([copy.func], copy.args[0])
+        return
+    if "lineno" in copy.__dict__:
+        _put(copy, _place_of(original))
+    for mine, theirs in zip(ast.iter_child_nodes(copy), ast.iter_child_nodes(original), strict=True):
+        _place_copy(mine, theirs)
 
 
 def _place(nodes: list[ast.expr], operand: ast.expr, *single: ast.expr) -> None:

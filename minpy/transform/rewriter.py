@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from minpy.errors import RewriteError
 from minpy.options import Options
-from minpy.places import TAPING
+from minpy.places import ALERT, TAPING
 from minpy.quiet import quiet
 from minpy.transform.names import NOTHING, Given
 from minpy.transform.plan import Plan
@@ -76,7 +76,7 @@ def _plan(
     """Plan the edits of `source`, the text of `original`; Python's own errors are about the latter."""
     if not _is_of_use(source, given):
         return Plan(source, door=door, reason=_NO_NUMPY)
-    used = re.search(rf"\b(?:{DOOR}|{TAPING})\b", source) if door == DOOR else None
+    used = re.search(rf"\b(?:{DOOR}|{TAPING}|{ALERT})\b", source) if door == DOOR else None
     if used:
         return Plan(source, door=door, reason=f"the module uses the name {used[0]} itself")
     if "minpy:" in source or _DOCSTRING_MARKER in source:
@@ -101,6 +101,7 @@ def _plan(
             blocks=blocks,
             given=given,
             numbers=options.nan_check != "off",
+            spares=door == DOOR and options.spares,
         )
 
     try:

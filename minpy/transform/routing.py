@@ -11,13 +11,15 @@ from typing import Any, ClassVar
 
 import libcst as cst
 
+from minpy.places import ALERT
 from minpy.records import dataclass
 from minpy.transform.bindings import Bindings
 from minpy.transform.catalog import MATH as MATH_FUNCTIONS
-from minpy.transform.catalog import SCIPY_MODULES, is_routed
+from minpy.transform.catalog import SCIPY_MODULES, STEADY, is_routed
 from minpy.transform.harmless import is_harmless, may_be_harmless
 from minpy.transform.names import MATH, SCIPY, Point, Scope, is_builtin, resolve
 from minpy.transform.plan import Edit, Note
+from minpy.transform.syntax import contains
 
 BINARY = {
     cst.Add: ("+", "add"),
@@ -63,6 +65,10 @@ _NOT_ARRAYS = (
     cst.GeneratorExp,
     cst.Lambda,
 )
+# What is not written twice: code of its own, and what leaves the expression.
+CODE = (cst.Lambda, cst.GeneratorExp, cst.ListComp, cst.SetComp, cst.DictComp)
+_ONCE = (*CODE, cst.Await, cst.Yield, cst.NamedExpr)
+_LONGEST_COPY = 1000
 # Each routed operator is one more pair of parentheses around its operands, and CPython allows 200 of them.
 MAX_NESTED_OPERATORS = 60
 
@@ -80,6 +86,21 @@ class Use:
     excuse: str  # why it would be left alone; "" for an ordinary place
 
 
+@dataclass
+class Whole:
+    """The largest expression around routed operators, which is written with them and without them."""
+
+    node: cst.BaseExpression
+    start: int
+    end: int
+    operators: list[int]  # the places of their edits among the items
+    last: int = 0  # the item that ends it
+
+
+class _End:
+    """The end of a `Whole` among the items."""
+
+
 class Walk(Bindings):
     """The walk that collects what is routed; `result` gives it."""
 
@@ -91,6 +112,13 @@ class Walk(Bindings):
         # What is emitted, in program order: uses to resolve, and the pieces of routed operators.
         self.items: list[Any] = []
         self._depth = 0
+        self.spares = (
+            False  # routed operators are written without being routed, too, and chosen by the flag ALERT
+        )
+        self._whole: Whole | None = None  # where the walk is in one
+        self._decides: cst.CSTNode | None = (
+            None  # what decides a jump: those of a conditional would have other places
+        )
         # Routed operators whose operands may turn out to be numbers: the places of their edits, and the operands.
         self._of_numbers: list[tuple[list[int], list[cst.BaseExpression], Scope, Point]] = []
         self.keeps_numbers = False  # who looks at numbers as well wants their operators routed
@@ -150,7 +178,9 @@ class Walk(Bindings):
             return base[1:], f"{path[1:]} may be given a value that is being differentiated"
         if not is_routed(path):
             return None
-        return f"np.{base}" if base else "np", f"numpy.{path} is array work"
+        # What not every release has is asked of a namespace in which names are found more slowly (see `entry`).
+        door = "np" if path in STEADY else "numpy"
+        return f"{door}.{base}" if base else door, f"numpy.{path} is array work"
 
     # What is routed.
 
@@ -193,6 +223,50 @@ class Walk(Bindings):
     def _edit(self, start: int, end: int, text: str, reason: str) -> None:
         self.items.append(Edit(start, end, text, reason))
 
+    def _begin_whole(self, node: cst.BaseExpression) -> Whole | None:
+        """Note the largest expression with routed operators; None inside of one."""
+        if not self.spares or self._whole is not None or node is self._decides:
+            return None
+        self._whole = whole = Whole(node, self.spans.start(node), self.spans.end(node), [])
+        self.items.append(whole)
+        return whole
+
+    def _end_whole(self, whole: Whole | None, places: list[int]) -> None:
+        if self._whole is not None:
+            self._whole.operators += places
+        if whole is not None:
+            self._whole = None
+            whole.last = len(self.items)
+            self.items.append(_End())
+
+    def _write_twice(self, i: int, item: Whole, resolved: list[list[Edit]]) -> None:
+        """``(… if __minpy_alert__ else …)``: with the operators routed, and without.
+
+        What spans lines, or must not be there twice, has them routed in any case.
+        """
+        operators = [k for k in item.operators if resolved[k]]
+        inside = self.text[item.start : item.end]
+        if not operators or "\n" in inside or "\r" in inside or contains(item.node, _ONCE):
+            return
+        copy = self.with_edits(item.start, item.end, resolved[i + 1 : item.last])
+        if len(copy) > _LONGEST_COPY:
+            return
+        reason = resolved[operators[0]][0].reason
+        for k in operators:
+            resolved[k] = []
+        before = self.text[item.start - 1 : item.start] if item.start else ""
+        space = " " if before == "_" or before.isalnum() else ""
+        resolved[i] = [Edit(item.start, item.start, f"{space}({copy} if {ALERT} else ", reason)]
+        resolved[item.last] = [Edit(item.end, item.end, ")", reason)]
+
+    def with_edits(self, start: int, end: int, edits: list[list[Edit]]) -> str:
+        """A piece of the text with the edits in it."""
+        pieces, position = [], start
+        for edit in sorted((edit for each in edits for edit in each), key=lambda edit: edit.start):
+            pieces += self.text[position : edit.start], edit.text
+            position = edit.end
+        return "".join([*pieces, self.text[position:end]])
+
     def _open(self, start: int, end: int, function: str, reason: str) -> None:
         before = self.text[start - 1 : start] if start else ""
         space = " " if before == "_" or before.isalnum() else ""
@@ -233,6 +307,7 @@ class Walk(Bindings):
         elif isinstance(node, cst.Comparison):
             self._comparison_operands(node)
         else:
+            self._decides = node
             self._visit(node)
 
     def _if_expression(self, node: cst.IfExp) -> None:
@@ -271,6 +346,7 @@ class Walk(Bindings):
     ) -> None:
         reason = f"the operator {symbol} may be array work"
         start, end = self.spans.start(node), self.spans.end(node)
+        whole = self._begin_whole(node)
         places = [len(self.items)]
         self._open(start, start, function, reason)
         self._depth += 1
@@ -292,6 +368,7 @@ class Walk(Bindings):
         self._edit(end, end, ")", reason)
         self._depth -= 1
         self._may_be_numbers(places, [left, right], start)
+        self._end_whole(whole, places)
 
     def _may_be_numbers(self, places: list[int], operands: list[Any], start: int) -> None:
         if all(may_be_harmless(each) for each in operands):
@@ -315,6 +392,7 @@ class Walk(Bindings):
         symbol, function = found
         reason = f"the operator {symbol} may be array work"
         start, end = self.spans.start(node), self.spans.end(node)
+        whole = self._begin_whole(node)
         places = [len(self.items)]
         self._open(start, start + 1, function, reason)
         self._depth += 1
@@ -323,6 +401,7 @@ class Walk(Bindings):
         self._edit(end, end, ")", reason)
         self._depth -= 1
         self._may_be_numbers(places, [node.expression], start)
+        self._end_whole(whole, places)
 
 
 def _is_no_array(node: cst.CSTNode) -> bool:

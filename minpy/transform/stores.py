@@ -21,14 +21,14 @@ from typing import Any, ClassVar
 
 import libcst as cst
 
-from minpy.places import taping_of
+from minpy.places import ALERT, taping_of
 from minpy.records import dataclass
 from minpy.transform.catalog import COMPUTING, DISTRIBUTION, IN_PLACE, READING, WRITTEN_ATTRIBUTES
 from minpy.transform.emitted import ANYWHERE, ROUTED
 from minpy.transform.harmless import DISPLAYS, NEVER, STRINGS, Value, may_be_harmless, pairs, settle
 from minpy.transform.names import Binding, Point, Scope, is_builtin, is_no_array
 from minpy.transform.plan import Edit
-from minpy.transform.routing import Use, Walk
+from minpy.transform.routing import CODE, Use, Walk, Whole
 from minpy.transform.syntax import contains, dotted_name, kinds_in
 
 # Built-in functions that run no code of the program's that could put something on a tape.
@@ -39,9 +39,6 @@ _TIGHT = (
 )  # fmt: skip
 # What needs parentheses of its own as an argument, or behind `else`.
 _LOOSE = (cst.Yield, cst.NamedExpr, cst.Tuple)
-# Code of its own, which would be there twice.
-_CODE = (cst.Lambda, cst.GeneratorExp, cst.ListComp, cst.SetComp, cst.DictComp)
-
 
 # Up to this length a value is written twice for one jump less.
 _SHORT = 24
@@ -292,26 +289,26 @@ class StoreWalk(Walk):
         # Inner ones first: a copy is a copy of what they have become.
         for i in reversed(range(len(self.items))):
             item = self.items[i]
+            if isinstance(item, Whole):
+                self._write_twice(i, item, resolved)
             if not isinstance(item, Store):
                 continue
             if item.use is not None and self.replacement(item.use) is not None and not item.use.excuse:
                 continue
             if item.name is not None and is_no_array(item.scope, item.name, item.point):
                 continue
-            inner = sorted(
-                (edit for each in resolved[i + 1 : item.last] for edit in each), key=lambda edit: edit.start
-            )
-            opening, closing = self._pieces(i, item, inner, door)
+            opening, closing = self._pieces(i, item, resolved[i + 1 : item.last], door)
             resolved[i] = [Edit(item.start, item.start, opening, item.reason)]
             if closing:
                 resolved[item.last] = [Edit(item.end, item.end, closing, item.reason)]
 
-    def _pieces(self, i: int, item: Store, inner: list[Edit], door: str) -> tuple[str, str]:
+    def _pieces(self, i: int, item: Store, inner: list[list[Edit]], door: str) -> tuple[str, str]:
         node = item.node
         whole = _owns_parentheses(node)
         inside, around = ("(", ")") if isinstance(node, _LOOSE) and not whole else ("", "")
         enclosed = len(node.lpar) > whole
-        copy = None if item.once else self._copy(item, inner)
+        spared = item.once and self.spares and isinstance(node, cst.Name)
+        copy = None if item.once and not spared else self._copy(item, inner)
         if item.function == "before":
             long = copy is None or (len(copy) > _SHORT and not self._may_record(i, item))
             if self.operators and long and not isinstance(node, cst.IfExp):
@@ -326,19 +323,14 @@ class StoreWalk(Walk):
         else:
             call = f"{door}.{item.function}({inside}{copy}{around})"
         left, right = ("", "") if enclosed or item.function == "exposed" else ("(", ")")
-        return f"{left}{call} if {taping_of(door)} else {inside}", f"{around}{right}"
+        asked = ALERT if spared else taping_of(door)
+        return f"{left}{call} if {asked} else {inside}", f"{around}{right}"
 
-    def _copy(self, item: Store, inner: list[Edit]) -> str | None:
+    def _copy(self, item: Store, inner: list[list[Edit]]) -> str | None:
         """The text of an expression with the edits in it; None if it must not be written twice."""
         if "\n" in self.text[item.start : item.end] or "\r" in self.text[item.start : item.end]:
             return None
-        if contains(item.node, _CODE):
-            return None
-        pieces, position = [], item.start
-        for edit in inner:
-            pieces += self.text[position : edit.start], edit.text
-            position = edit.end
-        return "".join([*pieces, self.text[position : item.end]])
+        return None if contains(item.node, CODE) else self.with_edits(item.start, item.end, inner)
 
     def _may_record(self, i: int, item: Store) -> bool:
         """Whether evaluating the value of an augmented assignment may put on a tape what outlives it.

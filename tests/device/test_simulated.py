@@ -21,6 +21,7 @@ from minpy.runtime import backends, entry
 from minpy.runtime.array import Array
 from minpy.runtime.backends import cupy_staging
 from minpy.runtime.context import Context, cpu, current_context, gpu, set_context
+from minpy.runtime.geometry import is_copied_as_c
 from minpy.runtime.policy import AutoBlacklistPolicy, OnlyMXNetPolicy, OnlyNumPyPolicy, PreferMXNetPolicy
 
 HERE = pathlib.Path(__file__).parent
@@ -427,6 +428,53 @@ def test_a_matrix_and_its_transpose_are_sent_once(machine) -> None:
     x[3] = np.arange(600.0).reshape(100, 6)[3]
     np.testing.assert_allclose(np.asarray(far), x @ x.T, rtol=1e-12)
     np.testing.assert_allclose(np.asarray(slope), x.T @ h, rtol=1e-12)
+
+
+def test_layouts_of_copies() -> None:
+    a = np.arange(24.0).reshape(2, 3, 4)
+    views = (
+        a, a.T, a[:, 1], a[:, :, 1], a[::-1], a[:, ::-2], a.transpose(1, 0, 2), a[0, 0], a[:1].T, np.asfortranarray(a),
+        np.broadcast_to(a[0], (5, 3, 4)), a[:, :1].transpose(0, 2, 1), a[:0], np.array(3.0),
+    )  # fmt: skip
+    for view in views:
+        for order in "CFAK":
+            said, is_so = is_copied_as_c(view, order), view.copy(order=order).flags.c_contiguous
+            doubtful = 0 in view.strides or not view.size or order == "F"
+            assert said == is_so or (is_so and doubtful), (view.shape, view.strides, order)
+
+
+TAKEN = {
+    "take": lambda np, a: np.take(a, 7), "method": lambda np, a: a.take(-7),
+    "axis": lambda np, a: np.take(a, 7, axis=0),
+    "last axis": lambda np, a: np.take(a, np.int32(-2), axis=-1), "item": lambda np, a: a.item(7),
+    "items": lambda np, a: a.item(7, -3), "tuple": lambda np, a: a.item((7, 3)), "last": lambda np, a: a.item(-1),
+    "beyond": lambda np, a: a.item(90_000), "beyond axis": lambda np, a: a.item(3, 300), "none": lambda np, a: a.item(),
+    "no index": lambda np, a: a.item(1.5), "contains": lambda np, a: 14.0 in a, "contains not": lambda np, a: 15.0 in a,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_what_is_taken_or_asked_for_comes_alone(machine, name: str) -> None:
+    card, want = machine.cards[0], np.arange(90_000.0).reshape(300, 300) * 2.0
+
+    def outcome(np: Any, a: Any) -> Any:
+        try:
+            return TAKEN[name](np, a)
+        except (TypeError, ValueError, IndexError) as error:
+            return repr(error)
+
+    with gpu(0), PreferMXNetPolicy():
+        a = routed.np.multiply(np.arange(90_000.0).reshape(300, 300), 2.0)
+        got, expected = outcome(routed.np, a), outcome(np, want)
+        assert getattr(got, "dtype", type(got)) == getattr(expected, "dtype", type(expected))
+        assert np.array_equal(got.asnumpy() if type(got) is Array else got, expected)
+        assert card.downloaded <= 2400
+        if type(got) is Array:
+            got[...] = 0.0  # it is a copy
+            assert routed.np.take(a, 7) == 14.0
+    with gpu(0):
+        a[0, 0] = 1.0
+        assert np.array_equal(np.asarray(outcome(routed.np, a)), expected)
 
 
 def test_an_element_comes_alone(machine) -> None:

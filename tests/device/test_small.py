@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import operator
 import traceback
 from typing import Any
 
@@ -11,13 +13,14 @@ import pytest
 import minpy
 from minpy import routed
 from minpy.options import Options
+from minpy.places import ALERT
 from minpy.runtime import cost, entry, profile, small, small_code
 from minpy.runtime.array import Array
 from minpy.runtime.context import cpu, gpu
 from minpy.runtime.fuse import sites as blocks
 from minpy.runtime.jit import sites
 from minpy.runtime.policy import AutoPolicy, OnlyNumPyPolicy, PreferMXNetPolicy
-from minpy.transform import rewriter
+from minpy.transform import catalog, rewriter
 from minpy.transform.hook import put_door
 
 pytestmark = pytest.mark.skipif(not small._code(), reason="no compiler (extra jit) for these interpreters")
@@ -411,8 +414,10 @@ def test_the_doors_are_built_in_functions_only_where_nothing_else_is_active(card
     routed.np.exp(X)
     assert quick() and small._replaced
     with PreferMXNetPolicy():
-        assert all(vars(door)[name] is slow for door, name, slow, _ in small._replaced)
-    assert all(vars(door)[name] is found for door, name, _, found in small._replaced)
+        assert all(
+            vars(door)[name] is each for door, slow, _ in small._replaced for name, each in slow.items()
+        )
+    assert all(vars(door)[name] is each for door, _, found in small._replaced for name, each in found.items())
 
 
 def test_the_door_of_operators_has_all_names_and_asks_nobody(card) -> None:
@@ -423,3 +428,110 @@ def test_the_door_of_operators_has_all_names_and_asks_nobody(card) -> None:
     assert door is not operator and "__getattr__" not in vars(door)
     assert set(dir(operator)) <= set(dir(door))
     assert door.itemgetter is operator.itemgetter
+
+
+# ----- operators that are left alone --------------------------------------------------------------------------
+
+OPERATING = """
+import numpy as np
+
+def numbers(n, x=1.0):
+    for k in range(n):
+        x = x * 0.5
+    return x
+
+def doubled(u):
+    return u * 2.0 + u
+
+def total(u):
+    return u.sum() - 1.0
+"""
+
+
+def alert() -> bool:
+    """Whether operators are looked at."""
+    return getattr(builtins, ALERT)
+
+
+@pytest.fixture
+def operating(card, tmp_path) -> dict[str, Any]:
+    """Functions with operators, rewritten for a GPU; operators are looked at when a test begins, and when it ends."""
+    put_door()
+    space: dict[str, Any] = {}
+    options = Options(context="gpu", jit="off", fuse="off")
+    exec(compile(rewriter.plan(OPERATING, options).apply(), "<operating>", "exec"), space)
+    small.alarm()
+    yield space
+    small.alarm()
+
+
+def test_operators_that_meet_nothing_large_are_not_looked_at(operating, spy) -> None:
+    assert alert()
+    assert operating["numbers"](small_code.PATIENCE) == 0.5**small_code.PATIENCE
+    assert not alert() and spy.count() == 0
+    large = np.ones(300_000)
+    assert type(operating["doubled"](large)) is np.ndarray and spy.count() == 0
+    blocks.wake()  # as the thread does, after a while
+    assert alert()
+    for _ in range(20):
+        got = operating["doubled"](large)
+    assert spy.count() >= 20 and type(got) is Array
+    np.testing.assert_array_equal(np.asarray(got), 3 * large)
+
+
+@pytest.mark.parametrize("made", ["exp", "zeros", "full", "list"])
+def test_whoever_sees_a_large_array_has_operators_looked_at(operating, made: str) -> None:
+    def see(n: int) -> None:
+        {
+            "exp": lambda: routed.np.exp(np.ones(n)), "zeros": lambda: routed.np.zeros(n),
+            "full": lambda: routed.np.full((n, 1), 1.0), "list": lambda: routed.np.concatenate([[1.0], np.ones(n)]),
+        }[made]()  # fmt: skip
+
+    operating["numbers"](small_code.PATIENCE)
+    see(small_code.FEW)
+    assert not alert()
+    see(small_code.FEW + 1)
+    assert alert() and small._shared[small_code.LEFT] == small_code.PATIENCE
+
+
+def test_a_large_operand_starts_the_count_again(operating) -> None:
+    operating["numbers"](small_code.PATIENCE - 10)
+    assert small._shared[small_code.LEFT] < 100
+    operating["doubled"](np.ones(small_code.FEW + 1))
+    assert small._shared[small_code.LEFT] > small_code.PATIENCE - 10 and alert()
+
+
+def test_what_was_left_alone_is_looked_at_by_watchers(operating) -> None:
+    operating["numbers"](small_code.PATIENCE)
+    assert not alert()
+    with PreferMXNetPolicy():
+        assert alert() and type(operating["doubled"](X)) is Array
+    assert not alert()
+    seen: list[bool] = []
+    slope = minpy.grad(lambda u: (seen.append(alert()), operating["total"](u * u))[1])
+    np.testing.assert_allclose(np.asarray(slope(X)), 2 * X)
+    assert seen == [True] and not alert()
+
+
+def test_numbers_need_no_dispatcher_where_only_a_card_is_in_use(card) -> None:
+    import math
+
+    assert routed.math is math and routed.float is builtins.float
+    large = routed.np.zeros(small_code.FEW + 1)
+    assert type(large) is Array and routed.type(large) is np.ndarray
+    for value in (1.5, X, None, int, np.float32(2)):
+        assert routed.type(value) is type(value)
+    with pytest.raises(TypeError):
+        routed.type()
+    assert routed.type("A", (), {}).__name__ == "A"
+    with PreferMXNetPolicy():
+        assert routed.math is not math and routed.float is not builtins.float
+
+
+def test_the_door_of_functions_is_found_quickly_and_the_other_has_every_name(card) -> None:
+    assert "__getattr__" not in vars(routed.np) and "__getattr__" not in vars(routed.np.linalg)
+    for path in catalog.STEADY:
+        assert callable(operator.attrgetter(path)(routed.np)), path
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = routed.numpy.no_such_name
+    assert routed.numpy.linalg.norm(X) == np.linalg.norm(X)

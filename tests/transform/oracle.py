@@ -10,7 +10,7 @@ import unicodedata
 from types import CodeType
 
 from minpy.options import Options
-from minpy.places import BLOCKS, FLAGS, LOOPS, TAPING, flag_of
+from minpy.places import ALERT, BLOCKS, FLAGS, LOOPS, TAPING, flag_of
 
 DEFAULT = Options()
 OPERATORS = Options(profile="operations")
@@ -65,6 +65,13 @@ class _Undo(ast.NodeTransformer):
                 assert name in ("at", "within", "held", "exposed", "before")
                 assert len(others) == (name == "before")
                 return self.visit(value)
+            case ast.IfExp(test=ast.Name(id="__minpy_alert__")):
+                # Both copies are the original, places included: one with routed operators, one without.
+                with_them, without = self.visit(node.body), self.visit(node.orelse)
+                assert ast.dump(with_them, include_attributes=True) == ast.dump(
+                    without, include_attributes=True
+                )
+                return without
             case ast.IfExp(
                 test=ast.BoolOp(op=ast.And(), values=[shared, flag, ask]),
                 body=ast.Call(func=take),
@@ -187,7 +194,7 @@ def _asks(instruction: dis.Instruction) -> bool:
     """Whether what is loaded decides which of two copies runs."""
     if instruction.opname == "LOAD_ATTR":
         return instruction.argval in FLAGS
-    return instruction.argval == TAPING
+    return instruction.argval in (TAPING, ALERT)
 
 
 def _idle(code: CodeType) -> list[dis.Instruction]:
@@ -246,9 +253,9 @@ def positions(code: CodeType) -> list[tuple[int | None, ...]]:
             # The attributes of the door stand where a name stood.
             if instruction.argval == DOOR:
                 door = instruction.positions
-            elif instruction.opname == "LOAD_ATTR" and instruction.positions == door:
-                continue
-            elif instruction.opname != "PUSH_NULL":
+            elif instruction.opname in ("LOAD_ATTR", "CALL") and instruction.positions == door:
+                continue  # (`__minpy__.at(a)` has the place at which the original loads `a`)
+            elif instruction.opname not in _SILENT:
                 door = None
         if instruction.opname in _SILENT:
             continue

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 import textwrap
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from oracle import DEFAULT
 
+from minpy.runtime.primitives import table
 from minpy.transform import catalog, rewriter
 
 
@@ -247,6 +249,18 @@ def test_the_catalog_knows_every_public_callable() -> None:
             assert name not in catalog.ROUTED or name in ("random.Generator", "random.RandomState")
     assert all(catalog.NOT_ROUTED.values())
     assert not catalog.ROUTED & set(catalog.NOT_ROUTED)
+
+
+def test_what_is_steady_is_there_in_this_release_with_a_row() -> None:
+    table.load()
+    for path in catalog.STEADY:
+        assert operator.attrgetter(path)(np) is not None
+        owner, _, _ = path.rpartition(".")
+        name = owner if owner in catalog.UFUNCS else path
+        assert name in table.by_name or name.startswith(("random.Gen", "random.Random", "random.default")), (
+            path
+        )
+    assert {path for path in catalog.ROUTED if path.startswith("fft.")} <= catalog.STEADY
 
 
 @pytest.mark.parametrize("name", ["", "linalg", "fft", "random"])

@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import DEFAULT, DEVICE, OPERATORS, assert_same_positions, assert_same_tree
 
+from minpy.places import ALERT
 from minpy.runtime import entry
 from minpy.transform import rewriter
 
@@ -212,7 +213,10 @@ def test_same_results_tree_and_positions(name, options, tmp_path, monkeypatch) -
     tree = rewriter.mapped_tree(source, "program.py", options)
     assert_same_tree(tree, source)
     assert_same_positions(original, rewritten)
-    assert results(run(original, monkeypatch)) == results(run(rewritten, monkeypatch))
+    expected = results(run(original, monkeypatch))
+    for alert in {False, options is DEVICE}:
+        monkeypatch.setattr(builtins, ALERT, alert)
+        assert results(run(rewritten, monkeypatch)) == expected
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -247,7 +251,9 @@ def test_same_traceback(name, options, tmp_path, monkeypatch) -> None:
     _, original, rewritten = compiled(HEAD + RAISING[name] + "\n", tmp_path / "program.py", options)
     expected = report(original, monkeypatch)
     assert "program.py" in expected
-    assert report(rewritten, monkeypatch) == expected
+    for alert in {False, options is DEVICE}:
+        monkeypatch.setattr(builtins, ALERT, alert)
+        assert report(rewritten, monkeypatch) == expected
 
 
 def traced(code: types.CodeType, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, int]]:

@@ -19,6 +19,7 @@ from minpy.runtime.backends.cupy_kernels import (
     function,
     in_bounds,
 )
+from minpy.runtime.primitives.index import copy_limits
 from minpy.runtime.primitives.kernels import axis_limits, options
 
 # ----- indexing ---------------------------------------------------------------------------------------------
@@ -93,13 +94,7 @@ def _scatter_limits(g: Any, index: Any, shape: tuple[int, ...]) -> str | None:
 KERNELS["index_scatter"] = Mirror(_scatter, SINGLE | INTEGERS | BOOL, _scatter_limits, False, SAME)
 
 
-def _copy_limits(a: Any, order: str = "K", subok: bool = False) -> str | None:
-    if not isinstance(a, np.ndarray) or order == "F" or (order in "KA" and not a.flags.c_contiguous):
-        return "the memory layout is not C"
-    return None
-
-
-KERNELS["copy"] = Mirror(lambda F, a, order="K", subok=False: a.copy(), DTYPES, _copy_limits, False, SAME)
+KERNELS["copy"] = Mirror(lambda F, a, order="K", subok=False: a.copy(), DTYPES, copy_limits, False, SAME)
 
 
 def _row_limits(a: Any, dtype: Any = None, **kwargs: Any) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minpy.runtime.geometry import is_copied_as_c
 from minpy.runtime.primitives.moves import apply, cases, gathers, plain
 from minpy.runtime.primitives.table import DEVICE_DTYPES, Kernel, row
 
@@ -143,9 +144,27 @@ def _mx_take(F: Any, a: Any, indices: Any, axis: Any = None, mode: Any = "raise"
     return F.take(a, places, axis=int(axis) % len(a.shape), mode="clip")
 
 
+def _taken(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
+    """The basic index for what `take` copies, given one number; None for anything else, and what NumPy refuses."""
+    if (
+        isinstance(indices, bool)
+        or not isinstance(indices, (int, np.integer))
+        or out is not None
+        or mode != "raise"
+    ):
+        return None
+    if axis is None:
+        return np.unravel_index(indices % a.size, a.shape) if -a.size <= indices < a.size else None
+    if not isinstance(axis, (int, np.integer)) or not -a.ndim <= axis < a.ndim:
+        return None
+    axis %= a.ndim
+    return (*[slice(None)] * axis, indices) if -a.shape[axis] <= indices < a.shape[axis] else None
+
+
 row(
     "take",
     cost="move",
+    part=_taken,
     mxnet=Kernel(_mx_take, DEVICE_DTYPES, _untakeable),
     vjp=(_untake,),
     samples=cases(
@@ -251,16 +270,15 @@ row(
 # ----- copies -----------------------------------------------------------------------------------------------
 
 
-def _other_layout(a: Any, order: str = "K", subok: bool = False) -> str | None:
-    if not isinstance(a, np.ndarray) or order == "F" or (order in "KA" and not a.flags.c_contiguous):
-        return "the memory layout is not C"
-    return None
+def copy_limits(a: Any, order: str = "K", subok: bool = False) -> str | None:
+    """Why a kernel that makes arrays in C order does not copy this one."""
+    return None if isinstance(a, np.ndarray) and is_copied_as_c(a, order) else "the memory layout is not C"
 
 
 row(
     "copy",
     cost="move",
-    mxnet=Kernel(lambda F, a, order="K", subok=False: F.identity(a), DEVICE_DTYPES, _other_layout),
+    mxnet=Kernel(lambda F, a, order="K", subok=False: F.identity(a), DEVICE_DTYPES, copy_limits),
     vjp=(lambda g, ans, x, order="K", subok=False: g,),
     samples=cases(
         lambda a: (a(2, 3),),

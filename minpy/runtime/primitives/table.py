@@ -85,6 +85,9 @@ class Primitive:
     view : bool or callable
         The result may alias the first operand; decided by NumPy at each call. A callable takes the arguments and tells
         whether it may in this call, for functions that else compute.
+    part : callable or None
+        ``part(*args)``: the basic index of the first operand whose elements the result is a copy of, or None. Of what
+        only a device has they come alone.
     joins : int
         How many leading operands are array-likes: a list of arrays given for one is made an array first (by default all
         of a ufunc's, none of another function's).
@@ -116,8 +119,8 @@ class Primitive:
 
     __slots__ = (
         "_signature", "bare", "compose", "cost", "creates", "direct", "elementwise", "family", "flat", "function",
-        "geometry", "joins", "jvp", "mirrors", "mxnet", "name", "outs", "samples", "short", "view", "vjp",
-        "work", "writes",
+        "geometry", "joins", "jvp", "mirrors", "mxnet", "name", "outs", "part", "samples", "short", "view",
+        "vjp", "work", "writes",
     )  # fmt: skip
 
     def __init__(self, name: str, function: Callable[..., Any], **columns: Any) -> None:
@@ -213,6 +216,7 @@ _DEFAULTS: dict[str, Any] = {
     "creates": False,
     "compose": None,
     "elementwise": False,
+    "part": None,
     "joins": None,
     "jvp": None,
     "mxnet": "MXNet has no such operator",

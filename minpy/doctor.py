@@ -402,7 +402,10 @@ def _calibrate(mxnet: dict[str, Any], gpus: dict[str, Any], problems: list[dict[
     backends = [] if mxnet["state"] == "loads" or driven else ["numpy"]
     environ = {key: value for key, value in os.environ.items() if key != "MINPY_ACTIVE"}
     child = subprocess.run(
-        [sys.executable, "-m", "minpy.runtime.cost", *backends], capture_output=True, text=True, env=environ
+        [sys.executable, "-m", "minpy.runtime.calibration", *backends],
+        capture_output=True,
+        text=True,
+        env=environ,
     )
     try:
         if child.returncode:

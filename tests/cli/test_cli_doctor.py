@@ -274,7 +274,7 @@ def test_calibration_that_cannot_be_kept(monkeypatch, tmp_path):
     """What was asked for did not happen: a problem."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MINPY_CACHE_DIR", str(tmp_path / "file" / "below"))
-    measured = json.dumps(cost._as_json(cost.BUILT_IN))
+    measured = json.dumps(cost.as_json(cost.BUILT_IN))
     done = subprocess.CompletedProcess([], 0, measured, "")
     monkeypatch.setattr(doctor.subprocess, "run", lambda *words, **options: done)
     problems = []

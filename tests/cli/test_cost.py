@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minpy.runtime import cost
+from minpy.runtime import calibration, cost
 
 CLASSES = st.sampled_from([name for name in cost.OP_CLASSES if not name.startswith("to_")] + ["solve"])
 SIZES = st.integers(1, 10**9)
@@ -94,7 +94,7 @@ def test_measured_model_without_gpu_takes_its_figures_from_the_built_in_one():
 
 @pytest.fixture(scope="module")
 def measured():
-    return cost.calibrate(["numpy"], budget=0.15)
+    return calibration.calibrate(["numpy"], budget=0.15)
 
 
 def test_calibration_is_in_order_and_survives_saving(measured):
@@ -109,7 +109,7 @@ def test_calibration_is_in_order_and_survives_saving(measured):
 @pytest.mark.mxnet
 @pytest.mark.skipif(find_spec("mxnet") is None, reason="MXNet is not installed")
 def test_calibration_of_mxnet():
-    model = cost.calibrate(budget=0.2)
+    model = calibration.calibrate(budget=0.2)
     assert model.backends[:2] == ("numpy", "mxnet-cpu")
     assert set(model.points["mxnet-cpu"]) == set(cost.OP_CLASSES)
     # A launch of MXNet takes microseconds where NumPy takes a fraction of one: true on every machine.
@@ -213,9 +213,9 @@ def test_what_is_out_of_all_proportion_is_not_believed(factor):
 
 def test_what_was_disturbed_is_built_in(monkeypatch):
     """A busy machine: what was not measured is said, kept and read again."""
-    monkeypatch.setattr(cost, "_time", lambda *_: 1.0)
+    monkeypatch.setattr(calibration, "_time", lambda *_: 1.0)
     monkeypatch.setattr(cost, "_PROPORTION", 20.0)
-    found = cost.calibrate(["numpy"], budget=0.0)
+    found = calibration.calibrate(["numpy"], budget=0.0)
     assert "sort on numpy" in found.disturbed
     assert found.points["numpy"]["sort"] == cost.BUILT_IN.points["numpy"]["sort"]
     cost.save(found)
@@ -231,7 +231,7 @@ def test_figures_hold_for_one_blas(monkeypatch):
 
 def test_after_the_deadline_one_batch_must_do():
     calls = []
-    assert cost._time(lambda: calls.append(1), 0.0, deadline=0.0) > 0
+    assert calibration._time(lambda: calls.append(1), 0.0, deadline=0.0) > 0
     few = len(calls)
-    assert cost._time(lambda: calls.append(1), 0.0) > 0
+    assert calibration._time(lambda: calls.append(1), 0.0) > 0
     assert len(calls) - few > few

@@ -9,7 +9,7 @@ import sys
 import numpy
 import pytest
 
-from minpy import doctor, doctor_text
+from minpy import doctor, doctor_devices, doctor_text
 from minpy.runtime import cost
 
 NO_CUDA = {"CUDA_VISIBLE_DEVICES": ""}
@@ -21,7 +21,9 @@ def examined(outcome):
 
 def mxnet_of(bench, **environ):
     """What doctor says of MXNet, without the rest."""
-    script = "import json; from minpy import doctor; print(json.dumps(doctor.examine_mxnet()))"
+    script = (
+        "import json; from minpy import doctor_devices; print(json.dumps(doctor_devices.examine_mxnet()))"
+    )
     return json.loads(bench.python("-c", script, **environ).text)
 
 
@@ -95,7 +97,7 @@ def test_the_parts_of_the_cache(tmp_path):
 
 
 @pytest.mark.mxnet
-@pytest.mark.skipif(not doctor._owners(), reason="MXNet is not installed")
+@pytest.mark.skipif(not doctor_devices._owners(), reason="MXNet is not installed")
 def test_mxnet_loads_in_a_process_of_its_own(bench):
     found = mxnet_of(bench, **NO_CUDA)
     assert found["state"] == "loads" and found["version"] == "1.9.1"
@@ -166,20 +168,20 @@ ALONE = """
 import json, sys
 from importlib import metadata
 sys.path[:] = [p for p in sys.path if "site-packages" not in p]
-from minpy import doctor
+from minpy import doctor_devices
 failure = {"loads": False, "error": "ModuleNotFoundError", "text": "No module named 'mxnet.base'"}
-doctor._try_mxnet = lambda: failure
-print(json.dumps(doctor.examine_mxnet()))
+doctor_devices._try_mxnet = lambda: failure
+print(json.dumps(doctor_devices.examine_mxnet()))
 """
 
 
 def test_two_mxnets(monkeypatch):
-    monkeypatch.setattr(doctor, "_owners", lambda: ["mxnet", "mxnet-cu112"])
-    monkeypatch.setattr(doctor, "_spec", lambda name: True)
+    monkeypatch.setattr(doctor_devices, "_owners", lambda: ["mxnet", "mxnet-cu112"])
+    monkeypatch.setattr(doctor_devices, "_spec", lambda name: True)
     monkeypatch.setattr(
-        doctor, "_try_mxnet", lambda: {"loads": True, "version": "1.9.1", "gpus": 0, "seconds": 1.0}
+        doctor_devices, "_try_mxnet", lambda: {"loads": True, "version": "1.9.1", "gpus": 0, "seconds": 1.0}
     )
-    found = doctor.examine_mxnet()
+    found = doctor_devices.examine_mxnet()
     assert found["state"] == "loads"
     assert "overwrite each other" in found["reason"]
     assert found["repair"].startswith("pip uninstall -y mxnet mxnet-cu112 && pip install")
@@ -189,18 +191,18 @@ def test_two_mxnets(monkeypatch):
 @pytest.mark.parametrize("version, said", [((3, 13), "Python newer than 3.12"), ((3, 11), "not installed")])
 def test_no_mxnet(monkeypatch, version, said):
     """Not a problem: the NumPy path is used."""
-    monkeypatch.setattr(doctor, "_owners", list)
-    monkeypatch.setattr(doctor, "_spec", lambda name: False)
-    monkeypatch.setattr(doctor.sys, "version_info", (*version, 0, "final", 0))
-    found = doctor.examine_mxnet()
+    monkeypatch.setattr(doctor_devices, "_owners", list)
+    monkeypatch.setattr(doctor_devices, "_spec", lambda name: False)
+    monkeypatch.setattr(doctor_devices.sys, "version_info", (*version, 0, "final", 0))
+    found = doctor_devices.examine_mxnet()
     assert found["state"] == "absent" and said in found["reason"] and "NumPy path is used" in found["reason"]
 
 
 def test_numpy_too_new(monkeypatch):
-    monkeypatch.setattr(doctor, "_version", lambda name: "2.1.0")
-    monkeypatch.setattr(doctor, "_spec", lambda name: True)
-    monkeypatch.setattr(doctor.sys, "version_info", (3, 12, 0, "final", 0))
-    reason, repair = doctor.diagnose("AttributeError", "np.PZERO was removed", ["mxnet"])
+    monkeypatch.setattr(doctor_devices, "version", lambda name: "2.1.0")
+    monkeypatch.setattr(doctor_devices, "_spec", lambda name: True)
+    monkeypatch.setattr(doctor_devices.sys, "version_info", (3, 12, 0, "final", 0))
+    reason, repair = doctor_devices.diagnose("AttributeError", "np.PZERO was removed", ["mxnet"])
     assert "needs numpy 1.x, not 2.1.0" in reason and repair == "pip install 'numpy<2'"
 
 
@@ -216,7 +218,9 @@ def test_environment_that_asks_for_what_is_not_there(monkeypatch, variables, sai
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     problems = []
-    doctor._options({"state": "loads", "gpus": 0, "distributions": []}, doctor.examine_gpus(), problems)
+    doctor._options(
+        {"state": "loads", "gpus": 0, "distributions": []}, doctor_devices.examine_gpus(), problems
+    )
     assert len(problems) == 1 and said in problems[0]["what"] and problems[0]["repair"]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from minpy import doctor, doctor_text, mxnet_import
+from minpy import doctor_devices, doctor_text, mxnet_import
 from minpy.errors import DeviceError, UsageError
 from minpy.runtime import backends
 from minpy.runtime.backends import choice, driver
@@ -157,7 +157,7 @@ def test_no_gpu_at_run_time_and_for_the_doctor(cuda, monkeypatch, library, envir
         gpu(0).device()
     text = str(caught.value)
     assert said in text and repair in text and "\n" not in text and text.startswith("gpu(0)")
-    report = doctor.examine_gpus()
+    report = doctor_devices.examine_gpus()
     assert said in report["reason"] and repair in report["repair"] and not report["devices"]
     assert any(said in value for _, value in doctor_text._gpus(report))
 
@@ -184,12 +184,12 @@ def test_the_backend_that_is_asked_for(cuda, monkeypatch) -> None:
     monkeypatch.setenv("MINPY_GPU_BACKEND", "torch")
     with pytest.raises(UsageError, match="auto, mxnet or cupy"):
         choice.backend_for(0)
-    assert doctor.examine_gpus()["devices"][0]["backend"] == "mxnet"
+    assert doctor_devices.examine_gpus()["devices"][0]["backend"] == "mxnet"
 
 
 def test_the_doctor_says_which_and_why(cuda) -> None:
     cuda(FakeCuda((H200, L4)), BOTH)
-    report = doctor.examine_gpus()
+    report = doctor_devices.examine_gpus()
     assert [card["backend"] for card in report["devices"]] == ["cupy", "mxnet"]
     text = "\n".join(" ".join(row) for row in doctor_text._gpus(report))
     assert "gpu:0 NVIDIA H200, capability 9.0, 141 GiB" in text
@@ -220,14 +220,14 @@ def test_the_doctor_tries_cupy(cuda, monkeypatch, tried, state, said, repair) ->
     cuda(FakeCuda((H200,)), BOTH)
     asked: list[Any] = []
     monkeypatch.setattr(
-        doctor, "_in_a_child", lambda program, arguments=None: asked.append(arguments) or tried
+        doctor_devices, "_in_a_child", lambda program, arguments=None: asked.append(arguments) or tried
     )
-    found = doctor.examine_cupy(doctor.examine_gpus())
+    found = doctor_devices.examine_cupy(doctor_devices.examine_gpus())
     assert asked == [["0"]]
     assert (found["state"], said in found["reason"], repair in found["repair"]) == (state, True, True)
     assert doctor_text._cupy(found)
     cuda(FakeCuda((H200,)), NONE)
-    assert doctor.examine_cupy(doctor.examine_gpus())["state"] == "absent"
+    assert doctor_devices.examine_cupy(doctor_devices.examine_gpus())["state"] == "absent"
 
 
 @pytest.mark.parametrize(
@@ -249,18 +249,22 @@ def test_the_doctor_tries_cupy(cuda, monkeypatch, tried, state, said, repair) ->
     ],
 )
 def test_what_the_doctor_makes_of_mxnets_errors(monkeypatch, error, text, said, repair) -> None:
-    monkeypatch.setattr(doctor, "_spec", lambda name: True)
-    monkeypatch.setattr(doctor, "_version", lambda name: {"numpy": "1.26.4"}.get(name))
-    why, what = doctor.diagnose(error, text, ["mxnet-cu112"])
+    monkeypatch.setattr(doctor_devices, "_spec", lambda name: True)
+    monkeypatch.setattr(doctor_devices, "version", lambda name: {"numpy": "1.26.4"}.get(name))
+    why, what = doctor_devices.diagnose(error, text, ["mxnet-cu112"])
     assert said in why and repair in what
 
 
 def test_the_wrong_cudnn(monkeypatch) -> None:
-    monkeypatch.setattr(doctor, "_spec", lambda name: True)
+    monkeypatch.setattr(doctor_devices, "_spec", lambda name: True)
     monkeypatch.setattr(
-        doctor, "_version", lambda name: {"numpy": "1.26.4", "nvidia-cudnn-cu11": "9.10.2.21"}.get(name)
+        doctor_devices,
+        "version",
+        lambda name: {"numpy": "1.26.4", "nvidia-cudnn-cu11": "9.10.2.21"}.get(name),
     )
-    why, what = doctor.diagnose("OSError", "libcudnn.so.8: cannot open shared object file", ["mxnet-cu112"])
+    why, what = doctor_devices.diagnose(
+        "OSError", "libcudnn.so.8: cannot open shared object file", ["mxnet-cu112"]
+    )
     assert "cuDNN 9.10.2.21 is installed" in why and what == "pip install 'nvidia-cudnn-cu11>=8.9,<9'"
 
 

@@ -59,7 +59,7 @@ def run(
                 drive.improve(site, kernel)
             if not kernel.can_run(snapshot):
                 return (position, False) if chunk else None
-            if entry.devices and snapshot.far.isdrive.left_early(kernel, snapshot):
+            if entry.devices and snapshot.far.is_left(kernel, snapshot):
                 site.give_up("operations on arrays that a device may have")
                 return (position, False) if chunk else None
             copying = kernel.written_bytes(snapshot) / _COPY_RATE

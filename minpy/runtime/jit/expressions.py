@@ -372,7 +372,10 @@ class Expressions:
             raise Unsupported("a complex number is stored into an array of others")
         if dtype in ("float64", "float32"):
             x = self.as_double(value, exact=dtype == "float32").x
-            if dtype == "float32":
+            if dtype == "float32" and value.kind == "float32":
+                self.ordered(x)  # it is a float as it is
+                x = self.w.op(f"fptrunc double {x} to float")
+            elif dtype == "float32":
                 x = self.narrowed(x)
         elif dtype == "bool":
             x = self.w.op(f"zext i1 {self.truth(value)} to i8")

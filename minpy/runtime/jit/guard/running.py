@@ -15,6 +15,7 @@ from minpy.runtime.jit.trial import GAIN, LOSS, WORST
 _FAR = 1 << 60
 # Nanoseconds that a loop runs before Python looks at the program.
 LONGEST = 30_000_000
+_FIRST = 1e6  # nanoseconds that its first call of the kernel is to take, by what is known of it
 _GROWTH = 16  # of the number of rounds from one call of the kernel to the next
 _AN_ENTRY = 500  # nanoseconds that the short way takes
 _LOOKED_AT = 63  # of so many runs that are too short one is looked at
@@ -210,10 +211,19 @@ def _each_held(w: Text, plan: str, objects: str, name: str) -> None:
 def _run(
     w: Text, plan: str, words: str, position: str, answer: str, chunk: str, spent: str, count: str
 ) -> None:
-    """Run the kernel, a few rounds first, until all are run or it leaves early or the time is up."""
+    """Run the kernel until all rounds are run or it leaves early or the time is up.
+
+    First only as many as earlier ones took a millisecond for: these may be slower.
+    """
     kernel = w.at(plan, layout.KERNEL, "ptr")
+    ran, took = (w.op(f"sitofp i64 {w.at(plan, word)} to double") for word in (layout.RAN, layout.TOOK))
+    rounds = w.op(f"fdiv double {w.op(f'fmul double {ran}, {double(_FIRST)}')}, {took}")
+    # Not so where nothing has run yet, which gives NaN, or next to nothing.
+    known = w.op(f"fcmp olt double {rounds}, {double(float(_FAR))}")
+    known = w.op(f"and i1 {known}, {w.op(f'fcmp oge double {rounds}, {double(1.0)}')}")
+    rounds = w.op(f"select i1 {known}, double {rounds}, double {double(1.0)}")
     began = w.op("call i64 @now()")
-    w.put(f"store i64 1, ptr {chunk}")
+    w.put(f"store i64 {w.op(f'fptosi double {rounds} to i64')}, ptr {chunk}")
     w.put(f"store i64 0, ptr {spent}")
     w.place("rounds")
     first, wanted = w.op(f"load i64, ptr {position}"), w.op(f"load i64, ptr {chunk}")

@@ -21,6 +21,7 @@ from minpy.runtime.jit.wholes import breaks_of, is_plain, refs_of
 LARGEST = 1 << 20
 # The processor's flags for what NumPy warns of: an invalid operation, a division by zero, an overflow.
 HAS_FLAGS = platform.machine() in ("x86_64", "AMD64")
+RAISED = "an overflow, an invalid value or a division by zero"
 _RAISED = 0x1 | 0x4 | 0x8
 _MOST_BREAKS = 8  # of one axis
 
@@ -181,11 +182,14 @@ class Stores(Views):
         self.w.put(f"call void @llvm.x86.sse.ldmxcsr(ptr {place})")
         self.w.place(on)
         self.w.lines = [*lines[:opening], *self.w.lines, *lines[opening:]]
+        self.guard(self.w.op(f"icmp eq i32 {self.raised()}, 0"), RAISED)
+
+    def raised(self) -> str:
+        """Those of the processor's flags that NumPy warns of."""
+        place = self.w.alloca("i32", "flags")
+        self.w.declarations.add("declare void @llvm.x86.sse.stmxcsr(ptr)")
         self.w.put(f"call void @llvm.x86.sse.stmxcsr(ptr {place})")
-        raised = self.w.op(f"and i32 {self.w.op(f'load i32, ptr {place}')}, {_RAISED}")
-        self.guard(
-            self.w.op(f"icmp eq i32 {raised}, 0"), "an overflow, an invalid value or a division by zero"
-        )
+        return self.w.op(f"and i32 {self.w.op(f'load i32, ptr {place}')}, {_RAISED}")
 
     def fill(self, target: Ref, value: Any, apart: bool = False) -> None:
         """Store an array or a scalar into all elements of another; `apart` if they share no memory."""

@@ -26,6 +26,7 @@ from minpy.runtime.jit.comprehensions import Comprehensions
 from minpy.runtime.jit.draws import source_of
 from minpy.runtime.jit.expressions import BITS, PAIR, TYPES
 from minpy.runtime.jit.helpers import Helper
+from minpy.runtime.jit.iterations import Elements, Enumerated, Iteration, Range, Zipped
 from minpy.runtime.jit.kinds import (
     CODES,
     INTS,
@@ -35,14 +36,7 @@ from minpy.runtime.jit.kinds import (
     go_together,
     representation,
 )
-from minpy.runtime.jit.statements import (
-    ROUNDS,
-    Elements,
-    Enumerated,
-    Iteration,
-    Range,
-    Zipped,
-)
+from minpy.runtime.jit.statements import ROUNDS
 from minpy.runtime.jit.unroll import unrolled
 from minpy.runtime.jit.values import ArrayType, ArrayVariable, Variable
 

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from minpy.runtime.jit.choices import Choices
+from minpy.runtime.jit.arraystores import RAISED
 from minpy.runtime.jit.expressions import constant_of
+from minpy.runtime.jit.interchange import Interchange
+from minpy.runtime.jit.iterations import Elements, Enumerated, Iteration, Range, Reversed, Zipped
 from minpy.runtime.jit.kinds import NotYet, TooLarge, Unsupported
 from minpy.runtime.jit.operators import SYMBOLS, Result
 from minpy.runtime.jit.selections import Spots
-from minpy.runtime.jit.values import ArrayVariable, Known, Lazy, Ref, Several, Val, Variable, scalar
+from minpy.runtime.jit.values import ArrayVariable, Known, Lazy, Ref, Several, Val, Variable
 from minpy.runtime.jit.versions import plan_of, sum_of
 from minpy.runtime.jit.wholes import is_whole, kind_of
 
@@ -21,7 +23,7 @@ from minpy.runtime.jit.wholes import is_whole, kind_of
 ROUNDS = 1 << 14
 
 
-class Statements(Choices):
+class Statements(Interchange):
     """Statements; `minpy.runtime.jit.lower` makes a function of them."""
 
     def __init__(self) -> None:
@@ -273,14 +275,30 @@ class Statements(Choices):
     def _for(self, node: ast.For) -> None:
         self.at_once()
         step = self.iteration(node.iter)
-        plan = plan_of(node) if isinstance(step, Range) and not self.flag else None
-        if plan is None or not self.in_versions(
-            node, step, plan, lambda last: self._rounds(node, step, last)
-        ):
-            self._rounds(node, step, lambda: None)
+        if not isinstance(step, Range) or self.flag:
+            self.rounds(node, step, lambda: None)
+        elif not self.interchanged(node, step, lambda: self.rounds(node, step, lambda: None)):
+            plan = plan_of(node)
+            if plan is None or not self.in_versions(
+                node, step, plan, lambda last: self.rounds(node, step, last)
+            ):
+                self.rounds(node, step, lambda: None)
 
-    def _rounds(self, node: ast.For, step: Iteration, last: Callable[[], None]) -> None:
-        """Code for a loop; `last` writes what each round ends with."""
+    def rounds(
+        self,
+        node: ast.For,
+        step: Iteration,
+        last: Callable[[], None],
+        inside: Callable[[], None] | None = None,
+        *,
+        polls: bool = False,
+        said: str = "",
+    ) -> None:
+        """Code for a loop; `last` writes what each round ends with, and `inside` its body if that is another one.
+
+        `polls` says that signals are let through though the body as written has no loops, and `said` is what LLVM is
+        told of the loop.
+        """
         counter = self.w.alloca("i64", "k")
         self.w.put(f"store i64 0, ptr {counter}")
         head, body, next_, otherwise, end = (
@@ -290,13 +308,17 @@ class Statements(Choices):
         k = self.w.op(f"load i64, ptr {counter}")
         self.w.branch(self.w.op(f"icmp slt i64 {k}, {step.count}"), body, otherwise)
         self.w.place(body)
-        if any(isinstance(inner, (ast.For, ast.While)) for each in node.body for inner in ast.walk(each)):
+        nest = any(isinstance(inner, (ast.For, ast.While)) for each in node.body for inner in ast.walk(each))
+        if nest or polls:
             self.poll()
         self.bind(node.target, step.item(k))
         self.loops.append((next_, end))
         # The loop may not run at all, but what it is made of is what the program does most.
         self.inner += 1
-        self.block(node.body)
+        if inside is None:
+            self.block(node.body)
+        else:
+            inside()
         self.inner -= 1
         self.loops.pop()
         if not self.w.ended:
@@ -305,7 +327,7 @@ class Statements(Choices):
         self.w.place(next_)
         k = self.w.op(f"load i64, ptr {counter}")
         self.w.put(f"store i64 {self.w.op(f'add nsw i64 {k}, 1')}, ptr {counter}")
-        self.w.jump(head)
+        self.w.jump(head, said)
         self.w.place(otherwise)
         self._otherwise(node)
         self.w.place(end)
@@ -323,6 +345,13 @@ class Statements(Choices):
         look, on = self.w.fresh("look"), self.w.fresh("on")
         self.w.branch(self.w.op(f"icmp sgt i64 {left}, 0"), on, look, expected=True)
         self.w.place(look)
+        if self.floats is not None:
+            # A signal's handler may lower the processor's flags.
+            calm = self.w.fresh("calm")
+            self.w.branch(
+                self.w.op(f"icmp eq i32 {self.raised()}, 0"), calm, self.exit(RAISED), expected=True
+            )
+            self.w.place(calm)
         self.w.put(f"store i64 {ROUNDS}, ptr {self.fuel}")
         answer = self.w.call("i32", "minpy_PyErr_CheckSignals")
         self.w.branch(self.w.op(f"icmp eq i32 {answer}, 0"), on, self.interrupted, expected=True)
@@ -373,75 +402,3 @@ class Statements(Choices):
         rounded = self.w.op(f"add i64 {way}, {self.w.op(f'sub i64 {size}, 1')}")
         count = self.w.op(f"sdiv i64 {rounded}, {size}")
         return Range(self, count, start, step)
-
-
-class Iteration:
-    """What a loop runs over: `count` items (none if negative); `item` gives the code for the one at `k`."""
-
-    count: str
-
-    def __init__(self, code: Statements) -> None:
-        self.code = code
-
-    def item(self, k: str) -> Any:
-        """The item at position `k`."""
-        raise NotImplementedError
-
-
-class Range(Iteration):
-    def __init__(self, code: Statements, count: str, start: str, step: str) -> None:
-        super().__init__(code)
-        self.count, self.start, self.step = count, start, step
-
-    def item(self, k: str) -> Val:
-        x = k if self.step == "1" else self.code.w.op(f"mul nsw i64 {k}, {self.step}")
-        if self.start != "0":
-            x = self.code.w.op(f"add nsw i64 {self.start}, {x}")
-        return scalar("int", "i", x)
-
-
-class Elements(Iteration):
-    def __init__(self, code: Statements, ref: Ref) -> None:
-        super().__init__(code)
-        self.ref, self.count = ref, ref.dims[0]
-
-    def item(self, k: str) -> Any:
-        ref = self.code.item(self.ref, [k], checked=False)
-        return self.code.read(ref) if not ref.dims else ref
-
-
-class Enumerated(Iteration):
-    def __init__(self, code: Statements, start: str, inner: Iteration) -> None:
-        super().__init__(code)
-        self.start, self.inner, self.count = start, inner, inner.count
-        if start != "0":
-            code.guard_range(start, -(2**61), 2**61, "enumerate from a very large number")
-
-    def item(self, k: str) -> Several:
-        x = k if self.start == "0" else self.code.w.op(f"add nsw i64 {self.start}, {k}")
-        return Several((scalar("int", "i", x), self.inner.item(k)))
-
-
-class Zipped(Iteration):
-    def __init__(self, code: Statements, inner: list[Iteration]) -> None:
-        super().__init__(code)
-        self.inner = inner
-        self.count = inner[0].count
-        for each in inner[1:]:
-            less = code.w.op(f"icmp slt i64 {each.count}, {self.count}")
-            self.count = code.w.op(f"select i1 {less}, i64 {each.count}, i64 {self.count}")
-
-    def item(self, k: str) -> Several:
-        return Several(tuple(each.item(k) for each in self.inner))
-
-
-class Reversed(Iteration):
-    def __init__(self, code: Statements, inner: Iteration) -> None:
-        super().__init__(code)
-        if not isinstance(inner, (Range, Elements)):
-            raise Unsupported("reversed() of this")
-        self.inner, self.count = inner, inner.count
-
-    def item(self, k: str) -> Any:
-        last = self.code.w.op(f"sub i64 {self.count}, 1")
-        return self.inner.item(self.code.w.op(f"sub i64 {last}, {k}"))

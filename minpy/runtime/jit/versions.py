@@ -27,7 +27,7 @@ from minpy.runtime.jit.kinds import Unsupported
 from minpy.runtime.jit.values import Ref, Variable
 
 if TYPE_CHECKING:
-    from minpy.runtime.jit.statements import Range
+    from minpy.runtime.jit.iterations import Range
 
 _LONGEST = 400  # nodes of a body that is written twice
 _MOST_PAIRS = 6  # of arrays that are compared
@@ -76,13 +76,13 @@ def plan_of(node: ast.For) -> Plan | None:
         if not isinstance(each, ast.Subscript) or not _is_fixed(each.value, stored):
             continue
         nodes = each.slice.elts if isinstance(each.slice, ast.Tuple) else [each.slice]
-        degrees = [_degree(part, node.target.id, stored) for part in nodes]
+        degrees = [degree(part, node.target.id, stored) for part in nodes]
         if None in degrees:
             continue
         keys = []
-        for axis, (part, degree) in enumerate(zip(nodes, degrees, strict=True)):
+        for axis, (part, number) in enumerate(zip(nodes, degrees, strict=True)):
             keys.append((ast.dump(each.value), axis, ast.dump(part)))
-            parts[keys[-1]] = (each.value, axis, part, degree == 1)
+            parts[keys[-1]] = (each.value, axis, part, number == 1)
         found.append((each, tuple(keys)))
     if not found:
         return None
@@ -117,7 +117,7 @@ def _is_fixed(node: ast.expr, stored: set[str]) -> bool:
     return isinstance(node, ast.Name) and node.id not in stored
 
 
-def _degree(node: ast.expr, target: str, stored: set[str]) -> int | None:
+def degree(node: ast.expr, target: str, stored: set[str]) -> int | None:
     """1 of an index that steps evenly as the loop's variable does, 0 of one that stays the same, else None."""
     if isinstance(node, ast.Constant):
         return 0 if type(node.value) is int else None
@@ -126,9 +126,9 @@ def _degree(node: ast.expr, target: str, stored: set[str]) -> int | None:
     if isinstance(node, (ast.Name, ast.Attribute)):
         return 0 if _is_fixed(node, stored) else None
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return _degree(node.operand, target, stored)
+        return degree(node.operand, target, stored)
     if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub, ast.Mult)):
-        left, right = (_degree(each, target, stored) for each in (node.left, node.right))
+        left, right = (degree(each, target, stored) for each in (node.left, node.right))
         if left is None or right is None or (isinstance(node.op, ast.Mult) and left + right > 1):
             return None
         return max(left, right)
@@ -283,10 +283,10 @@ class Versions(Draws):
         flag, outer, reason = self.w.alloca("i1", "proved"), self.flag, self.flag_reason
         self.w.put(f"store i1 true, ptr {flag}")
         self.flag = flag
-        bases = self._prove(node, step, plan)
+        bases = self.prove(node, step, plan)
         proved = {id(each): "" for each, keys in plan.subscripts if all(key in bases for key in keys)}
         if proved:
-            self._tell_apart(plan, bases, proved)
+            self.tell_apart(plan, bases, proved)
         self.flag, self.flag_reason = outer, reason
         if not proved:
             del self.w.lines[length:]
@@ -296,7 +296,7 @@ class Versions(Draws):
         self.w.place(fast)
         around, self.proved, self.carried = self.proved, proved, plan.carried
         if plan.flat and not plan.fixed and len(proved) == len(plan.subscripts):
-            with self._looked_at_once() as finish:
+            with self.looked_at_once() as finish:
                 rounds(finish)
         elif not (self._afterwards(rounds) if plan.moving else self._tentatively(node, plan, rounds, slow)):
             rounds(lambda: None)
@@ -307,7 +307,7 @@ class Versions(Draws):
         self.w.place(end)
         return True
 
-    def _prove(self, node: ast.For, step: Range, plan: Plan) -> dict[Key, Ref]:
+    def prove(self, node: ast.For, step: Range, plan: Plan) -> dict[Key, Ref]:
         """Code that lowers the flag if an index of the first or the last round is out of bounds.
 
         Gives the arrays of the parts of which that can be told.
@@ -339,7 +339,7 @@ class Versions(Draws):
                 )
         return bases
 
-    def _tell_apart(self, plan: Plan, bases: dict[Key, Ref], proved: dict[int, str]) -> None:
+    def tell_apart(self, plan: Plan, bases: dict[Key, Ref], proved: dict[int, str]) -> None:
         """Code that lowers the flag if what is stored into shares memory with other arrays; say so of the accesses."""
         refs: dict[str, Ref] = {}
         written: dict[str, None] = {}
@@ -369,7 +369,7 @@ class Versions(Draws):
             proved[id(each)] = f", !alias.scope {own}, !noalias {others}"
 
     @contextmanager
-    def _looked_at_once(self) -> Iterator[Callable[[], None]]:
+    def looked_at_once(self) -> Iterator[Callable[[], None]]:
         """Let guards only lower a flag, and the processor say what floats warn of: both are looked at afterwards."""
         opening, around = len(self.w.lines), (self.floats, self.computed)
         self.floats, self.computed = {}, False

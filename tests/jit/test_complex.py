@@ -47,6 +47,28 @@ PROGRAMS = [
     (True, "for i in range(n): a[1:] = a[:-1]; a[::2] += 1; c[:, i] *= 2j; c[i] = a * b"),
     (True, "for i in range(n): e = a[i:].copy(); f = e * b[i:]; a[i:] = e + f; b[i:] = e - f"),
     (True, "for i in range(n): a[m] = b[m] * 2; b[abs(b) > 1] = 0; a[k] = 1j"),
+    # Inside a circle, on it, so near that rounding decides; radii that are no such.
+    (
+        True,
+        "for i in range(n): w = abs(c) < 1.5; k[0] += w.sum(); m = np.greater_equal(np.abs(a), y); k[1] += m.sum()",
+    ),
+    (
+        True,
+        "for i in range(n): a[i] = 3 - 4j; a[2] = 5j; m = np.less(abs(a), 5); w = abs(a) <= 5.0; u = 5.0 > abs(a[::2])",
+    ),
+    (
+        True,
+        "for i in range(n): e = 0 < np.absolute(c[:, ::2]); w = np.less_equal(-1.0, abs(a)); u = abs(c) > 1e-200",
+    ),
+    (
+        True,
+        "for i in range(n): e = abs(c) < abs(c * 1j); w = np.greater(abs(a), v); u = abs(a * 1e120) < 1e140 + y",
+    ),
+    (True, "for i in range(n): w = abs(v) < 1; u = np.less(abs(k), 2)"),
+    (None, "for i in range(n): e = abs(c.T) < 1.5"),
+    (None, "a[0] = np.inf\nfor i in range(n): m = abs(a) < 2"),
+    (None, "a[0] = np.nan\nfor i in range(n): m = abs(a) < 2; w = abs(b) < np.nan; u = abs(b) > np.inf"),
+    (None, "a[0] = 1e200 + 1e200j\nfor i in range(n): m = abs(a) < 2; w = abs(a * 1e150) > 2"),
     (True, "for i in range(n): v = a.real - b.imag; a.real[i] = 3; b = a.conj() + np.conj(b)"),
     (
         True,

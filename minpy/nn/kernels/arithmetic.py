@@ -26,6 +26,8 @@ FLAGS = "declare i32 @minpy_feclearexcept(i32)\ndeclare i32 @minpy_fetestexcept(
 class Arithmetic:
     """Instructions for expressions of names, + - * /, and a few functions; each as NumPy rounds it.
 
+    ``where_positive(x, y)`` is ``np.where(x > 0, y, 0)``.
+
     Parameters
     ----------
     char : str
@@ -66,6 +68,9 @@ class Arithmetic:
             case ast.Call(func=ast.Name(id="square"), args=[one]):
                 x = self._value(one)
                 return self._line(f"fmul {self.kind} {x}, {x}")
+            case ast.Call(func=ast.Name(id="where_positive"), args=[one, other]):
+                mask = self._line(f"fcmp ogt {self.kind} {self._value(one)}, 0.0")
+                return self._line(f"select i1 {mask}, {self.kind} {self._value(other)}, {self.kind} 0.0")
             case ast.Call(func=ast.Name(id=name), args=[one]) if name in _INTRINSICS:
                 return self._line(
                     f"call {self.kind} @{self._intrinsic(name)}({self.kind} {self._value(one)})"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 from minpy.autodiff import custom_vjp, primitive
-from minpy.nn.kernels import operators
+from minpy.nn.kernels import maxima, operators
 from minpy.nn.kernels.engine import Kept, mxnet_for
 from minpy.nn.kernels.masks import masked
 from minpy.nn.kernels.windows import Windows
@@ -112,6 +112,9 @@ def _max_forward(x: Any, windows: Windows) -> tuple[Any, Any]:
     if type(x) is not numpy.ndarray:  # a derivative of higher order
         y = _max(x, windows)
         return y, (numpy.asarray(x.asnumpy()), None)
+    found = maxima.largest(x, windows)
+    if found is not None:
+        return found[0], (x, found[1])
     mx = _maxima_by_mxnet(x, windows)
     if mx is None:
         y = _largest(x, windows)
@@ -128,11 +131,15 @@ def _max_backward(windows: Windows, residuals: tuple, g: Any) -> tuple[Any]:
         how = None
     if how is None:
         how = _place(x, _largest(x, windows), windows)
-    return (_scattered(g, how, windows),)
+    found = maxima.spread(g, how, windows) if type(g) is numpy.ndarray else None
+    return (_scattered(g, how, windows) if found is None else found,)
 
 
 def _plain_max(x: Any, windows: Windows) -> Any:
     x = numpy.asarray(x)
+    found = maxima.largest(x, windows)
+    if found is not None:
+        return found[0]
     mx = _maxima_by_mxnet(x, windows)
     if mx is None:
         return _largest(x, windows)

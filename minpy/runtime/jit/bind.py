@@ -20,6 +20,7 @@ from minpy.runtime.jit.helpers import GLOBAL, Helper, helper_of
 from minpy.runtime.jit.kinds import KIND_OF_TYPE, PYTHON, RANGES, Unsupported
 from minpy.runtime.jit.lower import Entry
 from minpy.runtime.jit.stacks import kinds_of
+from minpy.runtime.jit.unroll import MOST
 from minpy.runtime.jit.values import ArrayType, small
 
 MISSING = object()
@@ -387,6 +388,11 @@ class Snapshot:
             frozenset(self.lists),
             {name: self.values[name].shape for name in self._arrays},
             {name: kinds_of(value) or (-1, ()) for name, value in self.stacks.items()},
+            tuple(
+                (name, self.values[name])
+                for name, kind in sorted(self._scalars.items())
+                if kind == "int" and 0 < self.values[name] <= MOST
+            ),
         )
 
     def lasting_key(self) -> str:

@@ -206,7 +206,11 @@ class Expressions:
         if array.type.last:
             dims = (*dims[:-1], str(array.type.last))
         self.extents.update(zip(dims, self.shapes.get(array.name, ()), strict=False))
-        strides = tuple(self.w.op(f"load i64, ptr {stride}") for stride in array.strides)
+        # Arrays are aligned. LLVM would try whether a stride of which it knows nothing is one byte.
+        whole = -min(BITS[array.type.dtype][1], 8)
+        strides = tuple(
+            self.w.op(f"and i64 {self.w.op(f'load i64, ptr {stride}')}, {whole}") for stride in array.strides
+        )
         if array.type.unit:
             strides = (*strides[:-1], str(BITS[array.type.dtype][1]))
         ident, owner = (self.w.op(f"load i64, ptr {place}") for place in (array.ident, array.owner))

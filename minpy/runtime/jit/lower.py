@@ -65,6 +65,7 @@ class Entry:
     lists: frozenset[str] = frozenset()  # that are appended to
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # now; the code takes any
     stacks: dict[str, stacks.Kinds] = field(default_factory=dict)  # lists that are taken from
+    counts: tuple[tuple[str, int], ...] = ()  # variables that are small integers now; the code takes any
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class _Lowering(Comprehensions):
         self.node = node
         self.entry = entry
         self.known = dict(entry.known)
-        self.helpers, self.shapes = entry.helpers, entry.shapes
+        self.helpers, self.shapes, self.counts = entry.helpers, entry.shapes, entry.counts
         self.line = node.lineno
         for name in sorted({*kinds, *entry.scalars} - findings.arrays.keys()):
             self._declare(name, kinds.get(name))

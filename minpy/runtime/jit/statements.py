@@ -15,6 +15,7 @@ from minpy.runtime.jit.iterations import Elements, Enumerated, Iteration, Range,
 from minpy.runtime.jit.kinds import NotYet, TooLarge, Unsupported
 from minpy.runtime.jit.operators import SYMBOLS, Result
 from minpy.runtime.jit.selections import Spots
+from minpy.runtime.jit.unroll import written_out_for
 from minpy.runtime.jit.values import ArrayVariable, Known, Lazy, Ref, Several, Val, Variable
 from minpy.runtime.jit.versions import plan_of, sum_of
 from minpy.runtime.jit.wholes import is_whole, kind_of
@@ -30,6 +31,9 @@ class Statements(Interchange):
         super().__init__()
         self.temporaries: dict[tuple[Any, ...], Variable] = {}
         self.fuel = ""
+        self.counts: tuple[
+            tuple[str, int], ...
+        ] = ()  # variables that are small integers now; the code takes any
         self.interrupted = "interrupted"
         self.unknown = False
 
@@ -278,11 +282,37 @@ class Statements(Interchange):
         if not isinstance(step, Range) or self.flag:
             self.rounds(node, step, lambda: None)
         elif not self.interchanged(node, step, lambda: self.rounds(node, step, lambda: None)):
-            plan = plan_of(node)
-            if plan is None or not self.in_versions(
-                node, step, plan, lambda last: self.rounds(node, step, last)
-            ):
-                self.rounds(node, step, lambda: None)
+            self._for_these_numbers(node, step)
+
+    def _for_these_numbers(self, node: ast.For, step: Range) -> None:
+        """Write a loop, and before it one for the numbers of rounds that loops inside have now, written out."""
+        found = written_out_for(node, self.counts) if self.counts else None
+        if found is None or plan_of(found[0]) is None:
+            self._perhaps_in_versions(node, step)
+            return
+        plain, end = self.w.fresh("plain"), self.w.fresh("end")
+
+        def write() -> bool:
+            special, same = self.w.fresh("special"), "true"
+            for name in sorted(found[1]):
+                number = self.integer(ast.copy_location(ast.Name(name, ast.Load()), node))
+                equal = self.w.op(f"icmp eq i64 {number}, {dict(self.counts)[name]}")
+                same = self.w.op(f"and i1 {same}, {equal}")
+            self.w.branch(same, special, plain, expected=True)
+            self.w.place(special)
+            self._perhaps_in_versions(found[0], step)
+            self.w.jump(end)
+            self.w.place(plain)
+            return True
+
+        self._tried(write)
+        self._perhaps_in_versions(node, step)
+        self.w.place(end)
+
+    def _perhaps_in_versions(self, node: ast.For, step: Range) -> None:
+        plan = plan_of(node)
+        if plan is None or not self.in_versions(node, step, plan, lambda last: self.rounds(node, step, last)):
+            self.rounds(node, step, lambda: None)
 
     def rounds(
         self,

@@ -4,7 +4,8 @@
         for dj in range(2):
             best = max(best, x[2 * i + di, 2 * j + dj])
 
-What is around them is then an innermost loop (`minpy.runtime.jit.versions`), whose indices can be told before it.
+What is around them is then an innermost loop (`minpy.runtime.jit.versions`), whose indices can be told before it. Of a
+loop over ``range(d)``, where `d` is a small number when the code is made, that is done in a version for this number.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from __future__ import annotations
 import ast
 import builtins
 import copy
+from functools import lru_cache
 from typing import Any
 
 from minpy.runtime.jit.operators import folded_constant
 
-_MOST = 9  # rounds
+MOST = 9  # rounds
 _LARGEST = 250  # nodes that may become of one loop
 _JUMPS = (ast.Break, ast.Continue)
 _SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -33,6 +35,52 @@ def unrolled(node: ast.For | ast.While, known: dict[str, Any]) -> ast.For | ast.
     return found
 
 
+@lru_cache(maxsize=256)
+def written_out_for(
+    node: ast.For, counts: tuple[tuple[str, int], ...]
+) -> tuple[ast.For, frozenset[str]] | None:
+    """A loop in which those inside are written out whose numbers of rounds are variables with these values.
+
+    Gives the loop and the variables that matter; None if loops are left inside, or there are none.
+    """
+    values, used, stored = dict(counts), set(), set()
+    for each in (inner for statement in node.body for inner in ast.walk(statement)):
+        if isinstance(each, (ast.While, *_SCOPES)):
+            return None
+        if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load):
+            stored.add(each.id)
+        if isinstance(each, ast.For):
+            call = each.iter
+            if not isinstance(call, ast.Call) or not all(
+                isinstance(part, (ast.Name, ast.Constant)) for part in call.args
+            ):
+                return None
+            used |= {part.id for part in call.args if isinstance(part, ast.Name)}
+    if not used or not used <= values.keys() or used & (stored | _names_of(node.target)):
+        return None
+    found = copy.copy(node)
+    found.body = _written_out([_with_numbers(statement, values) for statement in node.body])
+    if any(isinstance(each, ast.For) for statement in found.body for each in ast.walk(statement)):
+        return None
+    return found, frozenset(used)
+
+
+def _names_of(node: ast.AST) -> set[str]:
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+
+
+def _with_numbers(statement: ast.stmt, values: dict[str, int]) -> ast.stmt:
+    """A copy of a statement with numbers for the variables in what its loops run over."""
+    statement = copy.deepcopy(statement)
+    for each in ast.walk(statement):
+        if isinstance(each, ast.For):
+            each.iter.args = [  # type: ignore[attr-defined]
+                ast.copy_location(ast.Constant(values[part.id]), part) if isinstance(part, ast.Name) else part
+                for part in each.iter.args  # type: ignore[attr-defined]
+            ]
+    return statement
+
+
 def _rounds(node: ast.AST) -> range | None:
     """What a loop runs over, if its text says it and that is little."""
     if not isinstance(node, ast.For) or node.orelse or not isinstance(node.target, ast.Name):
@@ -47,7 +95,7 @@ def _rounds(node: ast.AST) -> range | None:
         rounds = range(*ends)  # type: ignore[arg-type]
     except ValueError:
         return None
-    if not 1 <= len(rounds) <= _MOST:
+    if not 1 <= len(rounds) <= MOST:
         return None
     for each in (inner for statement in node.body for inner in ast.walk(statement)):
         if isinstance(each, (*_JUMPS, *_SCOPES)):

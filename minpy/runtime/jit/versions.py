@@ -145,10 +145,13 @@ def _is_flat(node: ast.For, proved: set[int]) -> bool:
             target = statement.target
         else:
             return False
-        if isinstance(target, ast.Name) and isinstance(statement, ast.Assign):
+        if isinstance(target, ast.Name):
             if target.id not in needed:
+                if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
+                    continue  # nothing is computed
                 return False
-            needed.discard(target.id)
+            if isinstance(statement, ast.Assign):
+                needed.discard(target.id)
         elif not isinstance(target, ast.Subscript) or id(target) not in proved:
             return False
         needed |= {each.id for each in ast.walk(statement.value) if isinstance(each, ast.Name)}
@@ -157,10 +160,15 @@ def _is_flat(node: ast.For, proved: set[int]) -> bool:
     if needed & (names.keys() - {node.target.id}):  # type: ignore[attr-defined]
         return False  # a round needs what the one before computed
     for statement in node.body:
-        kind = _kind(statement.value, names, proved)  # type: ignore[attr-defined]
+        value = statement.value  # type: ignore[attr-defined]
+        if isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name):
+            value = ast.BinOp(ast.Name(statement.target.id, ast.Load()), statement.op, value)
+        kind = _kind(value, names, proved)
         if kind is None:
             return False
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+        if isinstance(value, ast.BinOp) and value is not statement.value:  # type: ignore[attr-defined]
+            names[statement.target.id] = kind  # type: ignore[attr-defined]
+        elif isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
             names[statement.targets[0].id] = kind
         elif isinstance(statement, ast.Assign) and kind == FIXED and not _is_small(statement.value):
             return False  # it may have to be rounded

@@ -13,7 +13,7 @@ ALWAYS, BELOW, ZERO, NOT_ZERO = -1, 0x2, 0x4, 0x5
 
 # Opcode maps and prefixes of vector instructions.
 _0F, _0F38, _0F3A = 1, 2, 3
-_NONE, _66 = 0, 1
+_NONE, _66, _F3, _F2 = range(4)
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,11 @@ class Code:
     def back(self) -> None:
         self._put(0xC3)
 
-    # Vectors, of `width` bytes: 16, 32 or 64.
+    # Vectors, of `width` bytes: 16, 32 or 64; of as many as an element has: one number.
 
     def clear(self, register: int) -> None:
-        self._vector(0xEF, _0F, _66, 0, register, register, register, 64)
+        """The whole register; by an instruction for 16 bytes, as those for 64 take a port from others around them."""
+        self._vector(0xEF, _0F, _66, 0, register, register, register, 16)
 
     def load_vector(self, to: int, place: Memory, width: int) -> None:
         self._vector(0x10, _0F, self._prefix, self._wide, to, 0, place, width)
@@ -132,6 +133,9 @@ class Code:
 
     def repeat(self, to: int, place: Memory, width: int) -> None:
         """One element, in all places of a vector."""
+        if width == self.size:
+            self.load_vector(to, place, width)
+            return
         opcode = 0x59 if self.size == 8 else 0x58
         self._vector(opcode, _0F38, _66, self._wide, to, 0, place, width, unit=self.size)
 
@@ -153,11 +157,13 @@ class Code:
         else:
             base, index = third, third >> 1  # bit 4 of a vector register stands for bit 3 of an index
             operand = bytes([self._pair(first, third)])
+        if width == self.size:
+            prefix = _F2 if self.size == 8 else _F3
         self._put(
             0x62,
             (~first << 4 & 0x80) | (~index << 3 & 0x40) | (~base << 2 & 0x20) | (~first & 0x10) | space,
             wide << 7 | (~second & 15) << 3 | 4 | prefix,
-            {16: 0, 32: 1, 64: 2}[width] << 5 | (~second & 0x10) >> 1,
+            {32: 1, 64: 2}.get(width, 0) << 5 | (~second & 0x10) >> 1,
             opcode,
             operand,
         )

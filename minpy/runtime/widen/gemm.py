@@ -3,7 +3,7 @@
 A kernel is given blocks of the two matrices, packed: a panel of the first has some rows, one after the other for each
 of the K terms, a panel of the second four columns. Prescott's (`gemm_kernel_4x4_sse3.S`, `gemm_kernel_8x4_sse3.S`)
 sums each element of a whole panel of columns term by term, a product and a sum, rounded each: so many elements may be
-summed side by side. What it does otherwise, with what is left of rows and columns, is left to it.
+summed side by side. What it does otherwise, with the last one to three columns, and in float32 rows, is left to it.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ _COLUMNS, _GROUPS = 4, (3, 1)
 # Bytes of one term of a panel of the first matrix.
 _TERM = 32
 _UNROLL = 4
+# By the size of elements, the bits of a number of rows that are left to Prescott's kernel: of float32 it sums the last
+# one to three in two sums each.
+_LEFT = {8: 0, 4: 3}
 _KEPT = (RBX, R12, R13, R14, R15)
 # Where on the stack is what.
 _LDC, _ALPHA, _M, _N, _K, _A, _B, _C, _WHOLE = (Memory(RSP, 8 * i) for i in range(9))
@@ -75,7 +78,7 @@ def _begin(code: Code) -> None:
     for place, register in ((_M, RDI), (_N, RSI), (_K, RDX), (_A, RCX), (_B, R8), (_C, R9)):
         code.store(place, register)
     code.move(RAX, RDI)
-    code.mask(RAX, -4)
+    code.mask(RAX, ~_LEFT[code.size])
     code.store(_WHOLE, RAX)
     bits = 3 if code.size == 8 else 2
     code.shift(R10, bits)  # from a column to the next, in bytes
@@ -95,10 +98,8 @@ def _columns(code: Code, panels: int) -> None:
     code.move(RBX, RCX)
     code.move(R11, R9)
     code.load(R12, _WHOLE)
-    for width, parts in ((64, 2), (64, 1), (32, 1), (16, 1)):
+    for width, parts in ((64, 2), (64, 1), (32, 1), (16, 1), *([(8, 1)] if code.size == 8 else [])):
         rows = width * parts // code.size
-        if rows < 4:
-            continue
         name = f"{here} rows {rows}"
         code.label(name)
         code.compare(R12, rows)
@@ -204,7 +205,7 @@ def _rest(code: Code) -> None:
     _call(code)  # r8 and r9 are there
     code.label("no columns")
     code.load(RDI, _M)
-    code.mask(RDI, 3)
+    code.mask(RDI, _LEFT[code.size])
     code.jump("no rows", ZERO)
     code.load(RSI, _N)
     code.load(RDX, _K)

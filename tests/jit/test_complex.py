@@ -47,6 +47,16 @@ PROGRAMS = [
     (True, "for i in range(n): a[1:] = a[:-1]; a[::2] += 1; c[:, i] *= 2j; c[i] = a * b"),
     (True, "for i in range(n): e = a[i:].copy(); f = e * b[i:]; a[i:] = e + f; b[i:] = e - f"),
     (True, "for i in range(n): a[m] = b[m] * 2; b[abs(b) > 1] = 0; a[k] = 1j"),
+    (
+        True,
+        "d = c.real > 0\nfor i in range(n): c[d] = c[d] ** 2 * 0.3 + c[d]; a[m] = a[m] * b[m] - a[m]; d = abs(c) < 2",
+    ),
+    (
+        True,
+        "for i in range(n): a = a * b * (0.3 - 0.5j) + a * v; b = np.square(b) * 0.3 - 1j; c = c * c * 0.2",
+    ),
+    (True, "for i in range(n): a[::2] *= b[::2]; b *= 0.9j; c[i] = c[i] * a * 0.5; a[1:] = a[1:] * a[:-1]"),
+    (None, "for i in range(n): a = a * 1e200 * b"),
     # Inside a circle, on it, so near that rounding decides; radii that are no such.
     (
         True,

@@ -8,6 +8,7 @@ from typing import Any
 from minpy.runtime.jit.expressions import INFINITY, PAIR, Expressions
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import COMPLEX, Unsupported
+from minpy.runtime.jit.numpy_loops import complex_product
 from minpy.runtime.jit.values import Val, scalar
 
 # Later versions of Python do not make a complex number of the other operand first.
@@ -69,6 +70,24 @@ class Complexes(Expressions):
             f"fadd double {w.op(f'fmul double {a[0]}, {b[1]}')}, {w.op(f'fmul double {a[1]}, {b[0]}')}"
         )
         return real, imag
+
+    def array_product(self, one: Val, other: Val) -> Val:
+        """A product as NumPy's loops compute it, where `numpy_loops.complex_product` knows how."""
+        a, b = self.parts(one), self.parts(other)
+        w = self.w
+        if complex_product() == "fused":
+            minus = w.op(f"fneg double {w.op(f'fmul double {a[1]}, {b[1]}')}")
+            second = w.op(f"fmul double {a[1]}, {b[0]}")
+            found = self.intrinsic("fma", a[0], b[0], minus), self.intrinsic("fma", a[0], b[1], second)
+        else:
+            found = self._product_of(a, b)
+        operands = (*a, *b)
+        for x in found:
+            if self.floats is not None:
+                self.checked(x, *(each for each in operands if each in self.floats))
+            else:
+                self.finite(x)
+        return self.paired("complex128", *found)
 
     def _quotient_of(self, a: tuple[str, str], b: tuple[str, str]) -> tuple[str, str]:
         # As CPython's: by the larger part of the divisor.

@@ -212,6 +212,7 @@ class Helpers(Statements):
         if any(call.helper is helper for call in self.calls):
             raise Unsupported(f"{helper.node.name} calls itself")
         arguments = [self.kept(self.expression(argument)) for argument in node.args]
+        self.listed = None
         outer = self.calls[-1].place if self.calls else ()
         place = (*outer, helper.node.name, node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
         return self._inline(_Call(helper, place, self.w.fresh("returned")), arguments)

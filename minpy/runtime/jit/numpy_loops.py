@@ -177,6 +177,52 @@ def _adds(types: str, count: int, total: Callable[[Any], Any]) -> bool:
     return True
 
 
+@cache
+def complex_product() -> str:
+    """How NumPy multiplies complex numbers: ``"fused"``, with one rounding less, or ``"plain"``; nothing: it varies."""
+    found = ["fused", "plain"]
+    whole = (np.arange(1, 400) * 0x9E3779B97F4A7C15 % (1 << 30)).tolist()
+    scale = 2.0**-30
+
+    def rounded(value: int) -> int:
+        return int(float(value))
+
+    def products(a: int, b: int, c: int, d: int) -> dict[str, tuple[float, float]]:
+        p, q, s, t = a * c, rounded(b * d), a * d, rounded(b * c)
+        fused, plain = (p - q, s + t), (rounded(p) - q, rounded(s) + t)
+        return {
+            name: (float(real) * scale**2, float(imag) * scale**2)
+            for name, (real, imag) in (("fused", fused), ("plain", plain))
+        }
+
+    def agree(one: Any, other: Any, result: Any) -> None:
+        one, other = (np.broadcast_to(each, result.shape).tolist() for each in (one, other))
+        for x, y, z in zip(one, other, result.tolist(), strict=True):
+            numbers = [int(each / scale) for each in (x.real, x.imag, y.real, y.imag)]
+            for name, pair in products(*numbers).items():
+                if name in found and pair != (z.real, z.imag):
+                    found.remove(name)
+
+    values = np.array(whole, float) * scale
+    left, right = values[:190] - 1j * values[190:380], values[5:195][::-1] + 1j * values[7:197]
+    for count in (1, 2, 7, 33):
+        for step in (1, 3, -1):
+            a, b = left[: count * abs(step)][::step], right[: count * abs(step)][::step]
+            turned = np.multiply(a.copy(), b)
+            for one, other, result in (
+                (a, b, a * b),
+                (a, a, np.square(a)),
+                (a, b[0], a * b[0]),
+                (a[0], b, a[0] * b),
+            ):
+                agree(one, other, result)
+            agree(a, b, turned)
+            inside = a.copy()
+            inside *= b
+            agree(a, b, inside)
+    return found[0] if found else ""
+
+
 def _product(name: str, types: str, loop: tuple[int, int]) -> bool:
     """Vectors and matrices of several sizes and layouts, as `matmul` passes them on."""
     dtype = np.dtype(types[-1])

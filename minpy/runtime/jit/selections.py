@@ -10,7 +10,7 @@ from typing import Any
 from minpy.records import dataclass
 from minpy.runtime.jit.arraystores import Stores
 from minpy.runtime.jit.kinds import INTS, Unsupported
-from minpy.runtime.jit.values import Lazy, Ref, Several, Val, scalar
+from minpy.runtime.jit.values import ArrayVariable, Lazy, Ref, Several, Val, scalar
 from minpy.runtime.jit.wholes import breaks_of, is_whole, kind_of, refs_of
 
 
@@ -36,8 +36,24 @@ class Spots:
         return (*self.view.dims[: self.axis], *self.dims, *self.view.dims[self.axis + self.taken :])
 
 
+_FAR = 1 << 32
+
+
 class Selections(Stores):
     """Indices with arrays in them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Of a statement all of which is computed: by the variable that is a mask, where that is true, and how often.
+        self.listed: dict[str, tuple[Ref, str]] | None = None
+        self._variable_at: dict[str, str] = {}
+        # Of an array as an expression loaded it: the variable, and the list by which its elements are taken.
+        self._taken: dict[str, tuple[str, ...]] = {}
+
+    def load_array(self, array: ArrayVariable) -> Ref:
+        ref = super().load_array(array)
+        self._variable_at[ref.pointer] = array.name
+        return ref
 
     def advanced(self, base: Ref, parts: list[Any]) -> Spots:
         """What an index selects some of whose parts are arrays."""
@@ -135,12 +151,39 @@ class Selections(Stores):
         for dim, other in zip(mask.dims, view.dims[axis : axis + rank], strict=True):
             if dim != other:
                 self.guard(self.w.op(f"icmp eq i64 {dim}, {other}"), "a mask of another shape")
-        offsets, count = self._trues(mask, view.strides[axis : axis + rank])
+        strides = view.strides[axis : axis + rank]
+        name = self._variable_at.get(mask.pointer)
+        if self.listed is not None and name is not None and rank <= 2:
+            return self._masked_again(view, axis, mask, name, strides)
+        offsets, count = self._trues(mask, strides)
 
         def offset(indices: list[str]) -> str:
             return self.read(self.item(offsets, indices, checked=False)).x
 
         return Spots(view, axis, rank, (count,), offset, (offsets,))
+
+    def _masked_again(self, view: Ref, axis: int, mask: Ref, name: str, strides: tuple[str, ...]) -> Spots:
+        """The same by a variable that the statement may use for several arrays: ``z[m] = z[m] ** 2 + c[m]``.
+
+        Where it is true is noted once, as indices, of two axes in one word.
+        """
+        assert self.listed is not None
+        if name not in self.listed:
+            self.listed[name] = self._trues(mask, (str(_FAR), "1")[-len(strides) :])
+        places, count = self.listed[name]
+
+        def offset(indices: list[str]) -> str:
+            place = self.read(self.item(places, indices, checked=False)).x
+            if len(strides) == 1:
+                return self.w.op(f"mul i64 {place}, {strides[0]}")
+            row, column = self.w.op(f"lshr i64 {place}, 32"), self.w.op(f"and i64 {place}, {_FAR - 1}")
+            down, along = (
+                self.w.op(f"mul i64 {each}, {stride}")
+                for each, stride in zip((row, column), strides, strict=True)
+            )
+            return self.w.op(f"add i64 {down}, {along}")
+
+        return Spots(view, axis, len(strides), (count,), offset, (places,))
 
     def _trues(self, mask: Ref, strides: tuple[str, ...]) -> tuple[Ref, str]:
         """Where the elements lie for which a mask is true, and how many they are."""
@@ -230,6 +273,10 @@ class Selections(Stores):
     def gathered(self, spots: Spots) -> Lazy:
         """The selected elements, as a value."""
 
+        name = self._variable_at.get(spots.view.pointer)
+        if self.listed is not None and name is not None:
+            self._taken[spots.view.pointer] = (name, *_places_of(spots))
+
         def element(indices: list[str]) -> Val:
             return self.read(self.spot(spots, indices))
 
@@ -243,8 +290,41 @@ class Selections(Stores):
         if isinstance(value, Val):
             self.nest(shape, lambda indices: self.write(self.spot(spots, indices), value), True, spots.breaks)
             return
-        value = self.held(self.whole(value))
+        value = self.whole(value)
+        if not isinstance(value, Lazy) or self.listed is None or len(value.dims) != len(shape):
+            self._scatter(spots, self.held(value))
+            return
+        others = [ref for ref in value.refs if not self._is_taken_alike(ref, spots)]
+        apart, done = self.w.fresh("apart"), self.w.fresh("stored")
+        near = "false"
+        for ref in others:
+            if self._may_meet(spots.view, ref):
+                near = self.w.op(
+                    f"or i1 {near}, {self.w.op(f'xor i1 {self._lie_apart(spots.view, ref)}, true')}"
+                )
+        if near != "false":
+            direct = self.w.fresh("direct")
+            self.w.branch(near, apart, direct)
+            self.w.place(apart)
+            self._scatter(spots, self.held(value))
+            self.w.jump(done)
+            self.w.place(direct)
+        self._store_at(spots, value)
+        if near != "false":
+            self.w.place(done)
+
+    def _is_taken_alike(self, ref: Ref, spots: Spots) -> bool:
+        """Whether an array is read at the very elements only that are stored into, each before it is."""
+        found = self._taken.get(ref.pointer)
+        mine = self._variable_at.get(spots.view.pointer)
+        return found is not None and mine is not None and found == (mine, *_places_of(spots))
+
+    def _scatter(self, spots: Spots, value: Ref) -> None:
         self.disjoint(spots.view, value)
+        self._store_at(spots, value)
+
+    def _store_at(self, spots: Spots, value: Any) -> None:
+        shape = spots.shape
         if len(value.dims) > len(shape):
             raise Unsupported("a store of an array with more axes")
         for dim, other in zip(reversed(shape), reversed(value.dims), strict=False):
@@ -259,16 +339,22 @@ class Selections(Stores):
 
     def disjoint(self, target: Ref, other: Ref) -> None:
         """Leave the loop where an array that is read may have elements in common with one that is stored into."""
-        if (
-            target.fresh != other.fresh
-            and not target.roots & other.roots
-            and not (target.roots and other.roots)
-        ):
-            return
+        if self._may_meet(target, other):
+            self.guard(self._lie_apart(target, other), "a store into elements that are read")
+
+    @staticmethod
+    def _may_meet(target: Ref, other: Ref) -> bool:
+        return (
+            target.fresh == other.fresh
+            or bool(target.roots & other.roots)
+            or bool(target.roots and other.roots)
+        )
+
+    def _lie_apart(self, target: Ref, other: Ref) -> str:
         (low, high), (begin, end) = self.span(target), self.span(other)
         before = self.w.op(f"icmp ule i64 {high}, {begin}")
         after = self.w.op(f"icmp ule i64 {end}, {low}")
-        self.guard(self.w.op(f"or i1 {before}, {after}"), "a store into elements that are read")
+        return self.w.op(f"or i1 {before}, {after}")
 
     def changed_spots(self, base: Ref, parts: list[Any]) -> Spots:
         """Elements that will be stored into: the arrays that select them are not."""
@@ -280,3 +366,8 @@ class Selections(Stores):
                 self.disjoint(base, part)
             own.append(part)
         return self.advanced(base, own)
+
+
+def _places_of(spots: Spots) -> tuple[str, ...]:
+    """What tells the elements: the list, and where in the array's axes it belongs."""
+    return (*(ref.pointer for ref in spots.refs), str(spots.axis), str(spots.taken))

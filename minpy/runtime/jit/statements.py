@@ -24,6 +24,9 @@ from minpy.runtime.jit.wholes import is_whole, kind_of
 ROUNDS = 1 << 14
 
 
+_PERHAPS = (ast.IfExp, ast.BoolOp, ast.NamedExpr, ast.Lambda, ast.comprehension)
+
+
 class Statements(Interchange):
     """Statements; `minpy.runtime.jit.lower` makes a function of them."""
 
@@ -48,8 +51,11 @@ class Statements(Interchange):
                 method = getattr(self, f"_{type(statement).__name__.lower()}", None)
                 if method is None:
                     raise Unsupported(f"the statement {type(statement).__name__} is left to Python")
+                self.listed = {} if _is_straight(statement) else None
                 method(statement)
+                self.listed = None
             except Unsupported as error:
+                self.listed = None
                 self.conditional, self.loops, self.inner = depth
                 if isinstance(error, TooLarge) or not (self.conditional or isinstance(error, NotYet)):
                     raise
@@ -432,3 +438,13 @@ class Statements(Interchange):
         rounded = self.w.op(f"add i64 {way}, {self.w.op(f'sub i64 {size}, 1')}")
         count = self.w.op(f"sdiv i64 {rounded}, {size}")
         return Range(self, count, start, step)
+
+
+def _is_straight(node: ast.stmt) -> bool:
+    """Whether all of a statement is computed, once, if any of it is."""
+    if not isinstance(node, (ast.Assign, ast.AugAssign)):
+        return False
+    return not any(
+        isinstance(each, _PERHAPS) or (isinstance(each, ast.Compare) and len(each.ops) > 1)
+        for each in ast.walk(node)
+    )

@@ -19,6 +19,7 @@ from minpy.runtime.jit import kinds as kinds_
 from minpy.runtime.jit.expressions import constant_of
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import BOOLS, Unsupported
+from minpy.runtime.jit.numpy_loops import complex_product
 from minpy.runtime.jit.operators import COMPARISONS, Operators
 from minpy.runtime.jit.values import Lazy, Ref, Val, scalar
 
@@ -217,6 +218,9 @@ class Wholes(Operators):
         if symbol == "**":
             return self._whole_power(left, right)
         operand, result = self._kinds(symbol, left, right)
+        if operand == "complex128" and symbol == "*" and complex_product():
+            sides = self._cast(left, operand), self._cast(right, operand)
+            return self.mapped(operand, self.array_product, *sides)
         if operand == "complex128" and symbol not in ("+", "-"):
             function = {"*": np.multiply, "/": np.divide}.get(symbol)
             if function is None:
@@ -252,6 +256,8 @@ class Wholes(Operators):
         if kind == "complex128":
             if right.x not in ("2", double(2.0)):
                 raise Unsupported("a power of a complex array with this exponent")
+            if complex_product():
+                return self.mapped(kind, lambda each: self.array_product(each, each), left)
             return self.by_numpy(np.square, left)
         if (right.x == "2" and kind in ("float64", "int64")) or (
             right.x == double(2.0) and kind == "float64"

@@ -13,8 +13,8 @@ from time import perf_counter, process_time
 from time import thread_time as clock
 
 SHARE = 0.08  # of the time since the beginning
-FREE = 0.02  # seconds that may be spent in any case
-SURE = 0.12  # seconds more that may be spent on what surely gains many times that, if it goes on
+START = 0.05  # seconds that are spent in any case, about: on imports, and on looking at what a program does
+SURE = 0.15  # seconds more that may be spent on what surely gains many times that, if it goes on
 _HEAD_START = 0.1  # seconds that a process has run when this is imported: Python's start and NumPy's
 
 _GLANCE = 2e-3  # seconds between two looks at the processor's time
@@ -56,7 +56,7 @@ def _waited() -> float:
 
 def allows(expected: float) -> bool:
     """Whether `expected` more seconds may be spent on something that will perhaps not pay."""
-    return _taken + _waited() + expected < FREE + SHARE * ran()
+    return START + _taken + _waited() + expected < SHARE * ran()
 
 
 def allows_sure(expected: float) -> bool:

@@ -48,6 +48,9 @@ _NEVER: tuple[type, ...] = (
     cst.NamedExpr,
 )
 _LOOPS: tuple[type, ...] = (cst.For, cst.While)
+# What no loop is compiled with, where each round comes to it; and what may keep a round from an expression.
+_ALIEN = (cst.FormattedString, cst.Dict, cst.DictComp, cst.Set, cst.SetComp)
+_PERHAPS = (cst.IfExp, cst.BooleanOperation, cst.Comparison, cst.BaseComp)
 _REASON = "a loop over numbers may be compiled"
 
 
@@ -108,7 +111,7 @@ class LoopWalk(StoreWalk):
         if contains(node.test, _NEVER) or not _varies(node.test):
             return
         inside = kinds_in(node.body)
-        if not inside.keys().isdisjoint(_NEVER):
+        if not inside.keys().isdisjoint(_NEVER) or _is_alien(node.body):
             return
         nest = not inside.keys().isdisjoint(_LOOPS)
         if self._inside and not nest:
@@ -135,7 +138,7 @@ class LoopWalk(StoreWalk):
         if not _is_names(node.target):
             return
         inside = kinds_in(node.body)
-        if not inside.keys().isdisjoint(_NEVER):
+        if not inside.keys().isdisjoint(_NEVER) or _is_alien(node.body):
             return
         what, place = "iter", node.iter
         if isinstance(node.iter, cst.Call):
@@ -182,6 +185,27 @@ class LoopWalk(StoreWalk):
         # As `minpy.runtime.jit.source.digest` makes it of the file.
         lines = self._original.replace("\r\n", "\n").replace("\r", "\n")
         return f"{zlib.crc32(lines.encode('utf-8', 'surrogatepass')):08x}"
+
+
+def _is_alien(body: cst.BaseSuite) -> bool:
+    """Whether each round of a loop comes to something that is not compiled: the loops inside are then on their own."""
+    lines = [body] if isinstance(body, cst.SimpleStatementSuite) else body.body
+    return any(
+        _holds_alien(each)
+        for line in lines
+        if not isinstance(line, cst.BaseCompoundStatement)
+        for each in line.body
+    )
+
+
+def _holds_alien(node: object) -> bool:
+    if isinstance(node, cst.Arg) and node.star:
+        return True
+    if isinstance(node, _ALIEN):
+        return True
+    if isinstance(node, (cst.Raise, cst.Assert, *_PERHAPS)) or not isinstance(node, cst.CSTNode):
+        return False
+    return any(map(_holds_alien, children(node)))
 
 
 def _varies(node: cst.BaseExpression) -> bool:

@@ -130,3 +130,24 @@ def test_texts_are_loops():
     """Those above are what Python takes."""
     for text in ONLY + OTHERS:
         compile("def f(a):\n" + indent(text, " "), "<test>", "exec")
+
+
+@pytest.mark.parametrize(
+    ("change", "early"),
+    [({"per_round": 8e-6}, True), ({"per_round": 80e-6}, False), ({"nest": True, "per_round": 8e-6}, False)],
+)
+def test_small_arrays_are_compiled_early(monkeypatch, change, early):
+    """Where an operation takes no longer than NumPy's own way to it."""
+    frame, loop = frame_of("for i in range(k): a = np.maximum(a * 2 + 1, a[0] - a * (s + 1))")
+    found = {loop.lineno: (loop, ast.unparse(loop))}
+    monkeypatch.setattr(source, "loops_of", lambda *_: found)
+    monkeypatch.setattr(background, "expected", lambda: 0.06)
+    monkeypatch.setattr(ledger, "allows", lambda seconds: False)
+    monkeypatch.setattr(ledger, "allows_sure", lambda seconds: seconds < 0.1)
+    site = Site("loop_range_1_00000000", "range", False, loop.lineno, "00000000")
+    site.spent = 0.09
+    for name, value in change.items():
+        setattr(site, name, value)
+    assert drive.is_hot(site, frame) is early
+    site.spent = 0.062  # with its text it takes longer
+    assert not drive.is_hot(site, frame)

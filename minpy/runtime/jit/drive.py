@@ -28,13 +28,14 @@ from minpy.runtime.jit.sites import SURE, WORTH, Site, is_undisturbed
 if TYPE_CHECKING:
     from minpy.runtime.jit.kernel import Kernel
 
-_LONG = 50e-3  # seconds of a round that is believed at once
+_LONG = 0.2  # seconds of a round that is believed at once
 _PIECE = 2e-3  # seconds as written between two looks at the clock
 _LOOK = 2e-3  # seconds spent in short runs before the next of them is looked at
 _ENTRY = 3e-6  # seconds as written that are worth the short way
 _QUICK = 5e-3  # seconds that code which was made quickly runs between two looks
 # Seconds of each operation of a loop without loops in it: if it takes longer, the time goes into the elements.
 _LARGE = 3e-6
+_SMALL = 2e-6  # the same: if it takes less, hardly any of it goes into the elements
 _FUNCTION = 10  # operations in a function of the program's, perhaps
 _LATER = 20e-3  # seconds as written until it is asked again whether fast code may be made
 _TEXT = 3_500  # bytes that a loop's text has for each operation on arrays, at least
@@ -204,9 +205,14 @@ def _pays(site: Site, left: int, frame: FrameType) -> bool:
     if site.kernels:
         only_long = site.shortcut is False or (site.shortcut and site.shortcut.is_full)
         return rest > (WORTH if only_long else _ENTRY)
+    takes = background.expected()
     # Not by the first round alone, which finds nothing in caches and tables, and imports.
-    if rest > SURE * background.expected() and (site.spent > site.per_round or site.per_round > _LONG):
-        return rest > SURE * (background.expected() + _writing(site, frame))
+    if rest > SURE * takes and (site.spent > site.per_round or site.per_round > _LONG):
+        if _gains_surely(site, frame):
+            return True
+        # Nor, where blocks in the loop have engines to try, by the first of the others.
+        if site.spent > takes and rest > SURE * (takes + _writing(site, frame)):
+            return True
     return rest > _ENTRY and is_hot(site, frame)
 
 
@@ -238,11 +244,15 @@ def is_hot(site: Site, frame: FrameType | None = None) -> bool:
     if site.kernels:
         return True
     if site.spent > _HOPE * takes and ledger.allows(takes):
-        takes += _writing(site, frame)
-        return site.spent > _HOPE * takes and ledger.allows(takes)
-    return (
-        frame is not None and site.spent > takes and ledger.allows_sure(takes) and _gains_surely(site, frame)
-    )
+        longer = takes + _writing(site, frame)
+        if site.spent > _HOPE * longer and ledger.allows(longer):
+            return True
+    if frame is None or site.spent <= takes or not ledger.allows_sure(takes):
+        return False
+    if _gains_surely(site, frame):
+        return True
+    takes += _writing(site, frame)
+    return site.spent > takes and ledger.allows_sure(takes) and _is_small(site)
 
 
 def _writing(site: Site, frame: FrameType | None) -> float:
@@ -338,6 +348,13 @@ def is_large(site: Site) -> bool:
     if site.nest or site.what == "while" or site.force:
         return False  # what is in the inner loop may be small parts of arrays
     return not site.per_round or site.per_round > _LARGE * _operations(site)
+
+
+def _is_small(site: Site) -> bool:
+    """Whether a loop's operations are on arrays so small that hardly any of their time goes into the elements."""
+    if site.names is None or site.nest or site.what == "while":
+        return False
+    return 0.0 < site.per_round < _SMALL * _operations(site)
 
 
 def _operations(site: Site) -> int:

@@ -80,8 +80,10 @@ class Kernel:
         found = store.load(where)
         if found is None:
             began = ledger.clock()
-            code, compiled = lower(node, snapshot.entry()), b""
-            ledger.note("making loops' code", ledger.clock() - began)
+            try:
+                code, compiled = lower(node, snapshot.entry()), b""
+            finally:
+                ledger.note("making loops' code", ledger.clock() - began)
         else:
             code, compiled = found
         keep = partial(store.save, where, code)

@@ -22,11 +22,11 @@ _MOST = 40  # modules
 _NO_SHADOWS = frozenset({"test", "this"})  # names that NumPy does not import
 
 
-def rewrite(source: bytes, path: str, options: Options) -> float | None:
+def rewrite(source: bytes, path: str, options: Options) -> tuple[float, float] | None:
     """Rewrite the main module into the cache, in another process.
 
-    Return the seconds in which NumPy was imported here meanwhile, without what the other process took of them where
-    there is one processor for both; None if it was not tried.
+    Return the seconds in which NumPy was imported here meanwhile, and the processor's seconds that the other process
+    took from this one: all, where there is one processor for both. None if it was not tried.
 
     The other process is gone when this returns: the program never sees it.
     """
@@ -58,7 +58,9 @@ def rewrite(source: bytes, path: str, options: Options) -> float | None:
             worked = usage.ru_utime + usage.ru_stime
         except ChildProcessError:
             worked = 0.0  # SIGCHLD is ignored: the system has seen to it
-    return meanwhile if len(os.sched_getaffinity(0)) > 1 else max(meanwhile - worked, 0.0)
+    if len(os.sched_getaffinity(0)) > 1:
+        worked = min(worked, perf_counter() - began - meanwhile)
+    return meanwhile, worked
 
 
 def _may_fork() -> bool:

@@ -151,3 +151,17 @@ def test_small_arrays_are_compiled_early(monkeypatch, change, early):
     assert drive.is_hot(site, frame) is early
     site.spent = 0.062  # with its text it takes longer
     assert not drive.is_hot(site, frame)
+
+
+def test_the_first_rounds_say_little_of_arrays(monkeypatch):
+    """In them blocks look at what they meet: rounds that took least tell small arrays, and what is left of a loop."""
+    frame, loop = frame_of("for i in range(k): a = np.maximum(a * 2 + 1, a[0] - a * (s + 1))")
+    monkeypatch.setattr(source, "loops_of", lambda *_: {loop.lineno: (loop, ast.unparse(loop))})
+    monkeypatch.setattr(background, "expected", lambda: 0.06)
+    monkeypatch.setattr(ledger, "allows", lambda seconds: False)
+    monkeypatch.setattr(ledger, "allows_sure", lambda seconds: False)
+    site = Site("loop_range_1_00000000", "range", False, loop.lineno, "00000000")
+    site.spent, site.per_round, site.least = 0.09, 600e-6, 6e-6
+    assert not drive._pays(site, 500, frame)
+    assert drive._pays(site, 100_000, frame)
+    assert not drive.is_large(site)

@@ -158,8 +158,10 @@ def pieces(
         site.spent += took
         if is_sample:
             site.trial.wrote(sample, done, blocks.trials != trials)
+        each = took / max(done, 1)
+        site.least = min(site.least or each, each)
         if done > 1 or not site.per_round:
-            site.per_round = took / max(done, 1)
+            site.per_round = each
         else:
             # A single round right after compiled code says little.
             site.per_round = min(took, 0.8 * site.per_round + 0.2 * took)
@@ -210,8 +212,7 @@ def _pays(site: Site, left: int, frame: FrameType) -> bool:
     if rest > SURE * takes and (site.spent > site.per_round or site.per_round > _LONG):
         if _gains_surely(site, frame):
             return True
-        # Nor, where blocks in the loop have engines to try, by the first of the others.
-        if site.spent > takes and rest > SURE * (takes + _writing(site, frame)):
+        if site.spent > takes and left * site.least > SURE * (takes + _writing(site, frame)):
             return True
     return rest > _ENTRY and is_hot(site, frame)
 
@@ -347,14 +348,14 @@ def is_large(site: Site) -> bool:
     """Whether a loop's operations, if they are on arrays, are on large ones: where NumPy beats quick code."""
     if site.nest or site.what == "while" or site.force:
         return False  # what is in the inner loop may be small parts of arrays
-    return not site.per_round or site.per_round > _LARGE * _operations(site)
+    return not site.per_round or (site.least or site.per_round) > _LARGE * _operations(site)
 
 
 def _is_small(site: Site) -> bool:
     """Whether a loop's operations are on arrays so small that hardly any of their time goes into the elements."""
     if site.names is None or site.nest or site.what == "while":
         return False
-    return 0.0 < site.per_round < _SMALL * _operations(site)
+    return 0.0 < (site.least or site.per_round) < _SMALL * _operations(site)
 
 
 def _operations(site: Site) -> int:

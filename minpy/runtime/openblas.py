@@ -12,7 +12,6 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -121,6 +120,8 @@ def _prune(place: Path, current: Path) -> None:
         others = sorted((each for each in place.iterdir() if each != current), key=_last_use, reverse=True)
     except OSError:
         return
+    import shutil  # which takes as long as all else that this module imports
+
     for each in others[_OTHERS:]:
         shutil.rmtree(each, ignore_errors=True)  # a process that has it loaded keeps it
 

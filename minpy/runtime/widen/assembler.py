@@ -107,6 +107,10 @@ class Code:
     def call(self, register: int) -> None:
         self._put([0x41] * (register > 7), 0xFF, self._pair(2, register & 7))
 
+    def enter(self) -> None:
+        """A place that may be called by its address, where the processor looks after that."""
+        self._put(0xF3, 0x0F, 0x1E, 0xFA)
+
     def finish(self) -> None:
         """Back to the caller, with the upper halves of the vector registers cleared, as SSE wants them."""
         self._put(0xC5, 0xF8, 0x77)

@@ -68,6 +68,7 @@ def kernel(size: int) -> bytes:
 
 def _begin(code: Code) -> None:
     """Arguments: rdi M, rsi N, rdx K, xmm0 alpha, rcx A, r8 B, r9 C, on the stack the distance of C's columns."""
+    code.enter()
     code.push([RBP])
     code.move(RBP, RSP)
     code.push(_KEPT)

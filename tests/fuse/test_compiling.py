@@ -149,6 +149,25 @@ def test_a_block_in_which_much_was_spent_is_noted(generous: None, monkeypatch: p
     assert choice._may_compile()
 
 
+def test_what_runs_spent_in_a_block_adds_up(generous: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each too little to be noted; damage to what is kept is no more than nothing."""
+    monkeypatch.setattr(ledger, "allows", lambda seconds: False)
+    monkeypatch.setattr(memory, "_news", {})
+    a, b = np.random.default_rng(0).random((2, 40, 300))
+    enough = choose.SURE * native.takes(loaded=False)
+    for number in range(3):
+        monkeypatch.setattr(choose, "_all", WeakSet())
+        block = Block("v0*v1+v0-v1*0.125", "auto")
+        block.run((a, b))
+        (choice,) = block._choices.values()
+        choice.spent = 0.4 * enough
+        assert choice.missed == pytest.approx(0.4 * enough * number, abs=0.02) and not choice._may_compile()
+        choose._at_end()
+    assert memory.verdict(choice.key) == choose._HOPED
+    choice.expected = f"{choose._MISSED}much"
+    assert choice.missed == 0.0
+
+
 def test_the_note_is_there_for_the_next_run(tmp_path: Any) -> None:
     text = (
         "import numpy as np; from minpy.runtime import ledger; from minpy.runtime.fuse.block import Block\n"

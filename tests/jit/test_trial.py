@@ -113,3 +113,16 @@ def test_what_a_loop_stores_into_is_not_held_against_it_once_it_was_shown_to_gai
     site.trial.went(0.021)
     assert entering._gains(site, kernel, copying, rounds)
     assert not entering._gains(site, kernel, 3 * copying, rounds)
+
+
+def test_a_loop_that_is_met_near_its_end_is_not_too_short() -> None:
+    """What is left of it does not pay for the copies; from its beginning it would."""
+    site: Any = SimpleNamespace(
+        per_round=30e-6, nest=False, shortcut=None, trial=Trial(), leaves=0, line=3, reason="", force=False
+    )
+    site.compiled = 0
+    kernel: Any = SimpleNamespace(code=SimpleNamespace(whole=True))
+    for _ in range(20):
+        assert not entering._gains(site, kernel, 0.05e-3, 10, 49)
+    assert not site.leaves
+    assert not entering._gains(site, kernel, 0.05e-3, 10, 12) and site.leaves

@@ -41,6 +41,7 @@ _STREAM = 6 << 20  # bytes of the result from which tiles pay without asking
 _HOPE, _KNOWN = 2, 0.02
 _PART = 1 / 3  # of the time so far, in all blocks: then one that surely gains is compiled early
 _HOPED = "native?"  # is kept of a block in which much was spent, and which was not compiled
+_MISSED = "missed "  # and this, with the seconds of all runs until now, where it was not so much
 _NAP = 0.02  # seconds between two looks: less is one evaluation after the other
 _SAMPLE = 4096
 
@@ -132,6 +133,17 @@ class Choice:
             self._decide()
         best = min(self.best, key=self.best.__getitem__)
         return None if best == "written" else best
+
+    @property
+    def missed(self) -> float:
+        """The seconds that earlier runs spent in the block, if it was not compiled."""
+        text = self.expected or ""
+        if not text.startswith(_MISSED):
+            return 0.0
+        try:
+            return float(text.removeprefix(_MISSED))
+        except ValueError:
+            return 0.0
 
     def _watch(self, each: float) -> None:
         """Estimate what the block takes as written from the few evaluations that are looked at (see `sites`)."""
@@ -392,5 +404,9 @@ def _at_end() -> None:
     """Note for later runs which blocks would have been worth compiling from the start."""
     takes = native.takes(loaded=False)
     for choice in _all:
-        if choice.is_hoped_for and choice.spent > SURE * takes:
-            memory.remember(choice.key, _HOPED)
+        if choice.is_hoped_for:
+            spent = choice.missed + choice.spent
+            if spent > SURE * takes:
+                memory.remember(choice.key, _HOPED)
+            elif choice.spent > _KNOWN:
+                memory.remember(choice.key, f"{_MISSED}{spent:.2f}")

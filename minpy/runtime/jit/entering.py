@@ -63,7 +63,7 @@ def run(
                 site.give_up("operations on arrays that a device may have")
                 return (position, False) if chunk else None
             copying = kernel.written_bytes(snapshot) / _COPY_RATE
-            if not chunk and not site.force and not _gains(site, kernel, copying, count - position):
+            if not chunk and not site.force and not _gains(site, kernel, copying, count - position, count):
                 return None
             tried = _trial(site, kernel)
             target = max(_CHUNK, 20 * copying) if tried is None else LONGEST
@@ -157,8 +157,11 @@ def _laid_out(site: Site) -> tuple[int, int]:
     return sum(map(len, site.kernels.values())), site.shortcut.laid_out if site.shortcut else 0
 
 
-def _gains(site: Site, kernel: Kernel, copying: float, left: int) -> bool:
-    """Whether the way into compiled code, of some 100 µs, and the copies of what is stored into pay."""
+def _gains(site: Site, kernel: Kernel, copying: float, left: int, count: int = 0) -> bool:
+    """Whether the way into compiled code, of some 100 µs, and the copies of what is stored into pay.
+
+    `left` rounds are left of `count`.
+    """
     rest = left * site.per_round
     if kernel.code.whole and not site.nest and not rest:
         return False  # NumPy does small arrays well enough that one round is timed first
@@ -168,6 +171,8 @@ def _gains(site: Site, kernel: Kernel, copying: float, left: int) -> bool:
         enough = max(_SMALL_WORTH if site.shortcut is False else _ENTRY, 10 * copying)
     if not rest or rest >= enough:
         return True
+    if count * site.per_round >= enough:
+        return False  # it is too late this time
     # To have looked for nothing costs as much as some rounds.
     drive.left_early(site, (site.line, "it is too short for what it stores into"), drive.LEAVES)
     if site.reason:

@@ -59,6 +59,18 @@ BODIES = [
     "for j in range(n): j = j + 1; c[j - 1] = j",
     "for j in range(n): c[j] = j * y; a[j] += j; z = c[j] * a[j]",
     "for j in range(i - 1): x = j\n  x += 1",
+    # Indices that are made of elements.
+    "for j in range(n - 1, k[i], -1): c[j] = a[j - k[i]]; m[j] = a[j] > c[j]",
+    "for j in range(9, 20):\n    if a[j] > b[j - k[i]]: c[j] += a[w[i] - j]; m[j] = True",
+    "for j in range(9, 20): c[j - k[2 * i]] = a[j - k[i + 1] + q[1]]; b[j] = c[j] + A[w[i] % 9, j]",
+    "for j in range(9, 20): k[j] = k[j - k[i]] + 1",
+    "k[i] = 3\n  for j in range(1, 20): k[j] = k[j - k[i]] + j",
+    "d = k[1:]\n  for j in range(9, 20): d[j] = k[j - k[i]] - j",
+    "d, k[:3] = k[:], 2\n  for j in range(2, 20): d[j - k[i]] = d[j] - j * 2 + k[i]",
+    "d, k[:3] = k.view(np.uint64), 2\n  for j in range(2, 20): d[j - k[i]] = j % 3",
+    "w[i] = 30\n  for j in range(20): c[j] = a[j + w[i]]",
+    "def f(x): k[1] = 5; return x\n  for j in range(9, 20): c[j] = a[j - k[1]] + f(y)",
+    "for j in range(9, 20): c[j] = a[j - b[i]]",
     # Memory that is shared.
     "d = a\n  for j in range(n - 1): d[j + 1] = a[j] + 1",
     "d = a[1:]\n  for j in range(n - 1): d[j] = a[j] * 1.5",

@@ -48,7 +48,8 @@ class Plan:
     `subscripts` are the elements whose indices step evenly, with the keys of their parts in `parts`: the array, the
     axis, the index, and whether it changes. `flat` says that a round only computes numbers and stores them. `fixed` are
     those that are stored into and stay the same; `moving` says that others are. `carried` are those, by identity, that
-    may be what an earlier round stored.
+    may be what an earlier round stored; `steady` those whose indices are made of elements that stay the same as long as
+    nothing that is stored into shares their memory.
     """
 
     subscripts: tuple[tuple[ast.Subscript, tuple[Key, ...]], ...]
@@ -57,6 +58,7 @@ class Plan:
     fixed: tuple[ast.Subscript, ...]
     moving: bool
     carried: frozenset[int] = frozenset()
+    steady: frozenset[int] = frozenset()
 
 
 @lru_cache(maxsize=256)
@@ -72,11 +74,20 @@ def plan_of(node: ast.For) -> Plan | None:
         return None
     found: list[tuple[ast.Subscript, tuple[Key, ...]]] = []
     parts: dict[Key, tuple[ast.expr, int, ast.expr, bool]] = {}
+    # What a function is called for may store as well.
+    calls = any(isinstance(each, ast.Call) for each in inside)
+    written = {
+        ast.dump(each.value) for each in inside if isinstance(each, ast.Subscript) and _is_stored(each)
+    }
+    steady = set()
     for each in inside:
         if not isinstance(each, ast.Subscript) or not _is_fixed(each.value, stored):
             continue
         nodes = each.slice.elts if isinstance(each.slice, ast.Tuple) else [each.slice]
         degrees = [degree(part, node.target.id, stored) for part in nodes]
+        if None in degrees and not calls:
+            degrees = [degree(part, node.target.id, stored, written) for part in nodes]
+            steady.add(id(each))
         if None in degrees:
             continue
         keys = []
@@ -97,7 +108,7 @@ def plan_of(node: ast.For) -> Plan | None:
         for each, keys in found
         if not _is_stored(each) and any(_is_carried(keys, other, parts) for other in stores)
     )
-    return Plan(tuple(found), parts, flat, fixed, len(targets) > len(fixed), carried)
+    return Plan(tuple(found), parts, flat, fixed, len(targets) > len(fixed), carried, frozenset(steady))
 
 
 def _is_carried(keys: tuple[Key, ...], stored: tuple[Key, ...], parts: dict[Key, Any]) -> bool:
@@ -117,8 +128,16 @@ def _is_fixed(node: ast.expr, stored: set[str]) -> bool:
     return isinstance(node, ast.Name) and node.id not in stored
 
 
-def degree(node: ast.expr, target: str, stored: set[str]) -> int | None:
-    """1 of an index that steps evenly as the loop's variable does, 0 of one that stays the same, else None."""
+def degree(node: ast.expr, target: str, stored: set[str], written: set[str] | None = None) -> int | None:
+    """1 of an index that steps evenly as the loop's variable does, 0 of one that stays the same, else None.
+
+    With `written`, the arrays that are stored into, elements of others stay the same.
+    """
+    if isinstance(node, ast.Subscript) and written is not None:
+        nodes = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        if not _is_fixed(node.value, stored) or ast.dump(node.value) in written:
+            return None
+        return 0 if all(degree(part, target, stored, written) == 0 for part in nodes) else None
     if isinstance(node, ast.Constant):
         return 0 if type(node.value) is int else None
     if isinstance(node, ast.Name) and node.id == target:
@@ -126,9 +145,9 @@ def degree(node: ast.expr, target: str, stored: set[str]) -> int | None:
     if isinstance(node, (ast.Name, ast.Attribute)):
         return 0 if _is_fixed(node, stored) else None
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return degree(node.operand, target, stored)
+        return degree(node.operand, target, stored, written)
     if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub, ast.Mult)):
-        left, right = (degree(each, target, stored) for each in (node.left, node.right))
+        left, right = (degree(each, target, stored, written) for each in (node.left, node.right))
         if left is None or right is None or (isinstance(node.op, ast.Mult) and left + right > 1):
             return None
         return max(left, right)
@@ -294,7 +313,9 @@ class Versions(Draws):
         bases = self.prove(node, step, plan)
         proved = {id(each): "" for each, keys in plan.subscripts if all(key in bases for key in keys)}
         if proved:
-            self.tell_apart(plan, bases, proved)
+            told = self.tell_apart(plan, bases, proved)
+            if not told or any(_is_stored(each) and id(each) not in proved for each, _ in plan.subscripts):
+                proved = {each: said for each, said in proved.items() if each not in plan.steady}
         self.flag, self.flag_reason = outer, reason
         if not proved:
             del self.w.lines[length:]
@@ -347,8 +368,11 @@ class Versions(Draws):
                 )
         return bases
 
-    def tell_apart(self, plan: Plan, bases: dict[Key, Ref], proved: dict[int, str]) -> None:
-        """Code that lowers the flag if what is stored into shares memory with other arrays; say so of the accesses."""
+    def tell_apart(self, plan: Plan, bases: dict[Key, Ref], proved: dict[int, str]) -> bool:
+        """Code that lowers the flag if what is stored into shares memory with other arrays; say so of the accesses.
+
+        False if there is none, as there are too many arrays.
+        """
         refs: dict[str, Ref] = {}
         written: dict[str, None] = {}
         subscripts = [(each, keys[0]) for each, keys in plan.subscripts if id(each) in proved]
@@ -358,7 +382,7 @@ class Versions(Draws):
                 written[key[0]] = None
         pairs = {tuple(sorted((one, other))): None for one in written for other in refs if one != other}
         if not pairs or len(pairs) > _MOST_PAIRS:
-            return
+            return not pairs
         spans = {name: self.span(ref) for name, ref in refs.items()}
         for one, other in pairs:
             (low, high), (lower, higher) = spans[one], spans[other]
@@ -375,6 +399,7 @@ class Versions(Draws):
                 ", ".join(scope for name, scope in scopes.items() if name != key[0]), distinct=False
             )
             proved[id(each)] = f", !alias.scope {own}, !noalias {others}"
+        return True
 
     @contextmanager
     def looked_at_once(self) -> Iterator[Callable[[], None]]:

@@ -22,6 +22,7 @@ q, t, x, y, z = [1, 2, 3, 4] * 12, "acgt" * 12, 3, 0.5, 0.0
 class Holder: pass
 o = Holder()
 o.n, o.v = 5, rng.random(n)
+Z = a + 1j
 big, F = np.full(n, 1e200), np.float64(1e200)
 """
 
@@ -59,6 +60,21 @@ BODIES = [
     "for j in range(n): j = j + 1; c[j - 1] = j",
     "for j in range(n): c[j] = j * y; a[j] += j; z = c[j] * a[j]",
     "for j in range(i - 1): x = j\n  x += 1",
+    # Indices that variables hold.
+    "for j in range(1, n - 1):\n    l, r = j - 1, j + 1\n    c[j] = a[l] + a[r]",
+    "for j in range(1, n - 1):\n    l = j - 1\n    r = l + 2\n    c[l] = a[j] - b[r]; x = r",
+    "for j in range(n):\n    r = j + i\n    c[r] = a[j]",
+    "r = 5\n  for j in range(n):\n    c[r] = a[j]\n    r = j",
+    "for j in range(n):\n    if m[j]: r = n - 1 - j\n    else: r = j\n    c[r] = a[j]",
+    "for j in range(n - 1):\n    r = j\n    c[r] = a[j]\n    r += 1\n    c[r] = b[j]",
+    "for j in range(3):\n    r = j + 2**63 - 3\n    c[r - 2**63 + 3] = a[j]",
+    "for j in range(3):\n    r = j * 2**62\n    c[r] = a[j]",
+    "for j in range(n):\n    r = j + y\n    c[j] = a[j] + r",
+    "for j in range(n):\n    r = j * 2.0\n    c[int(r) % n] = a[j]",
+    "for j in range(n):\n    r = j - k[i]\n    c[j] = a[r] * b[j]; b[j] = a[j] + r",
+    "for j in range(9, 20):\n    r = j - k[i]\n    k[j] = r; c[r] += 1",
+    "for j in range(n):\n    continue\n    r = j\n    c[r] = a[j]",
+    "for j in range(n // 2):\n    r = 2 * j\n    if r > i: c[r] = a[r + 1] + r\n  z += r",
     # Indices that are made of elements.
     "for j in range(n - 1, k[i], -1): c[j] = a[j - k[i]]; m[j] = a[j] > c[j]",
     "for j in range(9, 20):\n    if a[j] > b[j - k[i]]: c[j] += a[w[i] - j]; m[j] = True",
@@ -71,6 +87,10 @@ BODIES = [
     "w[i] = 30\n  for j in range(20): c[j] = a[j + w[i]]",
     "def f(x): k[1] = 5; return x\n  for j in range(9, 20): c[j] = a[j - k[1]] + f(y)",
     "for j in range(9, 20): c[j] = a[j - b[i]]",
+    # What cannot be compiled after all, in a branch: what comes after it is looked at as ever.
+    "if i > 7:\n    for j in range(n): c[j] = (a + 1j)[0].real * o.v[j] * Z[j]\n  c[i] = big[i] * F",
+    "if i > 7:\n    for j in range(n): c[j] = Z[j] * a[j]\n  c[i] = big[i] * F",
+    "if i > 7:\n    for j in range(n):\n      r = j + 1\n      c[r] = Z[j] * a[r]\n  r = 2**62 * (i + 1)",
     # Memory that is shared.
     "d = a\n  for j in range(n - 1): d[j + 1] = a[j] + 1",
     "d = a[1:]\n  for j in range(n - 1): d[j] = a[j] * 1.5",

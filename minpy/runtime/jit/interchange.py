@@ -96,6 +96,14 @@ class Interchange(Choices):
         self.w.branch(self.w.op(f"load i1, ptr {flag}"), swapped, plain, expected=True)
         self.w.place(swapped)
         around, self.proved = self.proved, proved
+        try:
+            self._add_up(inner, over, turned, step)
+        finally:
+            self.proved = around
+        return plain
+
+    def _add_up(self, inner: ast.For, over: Range, turned: ast.For, step: Range) -> None:
+        """Write the two loops, and a third that looks at the sums."""
         with self.looked_at_once() as finish:
             # Rows are often short: what is left of them is not worth another loop.
             one = self.w.note('!"llvm.loop.interleave.count", i32 1', distinct=False)
@@ -107,8 +115,6 @@ class Interchange(Choices):
             self.rounds(inner, over, lambda: None, add, polls=True)
             # A sum that was NaN once is so at the end.
             self.rounds(turned, step, finish, lambda: self._look(inner.body[0]))
-        self.proved = around
-        return plain
 
     def _forget(self) -> None:
         if self.floats is not None:

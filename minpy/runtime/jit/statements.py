@@ -88,7 +88,13 @@ class Statements(Interchange):
 
     def _assign(self, node: ast.Assign) -> None:
         results: list[Result] = []
+        unchecked = self.unchecked
+        # What the first and the last round have of these was looked at before them.
+        self.unchecked = unchecked or (
+            isinstance(node.targets[0], ast.Name) and node.targets[0].id in self.even
+        )
         value = self.tree(node.value, results)
+        self.unchecked = unchecked
         # An element that is known to be there is stored into first: one that stays the same then stays in a register.
         late = len(node.targets) == 1 and id(node.targets[0]) in self.proved
         if not late:

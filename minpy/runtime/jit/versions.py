@@ -13,6 +13,7 @@ processor can then work on several rounds at a time.
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -49,7 +50,7 @@ class Plan:
     axis, the index, and whether it changes. `flat` says that a round only computes numbers and stores them. `fixed` are
     those that are stored into and stay the same; `moving` says that others are. `carried` are those, by identity, that
     may be what an earlier round stored; `steady` those whose indices are made of elements that stay the same as long as
-    nothing that is stored into shares their memory.
+    nothing that is stored into shares their memory. `even` are variables that step evenly and are part of an index.
     """
 
     subscripts: tuple[tuple[ast.Subscript, tuple[Key, ...]], ...]
@@ -59,6 +60,7 @@ class Plan:
     moving: bool
     carried: frozenset[int] = frozenset()
     steady: frozenset[int] = frozenset()
+    even: frozenset[str] = frozenset()
 
 
 @lru_cache(maxsize=256)
@@ -80,35 +82,76 @@ def plan_of(node: ast.For) -> Plan | None:
         ast.dump(each.value) for each in inside if isinstance(each, ast.Subscript) and _is_stored(each)
     }
     steady = set()
-    for each in inside:
-        if not isinstance(each, ast.Subscript) or not _is_fixed(each.value, stored):
-            continue
-        nodes = each.slice.elts if isinstance(each.slice, ast.Tuple) else [each.slice]
-        degrees = [degree(part, node.target.id, stored) for part in nodes]
-        if None in degrees and not calls:
-            degrees = [degree(part, node.target.id, stored, written) for part in nodes]
-            steady.add(id(each))
-        if None in degrees:
-            continue
-        keys = []
-        for axis, (part, number) in enumerate(zip(nodes, degrees, strict=True)):
-            keys.append((ast.dump(each.value), axis, ast.dump(part)))
-            parts[keys[-1]] = (each.value, axis, part, number == 1)
-        found.append((each, tuple(keys)))
+    values: dict[
+        str, ast.expr
+    ] = {}  # of variables that the statements so far have set, where they step evenly
+    for statement in node.body:
+        for each in ast.walk(statement):
+            if not isinstance(each, ast.Subscript) or not _is_fixed(each.value, stored):
+                continue
+            nodes = each.slice.elts if isinstance(each.slice, ast.Tuple) else [each.slice]
+            nodes = [_put(values, part) for part in nodes]
+            degrees = [degree(part, node.target.id, stored) for part in nodes]
+            if None in degrees and not calls:
+                degrees = [degree(part, node.target.id, stored, written) for part in nodes]
+                steady.add(id(each))
+            if None in degrees:
+                continue
+            keys = []
+            for axis, (part, number) in enumerate(zip(nodes, degrees, strict=True)):
+                keys.append((ast.dump(each.value), axis, ast.dump(part)))
+                parts[keys[-1]] = (each.value, axis, part, number == 1)
+            found.append((each, tuple(keys)))
+        name = _set_once(statement, inside)
+        if name is not None:
+            value = _put(values, statement.value)  # type: ignore[attr-defined]
+            if degree(value, node.target.id, stored, None if calls else written) is not None:
+                values[name] = value
     if not found:
         return None
     fixed = tuple(each for each, keys in found if _is_stored(each) and not any(parts[key][3] for key in keys))
     targets = [
         each for each in inside if isinstance(each, (ast.Subscript, ast.Attribute)) and _is_stored(each)
     ]
-    flat = HAS_FLAGS and _is_flat(node, {id(each) for each, _ in found})
+    # What is an index of elements that are known to be there is an integer.
+    indices = {each.id for one, _ in found for each in ast.walk(one.slice) if isinstance(each, ast.Name)}
+    even = frozenset(indices & values.keys())
+    flat = HAS_FLAGS and _is_flat(node, {id(each) for each, _ in found}, even)
     stores = [keys for each, keys in found if _is_stored(each)]
     carried = frozenset(
         id(each)
         for each, keys in found
         if not _is_stored(each) and any(_is_carried(keys, other, parts) for other in stores)
     )
-    return Plan(tuple(found), parts, flat, fixed, len(targets) > len(fixed), carried, frozenset(steady))
+    return Plan(tuple(found), parts, flat, fixed, len(targets) > len(fixed), carried, frozenset(steady), even)
+
+
+def _set_once(statement: ast.stmt, inside: list[ast.AST]) -> str | None:
+    """The variable that a statement, and no other one of a loop, sets."""
+    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+        return None
+    (target,) = statement.targets
+    if not isinstance(target, ast.Name):
+        return None
+    sets = [
+        each for each in inside if isinstance(each, ast.Name) and each.id == target.id and _is_stored(each)
+    ]
+    return target.id if sets == [target] else None
+
+
+class _Put(ast.NodeTransformer):
+    def __init__(self, values: dict[str, ast.expr]) -> None:
+        self._values = values
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self._values.get(node.id, node)
+
+
+def _put(values: dict[str, ast.expr], node: ast.expr) -> ast.expr:
+    """An expression with the values of variables in their place."""
+    if not any(isinstance(each, ast.Name) and each.id in values for each in ast.walk(node)):
+        return node
+    return _Put(values).visit(copy.deepcopy(node))
 
 
 def _is_carried(keys: tuple[Key, ...], stored: tuple[Key, ...], parts: dict[Key, Any]) -> bool:
@@ -154,8 +197,11 @@ def degree(node: ast.expr, target: str, stored: set[str], written: set[str] | No
     return None
 
 
-def _is_flat(node: ast.For, proved: set[int]) -> bool:
-    """Whether each round computes numbers, all of which go into what it stores, from elements and fixed numbers."""
+def _is_flat(node: ast.For, proved: set[int], indices: frozenset[str]) -> bool:
+    """Whether each round computes numbers, all of which go into what it stores, from elements and fixed numbers.
+
+    `indices` are variables that step evenly and are integers.
+    """
     needed: set[str] = set()
     for statement in reversed(node.body):
         if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
@@ -173,7 +219,8 @@ def _is_flat(node: ast.For, proved: set[int]) -> bool:
                 needed.discard(target.id)
         elif not isinstance(target, ast.Subscript) or id(target) not in proved:
             return False
-        needed |= {each.id for each in ast.walk(statement.value) if isinstance(each, ast.Name)}
+        sources = [statement.value, *([target.slice] if isinstance(target, ast.Subscript) else [])]
+        needed |= {each.id for part in sources for each in ast.walk(part) if isinstance(each, ast.Name)}
     names = {each.id: LOADED for each in ast.walk(node) if isinstance(each, ast.Name) and _is_stored(each)}
     names[node.target.id] = COUNTED  # type: ignore[attr-defined]
     if needed & (names.keys() - {node.target.id}):  # type: ignore[attr-defined]
@@ -182,7 +229,9 @@ def _is_flat(node: ast.For, proved: set[int]) -> bool:
         value = statement.value  # type: ignore[attr-defined]
         if isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name):
             value = ast.BinOp(ast.Name(statement.target.id, ast.Load()), statement.op, value)
-        kind = _kind(value, names, proved)
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else None
+        is_index = isinstance(target, ast.Name) and target.id in indices
+        kind = COUNTED if is_index else _kind(value, names, proved)
         if kind is None:
             return False
         if isinstance(value, ast.BinOp) and value is not statement.value:  # type: ignore[attr-defined]
@@ -289,6 +338,7 @@ class Versions(Draws):
         ] = {}  # subscripts, by identity, that are in bounds here; what is said of them
         self.unchecked = False  # whether the code for an index is written that is one of those
         self.carried: frozenset[int] = frozenset()  # `Plan.carried` of the loop whose code is written
+        self.even: frozenset[str] = frozenset()  # `Plan.even` where all of its indices are in bounds
         self.sums: frozenset[str] = frozenset()  # variables that are looked at after the loop
         self.element_sums: set[int] = set()  # the same of elements: what stores into them
 
@@ -323,13 +373,19 @@ class Versions(Draws):
             return False
         self.w.branch(self.w.op(f"load i1, ptr {flag}"), fast, slow, expected=True)
         self.w.place(fast)
-        around, self.proved, self.carried = self.proved, proved, plan.carried
-        if plan.flat and not plan.fixed and len(proved) == len(plan.subscripts):
-            with self.looked_at_once() as finish:
-                rounds(finish)
-        elif not (self._afterwards(rounds) if plan.moving else self._tentatively(node, plan, rounds, slow)):
-            rounds(lambda: None)
-        self.proved, self.carried = around, frozenset()
+        around = self.proved, self.carried, self.even
+        self.proved, self.carried = proved, plan.carried
+        self.even = plan.even if len(proved) == len(plan.subscripts) else frozenset()
+        try:
+            if plan.flat and not plan.fixed and len(proved) == len(plan.subscripts):
+                with self.looked_at_once() as finish:
+                    rounds(finish)
+            elif not (
+                self._afterwards(rounds) if plan.moving else self._tentatively(node, plan, rounds, slow)
+            ):
+                rounds(lambda: None)
+        finally:
+            self.proved, self.carried, self.even = around
         self.w.jump(end)
         self.w.place(slow)
         rounds(lambda: None)
@@ -415,10 +471,12 @@ class Versions(Draws):
             for x in floats or ():
                 self.guard(self.w.op(f"fcmp ord double {x}, {double(0.0)}"), "a result that is NaN")
 
-        yield finish
-        computed = self.computed
-        self.floats, self.computed = around
-        found, self.flag, self.flag_reason = self.flag_reason, outer, reason
+        try:
+            yield finish
+        finally:
+            computed, found = self.computed, self.flag_reason
+            self.floats, self.computed = around
+            self.flag, self.flag_reason = outer, reason
         if found:
             self.guard(self.w.op(f"load i1, ptr {flag}"), found)
         if computed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 = range(16)
 
@@ -14,10 +14,10 @@ ALWAYS, BELOW, ZERO, NOT_ZERO = -1, 0x2, 0x4, 0x5
 # Opcode maps and prefixes of vector instructions.
 _0F, _0F38, _0F3A = 1, 2, 3
 _NONE, _66, _F3, _F2 = range(4)
+_LENGTHS = {32: 1 << 5, 64: 2 << 5}
 
 
-@dataclass(frozen=True)
-class Memory:
+class Memory(NamedTuple):
     """A place in memory: base + index * scale + offset, in bytes; an index of ``RSP`` is none."""
 
     base: int
@@ -163,13 +163,10 @@ class Code:
             operand = bytes([self._pair(first, third)])
         if width == self.size:
             prefix = _F2 if self.size == 8 else _F3
-        self._put(
-            0x62,
-            (~first << 4 & 0x80) | (~index << 3 & 0x40) | (~base << 2 & 0x20) | (~first & 0x10) | space,
-            wide << 7 | (~second & 15) << 3 | 4 | prefix,
-            {32: 1, 64: 2}.get(width, 0) << 5 | (~second & 0x10) >> 1,
-            opcode,
-            operand,
+        registers = (~first << 4 & 0x80) | (~index << 3 & 0x40) | (~base << 2 & 0x20) | (~first & 0x10)
+        other, length = (~second & 15) << 3, _LENGTHS.get(width, 0) | (~second & 0x10) >> 1
+        self._bytes += (
+            bytes((0x62, registers | space, wide << 7 | other | 4 | prefix, length, opcode)) + operand
         )
 
     @staticmethod

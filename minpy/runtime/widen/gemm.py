@@ -39,7 +39,7 @@ from minpy.runtime.widen.assembler import (
 _COLUMNS, _GROUPS = 4, (3, 1)
 # Bytes of one term of a panel of the first matrix.
 _TERM = 32
-_UNROLL = 4
+_UNROLL = 2
 # By the size of elements, the bits of a number of rows that are left to Prescott's kernel: of float32 it sums the last
 # one to three in two sums each.
 _LEFT = {8: 0, 4: 3}

@@ -241,6 +241,8 @@ class RowMaker:
         self.slice = r.choice(_SLICES) if r.random() < 0.5 else ":"
         if r.random() < 0.2:
             return [self.filled(r.choice(_CALLS))]
+        if r.random() < 0.15:
+            return self.chain()
         kind = r.random()
         if kind < 0.25:
             return [f"{self.place()} {r.choice(['', '', '', '+', '-', '*', '/'])}= {self.line(2)}"]
@@ -309,6 +311,34 @@ class RowMaker:
                 ]
             )
         ]
+
+    def chain(self) -> list[str]:
+        """An array that the next statements read, which need not be made."""
+        r, name = self.r, self.r.choice("tu")
+        table = r.random() < 0.3
+        value = (lambda: self.table(1)) if table else (lambda: self.line(2))
+        lines = [f"{name} = {value()} {r.choice('+-*/')} {r.choice([self.row(), self.scalar()])}"]
+        if r.random() < 0.3:
+            lines.append(f"{name} {r.choice('+-*')}= {value()}")
+        for _ in range(r.choice([1, 1, 2, 3])):
+            if r.random() < 0.4:
+                lines += self.statement()
+            lines.append(
+                r.choice(
+                    [
+                        f"{'R' if table else 'r'} = {name} * {value()} + {name}",
+                        f"{'A' if table else 'v'}[:] = {name}",
+                        f"{'B' if table else 'w'} += {name} * 0.5",
+                        f"{'S' if table else 's'} = np.where({name} > 0, {name}, {value()})",
+                        f"{'R' if table else 'r'} = -{name}",
+                        f"x = ({name} * {value()}).sum()",
+                        f"v[1:] = {name}[..., :-1] - 1" if not table else f"v = {name}[0]",
+                    ]
+                )
+            )
+        if r.random() < 0.3:
+            lines.append(f"{name} = {value()}")
+        return lines
 
     def filled(self, text: str) -> str:
         return text.replace("{i}", self.r.choice(self.loops)).replace(

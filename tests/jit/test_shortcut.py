@@ -36,6 +36,15 @@ def f(x, n):
   return y, k
 kinds = ('int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 bool').split()
 x = [f(np.dtype(kind).type(v), 5) for kind in kinds for v in (1, 0, 100) for _ in range(3)]""",
+    "new arrays and views from different pieces of a run": """
+def f(a, w, p):
+  v, s = w, a
+  for i in range(len(p)):
+    if p[i]: v = w * 2
+    else: s = a[i:]
+  return v, s
+a, w = np.arange(12.0).reshape(4, 3), np.arange(3.0)
+x = [f(a, w, np.array(p)) for p in ([0, 1], [0, 1], [1, 0], [1, 0, 1, 1], [0, 1, 0, 1], [0, 1, 1, 1], [1, 0, 0, 0])]""",
     "other arrays": """
 def f(a):
   s = 0

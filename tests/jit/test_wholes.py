@@ -49,6 +49,8 @@ LOOPS = [
     "for i in range(n): D *= 1e200; E += D",
     "for i in range(n): T = D[:, :, :1] * 2; T = T - T * E[:, :, :1]; U = D[:1] * 2; U = U - U * 3; D = D + T + U",
     "for i in range(n): v[i:] = i",
+    "for i in range(n): v[i] += w * 2 if i > 3 else 1",
+    "for i in range(n): v[i] = i; a[i, 0] += v[:i] < 2",
     "for i in range(n): v[i:] = k[i:]",
     "for i in range(n): k[i:] = v[i:]",
     "for i in range(n): k += i",
@@ -204,6 +206,90 @@ FUNCTIONS = [
 @pytest.mark.parametrize("text", FUNCTIONS)
 def test_functions_over_arrays(run_both: Any, text: str) -> None:
     run_both(SETUP + text, compiled=None)
+
+
+# Arrays that only the next statements read are made in the last round only; nothing must show it.
+DEFERRED = [
+    "t = a * b; a = t + 1",
+    "t = a * b; u = t + t * v; a = a * 0.5 + u; b = b - t",
+    "t = a - b; a[1:-1] = t[1:-1] * 0.5; t = a + b; b[:] = t * 0.25",
+    "t = a * 0.5; u = t - v; t = u * b; a[:] = t; b += u",
+    "t = a * 2.0; a[:] = t - b; b -= t",
+    "t = a * 2.0; a[1:] = t[:-1]; b = b + t",
+    "t = a + 1; w = t; w[0] = i; b = b + t",
+    "t = a + 1; b = t * 0.5; t[0] = 3",
+    "t = a + 1; t += b; b = t * 0.5; t *= 2; a = a + t",
+    "t = a + 1; t += v; t -= a; b = t * 0.5",
+    "t = v + 1; t += a[0]; a = a * t",
+    "t = v + 1; t += a; a = a * t",
+    "t, u = a - b, b - a; a = t * 0.5 + u; b = u * u",
+    "a, t = b * 2, a * 0.5; b = t + a; a = b - t",
+    "t = a / 0.7; a = np.where(t > 0, t, b); b = np.minimum(t, b)",
+    "t = v * w; a += t; b = b * t[:, None] + t",
+    "t = np.sqrt(abs(v)) * 3 / 7; a = a * t; b = b - t",
+    "if i == 3: continue\n  t = a * 2; b = b + t",
+    "t = a * 2; b = b + t\n  if i == 3: continue\n  a = a + t",
+    "t = a * 2; b = b + t\n  if i == 3: break\n  t = b * 3; a = a + t",
+    "t = a * 2; b = b + t\n  if i == 3: break",
+    "t = a * 2\n  if i > 2: b = b + t\n  else: b = b - t\n  u = t + 1; a = u * 0.5",
+    "t = a * 2\n  if i > 2: a[0] = 1\n  b = b + t",
+    "t = a * 2\n  for j in range(i): u = t * b; b = u * 0.1 - v\n  a = a + t",
+    "for j in range(i): t = a[j] * b[j]; v = v + t\n  w = w - v",
+    "for j in range(3 - i): t = a[j] * b[j]; v = v + t",
+    "t = a * 2; u = np.roll(t, 1, 0); b = b + t - u",
+    "t = np.roll(a, 1, 0) - np.roll(a, -1, 1); u = t * t; a = u - b * t",
+    "t = k * i; u = k + t; k = np.where(u > t, u - t, k) - i",
+    "t = h * h; u = t - h; h = (u * 2 + t).astype(np.float32)",
+    "t = a * b; x = t.sum(); a = t * 0.5",
+    "t = a * b; x = np.sum(t * a); a = a + t * x",
+    "t = a > b; u = t & (a < 0.5); a[u] = i; b = np.where(t, a, b)",
+    "t = a.T * 2; a = t + b.T; b = a - t",
+    "t = A * 2; A = A[:, ::-1] + t; E[:] = D * i; D = D + E",
+    "q = a[1]; t = q * 2; a[1] = i; b = b + t; q = t - v",
+    "t = a * b; a += 1; b = b + t",
+    "t = a * b; v += 1; b = b + t",
+    "t = a; u = t + 1; a = u * 0.5",
+    "t = -a; t = -t + t; a = t + b",
+    "t = a * 2; t, u = t + 1, t - 1; a = t * u",
+    "del_ = a * 2; b = b + del_; del del_",
+    "t = a * b; u = t + t; t = i; b = u - t",
+    "a = a * 0.5 + b; t = a - b; b = t * t",
+    # What is warned of, and what is not a number, in the midst or in the last round alone.
+    "t = a / (i - 3.0); b = b + t",
+    "t = a / (n - 1.0 - i); b = b + t",
+    "t = np.sqrt(a + i); b = np.where(t > 0, t, 0.0)",
+    "t = a * F[i]; b = np.where(t > 0, b, 0.0)",
+    "t = a * F[i]; u = t > 0; b = b + u",
+    "t = a * 10.0 ** (100 * i); b = t * t",
+    "t = a * (1e308 * i); b = np.minimum(t, b)",
+    "t = a * F[::-1][i]; u = t > 0; b = b + u; v = v + b[i]",
+]
+
+
+@pytest.mark.parametrize(
+    "text", ["v[:] = v + 1j", "v[2:] += w[1:-1] * 1j", "k[:] = np.add(v, 1j)", "q = k + 'a'"]
+)
+def test_what_cannot_be_compiled_in_a_loop_over_elements(run_both: Any, text: str) -> None:
+    """Where a condition leads to it, the rest of the loop still asks what it must."""
+    for rest in ("k[i] = 10 // (3 - i)", "x = x + w[i + 3]", "v /= w * (2 - i)", "w[i:] = np.sqrt(v[0] - i)"):
+        run_both(f"{SETUP}\nfor i in range(n):\n  if i == 5: {text}\n  {rest}", compiled=None)
+
+
+@pytest.mark.parametrize("text", DEFERRED)
+def test_arrays_that_are_not_made(run_both: Any, text: str) -> None:
+    begin = "F = [1.0, 2.0, 3.0, float('nan'), float('nan'), 1.0]\n"
+    run_both(f"{SETUP}\n{begin}for i in range(n):\n  {text}", compiled=None)
+
+
+@pytest.mark.parametrize("text", DEFERRED[1:12:5])
+def test_locals_that_are_not_made(run_both: Any, text: str) -> None:
+    text = f"{SETUP}\ndef f(a, b, v):\n  for i in range(n):\n    {text}\n  return a, b, v, t\nr = f(a, b, v)"
+    run_both(text, compiled=None)
+
+
+def test_a_temporary_is_made_in_the_last_round_only(run_both: Any) -> None:
+    (site,) = run_both(f"{SETUP}\nfor i in range(n):\n  t = a * b; u = t * t; a = u - b")
+    assert site.leaves == 0
 
 
 @pytest.mark.parametrize(

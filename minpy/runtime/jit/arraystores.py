@@ -108,8 +108,10 @@ class Stores(Views):
             indices.append(k)
             ends.append(end_of_loop)
         opaques, self.opaques = self.opaques, {}
+        elements, self.elements = self.elements, {}
         body(indices)
         opaques, self.opaques = self.opaques, opaques
+        self.elements = elements
         floats, computed = self.floats, self.computed
         (self.floats, self.computed), self.w.access = around, access
         for x in floats or ():
@@ -204,6 +206,7 @@ class Stores(Views):
             if other not in ("1", dim):
                 self.guard(self.w.op(f"icmp eq i64 {dim}, {other}"), "a store of an array of another shape")
         self._computed(value, target.dims)
+        around, self.instead = self.instead, {} if apart else self._copies_of(target, value)
         place = target if apart else self._apart(target, value)
 
         def store(indices: list[str]) -> None:
@@ -232,6 +235,45 @@ class Stores(Views):
 
             self.nest(target.dims, move, independent=True)
             self.w.place(on)
+        self.instead = around
+
+    def _copies_of(self, target: Ref, value: Any) -> dict[Ref, Ref]:
+        """Copies of rows and columns of `target` that are stretched over it: less than to compute all of it apart."""
+        copies: dict[Ref, Ref] = {}
+        if isinstance(value, Lazy) and value.mixed:
+            return copies
+        for ref in dict.fromkeys(refs_of(value)):
+            stretched = len(ref.dims) < len(target.dims) or any(
+                one == "1" != other for one, other in zip(ref.dims, target.dims, strict=True)
+            )
+            if not stretched or not ref.roots & target.roots:
+                continue
+            cells = [self.w.alloca("i64", "stride") for _ in ref.strides]
+            pointer = self.w.alloca("ptr", "copied")
+            self.w.put(f"store ptr {ref.pointer}, ptr {pointer}")
+            for cell, x in zip(cells, ref.strides, strict=True):
+                self.w.put(f"store i64 {x}, ptr {cell}")
+            copy, on = self.w.fresh("copy"), self.w.fresh("on")
+            self.w.branch(self._meet(self.span(ref), self.span(target)), copy, on)
+            self.w.place(copy)
+            new = self.fresh(ref.type.dtype, ref.dims)
+            elements = Lazy(ref.type.kind, ref.dims, lambda indices, ref=ref: self.at(ref, indices), (ref,))
+            self.quietly(lambda new=new, elements=elements: self.fill(new, elements, apart=True))
+            self.w.put(f"store ptr {new.pointer}, ptr {pointer}")
+            for cell, x in zip(cells, new.strides, strict=True):
+                self.w.put(f"store i64 {x}, ptr {cell}")
+            self.w.place(on)
+            strides = [self.w.op(f"load i64, ptr {cell}") for cell in cells]
+            if ref.type.unit:
+                strides[-1] = ref.strides[-1]
+            now = self.w.op(f"load ptr, ptr {pointer}")
+            copies[ref] = replace(ref, pointer=now, strides=tuple(strides))
+        return copies
+
+    def _meet(self, one: tuple[str, str], other: tuple[str, str]) -> str:
+        """Whether what lies between two pairs of addresses has a part in common."""
+        first = self.w.op(f"icmp ult i64 {one[0]}, {other[1]}")
+        return self.w.op(f"and i1 {first}, {self.w.op(f'icmp ult i64 {other[0]}, {one[1]}')}")
 
     def _unfolded(self, dims: tuple[str, ...], refs: list[Ref]) -> tuple[str, ...]:
         """The shape for a loop over elements of arrays of one shape: last axes that lie without gaps are one."""
@@ -259,10 +301,9 @@ class Stores(Views):
         shared = "false"
         span = self.span(target)
         for ref in dict.fromkeys(refs_of(value)):
-            low, high = self.span(ref)
-            meets = self.w.op(
-                f"and i1 {self.w.op(f'icmp ult i64 {low}, {span[1]}')}, {self.w.op(f'icmp ult i64 {span[0]}, {high}')}"
-            )
+            if ref in self.instead:
+                continue
+            meets = self._meet(self.span(ref), span)
             if len(ref.dims) == len(target.dims) and not (isinstance(value, Lazy) and value.mixed):
                 same = self.w.op(f"icmp eq ptr {ref.pointer}, {target.pointer}")
                 pairs = zip((*ref.dims, *ref.strides), (*target.dims, *target.strides), strict=True)
@@ -314,12 +355,14 @@ class Stores(Views):
         """A new array, with anything in it. A place of the code has one at a time, and holds it until the next."""
         self.at_once()
         self.made = True
+        self.places_made += 1
         size = BITS[dtype][1]
         count = self.size_of(dims)
         cell = self.w.cell("made", "[2 x i64]")
         bytes_ = self.w.op(f"mul i64 {count}, {size}")
         owner = self.w.op(f"call i64 @make(ptr {cell}, i64 {bytes_}, ptr {self.head})")
         self.guard(self.w.op(f"icmp ne i64 {owner}, 0"), "there is no memory")
+        self.unnamed.add(owner)
         pointer = self.w.op(f"inttoptr i64 {self.w.op(f'add i64 {owner}, {HEADER}')} to ptr")
         strides = [str(size)]
         for dim in reversed(dims[1:]) if order == "C" else dims[:-1]:
@@ -416,6 +459,7 @@ class Stores(Views):
         """Let a variable hold an array; what it cannot hold yet, it can in the next pass."""
         self.at_once()
         value = self.named(value)
+        self.unnamed.discard(value.owner)
         joined = array.type.joined(value.type.with_dims(value.dims))
         if joined is None:
             raise Unsupported(f"{array.name!r} changes between arrays of different types")

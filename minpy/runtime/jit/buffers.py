@@ -18,6 +18,7 @@ import numpy as np
 HEADER = 64
 SMALLEST = 65535  # owners up to here are numbers of arrays that came in, above addresses of buffers
 IDENT = 32
+_MANY = 4
 SPARE = 1 << 16  # bytes: so large a buffer may wait, beside the last one, for the place that made it
 
 DECLARATIONS = ("declare ptr @at_malloc(i64)", "declare void @at_free(ptr)")
@@ -168,6 +169,19 @@ out:
   ret i64 %x
 }}
 """
+
+
+def text(places: int) -> str:
+    """The functions, for code with so many places that make arrays.
+
+    Where these are many, to write the functions out at each takes a quarter of the compiler's time.
+    """
+    if places < _MANY:
+        return TEXT
+    return "\n".join(
+        line.replace(") {", ") noinline {") if line.startswith("define") and "noinline" not in line else line
+        for line in TEXT.split("\n")
+    )
 
 
 def owner_of(array: np.ndarray) -> np.ndarray | None:

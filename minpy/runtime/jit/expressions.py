@@ -64,6 +64,9 @@ class Expressions:
         self.extents: dict[str, int] = {}  # of axes: how long they are now, by the name that their length has
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.rows: list[int] = []  # the extents of the innermost loops over elements, where they are known
+        self.pending: dict[
+            Any, Any
+        ] = {}  # what variables stand for that is not computed yet (see `deferred`)
         self.changed = False
         self.stored = False  # whether the code up to here may have stored into an array in this iteration
         self.stores = 0  # how many places of the code store into elements

@@ -53,6 +53,8 @@ class Helper:
                     self.stored.add(each.id)
         self.locals |= self.stored
         inside = [each for part in node.body for each in ast.walk(part)]
+        returns = [each for each in inside if isinstance(each, ast.Return)]
+        self.only_return = returns[0] if len(returns) == 1 and returns[0] is node.body[-1] else None
         self.writes = any(_may_write(each) for each in inside)  # into arrays
         self.returns = any(
             isinstance(each, ast.Return) and each.value is not None
@@ -105,6 +107,7 @@ class _Call:
     def __init__(self, helper: Helper, place: tuple[Any, ...], end: str) -> None:
         self.helper, self.place, self.end = helper, place, end
         self.bound: dict[str, Any] = {}
+        self.value: Lazy | None = None  # what it gives, if that is not computed yet
         self.gives: Any = None  # "value", a number of parts, or None while nothing was returned
 
 
@@ -148,12 +151,23 @@ class Helpers(Statements):
         call = self.calls[-1]
         if node.id in call.bound:
             return call.bound[node.id]
+        if (later := self.pending.get(self.key_of(node.id))) is not None:
+            return later.value
         if node.id in call.helper.locals:
             array = self.places.get((*call.place, node.id))
             if array is not None:
                 return self.load_array(array)
             return self.load(self._local(node.id))
         return super()._name(ast.copy_location(ast.Name(GLOBAL + node.id, ast.Load()), node))
+
+    def key_of(self, name: str) -> tuple[Any, ...]:
+        return (*self.calls[-1].place, name) if self.calls else super().key_of(name)
+
+    def binder(self, name: str) -> Callable[[Ref], None]:
+        if not self.calls:
+            return lambda ref: self._bind_array(name, ref)
+        key = self.key_of(name)
+        return lambda ref: self._put(key, name, ref, self._local)
 
     def variable(self, name: str) -> Variable | None:
         if not self.calls:
@@ -174,6 +188,7 @@ class Helpers(Statements):
 
     def _put(self, key: tuple[Any, ...], name: str, value: Any, scalar: Callable[[str], Variable]) -> None:
         """Let a place of a called function hold a number or an array."""
+        self.pending.pop(key, None)
         if not isinstance(value, (Ref, Lazy)):
             if key in self.places:
                 raise Unsupported(f"{name!r} changes between arrays and numbers")
@@ -235,7 +250,9 @@ class Helpers(Statements):
                     self._bind_name(name, value)
                 elif isinstance(value, (Val, Ref, Known, Several)):
                     call.bound[name] = value
-            self.block(call.helper.node.body)
+            self.block(call.helper.node.body, call.helper.node)
+            for key in [key for key in self.pending if key[:-1] == call.place]:
+                del self.pending[key]
             if not self.w.ended:
                 if call.helper.returns:
                     self.w.jump(self.exit(f"{call.helper.node.name} may return nothing"))
@@ -250,6 +267,8 @@ class Helpers(Statements):
     def _result(self, call: _Call) -> Any:
         if not call.helper.returns:
             return Known(None)
+        if call.value is not None:
+            return call.value
         if call.gives is None:
             raise NotYet(f"{call.helper.node.name} gives nothing that is known")
         if isinstance(call.gives, int):
@@ -271,7 +290,15 @@ class Helpers(Statements):
             return
         if node.value is None:
             raise Unsupported(f"{call.helper.node.name} may return nothing")
-        value = self.kept(self.expression(node.value))
+        value = self.expression(node.value)
+        if isinstance(value, Lazy) and node is call.helper.only_return:
+            # What the call is part of computes its elements.
+            for ref in value.refs:
+                self.pinned(ref)
+            call.value = value
+            self.w.jump(call.end)
+            return
+        value = self.kept(value)
         parts = value.items if isinstance(value, Several) else (value,)
         gives = len(parts) if isinstance(value, Several) else "value"
         if call.gives not in (None, gives):

@@ -25,6 +25,7 @@ class Writer:
         self.names = 0
         self._unforeseen = ""
         self._weights = ""  # the note on a branch that goes one way as a rule
+        self.blocks = 0
         self.ended = False  # whether the current block has its terminator
 
     def fresh(self, hint: str = "t") -> str:
@@ -55,6 +56,7 @@ class Writer:
         if not self.ended:
             self.lines.append(f"  br label %{label}")
         self.lines.append(f"{label}:")
+        self.blocks += 1
         self.ended = False
 
     def jump(self, label: str, loop: str = "") -> None:
@@ -80,7 +82,7 @@ class Writer:
         self._unforeseen = self._unforeseen or f", !unpredictable {self.note('', distinct=False)}"
         return self._unforeseen
 
-    def leave(self, code: int) -> None:
+    def leave(self, code: int | str) -> None:
         """End the function."""
         self.put(f"ret i64 {code}")
         self.ended = True

@@ -220,24 +220,28 @@ class Kernel:
             self.finish(words, frame, snapshot.lists | snapshot.stacks, arrays, far)
             return Outcome(int(words[STOPPED]), reason=self.code.reasons[answer - 1])
         if answer > DONE:
-            stopped, reason = int(words[STOPPED]), self.code.reasons[answer - 1]
-            for array, copy in copies:
-                np.copyto(array, copy)
-            free_all(int(words[BUFFERS]))
-            words[BUFFERS] = 0
-            for _, slot in self.code.lists:
-                words[slot + 1] = 0
-            for source in reversed(sources):
-                source.take_back()
-            for layout in self._stacks:
-                stacks.release(words, layout.slot)
-            self._fill_stacks(words, snapshot)
-            if stopped > first:
-                # What led there did no harm the first time, and does none now.
-                answer = self._call(words, first, stopped)
-                if answer != DONE:
+            stopped = last
+            while answer != DONE:
+                if not first <= int(words[STOPPED]) < stopped or answer < DONE:
                     raise SystemError("a compiled loop took another way when it was run again")
-                self.finish(words, frame, snapshot.lists | snapshot.stacks, arrays, far)
+                stopped, reason = int(words[STOPPED]), self.code.reasons[answer - 1]
+                for array, copy in copies:
+                    np.copyto(array, copy)
+                free_all(int(words[BUFFERS]))
+                words[BUFFERS] = 0
+                for _, slot in self.code.lists:
+                    words[slot + 1] = 0
+                for source in reversed(sources):
+                    source.take_back()
+                for layout in self._stacks:
+                    stacks.release(words, layout.slot)
+                self._fill_stacks(words, snapshot)
+                if stopped == first:
+                    return Outcome(stopped, reason=reason)
+                # What led there did no harm the first time; what is made in the last round alone may, as another one is
+                # the last now.
+                answer = self._call(words, first, stopped)
+            self.finish(words, frame, snapshot.lists | snapshot.stacks, arrays, far)
             return Outcome(stopped, reason=reason)
         self.finish(words, frame, snapshot.lists | snapshot.stacks, arrays, far)
         return Outcome(int(words[STOPPED]), broke=answer == BROKE, ended=answer == ENDED)

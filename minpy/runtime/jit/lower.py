@@ -1,12 +1,12 @@
 """From a loop's syntax tree and the types at its entry to the text of an LLVM function.
 
 The function is called with the address of a block of 64-bit words: the positions between which it is to run the
-outermost loop, the first of the buffers that it made, then two words for each scalar (value and tag), and for each
-array its identity, address, owner, shape and strides (see `minpy.runtime.jit.buffers`). It
-returns 0 when it has run them all; `BROKE` or `INTERRUPTED`; or, counted from 1, the reason for which it
-cannot run the iteration at the position that it then leaves in `STOPPED`. In that last case `Code.clean` code leaves
-everything as it was at the start of that iteration; other code has written no scalar back, but may have stored into
-arrays.
+outermost loop, the first of the buffers that it made, the identity of the next new array, then two words for each
+scalar (value and tag), and for each array its identity, address, owner, shape and strides (see
+`minpy.runtime.jit.buffers`). It returns 0 when it has run them all; `BROKE` or `INTERRUPTED`; or, counted from 1, the
+reason for which it cannot run the iteration at the position that it then leaves in `STOPPED`. In that last case
+`Code.clean` code leaves everything as it was at the start of that iteration; other code has written no scalar back, but
+may have stored into arrays.
 
 The types of variables are found by making the code again until nothing is new.
 """
@@ -19,9 +19,8 @@ from dataclasses import field
 from typing import Any
 
 from minpy.records import dataclass
-from minpy.runtime.jit import draws, growth, medians, stacks
+from minpy.runtime.jit import buffers, draws, growth, medians, stacks
 from minpy.runtime.jit.appends import WORDS
-from minpy.runtime.jit.buffers import DECLARATIONS, SMALLEST, TEXT
 from minpy.runtime.jit.comprehensions import Comprehensions
 from minpy.runtime.jit.draws import source_of
 from minpy.runtime.jit.expressions import BITS, PAIR, TYPES
@@ -40,8 +39,8 @@ from minpy.runtime.jit.statements import ROUNDS
 from minpy.runtime.jit.unroll import unrolled
 from minpy.runtime.jit.values import ArrayType, ArrayVariable, Variable
 
-FIRST, LAST, STOPPED, START, STEP, BUFFERS = range(6)
-_HEADER = 6
+FIRST, LAST, STOPPED, START, STEP, BUFFERS, IDENTS = range(7)
+_HEADER = 7
 BROKE, INTERRUPTED, ENDED = -2, -3, -4
 _PASSES = 12
 # LLVM halves the vectors that a processor has, as some run slower with them. Where the loops over elements have so many
@@ -170,6 +169,9 @@ class _Lowering(Comprehensions):
         new.comes_in = found.comes_in
         return new
 
+    def scope(self) -> ast.AST:
+        return self.calls[-1].helper.node if self.calls else self.node
+
     def _declare(self, name: str, kinds: set[str] | None) -> None:
         """A variable with the kinds that it was found to have, and the one it comes in with if that goes along."""
         comes_in = self.entry.scalars.get(name)
@@ -190,11 +192,16 @@ class _Lowering(Comprehensions):
         self.fuel = self.w.alloca("i64", "fuel")
         self.idents = self.w.alloca("i64", "idents")
         position, broke, done = self.w.alloca("i64", "position"), "broke", "done"
+        answer = self.w.alloca("i64", "answer")
         self.w.place("start")
         last = self.w.op(f"load i64, ptr {self._word(LAST)}")
         over = self._outer(self.entry.outer, iter(sorted(self.entry.arrays)))
         self.w.put(f"store i64 {ROUNDS}, ptr {self.fuel}")
-        self.w.put(f"store i64 {SMALLEST}, ptr {self.idents}")
+        # What variables hold from a call before has its identity still.
+        ident = self.w.op(f"load i64, ptr {self._word(IDENTS)}")
+        none = self.w.op(f"icmp slt i64 {ident}, {buffers.SMALLEST}")
+        ident = self.w.op(f"select i1 {none}, i64 {buffers.SMALLEST}, i64 {ident}")
+        self.w.put(f"store i64 {ident}, ptr {self.idents}")
         self.w.put(f"store i64 {self.w.op(f'load i64, ptr {self._word(FIRST)}')}, ptr {position}")
         before = len(self.w.lines)
         self.w.place("outer")
@@ -217,8 +224,11 @@ class _Lowering(Comprehensions):
         else:
             self.bind(self.node.target, over.item(k))
         self.loops.append(("next", broke))
-        self.block(self.node.body)
+        round_ = k
+        self.lasts.append(lambda: self.w.op(f"icmp eq i64 {round_}, {self.w.op(f'sub i64 {last}, 1')}"))
+        self.block(self.node.body, self.node)
         if not self.w.ended:
+            self.end_round()
             self.w.jump("next")
         self.w.place("next")
         k = self.w.op(f"load i64, ptr {position}")
@@ -229,19 +239,25 @@ class _Lowering(Comprehensions):
             if label == broke and self.node.orelse:
                 self.w.jump(self.exit("a break from a loop with else"))
                 continue
-            self._write_back(position)
-            self.w.leave(code)
+            self.w.put(f"store i64 {code}, ptr {answer}")
+            self.w.jump("handback")
         folded = self._leave_if_folded(before)
         for number, label in enumerate(self.exits.values(), 1):
             self.w.place(label)
-            if label == folded:
-                self.w.put(f"store i64 {self.w.op(f'load i64, ptr {position}')}, ptr {self._word(STOPPED)}")
-            elif self.clean:
-                self._write_back(position, starts)
-                self._shorten(starts)
-            else:
-                self.w.put(f"store i64 {self.w.op(f'load i64, ptr {position}')}, ptr {self._word(STOPPED)}")
-            self.w.leave(number)
+            self.w.put(f"store i64 {number}, ptr {answer}")
+            self.w.jump("takeback" if self.clean and label != folded else "stop")
+        self.w.place("handback")
+        self._write_back(position)
+        self.w.leave(self.w.op(f"load i64, ptr {answer}"))
+        if self.exits and self.clean:
+            self.w.place("takeback")
+            self._write_back(position, starts)
+            self._shorten(starts)
+            self.w.leave(self.w.op(f"load i64, ptr {answer}"))
+        if self.exits:
+            self.w.place("stop")
+            self.w.put(f"store i64 {self.w.op(f'load i64, ptr {position}')}, ptr {self._word(STOPPED)}")
+            self.w.leave(self.w.op(f"load i64, ptr {answer}"))
         return self._code(words)
 
     def _leave_if_folded(self, place: int) -> str:
@@ -378,6 +394,7 @@ class _Lowering(Comprehensions):
     def _write_back(self, position: str, starts: dict[str, tuple[str, str]] | None = None) -> None:
         """Put position and variables into the words: as they are, or as they were at the iteration's start."""
         self.w.put(f"store i64 {self.w.op(f'load i64, ptr {position}')}, ptr {self._word(STOPPED)}")
+        self.w.put(f"store i64 {self.w.op(f'load i64, ptr {self.idents}')}, ptr {self._word(IDENTS)}")
         for variable in self.scalars.values():
             if not variable.assigned or not variable.rep:
                 continue
@@ -447,7 +464,7 @@ class _Lowering(Comprehensions):
         text = "\n".join(
             (
                 *sorted(self.w.declarations),
-                *((*DECLARATIONS, TEXT) if self.made else ()),
+                *((*buffers.DECLARATIONS, buffers.text(self.places_made)) if self.made else ()),
                 *((draws.TEXT,) if self.draws else ()),
                 *((draws.INTEGERS,) if self.draws_integers else ()),
                 *((medians.TEXT,) if self.medians else ()),

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from minpy.runtime.jit.arraystores import RAISED
+from minpy.runtime.jit.deferred import Deferred
 from minpy.runtime.jit.expressions import constant_of
-from minpy.runtime.jit.interchange import Interchange
 from minpy.runtime.jit.iterations import Elements, Enumerated, Iteration, Range, Reversed, Zipped
 from minpy.runtime.jit.kinds import NotYet, TooLarge, Unsupported
 from minpy.runtime.jit.operators import SYMBOLS, Result
@@ -25,9 +25,12 @@ ROUNDS = 1 << 14
 
 
 _PERHAPS = (ast.IfExp, ast.BoolOp, ast.NamedExpr, ast.Lambda, ast.comprehension)
+# What the code inside a statement, or a loop over elements, goes by.
+_DEPTH = ("conditional", "inner", "flag", "flag_reason", "floats", "computed", "stored", "unchecked")
+_DEPTH += ("opaques", "elements", "instead")
 
 
-class Statements(Interchange):
+class Statements(Deferred):
     """Statements; `minpy.runtime.jit.lower` makes a function of them."""
 
     def __init__(self) -> None:
@@ -40,23 +43,37 @@ class Statements(Interchange):
         self.interrupted = "interrupted"
         self.unknown = False
 
-    def block(self, body: list[ast.stmt]) -> None:
-        """Code for statements. One that cannot be compiled leaves the loop, if a condition leads to it."""
+    def block(self, body: list[ast.stmt], owner: ast.AST | None = None) -> None:
+        """Code for statements. One that cannot be compiled leaves the loop, if a condition leads to it.
+
+        `owner` is the loop, or the function, of which they are the body.
+        """
+        around, self.plan = self.plan, {} if owner is None else self.plan_for(owner)
         for statement in body:
             self.line = statement.lineno
+            pending, now = dict(self.pending), list(self.now)
             length, ended = len(self.w.lines), self.w.ended
             exits, reasons = dict(self.exits), len(self.reasons)
-            depth = self.conditional, list(self.loops), self.inner
+            depth, loops, access = (
+                {name: getattr(self, name) for name in _DEPTH},
+                list(self.loops),
+                self.w.access,
+            )
             try:
                 method = getattr(self, f"_{type(statement).__name__.lower()}", None)
                 if method is None:
                     raise Unsupported(f"the statement {type(statement).__name__} is left to Python")
+                self.before(statement)
+                self.now.append(statement)
                 self.listed = {} if _is_straight(statement) else None
                 method(statement)
                 self.listed = None
+                self.passed(self.now.pop())
             except Unsupported as error:
                 self.listed = None
-                self.conditional, self.loops, self.inner = depth
+                vars(self).update(depth)
+                self.loops, self.w.access = loops, access
+                self.pending, self.now = pending, now
                 if isinstance(error, TooLarge) or not (self.conditional or isinstance(error, NotYet)):
                     raise
                 self.unknown = self.unknown or not self.conditional
@@ -70,6 +87,7 @@ class Statements(Interchange):
                     self.w.jump(self.exit(str(error)))
             if self.w.ended:
                 break
+        self.plan = around
 
     # Simple statements.
 
@@ -88,13 +106,20 @@ class Statements(Interchange):
 
     def _assign(self, node: ast.Assign) -> None:
         results: list[Result] = []
+        target = node.targets[0]
+        if isinstance(target, ast.Tuple) and any(id(each) in self.plan for each in target.elts):
+            values = self.parts_later(target.elts, node.value.elts)  # type: ignore[attr-defined]
+            pairs = list(zip(target.elts, values, strict=True))
+            for each, value in [pair for pair in pairs if not self.defer(*pair)]:
+                self.bind(each, self.kept(value))
+            return
         unchecked = self.unchecked
         # What the first and the last round have of these was looked at before them.
-        self.unchecked = unchecked or (
-            isinstance(node.targets[0], ast.Name) and node.targets[0].id in self.even
-        )
+        self.unchecked = unchecked or (isinstance(target, ast.Name) and target.id in self.even)
         value = self.tree(node.value, results)
         self.unchecked = unchecked
+        if self.defer(target, value):
+            return
         # An element that is known to be there is stored into first: one that stays the same then stays in a register.
         late = len(node.targets) == 1 and id(node.targets[0]) in self.proved
         if not late:
@@ -155,6 +180,7 @@ class Statements(Interchange):
         return Several(tuple(each if each.dims else self.read(each) for each in items))
 
     def _bind_name(self, name: str, value: Any) -> None:
+        self.pending.pop(self.key_of(name), None)
         if isinstance(value, (Ref, Lazy)):
             self._bind_array(name, self.held(value))
             return
@@ -199,7 +225,9 @@ class Statements(Interchange):
             current = self.expression(node.target)
             results: list[Result] = []
             value = self.tree(node.value, results)
-            if is_whole(current):
+            if isinstance(current, Lazy):
+                self.changed_later(node.target, symbol, current, value)
+            elif is_whole(current):
                 self.settle(results)
                 self._change(self.whole(current), symbol, value)
             else:
@@ -215,7 +243,7 @@ class Statements(Interchange):
                 self._change(ref, symbol, self.expression(node.value))
                 return
             current, results = self.read(ref), []
-            value = self.operation(symbol, current, self.tree(node.value, results), results)
+            value = self._operand(self.operation(symbol, current, self.tree(node.value, results), results))
             if id(node.target) in self.proved:
                 self.write(ref, value)
                 self.settle_sum(node, value, results)
@@ -238,6 +266,13 @@ class Statements(Interchange):
             raise Unsupported("an array is changed in place to another type")
         self.note_written(ref)
         self.fill(ref, changed)
+
+    def same_elements(self, changed: Any, current: Any) -> None:
+        if kind_of(changed) != kind_of(current) or len(changed.dims) != len(current.dims):
+            raise Unsupported("an array is changed in place to another type, or gets more axes")
+        for one, other in zip(changed.dims, current.dims, strict=True):
+            if one != other:
+                self.guard(self.w.op(f"icmp eq i64 {one}, {other}"), "an array is changed to another shape")
 
     def _assert(self, node: ast.Assert) -> None:
         on = self.w.fresh("on")
@@ -274,10 +309,11 @@ class Statements(Interchange):
         self.loops.append((head, end))
         self.inner += 1
         self.poll()
-        self.block(node.body)
+        self.block(node.body, node)
         self.inner -= 1
         self.loops.pop()
         if not self.w.ended:
+            self.end_round()
             self.w.jump(head)
         self.w.place(otherwise)
         self._otherwise(node)
@@ -357,12 +393,16 @@ class Statements(Interchange):
         self.loops.append((next_, end))
         # The loop may not run at all, but what it is made of is what the program does most.
         self.inner += 1
+        self.lasts.append(lambda: self.w.op(f"icmp eq i64 {k}, {self.w.op(f'sub i64 {step.count}, 1')}"))
         if inside is None:
-            self.block(node.body)
+            self.block(node.body, node)
         else:
             inside()
         self.inner -= 1
         self.loops.pop()
+        if not self.w.ended:
+            self.end_round()
+        self.lasts.pop()
         if not self.w.ended:
             last()
             self.w.jump(next_)

@@ -97,7 +97,8 @@ class Lazy:
     An extent ``"1"`` is stretched to whatever it meets; `refs` are the arrays that it reads, and `mixed` says that it
     reads them at other places than where its elements will be. `breaks` are axes, counted from the last one (-1), with
     positions from which on the elements of `refs` lie somewhere else: loops over elements are cut there. `plain` says
-    that an element is made of those of `refs` with the same indices, and of nothing else that depends on these.
+    that an element is made of those of `refs` with the same indices, and of nothing else that depends on these. `cost`
+    is how many operations make an element, long ones counted as several.
     """
 
     kind: str
@@ -107,6 +108,7 @@ class Lazy:
     mixed: bool = False
     breaks: tuple[tuple[int, str], ...] = ()
     plain: bool = False
+    cost: int = 1
 
 
 @dataclass(frozen=True)

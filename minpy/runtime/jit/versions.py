@@ -545,6 +545,7 @@ class Versions(Draws):
         """Write code that may be found to be harmful; then nothing from line `length` on has been written."""
         exits, reasons, loops = dict(self.exits), len(self.reasons), self.loops
         kept = self.conditional, self.inner, self.w.access, self.unchecked
+        pending = dict(self.pending)
         self.loops, self.postponed = list(loops), True
         try:
             write()
@@ -555,6 +556,7 @@ class Versions(Draws):
             self.exits = exits
             del self.reasons[reasons:]
             self.conditional, self.inner, self.w.access, self.unchecked = kept
+            self.pending = pending
             return False
         finally:
             self.loops, self.postponed = loops, False

@@ -160,7 +160,7 @@ class WholeCalls(NewArrays):
         kind = kind_of(self.whole(value))
         if kind not in {"float64"} | (INTS - {"int8", "uint8", "int16", "uint16"}):
             raise Unsupported(f"np.sqrt of {kind}")
-        return self.mapped("float64", self.root, self._cast(value, "float64"))
+        return self.mapped("float64", self.root, self._cast(value, "float64"), cost=10)
 
     def part_of(self, value: Any, name: str) -> Ref:
         ref = self.held(self.whole(value))

@@ -25,6 +25,8 @@ from minpy.runtime.jit.values import Lazy, Ref, Val, scalar
 
 # Operators of arrays of integers that never warn: what does not fit is cut off.
 WRAPPING = {"+": "add", "-": "sub", "*": "mul"}
+_LONG = 10  # a division or a root, in other operations
+_WORK = 3
 SMALL_ENOUGH = frozenset(kinds_.NUMPY_INTS) - {"uint64"}
 
 
@@ -75,10 +77,17 @@ class Wholes(Operators):
         ] = {}  # what numbers are called in the loop over elements that is being written
         self.whole_arrays = False  # whether the code runs over elements
         self.made = False  # whether the code makes arrays
+        self.places_made = 0  # at how many places
+        self.instead: dict[
+            Ref, Ref
+        ] = {}  # what stands for arrays in the loop over elements that is being written
+        self.unnamed: set[str] = set()  # the owners of new arrays that no variable holds
         self.head = "%head"
         self.idents = ""  # where the next identity of an array is
         # Of an index in a loop that is cut: where its present piece begins, and at which positions pieces do.
         self.pieces: dict[str, tuple[str, frozenset[str]]] = {}
+        # Elements of expressions for which there is code in the loop that is being written, and the block that it ends.
+        self.elements: dict[tuple[Any, ...], tuple[Lazy, Val, int]] = {}
         self.inner = 0  # loops around the code, inside the outermost one
         self.written: frozenset[str] = frozenset()  # the arrays that came in and may be stored into
 
@@ -124,12 +133,19 @@ class Wholes(Operators):
         own = indices[len(indices) - len(value.dims) :]
         own = ["0" if dim == "1" else index for dim, index in zip(value.dims, own, strict=True)]
         if isinstance(value, Lazy):
-            return value.element(own)
-        return self.read(self.item(value, own, checked=False))
+            key = id(value), *own
+            known = self.elements.get(key)
+            if known is None or known[2] != self.w.blocks:
+                known = self.elements[key] = value, value.element(own), self.w.blocks
+            return known[1]
+        return self.read(self.item(self.instead.get(value, value), own, checked=False))
 
-    def mapped(self, kind: str, function: Callable[..., Val], *operands: Any) -> Lazy:
-        """What a function of scalars makes of arrays and scalars, element by element."""
+    def mapped(self, kind: str, function: Callable[..., Val], *operands: Any, cost: int = 1) -> Lazy:
+        """What a function of scalars makes of arrays and scalars, element by element; `cost` as in `Lazy`."""
         wholes = [self.whole(each) for each in operands if not isinstance(each, Val)]
+        dims = self.common(*wholes)
+        operands = tuple(each if isinstance(each, Val) else self.stretched(each, dims) for each in operands)
+        wholes = [each for each in operands if not isinstance(each, Val)]
 
         def element(indices: list[str]) -> Val:
             value = function(
@@ -147,9 +163,30 @@ class Wholes(Operators):
         refs = tuple(ref for each in wholes for ref in refs_of(each))
         mixed = any(isinstance(each, Lazy) and each.mixed for each in wholes)
         breaks = tuple(dict.fromkeys(place for each in wholes for place in breaks_of(each)))
-        dims = self.common(*wholes)
         plain = all(is_plain(each, dims) for each in wholes)
-        return Lazy(kind, dims, element, refs, mixed, breaks, plain)
+        cost += sum(each.cost for each in wholes if isinstance(each, Lazy))
+        return Lazy(kind, dims, element, refs, mixed, breaks, plain, cost)
+
+    def stretched(self, value: Any, dims: tuple[str, ...]) -> Any:
+        """An operand of a loop over elements with these extents.
+
+        What is used again in each row is computed once before, if that is work, or if its elements do not lie side by
+        side.
+        """
+        row = value.dims[-1] if value.dims else "1"
+        outer = (*["1"] * (len(dims) - len(value.dims)), *value.dims)[:-1]
+        if row == "1" or not any(one == "1" != other for one, other in zip(outer, dims, strict=False)):
+            return value
+        if isinstance(value, Lazy):
+            return self.held(value) if value.cost >= _WORK else value
+        if value.type.unit or value.type.sequence:
+            return value
+        copy = Lazy(value.type.kind, value.dims, lambda indices: self.at(value, indices), (value,))
+        return self.held(copy)
+
+    def held(self, value: Any) -> Ref:
+        """An array expression, computed into a new array; a `Ref` as it is."""
+        raise NotImplementedError
 
     def opaque(self, value: Val) -> Val:
         """A number of which the compiler knows nothing before the loop over elements that is being written.
@@ -234,7 +271,8 @@ class Wholes(Operators):
                 )
             return Operators.binary(self, symbol, one, other)
 
-        return self.mapped(result, element, self._cast(left, operand), self._cast(right, operand))
+        cost = _LONG if symbol in ("/", "//", "%") else 1
+        return self.mapped(result, element, self._cast(left, operand), self._cast(right, operand), cost=cost)
 
     def folded(self, kind: str, text: str) -> str:
         """An integer of 64 bits cut to those of `kind`, as NumPy's arrays do it."""
@@ -264,7 +302,7 @@ class Wholes(Operators):
         ):
             return self.mapped(kind, lambda each: Operators.binary(self, "*", each, each), left)
         if right.x == double(0.5) and kind == "float64":
-            return self.mapped("float64", self.root, left)
+            return self.mapped("float64", self.root, left, cost=_LONG)
         exponent = constant_of(right.x) if right.rep == "i" else _number(right.x)
         if kind == "float64" and exponent is not None and exponent not in (-1, 0, 1, 2, 0.5):
             return self.by_numpy(np.power, left, scalar("float64", "d", double(float(exponent))))

@@ -270,6 +270,7 @@ def _take_back(
     """After a round that cannot be run: everything as it was before it."""
     w.unless(w.op(f"icmp sgt i64 {w.op(f'load i64, ptr {answer}')}, 0"), "finish")
     w.unless(w.same(w.at(plan, layout.CLEAN), 0, "i64"), "finish")
+    w.place("back")
     memory = w.op(f"load ptr, ptr {block}")
     w.unless(w.op(f"icmp ne ptr {memory}, null"), "restored")
     w.put(f"call void @undo(ptr {plan}, ptr {objects}, ptr {memory}, i1 true)")
@@ -285,11 +286,16 @@ def _take_back(
     w.put(f"call void @llvm.memcpy.p0.p0.i64(ptr {words}, ptr {kept}, i64 {size}, i1 false)")
     stopped = w.op(f"load i64, ptr {position}")
     w.unless(w.op(f"icmp sgt i64 {stopped}, 0"), "finish")
-    # What led there did no harm the first time, and does none now.
+    # What led there did no harm the first time; what is made in the last round alone may, as another is the last now.
     w.set(words, FIRST, 0)
     w.set(words, LAST, stopped)
     result = w.op(f"call i64 {w.at(plan, layout.KERNEL, 'ptr')}(ptr {words})")
     w.unless(w.op(f"icmp ne i64 {result}, 0"), "finish")
+    w.unless(w.op(f"icmp sgt i64 {result}, 0"), "again_interrupted")
+    w.put(f"store i64 {w.at(words, STOPPED)}, ptr {position}")
+    w.put(f"store i64 {result}, ptr {answer}")
+    w.jump("back")
+    w.place("again_interrupted")
     w.put(f"store i64 {INTERRUPTED}, ptr {answer}")
     w.jump("finish")
 

@@ -108,10 +108,10 @@ class Stores(Views):
             indices.append(k)
             ends.append(end_of_loop)
         opaques, self.opaques = self.opaques, {}
-        elements, self.elements = self.elements, {}
+        elements, self.computed_elements = self.computed_elements, {}
         body(indices)
         opaques, self.opaques = self.opaques, opaques
-        self.elements = elements
+        self.computed_elements = elements
         floats, computed = self.floats, self.computed
         (self.floats, self.computed), self.w.access = around, access
         for x in floats or ():

@@ -27,7 +27,7 @@ ROUNDS = 1 << 14
 _PERHAPS = (ast.IfExp, ast.BoolOp, ast.NamedExpr, ast.Lambda, ast.comprehension)
 # What the code inside a statement, or a loop over elements, goes by.
 _DEPTH = ("conditional", "inner", "flag", "flag_reason", "floats", "computed", "stored", "unchecked")
-_DEPTH += ("opaques", "elements", "instead")
+_DEPTH += ("opaques", "computed_elements", "instead")
 
 
 class Statements(Deferred):

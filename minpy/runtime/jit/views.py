@@ -74,7 +74,7 @@ class Views(Wholes):
             if isinstance(part, str):
                 start = self.wrapped(part, dim)
             else:
-                start, count, step = self._taken(part, dim)
+                start, count, step = self._part_taken(part, dim)
                 dims.append(count)
                 strides.append(stride if step == "1" else self.w.op(f"mul i64 {stride}, {step}"))
             if start != "0":
@@ -87,7 +87,7 @@ class Views(Wholes):
         type_ = base.type._replace(ndim=len(dims), unit=unit)
         return replace(base, type=type_, pointer=pointer, dims=tuple(dims), strides=tuple(strides), ident="")
 
-    def _taken(self, node: ast.Slice, dim: str) -> tuple[str, str, str]:
+    def _part_taken(self, node: ast.Slice, dim: str) -> tuple[str, str, str]:
         """First index, number and step of what a slice takes, as Python's ``slice.indices`` says."""
         lower, upper, step = (
             None

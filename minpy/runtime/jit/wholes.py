@@ -87,7 +87,7 @@ class Wholes(Operators):
         # Of an index in a loop that is cut: where its present piece begins, and at which positions pieces do.
         self.pieces: dict[str, tuple[str, frozenset[str]]] = {}
         # Elements of expressions for which there is code in the loop that is being written, and the block that it ends.
-        self.elements: dict[tuple[Any, ...], tuple[Lazy, Val, int]] = {}
+        self.computed_elements: dict[tuple[Any, ...], tuple[Lazy, Val, int]] = {}
         self.inner = 0  # loops around the code, inside the outermost one
         self.written: frozenset[str] = frozenset()  # the arrays that came in and may be stored into
 
@@ -134,9 +134,9 @@ class Wholes(Operators):
         own = ["0" if dim == "1" else index for dim, index in zip(value.dims, own, strict=True)]
         if isinstance(value, Lazy):
             key = id(value), *own
-            known = self.elements.get(key)
+            known = self.computed_elements.get(key)
             if known is None or known[2] != self.w.blocks:
-                known = self.elements[key] = value, value.element(own), self.w.blocks
+                known = self.computed_elements[key] = value, value.element(own), self.w.blocks
             return known[1]
         return self.read(self.item(self.instead.get(value, value), own, checked=False))
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minpy.errors import MinPyError, TraceError
-from minpy.runtime import entry, precision, profile, small, small_code
+from minpy.runtime import entry, precision, profile, small
 from minpy.runtime.policy import current_policy
 from minpy.runtime.primitives.table import Primitive, by_name
 from minpy.runtime.record import Line, Record, current_tape, innermost, open_tape
@@ -158,8 +158,6 @@ def call_long(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
     return result
 
 
-_FEW = small_code.FEW
-
 # Functions that write into their first operand: always, or with this argument.
 overwrites: dict[str, tuple[str, bool] | None] = {
     **dict.fromkeys(
@@ -195,7 +193,7 @@ def _log_overwritten(primitive: Primitive, args: tuple, kwargs: dict) -> None:
 def _is_for_here(value: Any, reason: str | None) -> bool:
     """Whether `auto` will hardly send a result to the device: it is small, or all stays here for a while."""
     return type(value) is np.ndarray and (
-        value.size <= _FEW or (reason is not None and reason.startswith("MP110"))
+        value.size <= small.few or (reason is not None and reason.startswith("MP110"))
     )
 
 

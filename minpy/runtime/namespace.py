@@ -201,6 +201,7 @@ _BINARY = {
     "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
 }  # fmt: skip
 _UNARY = {"neg": "negative", "pos": "positive", "invert": "invert"}
+ROWS = _BINARY | _UNARY
 
 _FLOATING = (float, complex, np.inexact)
 _NUMBERS = (int, float, complex, bool, np.generic)

@@ -20,13 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime import cost, transfers
+from minpy.runtime import cost, small, small_code, transfers
 
 _KNOWN = 1024  # arrays whose credit is remembered
 _LOOKED_AT = 8  # copies to the host before anything is said about them
 _FIRST_REST, _LONGEST_REST = 1024, 1 << 20  # operations on the host after arrays went to and fro
 _FADES = 0.5  # what counts of the account after each look
 _WINDOW = 64  # operations between two looks
+_ENDLESS = 1 << 30  # elements: where the host is the faster one up to there it always is
 _PASSES = 2.0  # times that a block is at least as fast as its operations one by one
 
 BOUNCES = (
@@ -46,9 +47,8 @@ class Account:
         self.calls = self.fetches = self.since = 0
         self.rest, self.length = 0, _FIRST_REST
         self.said = ""
-        self._saved = (
-            0.0  # the credit of the operands of the last operation that was left to the host for want of it
-        )
+        # The credit of the operands of the last operation that was left to the host for want of it.
+        self._saved = 0.0
 
     def refuse(self, primitive: Any, args: tuple, kwargs: dict) -> str | None:
         """Why the operation had better run on the host; None if it had not."""
@@ -223,6 +223,29 @@ def _time(model: Any, label: str, kind: str, elements: int, args: tuple, work: i
     return model.predict(kind, elements, label)
 
 
+def _most(label: str) -> dict[str, int]:
+    """Up to how many elements the host does operations of each class sooner, whatever was sent already.
+
+    These are not asked for at all. (Products: of square matrices, and half of that, as thin ones can be more work.)
+    """
+    model = cost.model()
+    known = model if label in model.points else cost.BUILT_IN
+    found = {}
+    for kind in cost.OP_CLASSES:
+        if kind.startswith("to_"):
+            continue
+        n = small_code.FEW
+        while label not in known.points or model.predict(kind, 1.25 * n, "numpy") <= known.predict(
+            kind, 1.25 * n, label
+        ):
+            n = int(1.25 * n)
+            if n > _ENDLESS:
+                n = small_code.NEVER
+                break
+        found[kind] = max(small_code.FEW, n // 2) if kind == "matmul" else n
+    return found
+
+
 _accounts: weakref.WeakKeyDictionary[Any, Account] = weakref.WeakKeyDictionary()
 
 
@@ -231,6 +254,8 @@ def account(device: Any) -> Account:
     found = _accounts.get(device)
     if found is None:
         found = _accounts.setdefault(device, Account(device))
+        each = [_most(label) for label in {known.label for known in list(_accounts)}]
+        small.learn({kind: min(most[kind] for most in each) for kind in each[0]})
     return found
 
 

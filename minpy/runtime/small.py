@@ -1,7 +1,8 @@
 """Small arrays where a device is in use: calls that `auto` is sure to leave to NumPy get there without Python between.
 
 While nothing but contexts of devices is active (no tape, no other policy, no profile, no forced precision), a call with
-operands of a few thousand elements in memory of the program's is NumPy's whatever the card, and its result stays plain.
+operands of a few thousand elements in memory of the program's is NumPy's whatever the card, and its result stays plain;
+so is a larger one, up to where a device in use could be sooner done (`learn`).
 The dispatchers of the doors are then replaced by built-in functions that find this out in some nanoseconds
 (`small_code`) and call the dispatcher for all else. Without the compiler (extra ``jit``), or on an interpreter whose
 objects are laid out in another way, the dispatchers ask `is_small` themselves.
@@ -56,6 +57,33 @@ _kept: list[Any] = []  # what words and the interpreter point to
 # The names that are replaced in each door: by name, the dispatchers, and the built-in functions.
 _replaced: list[tuple[Any, dict[str, Any], dict[str, Any]]] = []
 _types: list[Any] = []  # what stands for the built-in `type`: the function, and the built-in one
+
+
+# The words of each door, with the class of what it leads to; and up to how many elements a result stays plain.
+_words: list[tuple[np.ndarray, str]] = []
+few = small_code.FEW
+
+
+def learn(most: dict[str, int]) -> None:
+    """Let the doors leave to NumPy what no device in use does sooner, up to so many elements by class of operation.
+
+    What is made out of nothing is an array of the runtime's from where on some device might do something with it; so is
+    what a function makes that only the host has.
+    """
+    global few
+    few = min([n for kind, n in most.items() if kind != "matmul"])
+    for words, kind in _words:
+        if words[small_code.MODE] == small_code.CREATE:
+            least = few
+        else:
+            least = small_code.NEVER if kind == "free" else most.get(kind, few)
+        # The product of a vector reads each element once, as a sum does.
+        words[small_code.MOST], words[small_code.FLAT] = least, most["reduce"] if kind == "matmul" else least
+
+
+def forget() -> None:
+    """Ask again for all that has more than a few thousand elements: nothing is known of devices any more."""
+    learn(dict.fromkeys(("reduce", "matmul"), small_code.FEW))
 
 
 class Quiet:
@@ -152,11 +180,14 @@ def _is_laid_out() -> bool:
     )
 
 
-def _door(name: str, mode: int, function: int, slow: Any, extra: int = 0, wrap: Any = None) -> Any:
-    """A built-in function; `function` is an address."""
+def _door(name: str, mode: int, function: int, slow: Any, kind: str, extra: int = 0, wrap: Any = None) -> Any:
+    """A built-in function; `function` is an address, `kind` the class of its costs."""
+    wrapper = 0 if wrap is None else id(wrap)
     words = np.array(
-        [_shared.ctypes.data, mode, function, extra, id(slow), 0 if wrap is None else id(wrap)], np.int64
+        [_shared.ctypes.data, mode, function, extra, id(slow), wrapper, small_code.FEW, small_code.FEW],
+        np.int64,
     )
+    _words.append((words, kind))
     _kept.extend((slow, wrap))
     return function_at(_code(), name, words, _kept, FASTCALL | KEYWORDS)
 
@@ -167,6 +198,7 @@ def install(numpy_door: Any, functions_door: Any, operator_door: Any, type_of: A
     if not _code():
         return False
     from minpy.runtime.array import Array
+    from minpy.runtime.namespace import ROWS
 
     shared = _shared
     shared[small_code.ARRAY], shared[small_code.LIST], shared[small_code.TUPLE] = map(
@@ -194,9 +226,10 @@ def install(numpy_door: Any, functions_door: Any, operator_door: Any, type_of: A
             mode = small_code.UNARY if name in ("neg", "pos", "invert") else small_code.BINARY
             extra = id(None) if name == "pow" else _COMPARISONS.get(name, 0)
             address = ctypes.cast(getattr(ctypes.pythonapi, symbol), ctypes.c_void_p).value or 0
-            found[name] = _door(name, mode, address, slow, extra)
+            kind = table.by_name[ROWS[name]].cost
+            found[name] = _door(name, mode, address, slow, kind, extra)
     _replace([operator_door], found)
-    _types[:] = type_of, _door("type", small_code.TYPE, 0, type_of)
+    _types[:] = type_of, _door("type", small_code.TYPE, 0, type_of, "host")
     entry.watch(tell)
     return True
 
@@ -220,7 +253,7 @@ def _replaced_by(primitive: Any, slow: Any) -> Any:
 
     _kept.append(primitive.function)
     mode = small_code.CREATE if primitive.creates else small_code.CALL
-    found = _door(slow.__name__, mode, id(primitive.function), slow, 0, placed)
+    found = _door(slow.__name__, mode, id(primitive.function), slow, primitive.cost, 0, placed)
     if not isinstance(primitive.function, np.ufunc):
         return found
     # Whoever asks for a method of a ufunc finds it in a partial with nothing given, which costs little.
@@ -230,7 +263,7 @@ def _replaced_by(primitive: Any, slow: Any) -> Any:
         if name in vars(slow):
             plain = getattr(primitive.function, name)
             _kept.append(plain)
-            setattr(partial, name, _door(name, small_code.CALL, id(plain), vars(slow)[name]))
+            setattr(partial, name, _door(name, small_code.CALL, id(plain), vars(slow)[name], "host"))
     partial.__dict__.update(
         __name__=slow.__name__, __qualname__=slow.__qualname__, __wrapped__=primitive.function
     )

@@ -8,9 +8,9 @@ needs to know is in words: those of one door, and those that all doors share.
 
 from __future__ import annotations
 
-# The words of a door.
-SHARED, MODE, FUNCTION, EXTRA, SLOW, WRAP = range(6)
-DOOR_WORDS = 6
+# The words of a door. What has more than MOST elements may be work for a device; or than FLAT, with one axis or none.
+SHARED, MODE, FUNCTION, EXTRA, SLOW, WRAP, MOST, FLAT = range(8)
+DOOR_WORDS = 8
 # What a door leads to: a function of NumPy's; one that makes arrays out of nothing, large ones of which are handed to
 # WRAP; the C function of a binary operator, with a third argument EXTRA; that of a unary one; the type of an object.
 CALL, CREATE, BINARY, UNARY, TYPE = range(5)
@@ -19,11 +19,12 @@ QUICK, ARRAY, LIST, TUPLE, OURS, LEFT, TELL, COUNT, KINDS = range(9)
 MOST_KINDS = 64
 
 FEW = 4096  # elements: what so few take is less than the launch of a kernel, whatever the card
-_ROOM = 4 * FEW  # elements of all operands together
+NEVER = 1 << 48  # more elements than are counted
+_ROOM = 4  # times the elements of one operand: what all may have together
 _DEEPEST = 3  # lists in lists
 PATIENCE = 1000  # operators in a row that met nothing large
 
-_SATURATED = 1 << 20
+_SATURATED = 1 << 31
 
 TEXT = f"""
 declare ptr @minpy_PyObject_Vectorcall(ptr, ptr, i64, ptr)
@@ -75,25 +76,35 @@ end:
   ret i64 %count
 }}
 
-define internal i1 @large(ptr %object, ptr %shared) {{
+define internal i1 @over(ptr %array, i64 %count, ptr %door) {{
+  %at = getelementptr i8, ptr %array, i64 24
+  %axes = load i32, ptr %at, align 4
+  %flat = icmp slt i32 %axes, 2
+  %which = select i1 %flat, i64 {FLAT}, i64 {MOST}
+  %most = call i64 @word(ptr %door, i64 %which)
+  %over = icmp ugt i64 %count, %most
+  ret i1 %over
+}}
+
+define internal i1 @large(ptr %object, ptr %shared, ptr %door) {{
   %array = call i1 @is(ptr %object, ptr %shared, i64 {ARRAY})
   br i1 %array, label %yes, label %no
 yes:
   %count = call i64 @elements(ptr %object)
-  %large = icmp ugt i64 %count, {FEW}
+  %large = call i1 @over(ptr %object, i64 %count, ptr %door)
   ret i1 %large
 no:
   ret i1 false
 }}
 
-define internal i1 @small(ptr %object, ptr %shared, ptr %room, i64 %depth) {{
+define internal i1 @small(ptr %object, ptr %shared, ptr %door, ptr %room, i64 %depth) {{
 entry:
   %array = call i1 @is(ptr %object, ptr %shared, i64 {ARRAY})
   br i1 %array, label %sized, label %other
 sized:
   %count = call i64 @elements(ptr %object)
-  %few = icmp ule i64 %count, {FEW}
-  br i1 %few, label %spend, label %no
+  %many = call i1 @over(ptr %object, i64 %count, ptr %door)
+  br i1 %many, label %no, label %spend
 other:
   %kinds = call i64 @word(ptr %shared, i64 {COUNT})
   br label %head
@@ -133,7 +144,7 @@ round:
 look:
   %at = getelementptr ptr, ptr %from, i64 %i
   %item = load ptr, ptr %at, align 8
-  %fine = call i1 @small(ptr %item, ptr %shared, ptr %room, i64 %less)
+  %fine = call i1 @small(ptr %item, ptr %shared, ptr %door, ptr %room, i64 %less)
   br i1 %fine, label %ok, label %no
 ok:
   %following = add i64 %i, 1
@@ -153,8 +164,10 @@ define ptr @kernel(ptr %self, ptr %args, i64 %nargs, ptr %names) {{
 entry:
   %room = alloca i64, align 8
   %result = alloca ptr, align 8
-  store i64 {_ROOM}, ptr %room, align 8
   %door = call ptr @field(ptr %self, i64 16)
+  %flat = call i64 @word(ptr %door, i64 {FLAT})
+  %together = mul i64 %flat, {_ROOM}
+  store i64 %together, ptr %room, align 8
   %shared = call ptr @field(ptr %door, i64 {8 * SHARED})
   %quick = call i64 @word(ptr %shared, i64 {QUICK})
   %asleep = icmp eq i64 %quick, 0
@@ -185,7 +198,7 @@ theirs:
   call void @minpy_Py_IncRef(ptr %class)
   ret ptr %class
 sized:
-  %alarge = call i1 @large(ptr %a, ptr %shared)
+  %alarge = call i1 @large(ptr %a, ptr %shared, ptr %door)
   br i1 %alarge, label %met, label %one
 one:
   br i1 %binary, label %second, label %count
@@ -195,7 +208,7 @@ onlyone:
 second:
   %bat = getelementptr ptr, ptr %args, i64 1
   %b = load ptr, ptr %bat, align 8
-  %blarge = call i1 @large(ptr %b, ptr %shared)
+  %blarge = call i1 @large(ptr %b, ptr %shared, ptr %door)
   br i1 %blarge, label %met, label %count
 met:
   %again = getelementptr i64, ptr %shared, i64 {LEFT}
@@ -247,7 +260,7 @@ head:
 body:
   %at = getelementptr ptr, ptr %args, i64 %i
   %argument = load ptr, ptr %at, align 8
-  %fine = call i1 @small(ptr %argument, ptr %shared, ptr %room, i64 {_DEEPEST})
+  %fine = call i1 @small(ptr %argument, ptr %shared, ptr %door, ptr %room, i64 {_DEEPEST})
   br i1 %fine, label %ok, label %slow
 ok:
   %next = add i64 %i, 1
@@ -259,7 +272,7 @@ go:
   %look = and i1 %creates, %there
   br i1 %look, label %created, label %done
 created:
-  %big = call i1 @large(ptr %made, ptr %shared)
+  %big = call i1 @large(ptr %made, ptr %shared, ptr %door)
   br i1 %big, label %wrap, label %done
 wrap:
   store ptr %made, ptr %result, align 8

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 import types
+import weakref
 from collections.abc import Iterator
 
 import pytest
 import simulated
 
-from minpy.runtime import backends, profile, transfers
+from minpy.runtime import backends, placement, profile, small, transfers
 from minpy.runtime.backends import choice
 from minpy.runtime.backends import cupy as backend
 from minpy.runtime.context import cpu, set_context
@@ -25,11 +26,14 @@ def machine(monkeypatch) -> Iterator[simulated.Machine]:
     cupyx = types.SimpleNamespace(errstate=lambda **kwargs: contextlib.nullcontext())
     monkeypatch.setitem(sys.modules, "cupyx", cupyx)
     monkeypatch.setattr(choice, "backend_for", lambda device_id: "cupy")
+    monkeypatch.setattr(placement, "_accounts", weakref.WeakKeyDictionary())
     transfers.uploads().clear()
+    small.forget()
     yield made
     set_context(cpu())
     transfers.uploads().clear()
     transfers.double.clear()
+    small.forget()
 
 
 @pytest.fixture

@@ -14,12 +14,13 @@ import minpy
 from minpy import routed
 from minpy.options import Options
 from minpy.places import ALERT
-from minpy.runtime import cost, entry, profile, small, small_code
+from minpy.runtime import cost, entry, placement, profile, small, small_code
 from minpy.runtime.array import Array
 from minpy.runtime.context import cpu, gpu
 from minpy.runtime.fuse import sites as blocks
 from minpy.runtime.jit import sites
 from minpy.runtime.policy import AutoPolicy, OnlyNumPyPolicy, PreferMXNetPolicy
+from minpy.runtime.primitives import table
 from minpy.transform import catalog, rewriter
 from minpy.transform.hook import put_door
 
@@ -134,8 +135,10 @@ def test_what_is_large_or_lives_there_is_dispatched(spy) -> None:
         lambda: routed.op.add(1.0, large), lambda: routed.op.neg(large), lambda: routed.np.multiply(2.0, large),
         lambda: routed.np.sum(np.broadcast_to(1.0, (1 << 30, 1 << 20))[:1]),
     ):  # fmt: skip
+        small.forget()
         call()
         assert spy.count() > 0
+    small.forget()
     routed.np.exp(large[:n])
     routed.op.add(large[:n], 1.0)
     assert spy.count() == 0
@@ -143,6 +146,37 @@ def test_what_is_large_or_lives_there_is_dispatched(spy) -> None:
         there = routed.np.exp(X)
     assert type(there) is Array and type(routed.op.add(there, X)) is Array
     np.testing.assert_allclose(np.asarray(routed.np.sqrt(there)), np.sqrt(np.exp(X)), rtol=1e-14)
+
+
+def test_what_no_device_does_sooner_is_not_asked_for(spy, card) -> None:
+    routed.np.exp(np.ones(small_code.FEW + 1))  # from here on the card's figures are known
+    assert spy.count() == 1
+    most = placement._most("cupy-gpu")
+    assert small.few == most["transcendental"] > 2 * small_code.FEW
+    account = placement.account(gpu(0).device())
+    thin = np.ones((most["matmul"] // 4, 4))
+    calls: dict[str, Any] = {
+        "exp": (np.ones(most["transcendental"]),), "add": (np.ones(most["arith"]), 2.0),
+        "copy": (np.ones(most["move"]),),
+        "sum": (np.ones((2, most["reduce"] // 2)),), "sort": (np.ones(most["sort"]),),
+        "dot": (np.ones(most["reduce"]),) * 2,
+        "matmul": (thin, thin.T[:, :300]),
+    }  # fmt: skip
+    for name, args in calls.items():
+        getattr(routed.np, name)(*args)
+        assert spy.count() == 0, name
+        # Nor would the card have got it, however often it was asked for.
+        for _ in range(3):
+            assert account.refuse(table.by_name[name], args, {}) is not None, name
+        if name != "matmul":
+            getattr(routed.np, name)(
+                *[np.ones(2 * each.size) if type(each) is np.ndarray else each for each in args]
+            )
+            assert spy.count() == 1, name
+    assert card.uploads == 0
+    large = np.ones((1000, 1000))
+    assert routed.np.reshape(large, -1).base is large and spy.count() == 0
+    assert type(routed.np.zeros(small.few)) is np.ndarray and type(routed.np.zeros(small.few + 1)) is Array
 
 
 def test_what_is_small() -> None:

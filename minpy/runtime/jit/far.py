@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime import small_code
+from minpy.runtime import small, small_code
 
 
 def array_class() -> Any:
@@ -44,7 +44,7 @@ class Far:
         if not kernel.code.whole:
             return False
         for variable in kernel.code.arrays:
-            if variable.comes_in and snapshot.values[variable.name].size > small_code.FEW:
+            if variable.comes_in and snapshot.values[variable.name].size > small.few:
                 return True
         return any(not each.storage.host_ok for each in self.arrays.values())
 

@@ -30,6 +30,7 @@ OP_CLASSES = {
     "to_device": "copy from the host",
     "to_host": "copy to the host",
 }
+_REMEMBERED = 4096  # predictions
 _SAME_AS = {"solve": "matmul"}  # cubic as well, and blocked by the same products
 
 Points = tuple[tuple[float, float], ...]  # (size, microseconds), by increasing size
@@ -57,6 +58,8 @@ class CostModel:
     measured: bool = False
     machine: Mapping[str, str] = field(default_factory=dict)
     disturbed: tuple[str, ...] = ()
+    # What was predicted: programs ask for the same sizes again and again.
+    _known: dict[tuple, float] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def backends(self) -> tuple[str, ...]:
@@ -71,6 +74,15 @@ class CostModel:
         """
         if op_class == "free":
             return 0.0
+        asked = op_class, elements, backend
+        found = self._known.get(asked)
+        if found is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            found = self._known[asked] = self._predict(*asked)
+        return found
+
+    def _predict(self, op_class: str, elements: float, backend: str) -> float:
         points = self.points[backend][_SAME_AS.get(op_class, op_class)]
         place = bisect_left(points, (elements,))
         if place == 0:

@@ -196,7 +196,10 @@ def watch(told: Any) -> None:
 
 
 def _tell() -> None:
-    """What follows from whether nothing but contexts of devices is active."""
+    """What follows from whether nothing but contexts of devices is active.
+
+    (Where nothing is, nobody asks, and who comes next is most likely another context.)
+    """
     quick = devices > 0 and not watchers
     if quick:
         routed.math, routed.float = math, builtins.float
@@ -257,7 +260,8 @@ def deactivate(tape: bool = False, device: bool = False) -> None:
         others -= not tape
         devices -= device
         watchers = holders - devices
-        _tell()
+        if holders:
+            _tell()
         if holders == others:
             _untaped()
         if holders == 0:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from minpy.runtime import cost, small, small_code, transfers
+from minpy.runtime.fuse import sites
 
 _KNOWN = 1024  # arrays whose credit is remembered
 _LOOKED_AT = 8  # copies to the host before anything is said about them
@@ -224,26 +225,27 @@ def _time(model: Any, label: str, kind: str, elements: int, args: tuple, work: i
 
 
 def _most(label: str) -> dict[str, int]:
-    """Up to how many elements the host does operations of each class sooner, whatever was sent already.
+    """Up to how many elements the host does operations of each class sooner, whatever was sent already; and blocks.
 
     These are not asked for at all. (Products: of square matrices, and half of that, as thin ones can be more work.)
     """
+    found = {kind: _ahead(label, kind) for kind in cost.OP_CLASSES if not kind.startswith("to_")}
+    found["matmul"] = max(small_code.FEW, found["matmul"] // 2)
+    return found | {"block": _ahead(label, "arith", _PASSES)}
+
+
+def _ahead(label: str, kind: str, times: float = 1.0) -> int:
+    """Up to how many elements the host, so many times as fast as operations one by one, is the sooner one."""
     model = cost.model()
     known = model if label in model.points else cost.BUILT_IN
-    found = {}
-    for kind in cost.OP_CLASSES:
-        if kind.startswith("to_"):
-            continue
-        n = small_code.FEW
-        while label not in known.points or model.predict(kind, 1.25 * n, "numpy") <= known.predict(
-            kind, 1.25 * n, label
-        ):
-            n = int(1.25 * n)
-            if n > _ENDLESS:
-                n = small_code.NEVER
-                break
-        found[kind] = max(small_code.FEW, n // 2) if kind == "matmul" else n
-    return found
+    if label not in known.points:
+        return small_code.NEVER
+    n: float = small_code.FEW
+    while n <= _ENDLESS:
+        if model.predict(kind, 1.25 * n, "numpy") > times * known.predict(kind, 1.25 * n, label):
+            return int(n)
+        n *= 1.25
+    return small_code.NEVER
 
 
 _accounts: weakref.WeakKeyDictionary[Any, Account] = weakref.WeakKeyDictionary()
@@ -255,7 +257,9 @@ def account(device: Any) -> Account:
     if found is None:
         found = _accounts.setdefault(device, Account(device))
         each = [_most(label) for label in {known.label for known in list(_accounts)}]
-        small.learn({kind: min(most[kind] for most in each) for kind in each[0]})
+        most = {kind: min(one[kind] for one in each) for kind in each[0]}
+        sites.left_alone = most.pop("block")
+        small.learn(most)
     return found
 
 

@@ -83,7 +83,10 @@ def learn(most: dict[str, int]) -> None:
 
 def forget() -> None:
     """Ask again for all that has more than a few thousand elements: nothing is known of devices any more."""
+    from minpy.runtime.fuse import sites
+
     learn(dict.fromkeys(("reduce", "matmul"), small_code.FEW))
+    sites.left_alone = small_code.FEW
 
 
 class Quiet:

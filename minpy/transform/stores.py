@@ -311,7 +311,7 @@ class StoreWalk(Walk):
         copy = None if item.once and not spared else self._copy(item, inner)
         if item.function == "before":
             long = copy is None or (len(copy) > _SHORT and not self._may_record(i, item))
-            if self.operators and long and not isinstance(node, cst.IfExp):
+            if self.operators and not self.spares and long and not isinstance(node, cst.IfExp):
                 # Whoever looks at operators wants to see the value. (Of a condition the jumps would have other places.)
                 return f"{door}.before({item.target}, {inside}", f"{around})"
             if long:

@@ -569,3 +569,26 @@ def test_the_door_of_functions_is_found_quickly_and_the_other_has_every_name(car
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = routed.numpy.no_such_name
     assert routed.numpy.linalg.norm(X) == np.linalg.norm(X)
+
+
+def test_a_block_too_small_for_the_card_goes_the_short_way_there(card, monkeypatch) -> None:
+    monkeypatch.setenv("MINPY_FUSE", "force:direct")
+    put_door()
+    space: dict[str, Any] = {}
+    text = f"{BLOCK}# the short way\n"
+    options = Options(context="gpu", jit="off", fuse="force:direct")
+    exec(compile(rewriter.plan(text, options).apply(), "<block>", "exec"), space)
+    before = len(blocks.sites)
+    routed.np.exp(np.ones(small_code.FEW + 1))  # from here on the card's figures are known
+    assert blocks.left_alone > 20_000
+    for n, short in ((20_000, True), (2 * blocks.left_alone, False)):
+        a, b = np.linspace(0.0, 1.0, n), np.linspace(1.0, 2.0, n)
+        (site,) = blocks.sites[before:] or (None,)
+        hits = site.block.shortcut.hits if site is not None else 0
+        got = space["chain"](a, b, 40)
+        (site,) = blocks.sites[before:]
+        np.testing.assert_array_equal(np.asarray(got), np.tanh(a * b + a) - np.exp(-b))
+        assert (site.block.shortcut.hits - hits > 20) is short
+    with cpu():
+        pass
+    assert card.kernels == 0

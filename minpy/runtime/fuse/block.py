@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.fuse import native
+from minpy.runtime import entry
+from minpy.runtime.fuse import native, sites
 from minpy.runtime.fuse.choose import Choice
 from minpy.runtime.fuse.ir import Irregular, Program
 from minpy.runtime.fuse.keys import key_of_all
@@ -24,6 +25,13 @@ _MISSES = 16
 _REFUSED = 24  # so often there may be no short way
 _WORTH = 400_000  # elements
 _shortening = _thread.allocate_lock()
+
+
+def _may_shorten(names: tuple[Any, ...]) -> bool:
+    """Whether the short way could be taken the next time: not where a device is in use that may get the block."""
+    return not entry.devices or all(
+        each.size <= sites.left_alone for each in names if type(each) is np.ndarray
+    )
 
 
 class Block:
@@ -71,7 +79,13 @@ class Block:
         flags = checked_flags()
         plan.choice.may_be_short = self.site is not None
         found = plan.run(leaves, flags, began)
-        if found[0] and self.site is not None and flags == ALL and plan.choice.is_settled:
+        if (
+            found[0]
+            and self.site is not None
+            and flags == ALL
+            and plan.choice.is_settled
+            and _may_shorten(names)
+        ):
             if _shortening.acquire(
                 blocking=False
             ):  # one thread at a time: the words are written piece by piece

@@ -29,6 +29,8 @@ _OPEN_NAPS = 40  # the same, of one that is still to be compiled
 _BROADCAST = 100_000  # elements that two small arrays have together
 _MANY = 4096  # elements of an array that is worth a second look
 _SOME, _PATIENCE = 200, 3  # so many are worth one, too, if they keep coming back after so many naps
+# Elements: what no device in use would get a block of (see `placement`).
+left_alone = 4096
 _here = sys.modules[__name__].__dict__
 # Where code is that is no program's: MinPy's, what is installed beside it, Python's own.
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minpy.runtime import entry
-from minpy.runtime.fuse import native
+from minpy.runtime.fuse import native, sites
 from minpy.runtime.fuse.guard import layout
 from minpy.runtime.fuse.ir import Irregular
 from minpy.runtime.fuse.layout import extent_of, touch
@@ -86,7 +86,9 @@ class Geometry:
         self._set_apart(plan, leaves)
         self._set_results(plan, apart, over)
         self._set_moves()
-        same = [(vars(entry), "holders", 0)]
+        # Up to so many elements no device in use would get the block: who else is active has it looked at.
+        few = all(each.size <= sites.left_alone for each in names if type(each) is np.ndarray)
+        same = [(vars(entry), "watchers" if few else "holders", 0)]
         same += [
             (vars(np), each.name, FUNCTIONS[each.name]) for each in program.operations if not each.symbol
         ]

@@ -227,6 +227,22 @@ def test_is_compiled(run_both: Any, text: str) -> None:
     assert sum(bool(site.compiled) for site in sites) > len(sites) // 2
 
 
+def test_arrays_of_several_pieces(run_both: Any) -> None:
+    """What the last rounds made are different arrays, though each was made in a run of its own."""
+    run_both(
+        SETUP + "def f(v, w):\n"
+        "  for i in range(2):\n    w, v = v, (v + w) * 0.5\n"
+        "  return v, w, v is w\n"
+        "r = f(v, w)\ns = f(v, w)\nt = f(v, w)\nx = r, s, t"
+    )
+
+
+def test_an_array_is_no_element(run_both: Any) -> None:
+    run_both(
+        SETUP + "f = 1.5\nfor j in range(0, 6, 2):\n  c[0, 0] -= f + j\n  if j > 1: f = c", compiled=None
+    )
+
+
 def test_short_extents_that_differ_share_their_code(run_both: Any) -> None:
     text = "def f(v, n):\n  s = v * 0.0\n  for i in range(n): s = s + v * v[i % 2]; v = v * 0.5\n  return s\n"
     (site,) = run_both(text + "x = [f(np.arange(1.0, k), 5) for k in (4, 5, 9, 7, 3, 8, 4, 6, 20)]")

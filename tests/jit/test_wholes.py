@@ -48,6 +48,8 @@ LOOPS = [
     "for i in range(n): T = A > 0.5; T = T & (A < 1); A = np.where(T, A * 2, A) - T; A[T] = i",
     "for i in range(n): D *= 1e200; E += D",
     "for i in range(n): T = D[:, :, :1] * 2; T = T - T * E[:, :, :1]; U = D[:1] * 2; U = U - U * 3; D = D + T + U",
+    "for i in range(n): V[::2] = (V[:38] * 2 + i) * V[:38] / 3 - V[37:] * 0.5 + V[1:39] / (i - 4)",
+    "for i in range(n): D[:, :, i % 3] = (A[:4, :5] * 2 - i) * A[1:, 5:10] / 3 + A[0, :5] ** 2; A[1:, :5] = D[:, :, 1]",
     "for i in range(n): v[i:] = i",
     "for i in range(n): v[i] += w * 2 if i > 3 else 1",
     "for i in range(n): v[i] = i; a[i, 0] += v[:i] < 2",

@@ -24,6 +24,7 @@ HAS_FLAGS = platform.machine() in ("x86_64", "AMD64")
 RAISED = "an overflow, an invalid value or a division by zero"
 _RAISED = 0x1 | 0x4 | 0x8
 _MOST_BREAKS = 8  # of one axis
+_MUCH = 6  # operations on an element
 
 
 def is_turned(ref: Ref) -> bool:
@@ -207,7 +208,14 @@ class Stores(Views):
                 self.guard(self.w.op(f"icmp eq i64 {dim}, {other}"), "a store of an array of another shape")
         self._computed(value, target.dims)
         around, self.instead = self.instead, {} if apart else self._copies_of(target, value)
-        place = target if apart else self._apart(target, value)
+        if apart:
+            place = target
+        elif self._better_in_rows(target, value):
+            new = self.fresh(target.type.dtype, target.dims)
+            type_ = target.type._replace(unit=True)
+            place = replace(target, type=type_, pointer=new.pointer, strides=new.strides)
+        else:
+            place = self._apart(target, value)
 
         def store(indices: list[str]) -> None:
             self.write(self._spot(place, indices), self.at(value, indices))
@@ -236,6 +244,17 @@ class Stores(Views):
             self.nest(target.dims, move, independent=True)
             self.w.place(on)
         self.instead = around
+
+    @staticmethod
+    def _better_in_rows(target: Ref, value: Any) -> bool:
+        """Whether so much is computed for elements far from each other that it is worth to lay them side by side first.
+
+        The processor then works on several at a time.
+        """
+        if target.type.unit or is_turned(target) or not isinstance(value, Lazy) or value.cost < _MUCH:
+            return False
+        rows = [ref for ref in value.refs if ref.dims and ref.dims[-1] != "1"]
+        return bool(rows) and not value.mixed and all(ref.type.unit for ref in rows)
 
     def _copies_of(self, target: Ref, value: Any) -> dict[Ref, Ref]:
         """Copies of rows and columns of `target` that are stretched over it: less than to compute all of it apart."""

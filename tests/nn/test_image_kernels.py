@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minpy.nn.kernels import maxima, pooling
+from minpy.nn.kernels import arithmetic, maxima, pooling
 from minpy.nn.kernels.masks import masked
 from minpy.nn.kernels.windows import Windows
 from minpy.nn.layers import dense
+from minpy.runtime import ledger
 from minpy.runtime.fuse import native
 
 pytest.importorskip("llvmlite", reason="the extra jit compiles these")
+
+REAL = native.compiled
 
 
 @pytest.fixture(autouse=True)
@@ -85,3 +88,17 @@ def test_the_derivative_of_relu(dtype: type) -> None:
     for each in (g, np.ascontiguousarray(g)):
         found = dense._where_positive(y, each)
         assert found.tobytes() == masked(each, np.greater(y, 0)).tobytes()
+
+
+def test_nothing_is_compiled_that_takes_too_much_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the ledger does not allow stays as it was; an earlier run's code is taken in any case."""
+    monkeypatch.setattr("sys.dont_write_bytecode", False)  # else nothing is kept
+    rows = arithmetic.Rows(("x",), ("y",), "y = x * 3.0")
+    compiled = native.compiled
+    monkeypatch.setattr(ledger, "allows_sure", lambda expected: False)
+    monkeypatch.setattr(native, "compiled", lambda text, wait: REAL(text, wait=False))
+    assert rows.ready("d") is None
+    monkeypatch.setattr(native, "compiled", compiled)
+    assert rows.ready("d") is not None
+    monkeypatch.setattr(native, "compiled", lambda text, wait: REAL(text, wait=False))
+    assert arithmetic.Rows(("x",), ("y",), "y = x * 3.0").ready("d") is not None

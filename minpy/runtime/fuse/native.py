@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minpy.runtime import ledger
 from minpy.runtime.fuse import memory, pool, rolled, rows
 from minpy.runtime.fuse.ir import Irregular
 from minpy.runtime.fuse.nest import Nest
@@ -264,8 +265,20 @@ def _address_of(text: str, wait: bool, loops: tuple[Loop, ...] = ()) -> int:
 
 
 def compiled(text: str, *, wait: bool) -> int:
-    """The address of ``kernel`` in a module that may ask for the floating-point flags; see `placed`."""
+    """The address of ``kernel`` in a module that may ask for the floating-point flags; see `placed`.
+
+    Without `wait`, `Unfit` while the time for compiling it may not be spent yet.
+    """
+    from minpy.runtime.jit import engine
+
+    if not wait and text not in _begun:
+        if memory.load_code(text, engine.stamp()) is None and not ledger.allows_sure(takes()):
+            raise Unfit("later")
+        _begun.add(text)
     return _address_of(text, wait)
+
+
+_begun: set[str] = set()
 
 
 def placed(text: str, outside: dict[str, int], *, wait: bool = True, quickly: bool = False) -> int:

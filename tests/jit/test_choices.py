@@ -1,4 +1,4 @@
-"""Numbers that a condition chooses: stored once, or both computed and one taken, with what happens in it alone."""
+"""Numbers that a condition chooses, and elements that are stored into whichever way it goes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ BODIES = [
     "x = 2**60 + 1\n  while x != 1: x = x // 2 if x % 2 == 0 else 3 * x + 1",
     "for j in range(n): x = j if m[j] else y",
     "for j in range(n): x = missing + 1 if j == 5 else j",
-    # Integers of which an extremum is taken in another order.
+    # Extrema of what the round before stored.
     "for j in range(1, n): d[i, j] = min(d[i - 1, j] + 1, d[i, j - 1] + 1, d[i - 1, j - 1] + k[j])",
     "for j in range(1, n): d[i, j] = max(d[i, j - 1] - 2, x, j); x = min(k[j], x, True)",
     "for j in range(n - 1, 0, -1): d[i, j - 1] = min(d[i, j] + w[j], d[i - 1, j], 5)",

@@ -140,11 +140,7 @@ class Calls(Selections):
     def _extreme(self, arguments: list[Any], op: ast.cmpop) -> Val:
         if len(arguments) < 2:
             raise Unsupported("min() or max() of one argument")
-        operands = [self._operand(each) for each in arguments]
-        if all(each.rep == "i" for each in operands) and len({each.tag for each in operands}) == 1:
-            # Of equal integers any is the same. What the round before stored comes last: it is waited for longest.
-            operands.sort(key=lambda each: each.x in self.late)
-        best, *others = operands
+        best, *others = map(self._operand, arguments)
         for other in others:
             kinds = best.kinds | other.kinds
             if best.rep != other.rep and "b" not in (best.rep, other.rep):

@@ -23,7 +23,6 @@ class Writer:
         self.metadata: list[str] = []  # at the end of the module
         self.access = ""  # what is said of each access to an array's elements
         self.names = 0
-        self._unforeseen = ""
         self._weights = ""  # the note on a branch that goes one way as a rule
         self.blocks = 0
         self.ended = False  # whether the current block has its terminator
@@ -64,23 +63,16 @@ class Writer:
         self.put(f"br label %{label}" + (f", !llvm.loop {loop}" if loop else ""))
         self.ended = True
 
-    def branch(self, condition: str, yes: str, no: str, expected: bool = False, whole: bool = False) -> None:
+    def branch(self, condition: str, yes: str, no: str, expected: bool = False) -> None:
         """End the block with a condition.
 
-        If it is `expected` to hold, LLVM keeps the registers, and the straight way, for what follows then. One that
-        stays `whole` is not made two branches where it is made of two conditions.
+        If it is `expected` to hold, LLVM keeps the registers, and the straight way, for what follows then.
         """
         if expected and not self._weights:
             weights = self.note(f'!"branch_weights", i32 {_OFTEN}, i32 1', distinct=False)
             self._weights = f", !prof {weights}"
-        said = (self._weights if expected else "") + (self.unforeseen() if whole else "")
-        self.put(f"br i1 {condition}, label %{yes}, label %{no}{said}")
+        self.put(f"br i1 {condition}, label %{yes}, label %{no}{self._weights if expected else ''}")
         self.ended = True
-
-    def unforeseen(self) -> str:
-        """What is said of a choice of which the processor will not foresee the outcome."""
-        self._unforeseen = self._unforeseen or f", !unpredictable {self.note('', distinct=False)}"
-        return self._unforeseen
 
     def leave(self, code: int | str) -> None:
         """End the function."""

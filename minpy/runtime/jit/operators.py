@@ -64,7 +64,6 @@ class Operators(Powers):
 
     def __init__(self) -> None:
         super().__init__()
-        self.late: set[str] = set()  # integers that are made of what the round before stored
         self.results: list[Result] | None = None  # where the next operator is to put what it gave
 
     # Operators.
@@ -192,8 +191,6 @@ class Operators(Powers):
             raise Unsupported(f"the operator {symbol}")
         for kind in kinds - {"int", "int64"}:
             self.guard_range(x, *RANGES[kind], f"an overflow of {kind}")
-        if not self.late.isdisjoint((a, b)):
-            self.late.add(x)
         return Val(kinds, "i", x, tag)
 
     def exact(self, name: str, a: str, b: str) -> str:

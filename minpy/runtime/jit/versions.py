@@ -48,9 +48,9 @@ class Plan:
 
     `subscripts` are the elements whose indices step evenly, with the keys of their parts in `parts`: the array, the
     axis, the index, and whether it changes. `flat` says that a round only computes numbers and stores them. `fixed` are
-    those that are stored into and stay the same; `moving` says that others are. `carried` are those, by identity, that
-    may be what an earlier round stored; `steady` those whose indices are made of elements that stay the same as long as
-    nothing that is stored into shares their memory. `even` are variables that step evenly and are part of an index.
+    those that are stored into and stay the same; `moving` says that others are. `steady` are those, by identity, whose
+    indices are made of elements that stay the same as long as nothing that is stored into shares their memory. `even`
+    are variables that step evenly and are part of an index.
     """
 
     subscripts: tuple[tuple[ast.Subscript, tuple[Key, ...]], ...]
@@ -58,7 +58,6 @@ class Plan:
     flat: bool
     fixed: tuple[ast.Subscript, ...]
     moving: bool
-    carried: frozenset[int] = frozenset()
     steady: frozenset[int] = frozenset()
     even: frozenset[str] = frozenset()
 
@@ -117,13 +116,7 @@ def plan_of(node: ast.For) -> Plan | None:
     indices = {each.id for one, _ in found for each in ast.walk(one.slice) if isinstance(each, ast.Name)}
     even = frozenset(indices & values.keys())
     flat = HAS_FLAGS and _is_flat(node, {id(each) for each, _ in found}, even)
-    stores = [keys for each, keys in found if _is_stored(each)]
-    carried = frozenset(
-        id(each)
-        for each, keys in found
-        if not _is_stored(each) and any(_is_carried(keys, other, parts) for other in stores)
-    )
-    return Plan(tuple(found), parts, flat, fixed, len(targets) > len(fixed), carried, frozenset(steady), even)
+    return Plan(tuple(found), parts, flat, fixed, len(targets) > len(fixed), frozenset(steady), even)
 
 
 def _set_once(statement: ast.stmt, inside: list[ast.AST]) -> str | None:
@@ -152,16 +145,6 @@ def _put(values: dict[str, ast.expr], node: ast.expr) -> ast.expr:
     if not any(isinstance(each, ast.Name) and each.id in values for each in ast.walk(node)):
         return node
     return _Put(values).visit(copy.deepcopy(node))
-
-
-def _is_carried(keys: tuple[Key, ...], stored: tuple[Key, ...], parts: dict[Key, Any]) -> bool:
-    """Whether an element lies in the row of the array that is stored into, at another place."""
-    if len(keys) != len(stored) or keys == stored:
-        return False
-    return all(
-        one == other or (one[:2] == other[:2] and parts[one][3] and parts[other][3])
-        for one, other in zip(keys, stored, strict=True)
-    )
 
 
 def _is_fixed(node: ast.expr, stored: set[str]) -> bool:
@@ -337,7 +320,6 @@ class Versions(Draws):
             int, str
         ] = {}  # subscripts, by identity, that are in bounds here; what is said of them
         self.unchecked = False  # whether the code for an index is written that is one of those
-        self.carried: frozenset[int] = frozenset()  # `Plan.carried` of the loop whose code is written
         self.even: frozenset[str] = frozenset()  # `Plan.even` where all of its indices are in bounds
         self.sums: frozenset[str] = frozenset()  # variables that are looked at after the loop
         self.element_sums: set[int] = set()  # the same of elements: what stores into them
@@ -373,8 +355,7 @@ class Versions(Draws):
             return False
         self.w.branch(self.w.op(f"load i1, ptr {flag}"), fast, slow, expected=True)
         self.w.place(fast)
-        around = self.proved, self.carried, self.even
-        self.proved, self.carried = proved, plan.carried
+        around, self.proved = (self.proved, self.even), proved
         self.even = plan.even if len(proved) == len(plan.subscripts) else frozenset()
         try:
             if plan.flat and not plan.fixed and len(proved) == len(plan.subscripts):
@@ -385,7 +366,7 @@ class Versions(Draws):
             ):
                 rounds(lambda: None)
         finally:
-            self.proved, self.carried, self.even = around
+            self.proved, self.even = around
         self.w.jump(end)
         self.w.place(slow)
         rounds(lambda: None)
@@ -595,8 +576,6 @@ class Versions(Draws):
         self.unchecked, self.w.access = True, access
         value = super()._subscript(node)
         self.unchecked, self.w.access = around
-        if id(node) in self.carried:
-            self.late.add(value.x)
         return value
 
     def wrapped(self, number: str, dim: str) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 # The words of a door. What has more than MOST elements may be work for a device; or than FLAT, with one axis or none.
 SHARED, MODE, FUNCTION, EXTRA, SLOW, WRAP, MOST, FLAT = range(8)
-DOOR_WORDS = 8
 # What a door leads to: a function of NumPy's; one that makes arrays out of nothing, large ones of which are handed to
 # WRAP; the C function of a binary operator, with a third argument EXTRA; that of a unary one; the type of an object.
 CALL, CREATE, BINARY, UNARY, TYPE = range(5)

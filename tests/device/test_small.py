@@ -488,12 +488,15 @@ def alert() -> bool:
 
 
 @pytest.fixture
-def operating(card, tmp_path) -> dict[str, Any]:
-    """Functions with operators, rewritten for a GPU; operators are looked at when a test begins, and when it ends."""
+def operating(card, monkeypatch) -> dict[str, Any]:
+    """Functions with operators, rewritten for a GPU; looked at when a test begins, and woken by nobody else."""
     put_door()
-    space: dict[str, Any] = {}
+    space: dict[str, Any] = {"resting": []}
     options = Options(context="gpu", jit="off", fuse="off")
     exec(compile(rewriter.plan(OPERATING, options).apply(), "<operating>", "exec"), space)
+    blocks.wake()
+    monkeypatch.setattr(small, "_quiet", small.Quiet())
+    monkeypatch.setattr(blocks, "rest", lambda site, soon: space["resting"].append(site))
     small.alarm()
     yield space
     small.alarm()
@@ -505,7 +508,8 @@ def test_operators_that_meet_nothing_large_are_not_looked_at(operating, spy) -> 
     assert not alert() and spy.count() == 0
     large = np.ones(300_000)
     assert type(operating["doubled"](large)) is np.ndarray and spy.count() == 0
-    blocks.wake()  # as the thread does, after a while
+    (site,) = operating["resting"]
+    site.set_flag(True)  # as the thread does, after a while
     assert alert()
     for _ in range(20):
         got = operating["doubled"](large)

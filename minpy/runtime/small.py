@@ -153,14 +153,22 @@ def _code() -> int:
     if sites.mode() == "off" or not engine.is_available() or not shortcut.is_possible() or not _is_laid_out():
         return 0
     try:
+        names, text = ["Py_DecRef", "Py_IncRef"], small_code.TEXT
+        if hasattr(ctypes.pythonapi, "PyObject_Vectorcall"):
+            names, text = [*names, "PyObject_Vectorcall"], small_code.CALLED + text
+        else:
+            names, text = (
+                [*names, "PyThreadState_Get", "_PyObject_MakeTpCall"],
+                text + small_code.CALLED_BY_HAND,
+            )
         outside = {
             f"minpy_{name}": ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
-            for name in ("PyObject_Vectorcall", "Py_DecRef", "Py_IncRef")
+            for name in names
         }
-        where = store.file_for(small_code.TEXT, "", "guard")
+        where = store.file_for(text, "", "guard")
         code = store.load_bytes(where)
         if code is None:
-            code = engine.object_code(small_code.TEXT)
+            code = engine.object_code(text)
             store.save_bytes(where, code)
         return engine.placed(code, outside)
     except (AttributeError, engine.CompileError):

@@ -25,8 +25,34 @@ PATIENCE = 1000  # operators in a row that met nothing large
 
 _SATURATED = 1 << 31
 
+# How any object is called; Python 3.10 has it in a header only, as it stands here.
+CALLED = "declare ptr @minpy_PyObject_Vectorcall(ptr, ptr, i64, ptr)"
+CALLED_BY_HAND = """
+declare ptr @minpy_PyThreadState_Get()
+declare ptr @minpy__PyObject_MakeTpCall(ptr, ptr, ptr, i64, ptr)
+
+define internal ptr @minpy_PyObject_Vectorcall(ptr %called, ptr %args, i64 %nargs, ptr %names) {
+  %type = call ptr @field(ptr %called, i64 8)
+  %flags = call i64 @word(ptr %type, i64 21)
+  %bit = and i64 %flags, 2048
+  %has = icmp ne i64 %bit, 0
+  br i1 %has, label %offered, label %made
+offered:
+  %offset = call i64 @word(ptr %type, i64 7)
+  %function = call ptr @field(ptr %called, i64 %offset)
+  %there = icmp ne ptr %function, null
+  br i1 %there, label %direct, label %made
+direct:
+  %result = call ptr %function(ptr %called, ptr %args, i64 %nargs, ptr %names)
+  ret ptr %result
+made:
+  %thread = call ptr @minpy_PyThreadState_Get()
+  %other = call ptr @minpy__PyObject_MakeTpCall(ptr %thread, ptr %called, ptr %args, i64 %nargs, ptr %names)
+  ret ptr %other
+}
+"""
+
 TEXT = f"""
-declare ptr @minpy_PyObject_Vectorcall(ptr, ptr, i64, ptr)
 declare void @minpy_Py_DecRef(ptr)
 declare void @minpy_Py_IncRef(ptr)
 

@@ -84,6 +84,8 @@ SELECTIONS = [
 ]
 AXES = [
     "for i in range(n): s = t.sum(axis=1); s = t.sum(axis=2); s = t.sum(axis=0); s = np.sum(t, axis=-1)",
+    "for i in range(n): s = (t * t - 1).sum(axis=1); s = np.roll(a, 1, 0).sum(axis=0); s = (a.T * 2 + a).sum(0)",
+    "for i in range(n): s = (h * h).sum(axis=0); s = (c + k).sum(axis=0, keepdims=True); s = (a / (i - 3.0)).sum(0)",
     "for i in range(n): s = t.sum(axis=(0, 1)); s = t.sum(axis=(1, 2)); s = np.sum(t, (0, 2)); "
     "y = t.sum(axis=(0, 1, 2))",
     "for i in range(n): s = t.sum(axis=(1, 2), keepdims=True); s = t.mean(axis=0, keepdims=True); t = t - s",

@@ -11,8 +11,8 @@ from minpy.runtime.jit.expressions import BITS, constant_of
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import BOOLS, COMPLEX, Unsupported
 from minpy.runtime.jit.reductions import LETTERS, SIGNED, Reductions
-from minpy.runtime.jit.values import Known, Ref, Several, Val, scalar, small
-from minpy.runtime.jit.wholes import kind_of
+from minpy.runtime.jit.values import Known, Lazy, Ref, Several, Val, scalar, small
+from minpy.runtime.jit.wholes import breaks_of, kind_of
 
 _SHORT = 8  # NumPy adds fewer elements one after the other
 
@@ -85,7 +85,11 @@ class Axes(Reductions):
             raise Unsupported(f"a sum of {kind}")
         if axes == (rank - 1,) and kind in LETTERS and self._is_short(value.dims[-1], LETTERS[kind] * 3):
             return self._sum_short(value, keep)
-        ref = self.held(value)
+        # Across the last axis each element is added once, and computed then.
+        across = isinstance(value, Lazy) and rank - 1 not in axes and not is_turned_all(value)
+        if across:
+            self.ordered_alike(value, False)
+        ref = value if across else self.held(value)
         dims = self._left(ref.dims, axes, keep, "1")
         new = self._filled(kind if kind in LETTERS else "int64", dims, self.constant(0))
         run = next(
@@ -93,7 +97,8 @@ class Axes(Reductions):
         )  # axes at the end that are added up
         if kind in LETTERS:
             # In C order. Along the last axes NumPy adds pair by pair, across them one after the other.
-            self._descending(ref)
+            if not across:
+                self._descending(ref)
             several = len(axes) > 1
             for axis in range(rank):
                 if axis not in axes and (several or axis == rank - 1) and constant_of(ref.dims[axis]) is None:
@@ -112,7 +117,7 @@ class Axes(Reductions):
                 total = scalar("int64", "i", x)
             self.write(out, total)
 
-        self.quietly(lambda: self.nest(ref.dims, add, True))
+        self.quietly(lambda: self.nest(ref.dims, add, True, breaks_of(ref)))
         return new
 
     @staticmethod

@@ -165,3 +165,5 @@ def test_the_first_rounds_say_little_of_arrays(monkeypatch):
     assert not drive._pays(site, 500, frame)
     assert drive._pays(site, 100_000, frame)
     assert not drive.is_large(site)
+    site.spent = site.per_round = site.least = 0.3  # one round, in a process that has just begun
+    assert not drive._pays(site, 500, frame)

@@ -212,7 +212,9 @@ def _pays(site: Site, left: int, frame: FrameType) -> bool:
     if rest > SURE * takes and (site.spent > site.per_round or site.per_round > _LONG):
         if _gains_surely(site, frame):
             return True
-        if site.spent > takes and left * site.least > SURE * (takes + _writing(site, frame)):
+        if site.spent > max(takes, site.per_round) and left * site.least > SURE * (
+            takes + _writing(site, frame)
+        ):
             return True
     return rest > _ENTRY and is_hot(site, frame)
 

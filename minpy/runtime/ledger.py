@@ -14,7 +14,7 @@ from time import thread_time as clock
 
 SHARE = 0.08  # of the time since the beginning
 START = 0.05  # seconds that are spent in any case, about: on imports, and on looking at what a program does
-SURE = 0.15  # seconds more that may be spent on what surely gains many times that, if it goes on
+SURE = 0.25  # seconds more that may be spent on what surely gains many times that, if it goes on
 _HEAD_START = 0.1  # seconds that a process has run when this is imported: Python's start and NumPy's
 
 _GLANCE = 2e-3  # seconds between two looks at the processor's time

@@ -103,7 +103,7 @@ def test_what_surely_gains_is_compiled_early(monkeypatch, text, early):
     for spent, hot in ((0.05, False), (0.07, early), (5.0, early)):
         site.spent = spent
         assert drive.is_hot(site, frame) is hot
-    monkeypatch.setattr(ledger, "_taken", 0.1)
+    monkeypatch.setattr(ledger, "_taken", 0.2)
     assert not drive.is_hot(site, frame)
     monkeypatch.setattr(ledger, "ran", lambda: 3.0)
     assert drive.is_hot(site, frame)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from minpy.runtime.fuse.ufuncs import Loop
 
 _USUAL_TEXT = 8_000  # bytes of a nest's
+_SHORT_WAY = (
+    0.03  # seconds that the text of all short ways takes, which the first block to be compiled brings along
+)
 # The bits of <fenv.h>.
 _BITS = {
     "x86_64": {INVALID: 1, DIVIDE: 4, OVER: 8},
@@ -214,7 +217,7 @@ def takes(loaded: bool | None = None) -> float:
     from minpy.runtime.jit import background
 
     loading = background.expected(loaded) - background.expected(loaded=True)
-    return background.expected_again(_USUAL_TEXT) + loading
+    return background.expected_again(_USUAL_TEXT) + (loading + _SHORT_WAY if loading else 0.0)
 
 
 def may_be_used() -> bool:

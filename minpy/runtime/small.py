@@ -133,13 +133,13 @@ def tell(quick: bool) -> None:
     Else the dispatchers are called directly: while a built-in function is, the interpreter holds one more reference to
     each operand, which `adoption` counts.
     """
-    if bool(_shared[small_code.QUICK]) == quick:
-        return
-    _shared[small_code.QUICK] = quick
     if quick:
         entry.set_alert(bool(_shared[small_code.LEFT]))
     if quick or entry.holders:
         entry.routed.type = _types[quick]
+    if bool(_shared[small_code.QUICK]) == quick:
+        return
+    _shared[small_code.QUICK] = quick
     for door, slow, found in _replaced:
         vars(door).update(found if quick else slow)
 

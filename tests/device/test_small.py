@@ -532,6 +532,23 @@ def test_whoever_sees_a_large_array_has_operators_looked_at(operating, made: str
     assert alert() and small._shared[small_code.LEFT] == small_code.PATIENCE
 
 
+def test_what_was_found_holds_when_the_context_is_entered_again(machine, monkeypatch) -> None:
+    monkeypatch.setattr(blocks, "rest", lambda site, soon: None)
+    monkeypatch.setattr(small, "_quiet", small.Quiet())
+    with gpu(0):
+        small.alarm()
+        for _ in range(small_code.PATIENCE):
+            routed.op.add(1.5, 2.5)
+        found = routed.type
+        assert not alert()
+    assert not entry.is_active() and not alert()
+    for _ in range(2):
+        with gpu(0):
+            assert quick() and not alert()
+            assert routed.type is found is not type
+    small.alarm()
+
+
 def test_a_large_operand_starts_the_count_again(operating) -> None:
     operating["numbers"](small_code.PATIENCE - 10)
     assert small._shared[small_code.LEFT] < 100

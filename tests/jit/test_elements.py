@@ -105,7 +105,7 @@ def test_what_surely_gains_is_compiled_early(monkeypatch, text, early):
         assert drive.is_hot(site, frame) is hot
     monkeypatch.setattr(ledger, "_taken", 0.2)
     assert not drive.is_hot(site, frame)
-    monkeypatch.setattr(ledger, "ran", lambda: 3.0)
+    monkeypatch.setattr(ledger, "ran", lambda: 6.0)
     assert drive.is_hot(site, frame)
 
 

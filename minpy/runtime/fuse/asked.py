@@ -13,16 +13,18 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from functools import lru_cache
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from minpy.runtime import entry
+from minpy.runtime import entry, ledger
 from minpy.runtime.builtin import FASTCALL, KEYWORDS, function_at
 
 # The words: whom to ask, with all arguments one after the other, and the type of the answer that says whom to call.
 _ASK, _INSTEAD = range(2)
 _ITEM = 24  # where a tuple's first item is
+_OFTEN = 8  # times that a program comes by before the compiler is loaded for it
 
 TEXT = f"""
 declare ptr @minpy_PyObject_Vectorcall(ptr, ptr, i64, ptr)
@@ -78,13 +80,42 @@ def written(name: str) -> Any:
     return getattr(getattr(door, module) if module else door, rest)
 
 
+class TooSoon(Exception):
+    """The compiler would have to be loaded for the function, before anybody has seen that it pays."""
+
+
+_visits: list[float] = []  # when a function was asked for, while there was none
+
+
+def _may_compile() -> bool:
+    """Whether an earlier run left the code, or the program comes back, and has spent a while about it."""
+    from minpy.runtime.fuse import memory, native, sites
+    from minpy.runtime.jit import engine
+
+    if sites.mode() != "auto" or memory.load_code(TEXT, engine.stamp()) is not None:
+        return True
+    if len(_visits) < _OFTEN:
+        _visits.append(perf_counter())
+        return False
+    takes = native.takes()
+    return perf_counter() - _visits[0] > 2 * takes and ledger.allows_sure(takes)
+
+
 @lru_cache(maxsize=1)
 def _code() -> int:
-    """The address of the code of all such functions; 0 if there is none to be had."""
+    """The address of the code of all such functions; 0 if there is none to be had.
+
+    Raises
+    ------
+    TooSoon
+        There may be later.
+    """
     from minpy.runtime.fuse import native, shortcut
 
     if not native.may_be_used() or not shortcut.is_possible():
         return 0
+    if not _may_compile():
+        raise TooSoon
     item = object()
     if ctypes.c_int64.from_address(id(Instead((item,))) + _ITEM).value != id(item):
         return 0
@@ -103,7 +134,7 @@ def _code() -> int:
 def function_for(name: str, ask: Callable[..., Any]) -> Any:
     """A function that calls `ask` with all arguments; what that gives, or what the function in an `Instead` gives.
 
-    None if there is no compiler for it.
+    None if there is no compiler for it. Raises `TooSoon`.
     """
     code = _code()
     if not code:

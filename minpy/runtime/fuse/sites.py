@@ -189,7 +189,10 @@ class Site:
             def ask(*values: Any) -> Any:
                 return take() if self(text, *values) else asked.Instead((asked.written(name),))
 
-            self.asked = asked.function_for(name, ask)
+            try:
+                self.asked = asked.function_for(name, ask)
+            except asked.TooSoon:
+                return asked.written(name)
             if self.asked is None:
                 self.give_up("no compiler")
                 return asked.written(name)

@@ -71,6 +71,8 @@ COUNTS = [
         f"x = np.bincount(n.astype('{c}')); y = np.bincount(n[::-1].astype('{c}'), minlength=500)"
         for c in "BHiIlq"
     ),
+    "x = np.unique(n); y = np.unique(n.astype('B')); z0 = np.unique(n.reshape(-1, 11).astype('h')); k = np.unique(n - 5)",
+    "x = np.unique(n * 10**9); m = n % 3 == 0; y = np.unique(n[m]); z0 = np.unique(n[::2]); k = np.unique(n, return_counts=True)",
     "x = np.bincount(n % 7); y = np.bincount((n % 7).astype('b'), minlength=3); z0 = np.bincount(n * 1000)",
     "x = np.bincount(n.astype('B'), minlength=0); y = np.bincount(np.zeros(5000, 'B')); z0 = np.bincount(n[:1] * 1)",
     "x = np.bincount(n.ravel(), minlength=np.int64(7)); y = np.bincount(list(n)); z0 = np.bincount((n > 3) * 1, weights=v)",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minpy.runtime.fuse import native
-from minpy.runtime.fuse.counting import Counts
+from minpy.runtime.fuse.counting import Counts, Unique
 from minpy.runtime.fuse.ir import Irregular
 from minpy.runtime.fuse.kernels import Kernel
 from minpy.runtime.fuse.lanes import Medians
@@ -131,6 +131,12 @@ def _bincount(name: str, array: np.ndarray, given: dict[str, Any]) -> Any:
     return Counts(array, minlength)
 
 
+def _unique(name: str, array: np.ndarray, given: dict[str, Any]) -> Any:
+    if given:
+        raise Irregular
+    return Unique(array)
+
+
 def _rowwise(name: str, array: np.ndarray, given: dict[str, Any]) -> Any:
     axis, keepdims = given.get("axis"), given.get("keepdims", False)
     if axis is None or type(keepdims) is not bool or not given.keys() <= {"axis", "keepdims"}:
@@ -148,6 +154,7 @@ _KINDS: dict[str, Callable[[str, np.ndarray, dict[str, Any]], Any]] = {
     "percentile": _percentile,
     "quantile": _quantile,
     "bincount": _bincount,
+    "unique": _unique,
     **dict.fromkeys(ROWWISE, _rowwise),
 }
 NAMES = frozenset(_KINDS)

@@ -50,6 +50,22 @@ class Counts:
         return total
 
 
+class Unique(Counts):
+    """``unique`` of whole numbers, none of them negative or much larger than there are of them: those that count."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        if not array.flags.c_contiguous:
+            raise Irregular
+        super().__init__(array.reshape(-1), 0)
+        self.most = 4 * array.size
+
+    def run(self, kernel: kernels.Kernel, array: np.ndarray) -> np.ndarray:
+        """Find them."""
+        if not self.known and array.max() > self.most:
+            raise Irregular
+        return np.flatnonzero(super().run(kernel, array.reshape(-1)) != 0).astype(array.dtype)
+
+
 @lru_cache(maxsize=16)
 def _text(char: str) -> str:
     dtype = np.dtype(char)

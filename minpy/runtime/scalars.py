@@ -115,7 +115,13 @@ def _routed(name: str, vjp: Any) -> Callable[..., Any]:
                 return dispatch.call(primitive, _doubles(args), kwargs)
         return plain(*args, **kwargs)
 
+    routed.primitive = primitive  # type: ignore[attr-defined]
     return routed
+
+
+def primitive_of(name: str) -> Primitive | None:
+    """The primitive that ``math``'s function of that name is for a value on the tape, if it is one."""
+    return getattr(getattr(math_door(), name, None), "primitive", None)
 
 
 def _doubles(args: Iterable[Any]) -> tuple:

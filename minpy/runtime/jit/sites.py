@@ -56,7 +56,12 @@ def is_quick() -> bool:
 
 def is_undisturbed() -> bool:
     """Whether nobody looks at single lines or operations: no tracer, no profiler, no tape, no policy but `auto`."""
-    if entry.watchers or sys.gettrace() is not None or sys.getprofile() is not None:
+    return not entry.watchers and nobody_looks()
+
+
+def nobody_looks() -> bool:
+    """Whether there is no tracer and no profiler."""
+    if sys.gettrace() is not None or sys.getprofile() is not None:
         return False
     monitoring = getattr(sys, "monitoring", None)
     return monitoring is None or not any(monitoring.get_tool(tool) for tool in range(6))
@@ -148,6 +153,7 @@ class Site:
         "slept",
         "spent",
         "sure",
+        "taped",
         "trial",
         "waits",
         "what",
@@ -166,6 +172,7 @@ class Site:
         self.sure: bool | None = None  # whether it works on numbers and elements alone
         self.since = self.inside = 0.0  # when short runs began to be counted, and their seconds since
         self.better: Any = None  # a kernel that waits for its fast code
+        self.taped: Any = None  # an `adjoint.drive.Taped`, once it was met under a tape
         self.trial: Any = None  # a `trial.Trial`, where array operations must show that they gain
         self.names: Any = None  # a `bind.Names`, once the loop was looked at
         self.kernels: dict[Any, Any] = {}
@@ -213,6 +220,8 @@ class Site:
         iterable: Any = self.plain(*arguments)
         if self.asleep:
             return iterable
+        if entry.watchers:
+            return self._under_a_tape(iterable)
         count = _count(self.what, iterable, arguments)
         expected = count * self.per_round
         if not self.force:
@@ -229,6 +238,16 @@ class Site:
         frame = sys._getframe(1)
         self.filename = frame.f_code.co_filename
         return drive.begin(self, self.over(arguments), frame)
+
+    def _under_a_tape(self, iterable: Any) -> Iterable[Any]:
+        """What is left of the loop for the interpreter, where something is being differentiated."""
+        if type(iterable) is not range or len(iterable) < 2 or not nobody_looks():
+            return iterable
+        from minpy.runtime.jit.adjoint import drive
+
+        if self.taped is None:
+            self.taped = drive.Taped(self.name, self.nest, self.line, self.digest, self.force)
+        return iterable if self.taped.reason else self.taped.begin(iterable, sys._getframe(2))
 
     def _is_hot(self, expected: float, frame: Any) -> bool:
         """Whether a loop is to be compiled although its runs are short: since there are so many of them.

@@ -1,0 +1,467 @@
+"""Runs a loop under a tape: compiled, with one record for all its rounds.
+
+Arrays of MinPy's are handed over as the memory they look at, values on the tape as numbers. What was active, or has
+become so, is put back on the tape behind the loop. In the sweep the record runs the backward loop on the cotangents, in
+place; what that has put back is, with the rest of what the loop stored, as it was before the loop.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Callable
+from time import perf_counter
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from minpy.runtime import cotangents, entry, stores
+from minpy.runtime.array import Array, host
+from minpy.runtime.geometry import bounds
+from minpy.runtime.jit import background, engine
+from minpy.runtime.jit.adjoint import derive
+from minpy.runtime.jit.adjoint.program import FLOAT, INT, Kind, Program
+from minpy.runtime.jit.adjoint.rules import NUMPY
+from minpy.runtime.jit.bind import MISSING, Frame, Names, Snapshot, array_of
+from minpy.runtime.jit.kernel import Kernel
+from minpy.runtime.jit.kinds import BOOLS, INTS, KIND_OF_TYPE, Unsupported
+from minpy.runtime.jit.sites import is_quick
+from minpy.runtime.record import current_tape
+from minpy.runtime.storage import BORROWED, COTANGENT, NEEDED, PYTHON_SCALAR, Cell
+from minpy.runtime.tape import Tape
+
+_DOUBLE = np.dtype(np.float64)
+
+
+def tape_here() -> Tape | None:
+    """The tape that a loop may put its record on: the only thing that is active, alone, and swept once."""
+    if entry.others or entry.checker is not None:
+        return None
+    tape = current_tape()
+    return tape if type(tape) is Tape and tape.put is not None else None
+
+
+class Variables:
+    """Variables of a compiled loop that are in no frame; as `bind.Frame`."""
+
+    def __init__(self, values: dict[str, Any], known: Callable[[str], Any], frame: Any = None) -> None:
+        self.values, self._known = values, known
+        self.changes: dict[str, Any] = {}
+        self.frame = frame or SimpleNamespace(f_code=SimpleNamespace(co_filename=""), f_globals={})
+
+    def get(self, name: str) -> Any:
+        """What a name stands for, or `MISSING`."""
+        if name in self.values:
+            return self.values[name]
+        if name == NUMPY:
+            return np
+        return self._known(name)
+
+    get_global = get
+
+    def is_stored_globally(self, name: str, stored: set[str]) -> bool:
+        """As the frame's."""
+        return False
+
+    def put(self, changes: dict[str, Any]) -> None:
+        """Assign variables."""
+        self.changes |= changes
+        self.values |= changes
+
+
+class Compiled:
+    """One of the two loops: its text, and the kernels that were made of it."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self._name, self.text = name, text
+        self.node: ast.For = ast.parse(text).body[0]  # type: ignore[assignment]
+        self._names: Names | None = None
+        self._kernels: dict[Any, list[Kernel]] = {}
+        self._spent = 0.0
+        self.pushes = {
+            i for i, line in enumerate(text.split("\n"), 1)
+            if line.lstrip().startswith((f"{derive.FLOATS}[", f"{derive.INTS}["))
+        }  # fmt: skip
+
+    def run(self, variables: Variables, over: range, first: int, last: int) -> Any:
+        """Run rounds; as `Kernel.run`. Raises `Unsupported`."""
+        if self._names is None:
+            self._names = Names(self.node, self.text)
+        snapshot = Snapshot(variables, self._names, over)  # type: ignore[arg-type]
+        kernel = self._kernel(snapshot)
+        if not kernel.is_ready or not kernel.can_run(snapshot):
+            raise Unsupported("it cannot be run")
+        began = perf_counter()
+        outcome = kernel.run(variables, snapshot, first, last)  # type: ignore[arg-type]
+        self._improve(kernel, perf_counter() - began)
+        return outcome
+
+    def _kernel(self, snapshot: Snapshot) -> Kernel:
+        known = self._kernels.setdefault(snapshot.key, [])
+        for kernel in known:
+            if kernel.fits(snapshot):
+                return kernel
+        try:
+            kernel = Kernel(self.node, f"{self._name}\n{self.text}", snapshot, quickly=is_quick())
+        except engine.CompileError as error:
+            raise Unsupported(f"the compiler refused it: {error}") from error
+        known.append(kernel)
+        return kernel
+
+    def _improve(self, kernel: Kernel, took: float) -> None:
+        """Make the code again, for speed, once it has run for as long as that takes."""
+        self._spent += took
+        if not kernel.is_quick or self._spent < kernel.takes or kernel.is_early:
+            return
+        try:
+            kernel.improve()
+        except (background.Pending, engine.CompileError):
+            pass
+
+
+class Loops:
+    """A loop of the program, for one kind of what it meets: the forward and the backward one."""
+
+    def __init__(self, name: str, program: Program) -> None:
+        self.pair = pair = derive.derive(program)
+        self.program = program
+        self.forward = Compiled(name, pair.forward)
+        self.backward = Compiled(name, pair.backward)
+        self.code = compile(pair.backward.replace("range(0)", derive.OVER, 1), "<a loop, backward>", "exec")
+        self.functions: dict[str, Any] = {}  # what the backward loop calls
+
+    def known(self, name: str) -> Any:
+        """What a name stands for that is no variable."""
+        return self.functions.get(name, getattr(builtins, name, MISSING))
+
+
+class Entry:
+    """What a loop finds when it is come to: its variables as numbers and plain arrays.
+
+    `arrays` are the program's `Array` objects by name (0-d ones are values on the tape), `plain` its plain arrays.
+    """
+
+    def __init__(self, frame: Any, names: Names, tape: Tape) -> None:
+        self._variables = Frame(frame, names)
+        self._tape = tape
+        self.values: dict[str, Any] = {}
+        self.arrays: dict[str, Array] = {}
+        self.plain: dict[str, np.ndarray] = {}
+        self._groups: list[tuple[int, int, bool]] = []
+        self._seen: dict[str, Kind | None] = {}
+
+    def known(self, name: str) -> Any:
+        """The object of a dotted name that is no variable of the loop."""
+        return self._variables.get(name)
+
+    def look(self, name: str) -> Kind | None:
+        """What a name stands for; see `Program`."""
+        if name not in self._seen:
+            self._seen[name] = self._look(name)
+        return self._seen[name]
+
+    def _look(self, name: str) -> Kind | None:
+        value = self._variables.get(name) if "." not in name else Snapshot._follow(self._variables.get, name)
+        if value is MISSING:
+            return None
+        if type(value) is Array:
+            return self._array(name, value)
+        kind = KIND_OF_TYPE.get(type(value))
+        if kind is not None:
+            if kind in INTS or kind in BOOLS:
+                self.values[name] = value
+                return Kind(INT)
+            if kind in ("float", "float64"):
+                self.values[name] = value
+                module = "." in name and isinstance(self._variables.get(name.split(".")[0]), type(np))
+                return Kind(FLOAT, fixed=bool(module), value=value)
+            raise Unsupported(f"{name} is a {kind}")
+        if type(value) in (np.ndarray, list, tuple):
+            found = array_of(value)
+            if found is None:
+                raise Unsupported(f"{name} is no array of numbers")
+            return self._plain(name, value, found[1])
+        return Kind("known", value=value)
+
+    def _array(self, name: str, value: Array) -> Kind:
+        storage, window = value.storage, value.window
+        remote = storage.remote
+        if remote is not None and (remote.handle is not None or not remote.host_ok):
+            raise Unsupported(f"{name} is on a device")
+        kind = self._kind_of(name, window)
+        active = kind == FLOAT and self._tape.watches(storage)
+        if active and window.dtype not in (_DOUBLE, np.dtype(np.float32)):
+            raise Unsupported(f"{name} is {window.dtype}")
+        if value.scalar:
+            if window.dtype == np.float32:
+                raise Unsupported(f"{name} is float32")
+            self.values[name] = window[()]
+            if active:
+                self.arrays[name] = value
+            return Kind(kind, active=active)
+        if active and storage.host.dtype is not window.dtype:
+            raise Unsupported(f"{name} is a view of other elements")
+        self.values[name] = window
+        self.arrays[name] = Array(window, storage, False, value.path)
+        return Kind(kind, window.ndim, self._group(window, True), active)
+
+    def _plain(self, name: str, value: Any, memory: np.ndarray) -> Kind:
+        kind = self._kind_of(name, memory)
+        if type(value) is np.ndarray:
+            self.values[name] = self.plain[name] = value
+            return Kind(kind, value.ndim, self._group(value, False), plain=True)
+        self.values[name] = tuple(value)  # as it is now
+        return Kind(kind, 1, self._group(memory, False), plain=True, fixed=True)
+
+    @staticmethod
+    def _kind_of(name: str, array: np.ndarray) -> str:
+        if array.dtype.kind in "iub":
+            return INT
+        if array.dtype.char in "fd":
+            return FLOAT
+        raise Unsupported(f"{name} is {array.dtype}")
+
+    def _group(self, array: np.ndarray, traced: bool) -> int:
+        """The number of the memory; what overlaps has one number."""
+        if not array.size:
+            self._groups.append((0, 0, traced))
+            return len(self._groups) - 1
+        low, high = bounds(array)
+        met = [i for i, (start, end, _) in enumerate(self._groups) if low < end and start < high]
+        if len(met) > 1 or any(self._groups[i][2] is not traced for i in met):
+            raise Unsupported("arrays that share memory in several ways")
+        if met:
+            start, end, _ = self._groups[met[0]]
+            self._groups[met[0]] = (min(low, start), max(high, end), traced)
+            return met[0]
+        self._groups.append((low, high, traced))
+        return len(self._groups) - 1
+
+    def is_known(self, name: str) -> bool:
+        """Whether a name stands for a function or a module."""
+        kind = self.look(name)
+        return kind is not None and kind.kind == "known"
+
+    def objects(self) -> list[Any]:
+        """The objects whose identities are in the key."""
+        return [kind.value for kind in self._seen.values() if kind is not None and kind.kind == "known"]
+
+    def put(self, changes: dict[str, Any]) -> None:
+        """Set variables of the frame."""
+        self._variables.put(changes)
+
+    def key(self, but: frozenset[str] | set[str] = frozenset()) -> tuple[Any, ...]:
+        """What the text of the loops depends on; the variables `but` may be active or not."""
+
+        def of(name: str, kind: Kind | None) -> tuple[Any, ...]:
+            if kind is None:
+                return (name,)
+            value = id(kind.value) if kind.kind == "known" else kind.value if kind.fixed else None
+            active = kind.active and name not in but
+            return name, kind.kind, kind.ndim, kind.group, active, kind.plain, kind.fixed, value
+
+        return tuple(of(*each) for each in sorted(self._seen.items()))
+
+
+class Run:
+    """Some rounds of a loop that ran compiled: what the sweep needs of them.
+
+    The arrays are not here but in the record, where those who look for references to an array find them.
+    """
+
+    def __init__(self, loops: Loops, over: range) -> None:
+        self.loops, self.over = loops, over
+        self.final: dict[str, Any] = {}  # variables behind the loop, and the stacks
+        self.old: list[tuple[str, np.ndarray]] = []  # of arrays, what the backward loop does not put back
+        self.written: list[str] = []  # arrays of which something is put back
+        self.results: dict[str, Cell] = {}  # of variables behind the loop
+        self.inputs: dict[str, Array] = {}  # variables before it
+
+    def pull(self, tape: Tape, arrays: dict[str, Any]) -> None:
+        """The part of the sweep."""
+        values = dict(self.final)
+        for name, array in arrays.items():
+            values[name] = array.window if type(array) is Array else array
+        for name in self.written:
+            _save(tape, arrays[name])
+        for name in self.loops.pair.cotangents:
+            values[derive.COTANGENT + name] = self._cotangent(tape, name, arrays.get(name))
+        self._backward(values)
+        for name, old in self.old:
+            arrays[name].window[...] = old
+        for name, operand in self.inputs.items():
+            g = values[derive.COTANGENT + name]
+            cotangents.accumulate(tape, operand, np.asarray(g, operand.dtype), tape.touched)
+
+    def _cotangent(self, tape: Tape, name: str, operand: Any) -> Any:
+        if type(operand) is Array:
+            tape.touched.add(operand.storage)
+            return cotangents.region(operand)
+        cell = self.results.get(name)
+        if cell is None:
+            return np.float64(0.0)
+        g, cell[COTANGENT] = cell[COTANGENT], None
+        return np.float64(0.0 if g is None else host(g))
+
+    def _backward(self, values: dict[str, Any]) -> None:
+        over, position = self.over[::-1], 0
+        variables = Variables(values, self.loops.known)
+        try:
+            while position < len(over):
+                outcome = self.loops.backward.run(variables, over, position, len(over))
+                position = outcome.position
+                if outcome.reason is not None:
+                    break
+        except Unsupported:
+            pass
+        if position < len(over):
+            # What the compiled loop leaves to Python: a number that overflows, say.
+            names = {derive.OVER: over[position:], NUMPY: np, **self.loops.functions, **values}
+            exec(self.loops.code, names)
+            values |= {name: names[name] for name in values}
+
+
+def _save(tape: Tape, target: Array) -> None:
+    """Note what an array ends with, to be put there again behind the sweep."""
+    window = target.window
+    place = (window.__array_interface__["data"][0], window.shape, window.strides)
+    if place not in tape.saved:
+        tape.redo.append((target, None, window.copy()))
+        tape.saved.add(place)
+
+
+class _LOOP:
+    """What an error calls a loop."""
+
+    name = "a loop"
+
+
+def pull_loop(tape: Tape, record: tuple) -> None:
+    """The sweep comes to the rounds of a loop."""
+    record[2].pull(tape, record[3])
+
+
+class Forward:
+    """One attempt to run a loop compiled from a position on."""
+
+    def __init__(self, loops: Loops, entered: Entry, tape: Tape, frame: Any, live: set[str]) -> None:
+        self._loops, self._entered, self._tape, self._frame = loops, entered, tape, frame
+        pair = loops.pair
+        self._arrays = {
+            name: entered.arrays[name] for name in entered.arrays if entered.arrays[name].window.ndim
+        } | entered.plain
+        for name in pair.put:
+            if name in entered.plain:
+                view = entered.plain[name].view()
+                self._arrays[name] = Array(view, stores.storage_of(view))
+        self._unbound = {}
+        for name in pair.restored & pair.assigned:
+            if entered.look(name) is None:
+                if name in live:
+                    raise Unsupported(f"{name} has no value yet")
+                self._unbound[name] = np.float64(0.0) if pair.kinds[name] == FLOAT else 0
+
+    def run(
+        self, over: range, first: int, last: int, floats: int, integers: int
+    ) -> tuple[int, bool, Any, tuple]:
+        """Run rounds, put them on the tape, and set the frame's variables.
+
+        Returns the position that was come to, whether the loop was left, why it stopped, and how much is on the stacks.
+        """
+        pair, entered = self._loops.pair, self._entered
+        run = Run(self._loops, over)
+        for name in sorted(pair.put - pair.restored):
+            cell = self._arrays[name].storage.cell
+            if cell[NEEDED] or self._tape.replays or name in entered.plain:
+                run.old.append((name, self._arrays[name].window.copy()))
+        variables = Variables(self._values(floats, integers), entered.known, self._frame)
+        outcome = self._loops.forward.run(variables, over, first, last)
+        values = variables.values
+        done = int(values[derive.ROUNDS]) if pair.counts else outcome.position - first
+        tops = int(values[derive.FLOATS_TOP]), int(values[derive.INTS_TOP])
+        if done:
+            run.over = over[first : first + done]
+            run.final = {name: values[name] for name in pair.reads | pair.restored if name in values}
+            run.final |= {derive.FLOATS_TOP: tops[0], derive.INTS_TOP: tops[1]}
+            run.final[derive.FLOATS] = _used(values[derive.FLOATS], tops[0])
+            run.final[derive.INTS] = _used(values[derive.INTS], tops[1])
+            self._record(run, variables)
+        return first + done, outcome.broke, outcome.reason, tops
+
+    def _values(self, floats: int, integers: int) -> dict[str, Any]:
+        pair, entered = self._loops.pair, self._entered
+        values = dict(entered.values)
+        for name, dotted in pair.renamed.items():
+            values[name] = values[dotted]
+        values |= self._unbound
+        for name in pair.flags:
+            kind = entered.look(name)
+            active = kind is not None and kind.active
+            values[derive.WAS_SET + name] = derive.TRACED_AT_FIRST if active else derive.NOT_SET
+        values |= {derive.FLOATS_TOP: 0, derive.INTS_TOP: 0, derive.ROUNDS: 0}
+        values[derive.FLOATS] = np.empty(floats)
+        values[derive.INTS] = np.empty(integers, np.int64)
+        return values
+
+    def _record(self, run: Run, variables: Variables) -> None:
+        """Put the rounds on the tape, and set the frame's variables."""
+        pair, tape, arrays = self._loops.pair, self._tape, self._arrays
+        for name in sorted(pair.put):
+            storage = arrays[name].storage
+            tape.note_write(storage)
+            if name in pair.active and (name not in pair.flags or variables.values[derive.WAS_SET + name]):
+                storage.tape = tape
+        kept = [name for name, _ in run.old]
+        run.written = [*kept, *sorted(pair.put & pair.restored)]
+        for name in pair.reads | pair.restored:
+            array = arrays.get(pair.renamed.get(name, name))
+            if type(array) is Array:
+                array.storage.cell[NEEDED] = True
+        changes = self._changes(run, variables)
+        used = pair.reads | pair.restored | pair.cotangents | set(kept)
+        held = {name: arrays[dotted] for name in used if (dotted := pair.renamed.get(name, name)) in arrays}
+        run.inputs = {
+            name: array
+            for name in pair.cotangents
+            if (array := self._entered.arrays.get(pair.renamed.get(name, name))) is not None
+            and not array.window.ndim
+            and name not in held
+        }
+        cells = run.results.values()
+        frame = self._frame
+        record = (
+            pull_loop,
+            [None, BORROWED, False, False],
+            run,
+            held,
+            *cells,
+            _LOOP,
+            frame.f_code,
+            frame.f_lasti,
+        )
+        tape.records.append(record)
+        self._entered.put(changes)
+
+    def _changes(self, run: Run, variables: Variables) -> dict[str, Any]:
+        pair, changes = self._loops.pair, {}
+        for name, value in variables.changes.items():
+            if name.startswith(derive.PREFIX):
+                continue
+            how = variables.values[derive.WAS_SET + name] if name in pair.flags else derive.UNTRACED
+            if how in (derive.NOT_SET, derive.TRACED_AT_FIRST):
+                continue
+            if how == derive.TRACED and isinstance(value, float):
+                made = Array(
+                    np.asarray(value, _DOUBLE), None, PYTHON_SCALAR if type(value) is float else True
+                )  # type: ignore[arg-type]
+                made.tape, made.cell = self._tape, [None, BORROWED, True, False]
+                run.results[name] = made.cell
+                value = made
+            changes[name] = value
+        return changes
+
+
+def _used(stack: np.ndarray, top: int) -> np.ndarray:
+    """What is on a stack, without much memory behind it."""
+    return stack if 2 * top > len(stack) else stack[:top].copy()

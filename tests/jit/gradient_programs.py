@@ -1,7 +1,9 @@
 """Random loops over numbers and elements, inside functions that are differentiated.
 
-``python tests/jit/gradient_programs.py --count 2000 --from 0`` runs many, as written and compiled, and says which differ.
+``python tests/jit/gradient_programs.py --count 2000 --from 0`` runs many, as written and compiled, and says what differs.
 """
+
+# ruff: noqa: E501 (statements to choose from)
 
 from __future__ import annotations
 
@@ -39,6 +41,24 @@ settings = Settings()
 settings.shift = 0.21
 settings.rate = 0.3
 TABLE = np.linspace(0.2, 1.4, 7)
+
+
+def bump(x, y):
+    z = x * y
+    z += 0.1
+    return z / (1.0 + z * z)
+
+
+def bent(x):
+    if x > 0.4:
+        return x
+    elif x > 0.2:
+        return 0.5 * bump(x, x)
+    return 0.1 * x
+
+
+def taken(array, i):
+    return array[i % 5] * settings.rate
 """
 
 TAIL = """\
@@ -114,6 +134,7 @@ class Writer:
             f"({one}) ** 2", f"np.log(1.5 + abs({one}))", f"np.arctan2({one}, 1.0 + abs({other}))",
             f"(0.1 + abs({one})) ** 1.5", f"float({one})", f"np.float64({one})", f"math.atan({one})",
             f"({one}) % 1.3", f"np.square(np.sin({one}))", f"np.hypot({one}, {other})", f"abs(np.cos({one})) ** 0.5",
+            f"bump({one}, {other})", f"bump({one}, {other})", f"taken({self.pick('a', 'c', 'v')}, k)",
             f"np.minimum({one}, {other})", f"math.cosh(math.tanh({one}))", f"(1.1 + np.cos({one})) ** np.sin({other})",
         )  # fmt: skip
 
@@ -154,7 +175,27 @@ class Writer:
                 self.block(depth + 1, level + 1, self.random.randrange(1, 3))
         elif what < 0.94:
             name = f"i{len(self.loops)}"
-            spans = [f"{self.random.randrange(1, 5)}", "1, 5", "4, 0, -1", "0, 6, 2", "k % 4", "len(v)"]
+            if self.random.random() < 0.25:
+                heads = (
+                    "for x in v:",
+                    "for k, x in enumerate(a):",
+                    "for x, u in zip(v, TABLE):",
+                    "for j, (x, s) in enumerate(zip(a, c)):",
+                )
+                self.put(depth, self.pick(*heads))
+                self.block(depth + 1, level + 1, self.random.randrange(1, 3))
+                self.put(depth + 1, self.pick("s += 0.1 * x", "t = t * 0.5 + bent(x)", "c[k % 7] += x"))
+                return
+            spans = [
+                "b.shape[1] - 3",
+                "w.shape[0]",
+                f"{self.random.randrange(1, 5)}",
+                "1, 5",
+                "4, 0, -1",
+                "0, 6, 2",
+                "k % 4",
+                "len(v)",
+            ]
             if self.loops:
                 spans += [
                     f"{self.loops[-1][0]} % 4",

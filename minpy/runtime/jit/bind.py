@@ -246,15 +246,19 @@ class Frame:
         if names.stored & frozenset(code.co_freevars):
             raise Unsupported("a variable is shared with a function around")
 
+    def is_local(self, name: str) -> bool:
+        """Whether a name is a variable of a function, and none of the module."""
+        return self.optimized and (name in self.fast or name in self.cells)
+
     def get(self, name: str) -> Any:
         """What a name stands for, or `MISSING`."""
-        if self.optimized and (name in self.fast or name in self.cells):
+        if self.is_local(name):
             return self.locals.get(name, MISSING)
         return self.get_global(name)
 
     def is_stored_globally(self, name: str, stored: set[str]) -> bool:
         """Whether a loop that stores these names changes the module's variable `name`."""
-        return name in stored and not (self.optimized and (name in self.fast or name in self.cells))
+        return name in stored and not self.is_local(name)
 
     def get_global(self, name: str) -> Any:
         """What a name stands for in the module."""
@@ -265,7 +269,7 @@ class Frame:
         """Assign variables."""
         ours = {}
         for name, value in changes.items():
-            if self.optimized and (name in self.fast or name in self.cells):
+            if self.is_local(name):
                 ours[name] = value
             else:
                 self.frame.f_globals[name] = value

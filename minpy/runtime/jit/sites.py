@@ -200,6 +200,25 @@ class Site:
         """How many iterations have run compiled."""
         return self.run_compiled + (self.shortcut.rounds if self.shortcut else 0)
 
+    @property
+    def outcome(self) -> str:
+        """What became of the loop, in words; empty if it was not looked at."""
+        parts = []
+        if self.compiled:
+            parts.append(f"{self.compiled} iterations compiled")
+            if self.fetched:
+                parts.append(f"{self.fetched} arrays fetched from the device for it")
+        if self.taped is not None and self.taped.rounds:
+            parts.append(f"{self.taped.rounds} iterations compiled under a tape")
+        written = self.reason if self.compiled or self.reason else ""
+        if not parts and (self.filename or self.reason):
+            written = self.reason or "not worth it"
+        if written:
+            parts.append(f"{'then ' if parts else ''}as written: {written}")
+        if self.taped is not None and self.taped.reason:
+            parts.append(f"under a tape as written: {self.taped.reason}")
+        return ", ".join(parts)
+
     def over(self, arguments: tuple[Any, ...]) -> Any:
         """What the loop runs over, as `drive` takes it."""
         if self.what == "range":
@@ -245,9 +264,11 @@ class Site:
             return iterable
         from minpy.runtime.jit.adjoint import drive
 
+        frame = sys._getframe(2)
+        self.filename = frame.f_code.co_filename
         if self.taped is None:
             self.taped = drive.Taped(self.name, self.nest, self.line, self.digest, self.force)
-        return iterable if self.taped.reason else self.taped.begin(iterable, sys._getframe(2))
+        return iterable if self.taped.reason else self.taped.begin(iterable, frame)
 
     def _is_hot(self, expected: float, frame: Any) -> bool:
         """Whether a loop is to be compiled although its runs are short: since there are so many of them.
@@ -346,13 +367,8 @@ def _at_end() -> None:
 def report() -> None:
     """Say on standard error, at the end of a run with ``-v``, which loops ran compiled, and why others did not."""
     for site in sorted(sites, key=lambda site: (site.filename, site.line)):
-        if site.filename or site.reason:
-            if site.compiled:
-                text = f"{site.compiled} iterations compiled"
-                text += f", {site.fetched} arrays fetched from the device for it" if site.fetched else ""
-                text += f", then as written: {site.reason}" if site.reason else ""
-            else:
-                text = f"as written: {site.reason or 'not worth it'}"
+        text = site.outcome
+        if text:
             try:
                 sys.stderr.write(f"minpy: loop at {site.filename or '?'}:{site.line}: {text}\n")
             except (OSError, ValueError, AttributeError):

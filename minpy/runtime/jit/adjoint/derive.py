@@ -1,6 +1,6 @@
 """A loop's forward run with a log, and its backward run, as text: two loops of the kind that is compiled.
 
-The forward loop is the program's, and puts on a stack what an assignment overwrites where the backward one will read it.
+The forward loop is the program's, and puts on a stack what an assignment overwrites, if the backward one will read it.
 The backward loop takes the statements from the last to the first. For ``x = f(u, v)`` it takes the cotangent of ``x``,
 which is zero from there on, puts back what ``x`` was, and adds to the cotangents of ``u`` and ``v`` what the rules of
 the table say, with the values that ``u`` and ``v`` had.
@@ -16,7 +16,6 @@ import ast
 import re
 from collections.abc import Callable
 from typing import Any
-
 
 from minpy.records import dataclass
 from minpy.runtime.jit.adjoint.program import (
@@ -277,8 +276,7 @@ class _Backward:
             if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)
         }
         self.cotangents = {name.removeprefix(COTANGENT) for name in used if name.startswith(COTANGENT)}
-        own = {name for name in loaded if name.startswith(PREFIX) and name not in program.renamed}
-        self.reads = loaded - own
+        self.reads = {name for name in loaded if program.has(name)}
 
     def number(self) -> str:
         """A new name."""

@@ -44,7 +44,7 @@ class Taped:
     """
 
     def __init__(self, name: str, nest: bool, line: int, digest: str, force: bool) -> None:
-        self._name, self._line, self._digest, self._force = f"{name}_taped", line, digest, force
+        self._name, self._line, self.digest, self._force = f"{name}_taped", line, digest, force
         self._nest = nest
         self.reason = ""
         self.rounds = 0
@@ -108,7 +108,7 @@ class Taped:
         try:
             if self._node is None:
                 self._look(frame.f_code)
-            entered = Entry(frame, self._names, tape)  # type: ignore[arg-type]
+            entered = Entry(frame, self._names, tape, self.digest)  # type: ignore[arg-type]
             loops = self._loops_for(entered)
         except Unsupported as error:
             self._refused(str(error))
@@ -124,7 +124,7 @@ class Taped:
                 self._look(frame.f_code)
             chunk, rate = 1, 0.0
             while position < len(over):
-                entered = Entry(frame, self._names, tape)
+                entered = Entry(frame, self._names, tape, self.digest)
                 loops = self._loops_for(entered)
                 forward = Forward(loops, entered, tape, frame, self._names.live)  # type: ignore[union-attr]
                 wanted = min(chunk, len(over) - position)
@@ -169,9 +169,9 @@ class Taped:
         return max(self._floats, self._integers) < _MOST
 
     def _look(self, code: CodeType) -> None:
-        found = source.loops_of(code.co_filename, self._digest).get(self._line)
+        found = source.loops_of(code.co_filename, self.digest).get(self._line)
         if found is None or not isinstance(found[0], ast.For):
-            self.reason = "its source is not where the code says"
+            self.give_up("its source is not where the code says")
             raise Unsupported(self.reason)
         self._node = found[0]
         self._names = Names(*found)
@@ -202,10 +202,10 @@ class Taped:
         found = self._loops.get(general) or self._loops.get(key)
         if found is None:
             if len(self._loops) >= _KEYS:
-                self.reason = "its variables have ever new types"
+                self.give_up("its variables have ever new types")
                 raise Unsupported(self.reason)
             try:
-                program = Program(self._node, entered.look)  # type: ignore[arg-type]
+                program = Program(self._node, entered.look, entered.helper)  # type: ignore[arg-type]
                 found = Loops(self._name, program)
                 key = general if program.settled else key
                 found.functions = {
@@ -224,8 +224,14 @@ class Taped:
     def _refused(self, reason: str) -> None:
         self._refusals += 1
         if self._refusals >= _TRIES:
-            self.reason = reason
-            store.forget(self._name)
+            self.give_up(reason)
+
+    def give_up(self, reason: str) -> None:
+        """Let the loop run as written under tapes from now on; the loops in it get their chance."""
+        self.reason = reason
+        store.forget(self._name)
+        if self._names is not None:
+            self._names.wake_inner(self)
 
 
 __all__ = ["Taped"]

@@ -73,6 +73,10 @@ class Term(NDArrayOperatorsMixin):
 def _text(value: Any) -> str:
     if type(value) is Term:
         return value.text
+    if isinstance(value, (np.generic, np.ndarray)) and not value.ndim:
+        value = value.item()
+    if type(value) is bool:
+        return str(value)
     if type(value) in (int, float) and math.isfinite(value):
         return repr(float(value)) if value >= 0 else f"({float(value)!r})"
     raise Unsupported(f"a {type(value).__name__} in a derivative rule")

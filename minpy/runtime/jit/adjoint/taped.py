@@ -24,6 +24,7 @@ from minpy.runtime.jit.adjoint import derive
 from minpy.runtime.jit.adjoint.program import FLOAT, INT, Kind, Program
 from minpy.runtime.jit.adjoint.rules import NUMPY
 from minpy.runtime.jit.bind import MISSING, Frame, Names, Snapshot, array_of
+from minpy.runtime.jit.helpers import Helper, helper_of
 from minpy.runtime.jit.kernel import Kernel
 from minpy.runtime.jit.kinds import BOOLS, INTS, KIND_OF_TYPE, Unsupported
 from minpy.runtime.jit.sites import is_quick
@@ -142,7 +143,8 @@ class Entry:
     `arrays` are the program's `Array` objects by name (0-d ones are values on the tape), `plain` its plain arrays.
     """
 
-    def __init__(self, frame: Any, names: Names, tape: Tape) -> None:
+    def __init__(self, frame: Any, names: Names, tape: Tape, digest: str) -> None:
+        self._frame, self._digest = frame, digest
         self._variables = Frame(frame, names)
         self._tape = tape
         self.values: dict[str, Any] = {}
@@ -162,7 +164,16 @@ class Entry:
         return self._seen[name]
 
     def _look(self, name: str) -> Kind | None:
-        value = self._variables.get(name) if "." not in name else Snapshot._follow(self._variables.get, name)
+        owner, _, axis = name.partition(".shape.")
+        value = (
+            self._variables.get(owner) if "." not in owner else Snapshot._follow(self._variables.get, owner)
+        )
+        if axis:
+            shape = getattr(value, "shape", ())
+            if type(value) not in (Array, np.ndarray) or not -len(shape) <= int(axis) < len(shape):
+                return None
+            self.values[name] = shape[int(axis)]
+            return Kind(INT)
         if value is MISSING:
             return None
         if type(value) is Array:
@@ -237,6 +248,20 @@ class Entry:
             return met[0]
         self._groups.append((low, high, traced))
         return len(self._groups) - 1
+
+    def helper(self, name: str) -> Helper | None:
+        """The function of the program's that a name stands for, if its code can be part of the loop."""
+        kind, frame = self.look(name), self._frame
+        function = kind.value if kind is not None and kind.kind == "known" else None
+        found = helper_of(function, frame.f_code.co_filename, self._digest)
+        if found is None or function.__globals__ is not frame.f_globals:
+            return None
+        inside = {
+            each.id for part in found.node.body for each in ast.walk(part) if isinstance(each, ast.Name)
+        }
+        if any(self._variables.is_local(each) for each in inside - found.locals):
+            raise Unsupported(f"{name} reads what has another meaning here")
+        return found
 
     def is_known(self, name: str) -> bool:
         """Whether a name stands for a function or a module."""
@@ -391,10 +416,11 @@ class Forward:
 
     def _values(self, floats: int, integers: int) -> dict[str, Any]:
         pair, entered = self._loops.pair, self._entered
-        values = dict(entered.values)
+        values = entered.values
         for name, dotted in pair.renamed.items():
-            values[name] = values[dotted]
-        values |= self._unbound
+            entered.look(dotted)
+            values[name] = entered.values[dotted]
+        values = values | self._unbound
         for name in pair.flags:
             kind = entered.look(name)
             active = kind is not None and kind.active

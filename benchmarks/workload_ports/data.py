@@ -64,6 +64,7 @@ WORKLOADS: dict[str, Any] = {
     "small": _small,
     "jacobi_2d": _field(256, 256),
     "heat_1d": _field(65_536),
+    "gauss_seidel": _field(34, 34),
 }
 WHAT = {
     "logistic": "logistic regression, 10000 by 500 by 5",
@@ -73,6 +74,7 @@ WHAT = {
     "small": "500 operations on 10 elements",
     "jacobi_2d": "stencil in place, 256 by 256, 50 steps",
     "heat_1d": "stencil in place, 65536, 50 steps",
+    "gauss_seidel": "loops over elements, 32 by 32, 10 sweeps",
 }
 
 

@@ -67,3 +67,13 @@ def heat_1d(u):
     for _ in range(50):
         u[1:-1] += 0.2 * (u[2:] - 2 * u[1:-1] + u[:-2])
     return np.mean(u**2)
+
+
+def gauss_seidel(f):
+    rows, columns = f.shape
+    u = np.zeros(f.shape, f.dtype)
+    for _ in range(10):
+        for i in range(1, rows - 1):
+            for j in range(1, columns - 1):
+                u[i, j] = 0.25 * (u[i - 1, j] + u[i + 1, j] + u[i, j - 1] + u[i, j + 1] - f[i, j])
+    return np.mean(u**2)

@@ -80,7 +80,17 @@ def heat_1d(u: Array) -> Array:
     return np.mean(u**2)
 
 
-PROGRAMS = {f.__name__: f for f in (logistic, mlp, rnn, lstm, small, jacobi_2d, heat_1d)}
+def gauss_seidel(f: Array) -> Array:
+    rows, columns = f.shape
+    u: Any = [[0.0] * columns for _ in range(rows)]
+    for _ in range(10):
+        for i in range(1, rows - 1):
+            for j in range(1, columns - 1):
+                u[i][j] = 0.25 * (u[i - 1][j] + u[i + 1][j] + u[i][j - 1] + u[i][j + 1] - f[i, j])
+    return np.mean(np.array([np.array(row) for row in u]) ** 2)
+
+
+PROGRAMS = {f.__name__: f for f in (logistic, mlp, rnn, lstm, small, jacobi_2d, heat_1d, gauss_seidel)}
 
 
 def gradient(

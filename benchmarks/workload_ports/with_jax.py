@@ -76,7 +76,20 @@ def heat_1d(u: Array) -> Array:
     return jnp.mean(jax.lax.scan(step, u, None, 50)[0] ** 2)
 
 
-PROGRAMS = {f.__name__: f for f in (logistic, mlp, rnn, lstm, small, jacobi_2d, heat_1d)}
+def gauss_seidel(f: Array) -> Array:
+    rows, columns = f.shape
+
+    def step(k: Array, u: Array) -> Array:
+        inside = k % ((rows - 2) * (columns - 2))
+        i, j = 1 + inside // (columns - 2), 1 + inside % (columns - 2)
+        return u.at[i, j].set(0.25 * (u[i - 1, j] + u[i + 1, j] + u[i, j - 1] + u[i, j + 1] - f[i, j]))
+
+    count = 10 * (rows - 2) * (columns - 2)
+    u, _ = jax.lax.scan(lambda u, k: (step(k, u), None), jnp.zeros_like(f), jnp.arange(count))
+    return jnp.mean(u**2)
+
+
+PROGRAMS = {f.__name__: f for f in (logistic, mlp, rnn, lstm, small, jacobi_2d, heat_1d, gauss_seidel)}
 
 
 def gradient(

@@ -61,6 +61,18 @@ def heat_1d(u: Tensor) -> Tensor:
     return torch.mean(u**2)
 
 
+def gauss_seidel(f: Tensor) -> Tensor:
+    # PyTorch does not differentiate what is written into in place and read again: a number is a tensor of its own.
+    rows, columns = f.shape
+    given = [list(row.unbind()) for row in f.unbind()]
+    u = [[f.new_zeros(()) for _ in range(columns)] for _ in range(rows)]
+    for _ in range(10):
+        for i in range(1, rows - 1):
+            for j in range(1, columns - 1):
+                u[i][j] = 0.25 * (u[i - 1][j] + u[i + 1][j] + u[i][j - 1] + u[i][j + 1] - given[i][j])
+    return torch.mean(torch.stack([torch.stack(row) for row in u]) ** 2)
+
+
 def _layer(kind: Any, gates: int, order: tuple[int, ...]) -> Callable[..., Any]:
     """A recurrent layer of PyTorch's own, whose weights are transposed and whose gates are in another order."""
 
@@ -86,7 +98,7 @@ def _layer(kind: Any, gates: int, order: tuple[int, ...]) -> Callable[..., Any]:
     return make
 
 
-PROGRAMS = {f.__name__: f for f in (logistic, mlp, rnn, lstm, small, jacobi_2d, heat_1d)}
+PROGRAMS = {f.__name__: f for f in (logistic, mlp, rnn, lstm, small, jacobi_2d, heat_1d, gauss_seidel)}
 # Gates in the order i, f, o, g here, and i, f, g, o there.
 LAYERS = {"rnn": _layer(torch.nn.RNN, 1, (0,)), "lstm": _layer(torch.nn.LSTM, 4, (0, 1, 3, 2))}
 
@@ -105,6 +117,8 @@ def gradient(
             return None
         leaves, function, fit = LAYERS[name](*leaves)
     elif how == "compile":
+        if name == "gauss_seidel":
+            return None  # each of its hundred thousand operations would be compiled on its own, for hours
         function = torch.compile(function)
 
     def run() -> Any:

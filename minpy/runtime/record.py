@@ -135,7 +135,7 @@ class Record:
     @property
     def line(self) -> Line:
         """Where it ran."""
-        return _line(self.code, self.instruction)
+        return line_of(self.code, self.instruction)
 
     def failed(self, i: int, error: Exception) -> GradientError:
         """The error to raise when the derivative rule of argument `i` failed."""
@@ -166,10 +166,11 @@ class Write:
     @property
     def line(self) -> Line:
         """Where it was written."""
-        return _line(self.code, self.instruction)
+        return line_of(self.code, self.instruction)
 
 
-def _line(code: Any, instruction: int) -> Line:
+def line_of(code: Any, instruction: int) -> Line:
+    """The place in the program where an instruction is."""
     line = Line.__new__(Line)
     line.code, line.instruction = code, instruction
     return line
@@ -236,5 +237,5 @@ def failure(record: Short, i: int | None, g: Any, error: Exception) -> GradientE
     where = "" if i is None else f"with respect to argument {i} "
     return GradientError(
         f"the derivative of {primitive.name} (whose result is {g.shape} {g.dtype}) {where}failed: "
-        f"{type(error).__name__}: {error}. The operation ran at {_line(code, instruction)}"
+        f"{type(error).__name__}: {error}. The operation ran at {line_of(code, instruction)}"
     )

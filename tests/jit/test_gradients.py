@@ -246,3 +246,30 @@ def test_a_program_that_uses_the_values_between_loops(both: Callable[..., int]) 
 
 def test_random_programs(tmp_path: Path) -> None:
     assert not compare(range(12), tmp_path)
+
+
+def test_a_handler_that_raises_leaves_no_wrong_gradient(both: Callable[..., int], monkeypatch: Any) -> None:
+    original = taped.Compiled.run
+
+    def interrupted(self: Any, *given: Any) -> Any:
+        original(self, *given)
+        raise TimeoutError("too late")
+
+    def differentiate(f: Any, *args: Any) -> tuple[Any, ...]:
+        if sites.mode() == "force":
+            monkeypatch.setattr(taped.Compiled, "run", interrupted)
+
+            def patient(*given: Any) -> Any:
+                try:
+                    f(*given)
+                except TimeoutError:
+                    return given[0][0] * given[0][1]
+
+            with pytest.raises(
+                minpy.errors.GradientError, match=r"a signal's handler raised.*line \d+, in f"
+            ):
+                minpy.grad(patient)(*map(np.copy, args))
+            monkeypatch.undo()
+        return (0.0,)
+
+    both("for i in range(5): x[i] = x[i] * x[i + 1]\nreturn np.sum(x)", differentiate)

@@ -260,7 +260,9 @@ class Site:
 
     def _under_a_tape(self, iterable: Any) -> Iterable[Any]:
         """What is left of the loop for the interpreter, where something is being differentiated."""
-        if type(iterable) is not range or len(iterable) < 2 or not nobody_looks():
+        if entry.holders == entry.others or type(iterable) is not range or not nobody_looks():
+            return iterable
+        if not 1 < len(iterable) < 1 << 60:
             return iterable
         from minpy.runtime.jit.adjoint import drive
 

@@ -15,6 +15,8 @@ from time import perf_counter
 from types import CodeType, FrameType
 from typing import Any
 
+import numpy as np
+
 from minpy.runtime.jit import background, source, store
 from minpy.runtime.jit.adjoint.program import Program, work
 from minpy.runtime.jit.adjoint.taped import Entry, Forward, Loops, tape_here
@@ -119,6 +121,8 @@ class Taped:
     def _run(self, tape: Tape, over: range, frame: FrameType, position: int) -> tuple[int, bool]:
         """Run compiled; the position that was come to, and whether the loop is over."""
         first = position
+        if np.geterr()["under"] != "ignore":
+            return position, False  # compiled code does not look for it
         try:
             if self._node is None:
                 self._look(frame.f_code)
@@ -211,7 +215,7 @@ class Taped:
                 found.functions = {
                     name: entered.known(name) for name in found.pair.reads if entered.is_known(name)
                 }
-            except Unsupported as error:
+            except (Unsupported, RecursionError) as error:
                 found = str(error)
             self._loops[key] = found
             self._kept.append(entered.objects())

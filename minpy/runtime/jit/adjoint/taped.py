@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from minpy.errors import GradientError
 from minpy.runtime import cotangents, entry, stores
 from minpy.runtime.array import Array, host
 from minpy.runtime.geometry import bounds
@@ -28,7 +29,7 @@ from minpy.runtime.jit.helpers import Helper, helper_of
 from minpy.runtime.jit.kernel import Kernel
 from minpy.runtime.jit.kinds import BOOLS, INTS, KIND_OF_TYPE, Unsupported
 from minpy.runtime.jit.sites import is_quick
-from minpy.runtime.record import current_tape
+from minpy.runtime.record import current_tape, line_of
 from minpy.runtime.storage import BORROWED, COTANGENT, NEEDED, PYTHON_SCALAR, Cell
 from minpy.runtime.tape import Tape
 
@@ -367,6 +368,14 @@ def pull_loop(tape: Tape, record: tuple) -> None:
     record[2].pull(tape, record[3])
 
 
+def pull_interrupted(tape: Tape, record: tuple) -> None:
+    """The sweep comes to a loop that an exception from outside has ended somewhere."""
+    raise GradientError(
+        "a loop ran compiled when a signal's handler raised an exception, so that what it had computed is not known, "
+        f"at {line_of(*record[-2:])}. Let the exception end the function that is differentiated, or use --no-jit"
+    )
+
+
 class Forward:
     """One attempt to run a loop compiled from a position on."""
 
@@ -401,7 +410,13 @@ class Forward:
             if cell[NEEDED] or self._tape.replays or name in entered.plain:
                 run.old.append((name, self._arrays[name].window.copy()))
         variables = Variables(self._values(floats, integers), entered.known, self._frame)
-        outcome = self._loops.forward.run(variables, over, first, last)
+        try:
+            outcome = self._loops.forward.run(variables, over, first, last)
+        except Unsupported:
+            raise
+        except BaseException:
+            self._interrupted(variables)
+            raise
         values = variables.values
         done = int(values[derive.ROUNDS]) if pair.counts else outcome.position - first
         tops = int(values[derive.FLOATS_TOP]), int(values[derive.INTS_TOP])
@@ -413,6 +428,23 @@ class Forward:
             run.final[derive.INTS] = _used(values[derive.INTS], tops[1])
             self._record(run, variables)
         return first + done, outcome.broke, outcome.reason, tops
+
+    def _interrupted(self, variables: Variables) -> None:
+        """A signal's handler raised: what was done is not known as a whole, and must not be differentiated."""
+        frame = self._frame
+        record = (
+            pull_interrupted,
+            [None, BORROWED, False, False],
+            None,
+            None,
+            _LOOP,
+            frame.f_code,
+            frame.f_lasti,
+        )
+        self._tape.records.append(record)
+        self._entered.put(
+            {name: value for name, value in variables.changes.items() if not name.startswith(derive.PREFIX)}
+        )
 
     def _values(self, floats: int, integers: int) -> dict[str, Any]:
         pair, entered = self._loops.pair, self._entered
@@ -473,7 +505,7 @@ class Forward:
         pair, changes = self._loops.pair, {}
         for name, value in variables.changes.items():
             if name.startswith(derive.PREFIX):
-                continue
+                continue  # what was made of the program's names
             how = variables.values[derive.WAS_SET + name] if name in pair.flags else derive.UNTRACED
             if how in (derive.NOT_SET, derive.TRACED_AT_FIRST):
                 continue

@@ -18,14 +18,12 @@ from collections.abc import Callable
 from typing import Any
 
 from minpy.records import dataclass
-from minpy.runtime.jit.adjoint.program import (
+from minpy.runtime.jit.adjoint.nodes import (
     FLOAT,
     INT,
-    NUMBER,
     PREFIX,
     Branch,
     Leave,
-    Program,
     Put,
     Set,
     Times,
@@ -33,6 +31,7 @@ from minpy.runtime.jit.adjoint.program import (
     constant,
     stored,
 )
+from minpy.runtime.jit.adjoint.program import NUMBER, Program
 from minpy.runtime.jit.adjoint.rules import derivative, rules_of
 from minpy.runtime.jit.kinds import Unsupported
 

@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from minpy.runtime.jit import background, source, store
-from minpy.runtime.jit.adjoint.program import Program, work
-from minpy.runtime.jit.adjoint.taped import Entry, Forward, Loops, tape_here
+from minpy.runtime.jit.adjoint.entered import Entry
+from minpy.runtime.jit.adjoint.nodes import work
+from minpy.runtime.jit.adjoint.program import Program
+from minpy.runtime.jit.adjoint.taped import Forward, Loops, tape_here
 from minpy.runtime.jit.bind import Names, dotted
 from minpy.runtime.jit.kinds import Unsupported
 from minpy.runtime.tape import Tape

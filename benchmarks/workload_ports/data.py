@@ -74,7 +74,7 @@ WHAT = {
     "small": "500 operations on 10 elements",
     "jacobi_2d": "stencil in place, 256 by 256, 50 steps",
     "heat_1d": "stencil in place, 65536, 50 steps",
-    "gauss_seidel": "loops over elements, 32 by 32, 10 sweeps",
+    "gauss_seidel": "loops over elements, 32 by 32, 3 sweeps",
 }
 
 

@@ -72,7 +72,7 @@ def heat_1d(u):
 def gauss_seidel(f):
     rows, columns = f.shape
     u = np.zeros(f.shape, f.dtype)
-    for _ in range(10):
+    for _ in range(3):
         for i in range(1, rows - 1):
             for j in range(1, columns - 1):
                 u[i, j] = 0.25 * (u[i - 1, j] + u[i + 1, j] + u[i, j - 1] + u[i, j + 1] - f[i, j])

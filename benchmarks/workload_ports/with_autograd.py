@@ -83,7 +83,7 @@ def heat_1d(u: Array) -> Array:
 def gauss_seidel(f: Array) -> Array:
     rows, columns = f.shape
     u: Any = [[0.0] * columns for _ in range(rows)]
-    for _ in range(10):
+    for _ in range(3):
         for i in range(1, rows - 1):
             for j in range(1, columns - 1):
                 u[i][j] = 0.25 * (u[i - 1][j] + u[i + 1][j] + u[i][j - 1] + u[i][j + 1] - f[i, j])

@@ -66,7 +66,7 @@ def gauss_seidel(f: Tensor) -> Tensor:
     rows, columns = f.shape
     given = [list(row.unbind()) for row in f.unbind()]
     u = [[f.new_zeros(()) for _ in range(columns)] for _ in range(rows)]
-    for _ in range(10):
+    for _ in range(3):
         for i in range(1, rows - 1):
             for j in range(1, columns - 1):
                 u[i][j] = 0.25 * (u[i - 1][j] + u[i + 1][j] + u[i][j - 1] + u[i][j + 1] - given[i][j])
@@ -118,7 +118,7 @@ def gradient(
         leaves, function, fit = LAYERS[name](*leaves)
     elif how == "compile":
         if name == "gauss_seidel":
-            return None  # each of its hundred thousand operations would be compiled on its own, for hours
+            return None  # each of its thirty thousand operations would be compiled on its own, for hours
         function = torch.compile(function)
 
     def run() -> Any:

@@ -240,7 +240,14 @@ class Writer:
             1, "w = " + self.pick("np.zeros((4, 4))", "b[:4, :4]", "np.outer(a[:4], a[3:])", "b[1:, 3:]")
         )
         for _ in range(self.random.randrange(1, 3)):
-            self.put(1, f"for i0 in range({self.pick('4', '6', '1, 6', '5, 0, -1', 'len(a)')}):")
+            heads = [
+                "for i0 in range(4):",
+                "for i0 in range(1, 6):",
+                "for i0 in range(5, 0, -1):",
+                "for i0 in range(len(a)):",
+            ]
+            heads += ["for i0, y in enumerate(a):", "for y, s, i0 in zip(TABLE, c, [1, 0, 2, 4, 3]):"]
+            self.put(1, self.pick(*heads))
             self.loops.append(("i0", ""))
             self.block(2, 0, self.random.randrange(1, 5))
             self.loops.pop()

@@ -86,6 +86,10 @@ COMPILED = {
     "a list of indices": "for i in range(5): s += x[ORDER[i]] * (i + 1)\nreturn s",
     "elements of arrays": "for i in range(2):\n  for v, u in zip(x, WEIGHTS): s += v * u\n  for j, v in enumerate(x): y[j] += v * s\n"
     "return np.sum(y)",
+    "over an array": "for v in x: s = s * p + v * v\nreturn s * v",
+    "over numbered elements": "for i, v in enumerate(x):\n  y[i] = v * y[i - 1] + math.sin(v)\n  x[i] *= 2.0\nreturn np.sum(y) + i + v",
+    "over several arrays": "for v, u, k in zip(x, m[1], ORDER):\n  s = s * v + u * k\n  if s > 3.0: break\nreturn s + v",
+    "over a list": "for k in ORDER: s = s * p + x[k]\nreturn s",
     "extents": "for i in range(x.shape[0]):\n  for j in range(len(w)): s += x[i] * w[j, -1 - i]\nreturn s",
     "integers": "for i in range(6):\n  k = (k + i * i) % 5\n  y[k] += x[i] * k\n  s += y[k]\nreturn s",
     "an array of integers": "c = np.zeros(4, int)\nfor i in range(6):\n  c[int(i) % 4] += i\n  s += x[c[i % 4] % 6] * c[0]\nreturn s",
@@ -103,6 +107,8 @@ WRITTEN = {
     "int of what is differentiated": "for i in range(4): s += x[i] * int(WEIGHTS[i])\nreturn s",
     "complex numbers": "z = 1j\nfor i in range(4): z = z * x[i]\nreturn z.real + z.imag",
     "powers that are not known": "for i in range(6): s += x[i] ** -1 + x[i] ** i\nreturn s",
+    "over rows": "for row in m: s += row[1] * row[2]\nreturn s",
+    "over itself": "for v in x: x[0] = x[0] * v\nreturn x[0]",
     "print": "for i in range(6):\n  s += x[i]\n  if s > 1e9: print(s)\nreturn s",
 }
 ERRORS = {

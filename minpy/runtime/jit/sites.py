@@ -240,7 +240,7 @@ class Site:
         if self.asleep:
             return iterable
         if entry.watchers:
-            return self._under_a_tape(iterable)
+            return self._under_a_tape(iterable, arguments)
         count = _count(self.what, iterable, arguments)
         expected = count * self.per_round
         if not self.force:
@@ -258,11 +258,9 @@ class Site:
         self.filename = frame.f_code.co_filename
         return drive.begin(self, self.over(arguments), frame)
 
-    def _under_a_tape(self, iterable: Any) -> Iterable[Any]:
+    def _under_a_tape(self, iterable: Any, arguments: tuple[Any, ...]) -> Iterable[Any]:
         """What is left of the loop for the interpreter, where something is being differentiated."""
-        if entry.holders == entry.others or type(iterable) is not range or not nobody_looks():
-            return iterable
-        if not 1 < len(iterable) < 1 << 60:
+        if entry.holders == entry.others or not nobody_looks():
             return iterable
         from minpy.runtime.jit.adjoint import drive
 
@@ -270,7 +268,10 @@ class Site:
         self.filename = frame.f_code.co_filename
         if self.taped is None:
             self.taped = drive.Taped(self.name, self.nest, self.line, self.digest, self.force)
-        return iterable if self.taped.reason else self.taped.begin(iterable, frame)
+        if self.taped.reason:
+            return iterable
+        begun = self.taped.begin(iterable if self.what == "range" else self.over(arguments), frame)
+        return iterable if begun is None else begun
 
     def _is_hot(self, expected: float, frame: Any) -> bool:
         """Whether a loop is to be compiled although its runs are short: since there are so many of them.

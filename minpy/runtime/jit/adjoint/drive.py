@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from minpy.runtime.jit import background, source, store
-from minpy.runtime.jit.adjoint.entered import Entry
+from minpy.runtime.jit.adjoint.entered import Entry, Over
 from minpy.runtime.jit.adjoint.nodes import work
 from minpy.runtime.jit.adjoint.program import Program
 from minpy.runtime.jit.adjoint.taped import Forward, Loops, tape_here
@@ -62,13 +62,14 @@ class Taped:
         self._per_round = self._spent = 0.0
         self._floats = self._integers = _FIRST  # entries of the stacks, for one round
 
-    def begin(self, over: range, frame: FrameType) -> Iterable[Any]:
-        """What is left of the loop for the interpreter."""
-        return chain.from_iterable(self._pieces(over, frame.f_code))
+    def begin(self, over: Any, frame: FrameType) -> Iterable[Any] | None:
+        """What is left of the loop for the interpreter; None if it is no loop that may run compiled."""
+        found = Over.of(over)
+        return None if found is None else chain.from_iterable(self._pieces(found, frame.f_code))
 
-    def _pieces(self, over: range, code: CodeType) -> Iterator[Iterable[Any]]:
-        position, piece = 0, 1
-        iterator: Any = iter(over)
+    def _pieces(self, what: Over, code: CodeType) -> Iterator[Iterable[Any]]:
+        position, piece, over = 0, 1, what.rounds
+        iterator: Any = what.items(0)
         while not self.reason and position < len(over):
             tape = tape_here()
             if tape is None:
@@ -76,12 +77,11 @@ class Taped:
             frame = _getframe(1)
             if frame.f_code is not code:
                 break
-            if self._pays(len(over) - position) or (not self._per_round and self._is_long(tape, over, frame)):
-                position, ended = self._run(tape, over, frame, position)
+            if self._pays(len(over) - position) or (not self._per_round and self._is_long(tape, what, frame)):
+                position, ended = self._run(tape, what, frame, position)
                 if ended or position >= len(over):
                     return
-                iterator = iter(over)
-                iterator.__setstate__(position)
+                iterator = what.items(position)
                 piece = 1
             began = perf_counter()
             yield islice(iterator, piece)
@@ -105,24 +105,24 @@ class Taped:
         takes = 4 * background.expected()  # two loops, with a longer text
         return rest > takes or (self._spent > takes and rest > _WAY)
 
-    def _is_long(self, tape: Tape, over: range, frame: FrameType) -> bool:
+    def _is_long(self, tape: Tape, what: Over, frame: FrameType) -> bool:
         """Whether a loop with loops in it, of which no round was timed, will take longer than to compile it."""
         if not self._nest or self._refusals:
             return False
         try:
             if self._node is None:
                 self._look(frame.f_code)
-            entered = Entry(frame, self._names, tape, self.digest)  # type: ignore[arg-type]
+            entered = Entry(frame, self._names, tape, self.digest, what)  # type: ignore[arg-type]
             loops = self._loops_for(entered)
         except Unsupported as error:
             self._refused(str(error))
             return False
-        values = entered.values | {loops.pair.target: over[len(over) // 2]}
-        return len(over) * work(loops.program.body, values) * _STATEMENT > 4 * background.expected()
+        values = entered.values | {loops.pair.target: what.rounds[len(what.rounds) // 2]}
+        return len(what.rounds) * work(loops.program.body, values) * _STATEMENT > 4 * background.expected()
 
-    def _run(self, tape: Tape, over: range, frame: FrameType, position: int) -> tuple[int, bool]:
+    def _run(self, tape: Tape, what: Over, frame: FrameType, position: int) -> tuple[int, bool]:
         """Run compiled; the position that was come to, and whether the loop is over."""
-        first = position
+        first, over = position, what.rounds
         if np.geterr()["under"] != "ignore":
             return position, False  # compiled code does not look for it
         try:
@@ -130,7 +130,7 @@ class Taped:
                 self._look(frame.f_code)
             chunk, rate = 1, 0.0
             while position < len(over):
-                entered = Entry(frame, self._names, tape, self.digest)
+                entered = Entry(frame, self._names, tape, self.digest, what)
                 loops = self._loops_for(entered)
                 forward = Forward(loops, entered, tape, frame, self._names.live)  # type: ignore[union-attr]
                 wanted = min(chunk, len(over) - position)
@@ -199,10 +199,11 @@ class Taped:
                     roots.add(id(each.value))
             elif isinstance(each, ast.Name) and id(each) not in roots:
                 self._words.append(each.id)
-        self._words = sorted(set(self._words) - {self._node.target.id})  # type: ignore[attr-defined]
+        bound = {each.id for each in ast.walk(self._node.target) if isinstance(each, ast.Name)}
+        self._words = sorted(set(self._words) - bound)
 
     def _loops_for(self, entered: Entry) -> Loops:
-        for name in self._words:
+        for name in (*self._words, *entered.over.names):
             entered.look(name)
         key, general = entered.key(), entered.key(self._changed)
         found = self._loops.get(general) or self._loops.get(key)
@@ -211,7 +212,7 @@ class Taped:
                 self.give_up("its variables have ever new types")
                 raise Unsupported(self.reason)
             try:
-                program = Program(self._node, entered.look, entered.helper)  # type: ignore[arg-type]
+                program = Program(self._node, entered.look, entered.helper, entered.over.shape)  # type: ignore[arg-type]
                 found = Loops(self._name, program)
                 key = general if program.settled else key
                 found.functions = {

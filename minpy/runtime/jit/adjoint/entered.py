@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,69 @@ from minpy.runtime.tape import Tape
 _DOUBLE = np.dtype(np.float64)
 
 
+class Over:
+    """What a loop runs over: a range, or arrays and lists, whose elements are taken by number.
+
+    Attributes
+    ----------
+    rounds : range
+        The numbers of a range, else those of the rounds.
+    arrays : list
+        The arrays and lists.
+    shape : str
+        ``"range"``, ``"iter"``, ``"enumerate"`` or ``"zip"``.
+    """
+
+    def __init__(self, shape: str, rounds: range, arrays: list[Any]) -> None:
+        self.shape, self.rounds, self.arrays = shape, rounds, arrays
+        self.names = [f".over.{i}" for i in range(len(arrays))]
+
+    @classmethod
+    def of(cls, over: Any) -> Over | None:
+        """As a site has it; None if it is anything else, or over before it begins to pay."""
+        if type(over) is range:
+            return cls("range", over, []) if 1 < len(over) < 1 << 60 else None
+        shape, arrays = "iter", [over]
+        if type(over) is tuple and over and over[0] == "enumerate":
+            if over[2] != 0:
+                return None
+            shape, arrays = "enumerate", [over[1]]
+        elif type(over) is tuple and len(over) == 2 and over[0] == "zip" and type(over[1]) is tuple:
+            shape, arrays = "zip", list(over[1])
+        for each in arrays:
+            if type(each) not in (Array, np.ndarray, list, tuple) or (
+                hasattr(each, "ndim") and each.ndim != 1
+            ):
+                return None
+        count = min(map(len, arrays), default=0)
+        return cls(shape, range(count), arrays) if count > 1 else None
+
+    def items(self, position: int) -> Iterator[Any]:
+        """What the loop takes from `position` on, as the interpreter would."""
+        if self.shape == "range":
+            return iter(self.rounds[position:])
+        parts = [_items(each, position) for each in self.arrays]
+        if self.shape == "zip":
+            return zip(*parts, strict=False)
+        return enumerate(parts[0], position) if self.shape == "enumerate" else parts[0]
+
+
+def _items(array: Any, position: int) -> Iterator[Any]:
+    if type(array) is Array:
+        return (array[i] for i in range(position, len(array)))
+    iterator = iter(array)
+    iterator.__setstate__(position)  # type: ignore[attr-defined]
+    return iterator
+
+
 class Entry:
     """What a loop finds when it is come to: its variables as numbers and plain arrays.
 
     `arrays` are the program's `Array` objects by name (0-d ones are values on the tape), `plain` its plain arrays.
     """
 
-    def __init__(self, frame: Any, names: Names, tape: Tape, digest: str) -> None:
+    def __init__(self, frame: Any, names: Names, tape: Tape, digest: str, over: Over) -> None:
+        self.over = over
         self._frame, self._digest = frame, digest
         self._variables = Frame(frame, names)
         self._tape = tape
@@ -45,6 +102,8 @@ class Entry:
         return self._seen[name]
 
     def _look(self, name: str) -> Kind | None:
+        if name in self.over.names:
+            return self._kind(name, self.over.arrays[self.over.names.index(name)])
         owner, _, axis = name.partition(".shape.")
         value = (
             self._variables.get(owner) if "." not in owner else Snapshot._follow(self._variables.get, owner)
@@ -55,6 +114,9 @@ class Entry:
                 return None
             self.values[name] = shape[int(axis)]
             return Kind(INT)
+        return self._kind(name, value)
+
+    def _kind(self, name: str, value: Any) -> Kind | None:
         if value is MISSING:
             return None
         if type(value) is Array:
@@ -66,7 +128,8 @@ class Entry:
                 return Kind(INT)
             if kind in ("float", "float64"):
                 self.values[name] = value
-                module = "." in name and isinstance(self._variables.get(name.split(".")[0]), type(np))
+                root = name.partition(".")[0]
+                module = root != name and isinstance(self._variables.get(root), type(np))
                 return Kind(FLOAT, fixed=bool(module), value=value)
             raise Unsupported(f"{name} is a {kind}")
         if type(value) in (np.ndarray, list, tuple):

@@ -52,16 +52,20 @@ class Program(Reader):
     """A loop as statements, and what is known of its names; `look` and `helper` as in `Reader`."""
 
     def __init__(
-        self, node: ast.For, look: Callable[[str], Kind | None], helper: Callable[[str], Helper | None]
+        self,
+        node: ast.For,
+        look: Callable[[str], Kind | None],
+        helper: Callable[[str], Helper | None],
+        shape: str = "range",
     ) -> None:
         super().__init__(look, helper)
-        if node.orelse or not isinstance(node.target, ast.Name):
-            raise Unsupported("a loop with else, or over pairs")
+        if node.orelse:
+            raise Unsupported("a loop with else")
         for each in ast.walk(node):
             if isinstance(each, ast.Name) and each.id.startswith(PREFIX):
                 raise Unsupported("a name of MinPy's own")
-        self.target = node.target.id
-        self.body = self._block(node.body)
+        self.target, heads = self._outer(node.target, shape)
+        self.body = heads + self._block(node.body)
         self._check_targets(self.body, {self.target})
         self.assigned = {each.name for each in everything(self.body) if type(each) is Set}
         self.put = {each.array for each in everything(self.body) if type(each) is Put}

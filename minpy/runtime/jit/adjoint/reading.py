@@ -135,6 +135,26 @@ class Reader:
         assert isinstance(target, ast.Subscript)
         return Put(target, value)
 
+    def _outer(self, target: ast.expr, shape: str) -> tuple[str, list[Any]]:
+        """The variable of the outermost loop, and what it begins each round with: its elements of arrays."""
+        if shape == "range":
+            if not isinstance(target, ast.Name):
+                raise Unsupported("a loop over pairs")
+            return target.id, []
+        at = self._new("at")
+        number = ast.Name(at, ast.Load())
+        parts = target.elts if isinstance(target, ast.Tuple) else [target]
+        found: list[Any] = []
+        if shape == "enumerate" and len(parts) == 2:
+            found.append(self._store(self._target(parts[0]), number))
+            parts = parts[1:]
+        for i, part in enumerate(parts):
+            name = f"{PREFIX}a_over{i}"
+            self.renamed[name] = f".over.{i}"
+            element = ast.Subscript(ast.Name(name, ast.Load()), number, ast.Load())
+            found.append(self._store(self._target(part), element))
+        return at, found
+
     def _for(self, node: ast.For) -> list[Any]:
         call = node.iter
         function = None

@@ -357,7 +357,13 @@ class CallChoice(Choice):
         array = leaves[0][case.operand.program.result]
         wait = self.turn is not None or bool(self.forced)
         with raising(flags):
-            result = case.kernel.run(array, wait)
+            try:
+                result = case.kernel.run(array, wait)
+            except Irregular:
+                if not self.forced or case.job is None:
+                    raise
+                # Values that the kernel does not take: where every engine is to be seen at work, the pieces take over.
+                return case.job.run(leaves, "tiled", self.width, flags)
             if "native1" not in self.shown and not is_same(result, case.written(leaves)):
                 self.refused.add("native1")
                 raise Irregular

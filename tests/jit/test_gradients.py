@@ -45,6 +45,10 @@ def bent(x):
         return x
     return 0.1 * x
 
+def least(*values):
+    low = min(values)
+    return low - 0.3 * math.log(sum(math.exp((low - v) / 0.3) for v in values))
+
 def f(x, m, p):
     s, t, k = 0.0, 1.0, 0
     y = np.zeros(6)
@@ -90,6 +94,8 @@ COMPILED = {
     "over numbered elements": "for i, v in enumerate(x):\n  y[i] = v * y[i - 1] + math.sin(v)\n  x[i] *= 2.0\nreturn np.sum(y) + i + v",
     "over several arrays": "for v, u, k in zip(x, m[1], ORDER):\n  s = s * v + u * k\n  if s > 3.0: break\nreturn s + v",
     "over a list": "for k in ORDER: s = s * p + x[k]\nreturn s",
+    "reversed": "for i in range(4):\n  for j in reversed(range(5)): w[i, j] = w[i, j + 1] * x[j]\n  for j in reversed(range(1, i)): s += j * w[i, j]\n"
+    "return np.sum(w * w) + s",
     "extents": "for i in range(x.shape[0]):\n  for j in range(len(w)): s += x[i] * w[j, -1 - i]\nreturn s",
     "integers": "for i in range(6):\n  k = (k + i * i) % 5\n  y[k] += x[i] * k\n  s += y[k]\nreturn s",
     "an array of integers": "c = np.zeros(4, int)\nfor i in range(6):\n  c[int(i) % 4] += i\n  s += x[c[i % 4] % 6] * c[0]\nreturn s",
@@ -201,6 +207,12 @@ def test_a_backward_loop_that_meets_infinity_goes_on_in_python(
         "for i in range(5): s += math.atan(x[i] * 1e200) * 1e300 + 1e-300 / (x[i] * 1e-200 + 1e-250)\nreturn s"
     )
     assert fallbacks
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="sum corrects what it rounds from Python 3.12 on")
+def test_functions_of_any_number_of_arguments(both: Callable[..., int]) -> None:
+    body = "for i in range(1, 4):\n  for j in range(1, 6): w[i, j] = least(w[i - 1, j] + 1, w[i, j - 1] + p, w[i - 1, j - 1] + x[j])\n"
+    assert both(body + "return np.sum(w * w)")
 
 
 def test_stacks_grow(both: Callable[..., int], monkeypatch: Any) -> None:

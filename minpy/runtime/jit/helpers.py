@@ -45,7 +45,8 @@ class Helper:
     def __init__(self, node: ast.FunctionDef) -> None:
         self.node = node
         self.parameters = [argument.arg for argument in node.args.args]
-        self.locals = set(self.parameters)
+        self.rest = node.args.vararg.arg if node.args.vararg else ""
+        self.locals = {*self.parameters, self.rest} - {""}
         self.stored: set[str] = set()
         for part in node.body:
             for each in ast.walk(part):
@@ -63,30 +64,39 @@ class Helper:
         )
 
 
-def helper_of(value: Any, filename: str, digest: str) -> Helper | None:
-    """What can be made part of a loop of a function; None if it must be called."""
+def helper_of(value: Any, filename: str, digest: str, *, rest: bool = False) -> Helper | None:
+    """What can be made part of a loop of a function; None if it must be called.
+
+    With `rest`, it may take any number of arguments (``*values``), and have generator expressions.
+    """
     if type(value) is not FunctionType or value.__code__.co_filename != filename:
         return None
-    if value.__closure__ or value.__defaults__ or value.__kwdefaults__ or value.__code__.co_flags & 0x2C:
+    if (
+        value.__closure__
+        or value.__defaults__
+        or value.__kwdefaults__
+        or value.__code__.co_flags & (0x28 if rest else 0x2C)
+    ):
         return None
-    return _helper(value.__code__, filename, digest)
+    return _helper(value.__code__, filename, digest, rest)
 
 
 @lru_cache(maxsize=256)
-def _helper(code: CodeType, filename: str, digest: str) -> Helper | None:
+def _helper(code: CodeType, filename: str, digest: str, rest: bool) -> Helper | None:
     node = source.functions_of(filename, digest).get(code.co_firstlineno)
     if node is None or node.name != code.co_name or node.decorator_list:
         return None
     arguments = node.args
     if (
-        arguments.vararg
+        (arguments.vararg and not rest)
         or arguments.kwarg
         or arguments.kwonlyargs
         or arguments.posonlyargs
         or arguments.defaults
     ):
         return None
-    if any(isinstance(each, _INNER) for part in node.body for each in ast.walk(part)):
+    inner = tuple(each for each in _INNER if not rest or each is not ast.GeneratorExp)
+    if any(isinstance(each, inner) for part in node.body for each in ast.walk(part)):
         return None
     return Helper(node)
 

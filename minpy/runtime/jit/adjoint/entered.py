@@ -11,7 +11,7 @@ import numpy as np
 from minpy.runtime.array import Array
 from minpy.runtime.geometry import bounds
 from minpy.runtime.jit.adjoint.nodes import FLOAT, INT, Kind
-from minpy.runtime.jit.bind import MISSING, Frame, Names, Snapshot, array_of
+from minpy.runtime.jit.bind import MISSING, Frame, Names, Snapshot, array_of, own_names
 from minpy.runtime.jit.helpers import Helper, helper_of
 from minpy.runtime.jit.kinds import BOOLS, INTS, KIND_OF_TYPE, Unsupported
 from minpy.runtime.tape import Tape
@@ -197,11 +197,15 @@ class Entry:
         """The function of the program's that a name stands for, if its code can be part of the loop."""
         kind, frame = self.look(name), self._frame
         function = kind.value if kind is not None and kind.kind == "known" else None
-        found = helper_of(function, frame.f_code.co_filename, self._digest)
+        found = helper_of(function, frame.f_code.co_filename, self._digest, rest=True)
         if found is None or function.__globals__ is not frame.f_globals:
             return None
+        own = own_names(found.node.body)
         inside = {
-            each.id for part in found.node.body for each in ast.walk(part) if isinstance(each, ast.Name)
+            each.id
+            for part in found.node.body
+            for each in ast.walk(part)
+            if isinstance(each, ast.Name) and each not in own
         }
         if any(self._variables.is_local(each) for each in inside - found.locals):
             raise Unsupported(f"{name} reads what has another meaning here")

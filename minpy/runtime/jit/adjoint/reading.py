@@ -7,6 +7,7 @@ program's functions become part of the loop, and what follows a jump is put into
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +48,7 @@ class Reader:
         self._count = self._size = self._depth = 0
         self._before: list[Any] = []
         self.renamed: dict[str, str] = {}  # the dotted names, by what stands for them
+        self.tuples: dict[str, list[str]] = {}  # of the arguments that a function takes as one: their names
 
     # ----- statements ----------------------------------------------------------------------------
 
@@ -162,6 +164,8 @@ class Reader:
             function = self.known(call.func.id)
         if function is range and isinstance(node.target, ast.Name):
             return self._range(node, node.target.id, call.args)  # type: ignore[union-attr]
+        if function is reversed and isinstance(node.target, ast.Name):
+            return self._range(node, node.target.id, self._turned(call.args))  # type: ignore[union-attr]
         # Over the elements of arrays: by their numbers.
         place = self._new("at")
         heads = self._heads(node.target, call, function, place)
@@ -174,6 +178,18 @@ class Reader:
         ]
         body = first + self._block(node.body)
         return [Times(place, ast.Constant(0), stop, 1, body)]
+
+    def _turned(self, given: list[ast.expr]) -> list[ast.expr]:
+        """The arguments of the range that ``reversed(range(…))``, with steps of one, is."""
+        (inner,) = given if len(given) == 1 else (None,)
+        if not isinstance(inner, ast.Call) or not isinstance(inner.func, ast.Name) or inner.keywords:
+            raise Unsupported("a loop inside it that is over neither a range nor arrays")
+        if self.known(inner.func.id) is not range or not 1 <= len(inner.args) <= 2:
+            raise Unsupported("a loop inside it that is over neither a range nor arrays")
+        start = inner.args[0] if len(inner.args) == 2 else ast.Constant(0)
+        one = ast.Constant(1)
+        ends: list[ast.expr] = [ast.BinOp(each, ast.Sub(), one) for each in (inner.args[-1], start)]
+        return [*ends, ast.UnaryOp(ast.USub(), one)]
 
     def _heads(self, target: ast.expr, over: ast.expr, function: Any, at: str) -> list[tuple[str, ast.Name]]:
         """The variables of a loop over arrays, and the array that each takes its values from, or their number."""
@@ -233,10 +249,17 @@ class Reader:
         helper = self._helper(ast.unparse(node.func)) if isinstance(node.func, ast.Name) else None
         if helper is None:
             return None
-        if node.keywords or len(node.args) != len(helper.parameters) or self._depth >= _DEEPEST:
+        given = len(helper.parameters)
+        fits = len(node.args) == given or (helper.rest and len(node.args) > given)
+        if node.keywords or not fits or self._depth >= _DEEPEST:
             raise Unsupported(f"this call of {helper.node.name}")
         names = {name: self._new(name) for name in helper.locals}
-        for name, value in zip(helper.parameters, node.args, strict=True):
+        if helper.rest:
+            if helper.rest in helper.stored:
+                raise Unsupported(f"{helper.node.name} changes what it is given")
+            self.tuples[names[helper.rest]] = rest = [self._new(helper.rest) for _ in node.args[given:]]
+            self._before += [Set(name, value) for name, value in zip(rest, node.args[given:], strict=True)]
+        for name, value in zip(helper.parameters, node.args[:given], strict=True):
             found = self.find(value.id) if isinstance(value, ast.Name) else None
             if found is not None and found.ndim and name not in helper.stored:
                 names[name] = value.id  # type: ignore[attr-defined]
@@ -322,11 +345,45 @@ class _Plain(ast.NodeTransformer):
         return self.generic_visit(node)  # type: ignore[return-value]
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
+        spread = self._spread(node)
+        if spread is not None:
+            return spread
         node.args = [self.visit(each) for each in node.args]
         made = self._program.call(node)
         if made is not None and self._maybe:
             raise Unsupported("a call under a condition")
         return node if made is None else made
+
+    def _spread(self, node: ast.Call) -> ast.expr | None:
+        """``min(values)`` and ``sum(f(v) for v in values)`` of the arguments of a call, written out."""
+        program = self._program
+        if len(node.args) != 1 or node.keywords or not isinstance(node.func, ast.Name):
+            return None
+        function, argument = program.known(node.func.id), node.args[0]
+        if isinstance(argument, ast.Name) and argument.id in program.tuples:
+            names: list[ast.expr] = [ast.Name(each, ast.Load()) for each in program.tuples[argument.id]]
+            if function is len:
+                return ast.Constant(len(names))
+            if function in (min, max) and len(names) > 1:
+                return ast.Call(node.func, names, [])
+            if function is sum:
+                return self._sum(names)
+        if function is sum and isinstance(argument, ast.GeneratorExp) and len(argument.generators) == 1:
+            (inner,) = argument.generators
+            over, target = inner.iter, inner.target
+            if isinstance(over, ast.Name) and over.id in program.tuples and isinstance(target, ast.Name):
+                if not inner.ifs:
+                    each = program.tuples[over.id]
+                    return self._sum([self.visit(_renamed(argument.elt, {target.id: name})) for name in each])
+        return None
+
+    def _sum(self, values: list[ast.expr]) -> ast.expr:
+        if sys.version_info >= (3, 12):
+            raise Unsupported("sum corrects what it rounds")
+        found: ast.expr = ast.Constant(0)
+        for value in values:
+            found = ast.BinOp(found, ast.Add(), value)
+        return found
 
     def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
         node.test = self.visit(node.test)

@@ -35,6 +35,7 @@ _ENTRY = 3e-6  # seconds as written that are worth the short way
 _QUICK = 5e-3  # seconds that code which was made quickly runs between two looks
 # Seconds of each operation of a loop without loops in it: if it takes longer, the time goes into the elements.
 _LARGE = 3e-6
+_USUAL = 64  # rounds whose mean is believed
 _SMALL = 2e-6  # the same: if it takes less, hardly any of it goes into the elements
 _FUNCTION = 10  # operations in a function of the program's, perhaps
 _LATER = 20e-3  # seconds as written until it is asked again whether fast code may be made
@@ -160,6 +161,8 @@ def pieces(
             site.trial.wrote(sample, done, blocks.trials != trials)
         each = took / max(done, 1)
         site.least = min(site.least or each, each)
+        if blocks.trials == trials:
+            site.undisturbed = site.undisturbed[0] + took, site.undisturbed[1] + done
         if done > 1 or not site.per_round:
             site.per_round = each
         else:
@@ -350,14 +353,23 @@ def is_large(site: Site) -> bool:
     """Whether a loop's operations, if they are on arrays, are on large ones: where NumPy beats quick code."""
     if site.nest or site.what == "while" or site.force:
         return False  # what is in the inner loop may be small parts of arrays
-    return not site.per_round or (site.least or site.per_round) > _LARGE * _operations(site)
+    return not site.per_round or _usual(site) > _LARGE * _operations(site)
 
 
 def _is_small(site: Site) -> bool:
     """Whether a loop's operations are on arrays so small that hardly any of their time goes into the elements."""
     if site.names is None or site.nest or site.what == "while":
         return False
-    return 0.0 < (site.least or site.per_round) < _SMALL * _operations(site)
+    return 0.0 < _usual(site) < _SMALL * _operations(site)
+
+
+def _usual(site: Site) -> float:
+    """The seconds that a round takes as written, in the mean of those in which no block tried anything.
+
+    The rounds of a loop may differ: in a sieve one of ten does all the work.
+    """
+    took, rounds = site.undisturbed
+    return took / rounds if rounds >= _USUAL else site.least or site.per_round
 
 
 def _operations(site: Site) -> int:

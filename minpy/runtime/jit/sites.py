@@ -155,6 +155,7 @@ class Site:
         "sure",
         "taped",
         "trial",
+        "undisturbed",
         "waits",
         "what",
         "woken",
@@ -165,6 +166,7 @@ class Site:
         self.plain = _as_written(what)
         self.force = mode() == "force"
         self.per_round = 0.0  # seconds for an iteration as written; 0 while unknown
+        self.undisturbed = (0.0, 0)  # seconds as written, of how many rounds, in which no block was tried out
         self.least = 0.0  # the same of those that took least: in the first ones blocks look at what they meet
         self.spent = self.look_at = 0.0  # seconds as written; how many before the next look
         self.waits = 0.0  # how many before it is asked again whether fast code may be made

@@ -268,6 +268,29 @@ DEFERRED = [
 ]
 
 
+# The same of short vectors of numbers.
+DEFERRED += [
+    "t = np.array([x, y, i]); v[:3] += t; w[3:] -= t * 2",
+    "t = np.array([v[0], y]); v[0] = i; w[:2] = t; v[1:3] = t[::-1]",
+    "t = np.array([x, i, 2]); y = 0.5; x = x + t[1]; w[:3] = t",
+    "t = np.array([i, 2 * i, 3]); k[:3] = t * t; u = t + 1; k[3:] -= u",
+    "t = np.array([x, y]); t += v[:2]; t *= 2; w[:2] = t",
+    "t = np.array([x, y]); t += v[0]; t[0] = i; w[:2] = t",
+    "t = u = np.array([x, y]); t[0] = i; w[:2] = u + t",
+    "t = np.array([v[i], w[i], y]); a[:, :3] = a[:, :3] * t + t; b[:3, :2] -= t[:, None]",
+    "t = np.array([v[i], y, x]); b[:3] *= t[:, None]; x = (t * t).sum() * 0.1; y = t @ t * 0.1",
+    "t, u = np.array([x, y]), np.array([y, x]); x, y = t * 0.5 - u * 0.25",
+    "q = v[i + 2]; t = np.array([q, y]); w[:2] += t",
+    "t = np.array([x, y, i]); w[:3] = t; q = v[i + 2]",
+    "t = np.array([1e308, 1.0]); u = t * 10; w[:2] = u",
+    "t = np.array([1.0, i - 3.0]); u = 1 / t; w[:2] = u",
+    "t = np.array([F[i], y]); u = t > 0; v[:2] += u",
+    "t = np.array([1e-300, y]); u = t * 1e-300 + t; w[:2] = np.sqrt(u - i)",
+    "t = np.array([i, 2**62]); u = t + t; k[:2] = u // 4",
+    "p = v[:2]; x, y = np.array([p[1], p[0] * 0.5]); v[:2] = np.array([y, x])",
+]
+
+
 @pytest.mark.parametrize(
     "text", ["v[:] = v + 1j", "v[2:] += w[1:-1] * 1j", "k[:] = np.add(v, 1j)", "q = k + 'a'"]
 )

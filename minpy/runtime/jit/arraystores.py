@@ -405,7 +405,14 @@ class Stores(Views):
         self.ordered_alike(value, turned)
         dtype = "bool" if value.kind == "bool_" else value.kind
         new = self.fresh(dtype, value.dims, "F" if turned else "C")
-        self.quietly(lambda: self.fill(new, value, apart=True))
+
+        def store() -> None:
+            for i, item in enumerate(value.items):
+                self.write(self.item(new, [str(i)], checked=False), item)
+            if not value.items:
+                self.fill(new, value, apart=True)
+
+        self.quietly(store)
         return new
 
     def ordered_alike(self, value: Any, turned: bool) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.jit.expressions import BITS
+from minpy.runtime.jit.expressions import BITS, TYPES, constant_of
 from minpy.runtime.jit.kinds import Unsupported
 from minpy.runtime.jit.medians import Medians
-from minpy.runtime.jit.values import Known, Lazy, Ref, Several, Val
+from minpy.runtime.jit.values import Known, Lazy, Ref, Several, Val, scalar, small
 from minpy.runtime.jit.wholes import is_whole, kind_of
 
 
@@ -17,7 +17,7 @@ class NewArrays(Medians):
     """Calls that make arrays."""
 
     def array_of_items(self, items: Several) -> Ref:
-        return self._make_array([items], {})
+        return self.held(self._make_array([items], {}))
 
     def _copy(self, value: Any) -> Ref:
         value = self.whole(value)
@@ -108,7 +108,23 @@ class NewArrays(Medians):
             self.quietly(lambda: self.fill(new, value))
         return new
 
-    def _make_array(self, arguments: list[Any], keywords: dict[str, Any]) -> Ref:
+    def _of_numbers(self, kind: str, items: list[Val]) -> Lazy:
+        """A short vector of numbers: what reads its elements takes these, and it need not be made."""
+
+        def element(indices: list[str]) -> Val:
+            known = constant_of(indices[0])
+            if known is not None:
+                return self.opaque(items[known])
+            first, *others = map(self.opaque, items)
+            x = first.x
+            for i, item in enumerate(others, 1):
+                here = self.w.op(f"icmp eq i64 {indices[0]}, {i}")
+                x = self.w.op(f"select i1 {here}, {TYPES[item.rep]} {item.x}, {TYPES[item.rep]} {x}")
+            return scalar(kind, first.rep, x)
+
+        return Lazy(kind, (str(len(items)),), element, (), items=tuple(items))
+
+    def _make_array(self, arguments: list[Any], keywords: dict[str, Any]) -> Ref | Lazy:
         """``np.array`` of numbers, or of an array."""
         if len(arguments) != 1 or set(keywords) - {"dtype"}:
             raise Unsupported("a new array with these arguments")
@@ -131,6 +147,8 @@ class NewArrays(Medians):
         else:
             raise Unsupported("an array of numbers whose types change")
         dtype = self._dtype_of(keywords.get("dtype"), missing)
+        if dtype == missing and small(len(items), 1):
+            return self._of_numbers(dtype, [self.converted(each, dtype) for each in items])
         new = self.fresh(dtype, (str(len(items)),))
 
         def store() -> None:

@@ -98,7 +98,7 @@ class Lazy:
     reads them at other places than where its elements will be. `breaks` are axes, counted from the last one (-1), with
     positions from which on the elements of `refs` lie somewhere else: loops over elements are cut there. `plain` says
     that an element is made of those of `refs` with the same indices, and of nothing else that depends on these. `cost`
-    is how many operations make an element, long ones counted as several.
+    is how many operations make an element, long ones counted as several. `items` are the elements, if they are numbers.
     """
 
     kind: str
@@ -109,6 +109,7 @@ class Lazy:
     breaks: tuple[tuple[int, str], ...] = ()
     plain: bool = False
     cost: int = 1
+    items: tuple[Val, ...] = ()
 
 
 @dataclass(frozen=True)

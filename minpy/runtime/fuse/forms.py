@@ -209,7 +209,8 @@ class Case:
             self.job = None  # it cannot be had in pieces
         del self._leaves
         self.compilable = operand.compilable or self.kernel is not None
-        self.gains_surely = self.kernel is not None
+        # A factor of two or three pays for compiling only in programs that run for longer than it takes by far.
+        self.gains_surely = self.kernel is not None and self.kernel.gains_surely
         work = operand.size * _COSTS.get(name, 1)
         if self.expression:
             assert operand.plan is not None

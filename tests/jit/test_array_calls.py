@@ -52,6 +52,14 @@ SELECTIONS = [
     "for i in range(n): s = long[long > 0.2 * i]; y = s.sum(); long[long < 0.1] = 2.0; wide[:17][wide[:17] > 0.5] = y",
     "for i in range(n): s = wide[wide > 0.97]; e = np.nonzero(wide > 0.9)[0]; f, g = np.nonzero(long > 0.95)",
     "for i in range(n): s = long[:, wide[:43] > 0.8]; y = wide[::2][wide[::2] > 0.3].sum(); long.T[long.T > 0.9] = i",
+    # Sixty-four at a time: none, one, eight, nine, all of them, and rows that end in between.
+    "for i in range(n):\n  e = np.nonzero(wide[:64] > 0.17 * i)[0]\n  x = x * 3 + e.sum() + len(e)\n"
+    "  y = y + wide[wide > 1 - 0.2 * i].sum()",
+    "many = rng.random((5, 150))\nq = np.array([0, 1e-3, 0.1, 0.15, 0.5, 1])\nfor i in range(n):\n"
+    "  s = many[many < q[i]]\n  y = y + s.sum()\n  x = x + len(s)\n"
+    "  e = many[:, i:] < 0.3 * i\n  f, g = np.nonzero(e)\n  x = x * 3 + f.sum() * 5 + g.sum()",
+    "many = np.zeros(640, bool)\nr = np.arange(640.0)\nfor i in range(n):\n  many[7 * i * i :: 64] = True\n"
+    "  many[64 * i : 64 * i + 9 * i] = True\n  s = r[many]\n  y = y + s.sum() + (r[~many] * 3).sum()\n  x = x + len(s)",
     "for i in range(n): v[p] = w[q]; w[k] += v[k]; a[p] = b; b[p[:3]] = a[p[3:]]",
     "for i in range(n): v[k] += 1; c[p, q] -= 1; c[k, i] = x; c[i, k] *= 2",
     "for i in range(n): c[p, q] += c[q, p]; a[p, 0] = v; y = a[p, q].sum() + a[p, i].sum()",

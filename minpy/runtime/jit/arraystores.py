@@ -310,6 +310,8 @@ class Stores(Views):
             last = self.w.op(f"select i1 {row}, i64 {more}, i64 {last}")
             found[axis] = self.w.op(f"select i1 {row}, i64 1, i64 {dims[axis]}")
         found[axes[-1]] = last
+        if extent := self.extents.get(dims[axes[-1]], constant_of(dims[axes[-1]]) or 0):
+            self.extents[last] = extent  # so many at least: enough to tell whether wide vectors gain
         return tuple(found)
 
     def _spot(self, ref: Ref, indices: list[str]) -> Ref:

@@ -200,10 +200,24 @@ class Selections(Stores):
             self.w.put(f"store i64 {self.w.op(f'add i64 {n}, {one}')}, ptr {count}")
 
         def row(indices: list[str]) -> None:
-            """Eight elements at a time, which are passed over where none is true."""
+            """Sixty-four elements at a time, then eight, which are passed over where none is true."""
             pointer = self.item(mask, indices, checked=False).pointer if indices else mask.pointer
+            many = self.w.op(f"lshr i64 {mask.dims[-1]}, 6")
+            k, finish = self._over_elements("0", many)
+            start = self.w.op(f"shl i64 {k}, 6")
+            place = self.w.op(f"getelementptr i8, ptr {pointer}, i64 {start}")
+            whole = self.w.op(f"load <64 x i8>, ptr {place}, align 1")
+            bits = self.w.op(
+                f"bitcast <64 x i1> {self.w.op(f'icmp ne <64 x i8> {whole}, zeroinitializer')} to i64"
+            )
+            some, none = self.w.fresh("some"), self.w.fresh("none")
+            self.w.branch(self.w.op(f"icmp ne i64 {bits}, 0"), some, none)
+            self.w.place(some)
+            self._note_bits(bits, start, offsets, count, lambda k: self._reach([*indices, k], strides))
+            self.w.place(none)
+            finish()
             eights = self.w.op(f"lshr i64 {mask.dims[-1]}, 3")
-            k, finish = self._over_elements("0", eights)
+            k, finish = self._over_elements(self.w.op(f"shl i64 {many}, 3"), eights)
             start = self.w.op(f"shl i64 {k}, 3")
             place = self.w.op(f"getelementptr i8, ptr {pointer}, i64 {start}")
             some, none = self.w.fresh("some"), self.w.fresh("none")
@@ -226,6 +240,35 @@ class Selections(Stores):
             self.nest(mask.dims[:-1], row)
         number = self.w.op(f"load i64, ptr {count}")
         return replace(offsets, dims=(number,)), number
+
+    def _note_bits(
+        self, bits: str, start: str, offsets: Ref, count: str, reach: Callable[[str], str]
+    ) -> None:
+        """Note where the ones among 64 bits are, eight at a time: which there are, no branch has to foresee.
+
+        There is room for the eight, as each of the 64 elements has its own in `offsets`; those too many are written
+        over, or are none of the `count`.
+        """
+        left, at = self.w.alloca("i64", "left"), self.w.alloca("i64", "at")
+        n = self.w.op(f"load i64, ptr {count}")
+        self.w.put(f"store i64 {bits}, ptr {left}")
+        self.w.put(f"store i64 {n}, ptr {at}")
+        again, done = self.w.fresh("again"), self.w.fresh("noted")
+        self.w.place(again)
+        rest, place = self.w.op(f"load i64, ptr {left}"), self.w.op(f"load i64, ptr {at}")
+        self.w.declarations |= {"declare i64 @llvm.cttz.i64(i64, i1)", "declare i64 @llvm.ctpop.i64(i64)"}
+        for number in range(8):
+            zeros = self.w.op(f"call i64 @llvm.cttz.i64(i64 {rest}, i1 false)")
+            total = reach(self.w.op(f"add i64 {start}, {zeros}"))
+            next_ = self.w.op(f"add i64 {place}, {number}")
+            self.w.put(f"store i64 {total}, ptr {self.item(offsets, [next_], checked=False).pointer}")
+            rest = self.w.op(f"and i64 {rest}, {self.w.op(f'add i64 {rest}, -1')}")
+        self.w.put(f"store i64 {rest}, ptr {left}")
+        self.w.put(f"store i64 {self.w.op(f'add i64 {place}, 8')}, ptr {at}")
+        self.w.branch(self.w.op(f"icmp ne i64 {rest}, 0"), again, done)
+        self.w.place(done)
+        ones = self.w.op(f"call i64 @llvm.ctpop.i64(i64 {bits})")
+        self.w.put(f"store i64 {self.w.op(f'add i64 {n}, {ones}')}, ptr {count}")
 
     def _reach(self, indices: list[str], strides: tuple[str, ...]) -> str:
         """How far an element lies from the first one."""

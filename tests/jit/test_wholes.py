@@ -175,6 +175,20 @@ LOOPS = [
 ]
 
 
+# What is wrong in one row of several is seen, whichever it is.
+LOOPS += [
+    f"c = np.ones((4, {n})) * x\nfor i in range(6):\n  t = c - 0.5; s = t.argmax(axis=0); u = t.max(axis=0)\n"
+    f"  if i == 3: c[{row}, 2] = {bad}"
+    for n, row, bad in [
+        (5, 0, "np.nan"),
+        (12, 1, "np.nan"),
+        (12, 3, "0.5"),
+        (33, 2, "-np.inf"),
+        (12, 2, "np.nan"),
+    ]
+]
+
+
 @pytest.mark.parametrize("text", LOOPS)
 def test_same(run_both: Any, text: str) -> None:
     run_both(SETUP + text, compiled=None)

@@ -35,6 +35,10 @@ def is_turned(ref: Ref) -> bool:
     return ref.strides[0] == size != ref.strides[1]
 
 
+# Fewer elements fill no round of a loop that takes several vectors at a time, as the compiler else makes it.
+_FEW_IN_A_ROW = 32
+
+
 def tables_of(value: Any) -> list[Ref]:
     """The operands of an array expression that have several axes."""
     return [ref for ref in refs_of(value) if len(ref.dims) - ref.dims.count("1") > 1]
@@ -87,6 +91,8 @@ class Stores(Views):
         indices: list[str] = []
         ends: list[Callable[[], None]] = []
         parallel = self.w.note(f'!"llvm.loop.parallel_accesses", {group}', distinct=False) if group else ""
+        # Each row has a flag of its own: else no row could be looked at before the one before it has been.
+        row = self.w.alloca("i1", "fine") if len(dims) > 1 else ""
         for axis, dim in enumerate(dims, -len(dims)):
             # Short loops of a known length are unrolled, and the one around them is the innermost then.
             innermost = all(small(constant_of(each) or 0) for each in dims[len(dims) + axis + 1 :])
@@ -98,7 +104,13 @@ class Stores(Views):
                 said.append(self.w.note('!"llvm.loop.unroll.full"', distinct=False))
             if axis == -1 and (extent := self.extents.get(dim, constant_of(dim) or 0)):
                 self.rows.append(extent)
+                if not small(extent) and extent < _FEW_IN_A_ROW:
+                    said.append(self.w.note('!"llvm.loop.interleave.count", i32 1', distinct=False))
             loop = self.w.note(", ".join(["{}", *said])) if said else ""
+            if axis == -1 and row:
+                self.w.put(f"store i1 true, ptr {row}")
+                self.flag = row
+                ends.append(lambda: self._joined(flag, row))
             if in_pieces:
                 start, stop, end_of_piece = self._over_pieces(dim, places)
                 ends.append(end_of_piece)
@@ -127,6 +139,11 @@ class Stores(Views):
         ]
         if computed:
             self.flagged(opening)
+
+    def _joined(self, flag: str, row: str) -> None:
+        """At the end of a row: what its flag says, all of them say."""
+        fine = self.w.op(f"and i1 {self.w.op(f'load i1, ptr {flag}')}, {self.w.op(f'load i1, ptr {row}')}")
+        self.w.put(f"store i1 {fine}, ptr {flag}")
 
     def _over_elements(self, start: str, stop: str, loop: str = "") -> tuple[str, Callable[[], None]]:
         """Begin a loop from `start` to before `stop`: its index, and what ends it; `loop` as in `Writer.jump`."""
@@ -505,6 +522,11 @@ class Stores(Views):
         if value.fresh or array.fresh:
             self.w.put(f"call void @hold(i64 {value.owner})")
             self.w.put(f"call void @drop(i64 {self.w.op(f'load i64, ptr {array.owner}')}, ptr {self.head})")
+        shape = tuple(self.extents.get(dim, constant_of(dim) or 0) for dim in value.dims)
+        if all(shape):
+            self.shapes_made[array.pointer] = shape
+        else:
+            self.shapes_made.pop(array.pointer, None)
         self.w.put(f"store ptr {value.pointer}, ptr {array.pointer}")
         self.w.put(f"store i64 {value.ident}, ptr {array.ident}")
         self.w.put(f"store i64 {value.owner}, ptr {array.owner}")

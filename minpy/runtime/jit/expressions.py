@@ -63,6 +63,8 @@ class Expressions:
         self.computed = False  # whether such floats were met
         self.extents: dict[str, int] = {}  # of axes: how long they are now, by the name that their length has
         self.shapes: dict[str, tuple[int, ...]] = {}
+        # Of what the loop gave to variables, by the places of their pointers.
+        self.shapes_made: dict[str, tuple[int, ...]] = {}
         self.rows: list[int] = []  # the extents of the innermost loops over elements, where they are known
         self.pending: dict[
             Any, Any
@@ -208,7 +210,8 @@ class Expressions:
         )
         if array.type.last:
             dims = (*dims[:-1], str(array.type.last))
-        self.extents.update(zip(dims, self.shapes.get(array.name, ()), strict=False))
+        shape = self.shapes_made.get(array.pointer) or self.shapes.get(array.name, ())
+        self.extents.update(zip(dims, shape, strict=False))
         # Arrays are aligned. LLVM would try whether a stride of which it knows nothing is one byte.
         whole = -min(BITS[array.type.dtype][1], 8)
         strides = tuple(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minpy.nn.kernels import arithmetic, maxima, pooling
+from minpy.nn.kernels import arithmetic, blocked, convolution, engine, maxima, pooling
 from minpy.nn.kernels.masks import masked
 from minpy.nn.kernels.windows import Windows
 from minpy.nn.layers import dense
@@ -25,6 +25,8 @@ def waited(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setattr(native, "compiled", lambda text, wait: compiled(text, wait=True))
     monkeypatch.setattr(maxima, "_LEAST", 0)
     monkeypatch.setattr(maxima, "_SHARE", 100)
+    monkeypatch.setattr(blocked, "_LEAST", 0)
+    monkeypatch.setattr(blocked, "_SHARE", 1000)
     monkeypatch.setattr(dense, "_COMPILED", 0)
 
 
@@ -102,3 +104,61 @@ def test_nothing_is_compiled_that_takes_too_much_of_a_run(monkeypatch: pytest.Mo
     assert rows.ready("d") is not None
     monkeypatch.setattr(native, "compiled", lambda text, wait: REAL(text, wait=False))
     assert arithmetic.Rows(("x",), ("y",), "y = x * 3.0").ready("d") is not None
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 4, 4), (3, 32, 8, 6), (2, 48, 1, 16), (5, 64, 16, 16)])
+def test_plain_order(shape: tuple[int, ...]) -> None:
+    n, channels, *places = shape
+    x = np.random.default_rng(5).normal(size=shape).astype(np.float32)
+    order = x.reshape(n, channels // 16, 16, *places).transpose(0, 1, 3, 4, 2)
+    assert blocked.fits(shape)
+    assert np.array_equal(blocked.plain(np.ascontiguousarray(order).reshape(shape)), x)
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 4, 4), (2, 16, 5, 5), (2, 16, 1, 1)])
+def test_images_that_are_no_squares_of_sixteen(shape: tuple[int, ...]) -> None:
+    assert not blocked.fits(shape)
+
+
+@pytest.mark.parametrize("wanted", [(True, True, True), (False, True, True), (False, False, False)])
+@pytest.mark.parametrize(
+    "filters, channels, side, stride", [(32, 3, 16, 1), (64, 32, 8, 1), (16, 16, 32, 2), (24, 8, 8, 1)]
+)
+def test_results_of_convolutions_are_what_mxnet_shows(
+    monkeypatch: pytest.MonkeyPatch, filters: int, channels: int, side: int, stride: int, wanted: tuple
+) -> None:
+    mx = pytest.importorskip("mxnet")
+    monkeypatch.setattr(engine.Kept, "_in_blocks", {})
+    rng = np.random.default_rng(6)
+    windows = Windows((4, channels, side, side), (3, 3), (stride, stride), (1, 1))
+    w = rng.normal(size=(filters, channels, 3, 3)).astype(np.float32)
+    operator = convolution._operator(mx, w, windows, True)
+    images, options = (4, filters, *windows.out), (windows.stride, windows.pad)
+    for _ in range(3):  # the first shows how the memory is ordered
+        x = rng.normal(size=windows.shape).astype(np.float32)
+        b = rng.normal(size=filters).astype(np.float32)
+        g = rng.normal(size=images).astype(np.float32)
+        here = engine.Kept(mx, operator, [x, w, b], wanted, images, options)
+        there = engine.Kept(mx, operator, [x, w, b], wanted)
+        assert np.array_equal(here.result(), there.result())
+        if any(wanted):
+            for _ in range(2):
+                for d, expected in zip(here.cotangents(g), there.cotangents(g), strict=True):
+                    assert d is expected is None or np.array_equal(d, expected)
+    assert len(engine.Kept._in_blocks) == blocked.fits(images)
+
+
+def test_memory_in_another_order_is_left_to_mxnet(monkeypatch: pytest.MonkeyPatch) -> None:
+    mx = pytest.importorskip("mxnet")
+    monkeypatch.setattr(engine.Kept, "_in_blocks", {})
+    monkeypatch.setattr(blocked, "plain", lambda memory: -memory)
+    rng = np.random.default_rng(7)
+    windows = Windows((4, 16, 8, 8), (3, 3), (1, 1), (1, 1))
+    x, w = (rng.normal(size=s).astype(np.float32) for s in (windows.shape, (16, 16, 3, 3)))
+    operands = [x, w, np.zeros(16, np.float32)]
+    operator = convolution._operator(mx, w, windows, True)
+    expected = engine.Kept(mx, operator, operands, (True,) * 3).result()
+    for _ in range(3):
+        found = engine.Kept(mx, operator, operands, (True,) * 3, (4, 16, *windows.out), ())
+        assert np.array_equal(found.result(), expected)
+    assert list(engine.Kept._in_blocks.values()) == [False]

@@ -74,7 +74,7 @@ def _operator(mx: Any, w: numpy.ndarray, windows: Windows, bias: bool) -> Any:
         "num_filter": w.shape[0],
         "no_bias": not bias,
     }
-    return lambda *handles: mx.nd.Convolution(*handles, **options)
+    return lambda *handles, **place: mx.nd.Convolution(*handles, **options, **place)
 
 
 def _run(x: Any, w: Any, b: Any, windows: Windows, wanted: Sequence[bool]) -> tuple[Any, Kept | None]:
@@ -82,7 +82,8 @@ def _run(x: Any, w: Any, b: Any, windows: Windows, wanted: Sequence[bool]) -> tu
     mx = mxnet_for(len(x) * math.prod(windows.out) * w.size, x, w, b)
     if mx is None:
         return _forward_numpy(x, w, windows, b), None
-    kept = Kept(mx, _operator(mx, w, windows, True), [x, w, b], wanted)
+    images, options = (len(x), len(w), *windows.out), (windows.stride, windows.pad)
+    kept = Kept(mx, _operator(mx, w, windows, True), [x, w, b], wanted, images, options)
     return kept.result(), kept
 
 

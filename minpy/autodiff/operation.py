@@ -83,6 +83,11 @@ class Operation:
             calls.name_of(fun), fun, vjp=lambda i: self._cotangents if i == 0 else None, jvp=self._tangents
         )
 
+    @property
+    def row(self) -> Primitive:
+        """What a record of a call has as its primitive."""
+        return self._row
+
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 

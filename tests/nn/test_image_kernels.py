@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from minpy.nn.kernels import arithmetic, blocked, convolution, engine, maxima, pooling
+import minpy
+from minpy.nn import layers
+from minpy.nn.kernels import arithmetic, blocked, convolution, engine, maxima, pooling, rectifier
 from minpy.nn.kernels.masks import masked
 from minpy.nn.kernels.windows import Windows
-from minpy.nn.layers import dense
 from minpy.runtime import ledger
 from minpy.runtime.fuse import native
 
@@ -27,7 +28,7 @@ def waited(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setattr(maxima, "_SHARE", 100)
     monkeypatch.setattr(blocked, "_LEAST", 0)
     monkeypatch.setattr(blocked, "_SHARE", 1000)
-    monkeypatch.setattr(dense, "_COMPILED", 0)
+    monkeypatch.setattr(rectifier, "_COMPILED", 0)
 
 
 def images(shape: tuple[int, ...], dtype: type) -> np.ndarray:
@@ -88,7 +89,7 @@ def test_other_windows_are_not_compiled(dtype: type, kernel, stride, pad) -> Non
 def test_the_derivative_of_relu(dtype: type) -> None:
     y, g = images((3, 4, 5, 7), dtype), images((3, 4, 5, 7), dtype)[::-1]
     for each in (g, np.ascontiguousarray(g)):
-        found = dense._where_positive(y, each)
+        found = rectifier.where_positive(y, each)
         assert found.tobytes() == masked(each, np.greater(y, 0)).tobytes()
 
 
@@ -162,3 +163,77 @@ def test_memory_in_another_order_is_left_to_mxnet(monkeypatch: pytest.MonkeyPatc
         found = engine.Kept(mx, operator, operands, (True,) * 3, (4, 16, *windows.out), ())
         assert np.array_equal(found.result(), expected)
     assert list(engine.Kept._in_blocks.values()) == [False]
+
+
+def rectified_maxima(x: np.ndarray, how: str) -> np.ndarray:
+    y = layers.relu(x)
+    if how == "looked at":
+        y.sum()
+    elif how == "used twice":
+        return (layers.pooling(y) * 3).sum() + (y * y).sum()
+    elif how == "operand written to":
+        x[0] = 5
+    elif how == "written to":
+        y[0] = 5
+    elif how == "written to later":
+        best = layers.pooling(y)
+        found = (best * best).sum()
+        best[...] = -1
+        y[...] = -1
+        return found
+    elif how == "a part":
+        y = y[1:]
+    return (layers.pooling(y) ** 2).sum()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "how, hits",
+    [
+        ("", 1),
+        ("looked at", 0),
+        ("used twice", 1),
+        ("operand written to", 0),
+        ("written to", 0),
+        ("written to later", 1),
+        ("a part", 0),
+    ],
+)
+def test_maxima_right_after_relu(monkeypatch: pytest.MonkeyPatch, dtype: type, how: str, hits: int) -> None:
+    """The gradient is bit for bit what relu and the maximum give one after the other."""
+    x = images((2, 3, 6, 8), dtype)
+    x[~np.isfinite(x)] = 0
+    calls = []
+    largest = pooling._positive_max
+    monkeypatch.setattr(pooling, "_positive_max", lambda *args: calls.append(1) or largest(*args))
+    function = minpy.accelerate(rectified_maxima)
+    found = minpy.grad(function)(x.copy(), how)
+    assert len(calls) == hits
+    monkeypatch.setattr(pooling, "rectified", lambda y: None)
+    expected = minpy.grad(function)(x.copy(), how)
+    assert len(calls) == hits and np.array_equal(found, expected)
+
+
+def test_maxima_right_after_relu_of_what_is_not_finite() -> None:
+    x = images((2, 3, 6, 8), np.float64)
+    g = minpy.grad(lambda x: layers.pooling(layers.relu(x)).sum())(x)
+    windows = Windows(x.shape, (2, 2), (2, 2), (0, 0))
+    y = np.maximum(x, 0)
+    best = pooling._largest(y, windows)
+    spread = pooling._scattered(np.ones_like(best), pooling._place(y, best, windows), windows)
+    assert np.array_equal(g, np.where(y > 0, spread, 0))
+
+
+def test_derivatives_of_higher_order_of_maxima_right_after_relu() -> None:
+    x = images((2, 3, 4, 4), np.float64)
+    x[~np.isfinite(x)] = 0
+
+    def cubes(x: np.ndarray) -> np.ndarray:
+        return (layers.pooling(layers.relu(x)) ** 3).sum()
+
+    second = minpy.grad(lambda x: (minpy.grad(cubes)(x) ** 2).sum())(x)
+    y = np.maximum(x, 0)
+    windows = Windows(x.shape, (2, 2), (2, 2), (0, 0))
+    best = pooling._largest(y, windows)
+    which = pooling._place(y, best, windows)
+    assert np.allclose(second, pooling._scattered(2 * (3 * best**2) * 6 * best, which, windows))

@@ -34,6 +34,11 @@ def largest(x: np.ndarray, windows: Windows) -> tuple[np.ndarray, np.ndarray] | 
     return best, which
 
 
+def is_ready(x: np.ndarray, windows: Windows) -> bool:
+    """Whether `largest` is for images like these."""
+    return _function(_forward, x, windows) is not None
+
+
 def spread(g: np.ndarray, which: np.ndarray, windows: Windows) -> np.ndarray | None:
     """Images with an element of `g` at the place of each window that `which` says, and zeros; None as for `largest`."""
     function = _function(_backward, g, windows)

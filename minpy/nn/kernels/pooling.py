@@ -12,6 +12,7 @@ from minpy.autodiff import custom_vjp, primitive
 from minpy.nn.kernels import maxima, operators
 from minpy.nn.kernels.engine import Kept, mxnet_for
 from minpy.nn.kernels.masks import masked
+from minpy.nn.kernels.rectifier import rectified, where_positive
 from minpy.nn.kernels.windows import Windows
 from minpy.runtime import dispatch, entry
 from minpy.runtime.primitives.table import row
@@ -148,6 +149,35 @@ def _plain_max(x: Any, windows: Windows) -> Any:
 
 _max = custom_vjp(_plain_max, nondiff_argnums=(1,))
 _max.defvjp(_max_forward, _max_backward)
+
+
+# The maximum right after relu, of `y`: as an operation on what relu was given, its derivative looks at the maxima and
+# not at all elements of `y`.
+
+
+def _positive_max_forward(x: Any, y: Any, windows: Windows) -> tuple[Any, Any]:
+    if type(y) is not numpy.ndarray:
+        y = numpy.asarray(y.asnumpy())
+    found = maxima.largest(y, windows)
+    if found is None:
+        best = _largest(y, windows)
+        found = best, _place(y, best, windows)
+    return found[0], found
+
+
+def _positive_max_backward(y: Any, windows: Windows, residuals: tuple, g: Any) -> tuple[Any]:
+    best, which = residuals
+    if type(g) is not numpy.ndarray:
+        return (_scattered(g * numpy.greater(best, 0), which, windows),)
+    g = where_positive(best, g)
+    found = maxima.spread(g, which, windows)
+    return (_scattered(g, which, windows) if found is None else found,)
+
+
+_positive_max = custom_vjp(
+    lambda x, y, windows: _positive_max_forward(x, y, windows)[0], nondiff_argnums=(1, 2)
+)
+_positive_max.defvjp(_positive_max_forward, _positive_max_backward)
 
 
 # ----- the mean, which is linear; padding counts as zeros
@@ -287,4 +317,7 @@ def pool(x: Any, mode: str, windows: Windows) -> Any:
         y = dispatch.on_device("nn.largest", x, windows)
         if y is not None:
             return y
+    before = rectified(x)
+    if before is not None and maxima.is_ready(x.contents, windows):
+        return _positive_max(before, x, windows)
     return _max(x, windows)

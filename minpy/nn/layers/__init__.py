@@ -4,7 +4,8 @@ Samples come first (N). Results have the precision of the operands: float32 stay
 differentiated, to any order and in both modes.
 """
 
-from minpy.nn.layers.dense import affine, dropout, relu, sigmoid, tanh
+from minpy.nn.kernels.rectifier import relu
+from minpy.nn.layers.dense import affine, dropout, sigmoid, tanh
 from minpy.nn.layers.images import convolution, pooling
 from minpy.nn.layers.losses import (
     l2_loss,

@@ -10,8 +10,7 @@ import numpy
 import minpy.numpy as np
 from minpy.autodiff import custom_vjp
 from minpy.nn import checks
-from minpy.nn.kernels import arithmetic, products
-from minpy.nn.kernels.masks import masked
+from minpy.nn.kernels import products
 from minpy.runtime import blas
 from minpy.runtime.array import Array
 
@@ -79,48 +78,6 @@ _affine = custom_vjp(lambda x, w, b: _affine_forward(x, w, b)[0])
 _affine.__name__ = "affine"
 _affine.defvjp(_affine_forward, _affine_backward)
 _affine.stays = True
-
-
-@custom_vjp
-def relu(x: Any) -> Any:
-    """The positive part of `x`; its derivative at 0 is 0."""
-    return np.maximum(x, 0)
-
-
-def _relu_forward(x: Any) -> tuple[Any, Any]:
-    here = type(x) is numpy.ndarray and products.on_host()
-    y = numpy.maximum(x, 0) if here else np.maximum(x, 0)
-    return y, y
-
-
-def _relu_backward(y: Any, g: Any) -> tuple:
-    if type(y) is numpy.ndarray is type(g):
-        return (_where_positive(y, g),)
-    return (g * np.greater(y, 0),)
-
-
-_RELU_BACK = arithmetic.Rows(("y", "g"), ("d",), "d = where_positive(y, g)")
-_COMPILED = 1 << 14  # elements from which it is one pass
-
-
-def _where_positive(y: numpy.ndarray, g: numpy.ndarray) -> numpy.ndarray:
-    if (
-        y.size >= _COMPILED
-        and y.dtype is g.dtype
-        and g.dtype.char in "fd"
-        and y.flags.c_contiguous
-        and g.flags.c_contiguous
-    ):
-        function = _RELU_BACK.ready(g.dtype.char)
-        if function is not None:
-            d = numpy.empty(g.shape, g.dtype)
-            function(1, g.size, 0, 0, 0, y.ctypes.data, g.ctypes.data, d.ctypes.data)
-            return d
-    return masked(g, numpy.greater(y, 0))
-
-
-relu.defvjp(_relu_forward, _relu_backward)
-relu.stays = True
 
 
 def tanh(x: Any) -> Any:

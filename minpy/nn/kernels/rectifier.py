@@ -1,0 +1,72 @@
+"""The positive part, and its derivative in one compiled pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+import minpy.numpy as np
+from minpy.autodiff import custom_vjp
+from minpy.nn.kernels import arithmetic, products
+from minpy.nn.kernels.masks import masked
+from minpy.runtime.array import Array
+from minpy.runtime.record import Record
+
+
+@custom_vjp
+def relu(x: Any) -> Any:
+    """The positive part of `x`; its derivative at 0 is 0."""
+    return np.maximum(x, 0)
+
+
+def _relu_forward(x: Any) -> tuple[Any, Any]:
+    here = type(x) is numpy.ndarray and products.on_host()
+    y = numpy.maximum(x, 0) if here else np.maximum(x, 0)
+    return y, y
+
+
+def _relu_backward(y: Any, g: Any) -> tuple:
+    if type(y) is numpy.ndarray is type(g):
+        return (where_positive(y, g),)
+    return (g * np.greater(y, 0),)
+
+
+_RELU_BACK = arithmetic.Rows(("y", "g"), ("d",), "d = where_positive(y, g)")
+_COMPILED = 1 << 14  # elements from which it is one pass
+
+
+def where_positive(y: numpy.ndarray, g: numpy.ndarray) -> numpy.ndarray:
+    """``np.where(y > 0, g, 0)`` for floating-point numbers."""
+    if (
+        y.size >= _COMPILED
+        and y.dtype is g.dtype
+        and g.dtype.char in "fd"
+        and y.flags.c_contiguous
+        and g.flags.c_contiguous
+    ):
+        function = _RELU_BACK.ready(g.dtype.char)
+        if function is not None:
+            d = numpy.empty(g.shape, g.dtype)
+            function(1, g.size, 0, 0, 0, y.ctypes.data, g.ctypes.data, d.ctypes.data)
+            return d
+    return masked(g, numpy.greater(y, 0))
+
+
+relu.defvjp(_relu_forward, _relu_backward)
+relu.stays = True
+
+
+def rectified(y: Any) -> Array | None:
+    """What `y` is the positive part of, if that was the last that went onto the only tape; else None.
+
+    Neither of them can have been written to since.
+    """
+    tape = y.storage.tape if type(y) is Array else None
+    if tape is None or not tape.open or tape.put is None or not tape.records or not products.on_host():
+        return None
+    last = tape.records[-1]
+    if type(last) is not Record or last.primitive is not relu.row or last.result[0] is not y:
+        return None
+    (x,) = last.args[0]
+    return x

@@ -48,13 +48,14 @@ class Kept:
     wanted : sequence of bool
         Of which of them there will be cotangents; if of none, the operator only runs.
     images : tuple of int, optional
-        Shape of the result if it is of a convolution, which may give it in blocks of channels; the operator then takes
-        an `out`, and does not read its result in the backward run.
+        Shape of the result if the operator is a convolution, which may give it, and the cotangent of the first of the
+        arrays, in blocks of channels; it takes an `out`, and does not read its result in the backward run.
     options : hashable
         What, with the shapes, decides how the operator runs.
     """
 
-    # Whether results are in blocks of channels, by all that decides it; what was not yet seen is not in it.
+    # Whether a result or a cotangent is in blocks of channels, by all that decides it; what was not yet seen is not in
+    # it.
     _in_blocks: ClassVar[dict[Any, bool]] = {}
 
     def __init__(
@@ -68,10 +69,7 @@ class Kept:
     ) -> None:
         self._mx, self._operator, self._wanted = mx, operator, wanted
         self._context = mx.cpu()  # what belongs on a device is a row of the table
-        self._images = self._memory = None
-        if images is not None and blocked.fits(images):
-            self._key = (*(array.shape for array in arrays), *wanted, options)
-            self._images = images if self._in_blocks.get(self._key, True) else None
+        self._images, self._key = images, (*(array.shape for array in arrays), *wanted, options)
         self._handles = [self._handle(array) for array in arrays]
         self._run()
 
@@ -80,6 +78,11 @@ class Kept:
             self._mx.nd.empty(handle.shape, ctx=self._context) if wanted else None
             for handle, wanted in zip(self._handles, self._wanted, strict=True)
         ]
+        self._cotangent_memory = None
+        if self._wanted[0]:
+            self._cotangent_memory = self._ours(self._handles[0].shape, "cotangent")
+            if self._cotangent_memory is not None:
+                self._gradients[0] = self._around(self._cotangent_memory)
         if any(self._wanted):
             pairs = [(x, d) for x, d in zip(self._handles, self._gradients, strict=True) if d is not None]
             self._mx.autograd.mark_variables(*map(list, zip(*pairs, strict=True)))
@@ -89,40 +92,56 @@ class Kept:
             self._result = self._apply()
 
     def _apply(self) -> Any:
-        if self._images is None:
+        self._memory = self._ours(self._images, "result")
+        if self._memory is None:
             return self._operator(*self._handles)
-        # Memory whose address we know: MXNet shows what is in its own in plain order only.
-        self._memory = np.empty(self._images, np.float32)
-        out = self._mx.nd.from_numpy(self._memory.view(), zero_copy=True)
+        out = self._around(self._memory)
         self._operator(*self._handles, out=out)
         return out
+
+    def _ours(self, shape: tuple[int, ...] | None, what: str) -> np.ndarray | None:
+        """Memory for images that may be in blocks: of its own MXNet does not say where it is before they are not."""
+        if (
+            self._images is None
+            or not blocked.fits(shape)
+            or not self._in_blocks.get((what, *self._key), True)
+        ):
+            return None
+        return np.empty(shape, np.float32)
+
+    def _around(self, array: np.ndarray) -> Any:
+        # A view, because MXNet has what it is given say that it is not to be written to.
+        return self._mx.nd.from_numpy(array.view(), zero_copy=True)
+
+    def _read(self, handle: Any, memory: np.ndarray | None, what: str) -> np.ndarray:
+        if memory is None:
+            return host_of(handle)
+        handle.wait_to_read()
+        found = blocked.plain(memory)
+        if found is None:
+            return host_of(handle)
+        key = (what, *self._key)
+        if key in self._in_blocks:
+            return found
+        # The first time both ways are gone, and what MXNet shows counts.
+        either = np.array_equal(found, memory)
+        shown = host_of(handle)
+        if not either and np.isfinite(shown).all():
+            self._in_blocks[key] = np.array_equal(found, shown)
+        return shown
 
     def _handle(self, array: np.ndarray) -> Any:
         array = np.ascontiguousarray(array, np.float32)
         if any(self._wanted):
-            # Not where MXNet only runs: it then puts weights in an order of its own, in their place. A view, because
-            # MXNet has what it is given say that it is not to be written to.
-            return self._mx.nd.from_numpy(array.view(), zero_copy=True)
+            # Not where MXNet only runs: it then puts weights in an order of its own, in their place.
+            return self._around(array)
         handle = self._mx.nd.empty(array.shape, ctx=self._context)
         copy_in(handle, array)
         return handle
 
     def result(self) -> np.ndarray:
         """What the operator gave."""
-        if self._memory is None:
-            return host_of(self._result)
-        self._result.wait_to_read()
-        found = blocked.plain(self._memory)
-        if found is None:
-            return host_of(self._result)
-        if self._key in self._in_blocks:
-            return found
-        # The first time both ways are gone, and what MXNet shows counts.
-        either = np.array_equal(found, self._memory)
-        shown = host_of(self._result)
-        if not either and np.isfinite(shown).all():
-            self._in_blocks[self._key] = np.array_equal(found, shown)
-        return shown
+        return self._read(self._result, self._memory, "result")
 
     def cotangents(self, g: np.ndarray) -> list[np.ndarray | None]:
         """Cotangents of the arrays for that of the result; may be asked any number of times."""
@@ -130,4 +149,8 @@ class Kept:
             self._run()  # those of the last time are the program's now
         self._result.backward(self._handle(g), retain_graph=True)
         found, self._gradients = self._gradients, None
-        return [None if each is None else host_of(each) for each in found]
+        memory = [self._cotangent_memory, *[None] * (len(found) - 1)]
+        return [
+            None if each is None else self._read(each, place, "cotangent")
+            for each, place in zip(found, memory, strict=True)
+        ]

@@ -27,6 +27,28 @@ x, y, z = 1, 0.5, True
 long, wide = rng.random((3, 43)), rng.random(100)
 """
 
+# Bytes that are computed and select bytes: all are looked at before the first one is taken.
+BYTES = """
+f = rng.integers(0, 2, 150).astype(np.uint8)
+e = rng.integers(0, 2, 8).astype(np.uint8)
+g = rng.integers(0, 99, (8, 8)).astype(np.int16)
+d = e > 0
+"""
+TABLES = [
+    "for i in range(n): f[:] = e[4 * np.roll(f, 1) + 2 * f + np.roll(f, -1)]",
+    "for i in range(n): f = e[4 * np.roll(f, 1) + f] + f[0]",
+    "for i in range(n): f[:] = f[f * 2 + 3]; f[2:] = f[f[:-2] * 7]",
+    "for i in range(n): d[f[:8] + i] = i > 2; e[f[:8] * 3 + f[1:9]] += 1; e &= 1",
+    "for i in range(n): r = g[:, f[:9] + i]; s = g[f[:9] * 2, f[1:10] * 3]; g[f[:8] + i] = r[0, :8] + i",
+    "for i in range(n): r = g[f[:150].reshape(15, 10)[:, :4] + i, 1] * 2; s = r.sum(axis=0)",
+    "for i in range(n): r = e[f[:0] + i]; s = e[:0][f[:0] * 2]; x = x + len(r) + len(s)",
+    # Out of bounds: in some round, by the last byte alone, of two indices by the second.
+    "for i in range(9): f[3] = i; r = e[f + 1]",
+    "for i in range(9): f[-1] = i + 1; r = d[f * 1 + 0]; e[f[140:] * 1] = i",
+    "for i in range(9): f[7] = i; s = g[f[:4] * 1, f[4:8] + 2]",
+    "for i in range(9): f[0] = 250 + i; f[:] = e[(f + 6) * 1]",
+]
+
 SELECTIONS = [
     "for i in range(n): x = len(v[m]); y = v[m].sum(); v = v * 0.9; m = v > 0.1",
     "for i in range(n): v[v > 0.5] = 0.25; w[m] = -1",
@@ -257,3 +279,13 @@ def test_short_extents_that_differ_share_their_code(run_both: Any) -> None:
     text = "def f(v, n):\n  s = v * 0.0\n  for i in range(n): s = s + v * v[i % 2]; v = v * 0.5\n  return s\n"
     (site,) = run_both(text + "x = [f(np.arange(1.0, k), 5) for k in (4, 5, 9, 7, 3, 8, 4, 6, 20)]")
     assert sum(map(len, site.kernels.values())) == 2, site.kernels
+
+
+@pytest.mark.parametrize("text", TABLES)
+def test_bytes_that_select(run_both: Any, text: str) -> None:
+    run_both(SETUP + BYTES + text, compiled=None)
+
+
+def test_an_automaton_is_compiled(run_both: Any) -> None:
+    (site,) = run_both(SETUP + BYTES + TABLES[0])
+    assert site.leaves == 0

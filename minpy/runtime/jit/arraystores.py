@@ -71,6 +71,7 @@ class Stores(Views):
         stores: bool = False,
         breaks: tuple[tuple[int, str], ...] = (),
         independent: bool = False,
+        one_by_one: bool = False,
     ) -> None:
         """Run code for all indices, in pieces between `breaks`; what its guards find is looked at afterwards.
 
@@ -97,6 +98,8 @@ class Stores(Views):
             # Short loops of a known length are unrolled, and the one around them is the innermost then.
             innermost = all(small(constant_of(each) or 0) for each in dims[len(dims) + axis + 1 :])
             said = [parallel] if group and innermost else []
+            if one_by_one:
+                said.append(self.w.note('!"llvm.loop.vectorize.width", i32 1', distinct=False))
             places = tuple(dict.fromkeys(x for each, x in breaks if each == axis and x != "0"))
             in_pieces = bool(places) and len(places) <= _MOST_BREAKS
             if innermost and small(constant_of(dim) or 0) and not in_pieces:
@@ -244,7 +247,8 @@ class Stores(Views):
             if is_plain(value, dims):
                 dims = self._unfolded(dims, [place, *refs_of(value)])
             # Where elements of what came in share memory the loop does not begin.
-            self.nest(dims, store, True, breaks_of(value), independent=True)
+            one_by_one = isinstance(value, Lazy) and value.one_by_one
+            self.nest(dims, store, True, breaks_of(value), independent=True, one_by_one=one_by_one)
         if place is not target:
             shared, copy, on = (
                 self.w.op(f"icmp ne ptr {place.pointer}, {target.pointer}"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from minpy.records import dataclass
 from minpy.runtime.jit.arraystores import Stores
+from minpy.runtime.jit.expressions import BITS
 from minpy.runtime.jit.kinds import INTS, Unsupported
 from minpy.runtime.jit.values import ArrayVariable, Lazy, Ref, Several, Val, scalar
 from minpy.runtime.jit.wholes import breaks_of, is_whole, kind_of, refs_of
@@ -19,7 +20,8 @@ class Spots:
     """Elements of an array that arrays select.
 
     `view` is the array, of whose axes those from `axis` on, `taken` of them, are replaced by `dims`; `offset` gives the
-    code for where the element for indices along these lies, in bytes from where it would lie for zeros.
+    code for where the element for indices along these lies, in bytes from where it would lie for zeros. `one_by_one` is
+    as in `Lazy`.
     """
 
     view: Ref
@@ -29,6 +31,7 @@ class Spots:
     offset: Callable[[list[str]], str]
     refs: tuple[Ref, ...]
     breaks: tuple[tuple[int, str], ...] = ()
+    one_by_one: bool = False
 
     @property
     def shape(self) -> tuple[str, ...]:
@@ -37,6 +40,11 @@ class Spots:
 
 
 _FAR = 1 << 32
+
+
+def is_narrow(ref: Ref) -> bool:
+    """Whether an array's elements are so narrow that the processor has no instruction to gather several of them."""
+    return BITS[ref.type.dtype][1] < 4
 
 
 class Selections(Stores):
@@ -115,6 +123,7 @@ class Selections(Stores):
     def _picked(self, view: Ref, axis: int, group: list[Any]) -> Spots:
         """Elements that integers pick."""
         pairs: list[tuple[Any, str, str]] = []
+        looked_at: set[int] = set()
         for number, part in enumerate(group):
             dim, stride = view.dims[axis + number], view.strides[axis + number]
             self.guard(self.w.op(f"icmp sgt i64 {dim}, 0"), "a selection from nothing")
@@ -125,15 +134,20 @@ class Selections(Stores):
                 part = self.nonzero(part, dim)
             if kind_of(part) not in INTS:
                 raise Unsupported("an index of this type")
+            if isinstance(part, Lazy) and part.cost > 1 and kind_of(part) == "uint8" and is_narrow(view):
+                # Bytes: many are computed and compared at a time, apart from what they select.
+                part = self.held(part)
+                self.guard(self.w.op(f"icmp ult i64 {self._most(part)}, {dim}"), "an index out of bounds")
+                looked_at.add(number)
             pairs.append((part, dim, stride))
         arrays = [part for part, _, _ in pairs if is_whole(part)]
         dims = self.common(*arrays)
 
         def offset(indices: list[str]) -> str:
             total = ""
-            for part, dim, stride in pairs:
+            for place, (part, dim, stride) in enumerate(pairs):
                 number = self.as_integer(self.at(part, indices))
-                if is_whole(part):
+                if is_whole(part) and place not in looked_at:
                     number = self.wrapped(number, dim)
                 moved = self.w.op(f"mul i64 {number}, {stride}")
                 total = self.w.op(f"add i64 {total}, {moved}") if total else moved
@@ -142,7 +156,21 @@ class Selections(Stores):
         refs = tuple(ref for each in arrays for ref in refs_of(each))
         behind = len(view.dims) - axis - len(group)
         breaks = tuple((place - behind, x) for each in arrays for place, x in breaks_of(each))
-        return Spots(view, axis, len(group), dims, offset, refs, breaks)
+        return Spots(view, axis, len(group), dims, offset, refs, breaks, bool(looked_at))
+
+    def _most(self, ref: Ref) -> str:
+        """The largest of the bytes of an array, of which the processor compares many at a time."""
+        cell = self.w.alloca("i8", "most")
+        self.w.put(f"store i8 0, ptr {cell}")
+        self.w.declarations.add("declare i8 @llvm.umax.i8(i8, i8)")
+
+        def look(indices: list[str]) -> None:
+            x = self.w.op(f"load i8, ptr {self.item(ref, indices, checked=False).pointer}")
+            most = self.w.op(f"call i8 @llvm.umax.i8(i8 {self.w.op(f'load i8, ptr {cell}')}, i8 {x})")
+            self.w.put(f"store i8 {most}, ptr {cell}")
+
+        self.nest(ref.dims, look)
+        return self.w.op(f"zext i8 {self.w.op(f'load i8, ptr {cell}')} to i64")
 
     def _masked(self, view: Ref, axis: int, mask: Any) -> Spots:
         """Elements for which a mask is true."""
@@ -323,7 +351,8 @@ class Selections(Stores):
         def element(indices: list[str]) -> Val:
             return self.read(self.spot(spots, indices))
 
-        return Lazy(spots.view.type.kind, spots.shape, element, (spots.view, *spots.refs), True, spots.breaks)
+        refs, kind = (spots.view, *spots.refs), spots.view.type.kind
+        return Lazy(kind, spots.shape, element, refs, True, spots.breaks, one_by_one=spots.one_by_one)
 
     def scatter(self, spots: Spots, value: Any) -> None:
         """Store into the selected elements, the last one in the order of the index where one is selected twice."""

@@ -99,6 +99,7 @@ class Lazy:
     positions from which on the elements of `refs` lie somewhere else: loops over elements are cut there. `plain` says
     that an element is made of those of `refs` with the same indices, and of nothing else that depends on these. `cost`
     is how many operations make an element, long ones counted as several. `items` are the elements, if they are numbers.
+    `one_by_one` says that the processor has no way to read several of them at a time.
     """
 
     kind: str
@@ -110,6 +111,7 @@ class Lazy:
     plain: bool = False
     cost: int = 1
     items: tuple[Val, ...] = ()
+    one_by_one: bool = False
 
 
 @dataclass(frozen=True)

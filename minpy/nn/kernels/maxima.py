@@ -39,14 +39,19 @@ def is_ready(x: np.ndarray, windows: Windows) -> bool:
     return _function(_forward, x, windows) is not None
 
 
-def spread(g: np.ndarray, which: np.ndarray, windows: Windows) -> np.ndarray | None:
-    """Images with an element of `g` at the place of each window that `which` says, and zeros; None as for `largest`."""
-    function = _function(_backward, g, windows)
-    if function is None:
+def spread(
+    g: np.ndarray, which: np.ndarray, windows: Windows, best: np.ndarray | None = None
+) -> np.ndarray | None:
+    """Images with an element of `g` at the place of each window that `which` says, and zeros; None as for `largest`.
+
+    With `best`, an array like `g`, there are zeros too where that is not positive.
+    """
+    function = _function(_backward if best is None else _backward_of_positive, g, windows)
+    if function is None or (best is not None and best.dtype != g.dtype):
         return None
     whole = all(windows.out[k] * windows.kernel[k] == windows.shape[2 + k] for k in range(2))
     images = (np.empty if whole else np.zeros)(windows.shape, g.dtype)
-    _run(function, windows, images, np.ascontiguousarray(g), which)
+    _run(function, windows, images, np.ascontiguousarray(g), which, best)
     return images
 
 
@@ -71,18 +76,27 @@ def _function(text: Any, array: np.ndarray, windows: Windows) -> Any:
 
 @cache
 def _compiled(text: Any, kernel: tuple[int, int], char: str) -> Any:
-    kinds = [ctypes.c_int64] * 8
+    kinds = [ctypes.c_int64] * 9
     return ctypes.CFUNCTYPE(ctypes.c_int64, *kinds)(native.compiled(text(kernel, char), wait=False))
 
 
-def _run(function: Any, windows: Windows, images: np.ndarray, values: np.ndarray, which: np.ndarray) -> None:
+def _run(
+    function: Any,
+    windows: Windows,
+    images: np.ndarray,
+    values: np.ndarray,
+    which: np.ndarray,
+    best: np.ndarray | None = None,
+) -> None:
     """Over all planes, that of one channel of one image each, by as many threads as it pays."""
     images = images if images.flags.c_contiguous else np.ascontiguousarray(images)
     planes, (rows, columns) = math.prod(windows.shape[:2]), windows.out
     line = windows.shape[3] * images.itemsize
     plane = windows.shape[2] * line
-    places = images.ctypes.data, values.ctypes.data, which.ctypes.data
-    sizes = plane, rows * columns * values.itemsize, rows * columns
+    best = values if best is None else np.ascontiguousarray(best)
+    places = images.ctypes.data, values.ctypes.data, which.ctypes.data, best.ctypes.data
+    size = rows * columns * values.itemsize
+    sizes = plane, size, rows * columns, size
     parts = max(1, min(pool.width(), images.size // _SHARE, planes))
     step = -(-planes // parts)
 
@@ -121,10 +135,24 @@ def _forward(kernel: tuple[int, int], char: str) -> str:
 
 def _backward(kernel: tuple[int, int], char: str) -> str:
     kind, size, _ = TYPES[char]
-    lines = [
-        "  %narrow = load i8, ptr %w, align 1\n  %which = zext i8 %narrow to i32\n",
-        f"  %g = load {kind}, ptr %y, align {size}\n",
-    ]
+    return _spread(kernel, char, f"  %g = load {kind}, ptr %y, align {size}\n")
+
+
+def _backward_of_positive(kernel: tuple[int, int], char: str) -> str:
+    kind, size, _ = TYPES[char]
+    return _spread(
+        kernel,
+        char,
+        f"  %all = load {kind}, ptr %y, align {size}\n"
+        f"  %z = getelementptr inbounds {kind}, ptr %zrow, i64 %j\n"
+        f"  %best = load {kind}, ptr %z, align {size}\n  %positive = fcmp ogt {kind} %best, 0.0\n"
+        f"  %g = select i1 %positive, {kind} %all, {kind} 0.0\n",
+    )
+
+
+def _spread(kernel: tuple[int, int], char: str, g: str) -> str:
+    kind, size, _ = TYPES[char]
+    lines = ["  %narrow = load i8, ptr %w, align 1\n  %which = zext i8 %narrow to i32\n", g]
     for k, place in enumerate(_places(kernel)):
         lines += _element(k, place, kind)
         lines += [
@@ -147,7 +175,7 @@ def _element(k: int, place: tuple[int, int], kind: str) -> list[str]:
 
 
 def _loops(kernel: tuple[int, int], kind: str, body: str) -> str:
-    """All windows, at `%line0` …, `%column`; their values at `%y`, `%w`."""
+    """All windows, at `%line0` …, `%column`; their values at `%y`, `%w`, and number `%j` of `%zrow`."""
     lines = "".join(
         f"  %from{i} = add nuw nsw i64 %first, {i}\n  %move{i} = mul nuw nsw i64 %from{i}, %line\n"
         f"  %line{i} = getelementptr i8, ptr %image, i64 %move{i}\n"
@@ -155,7 +183,7 @@ def _loops(kernel: tuple[int, int], kind: str, body: str) -> str:
     )
     return (
         "define i64 @kernel(i64 %planes, i64 %rows, i64 %columns, i64 %plane, i64 %line, "
-        "ptr noalias nocapture %x, ptr noalias nocapture %ys, ptr noalias nocapture %ws) {\n"
+        "ptr noalias nocapture %x, ptr noalias nocapture %ys, ptr noalias nocapture %ws, ptr nocapture %zs) {\n"
         "entry:\n  br label %planeloop\n"
         "planeloop:\n  %p = phi i64 [0, %entry], [%p1, %planeend]\n  %way = mul nuw nsw i64 %p, %plane\n"
         "  %image = getelementptr i8, ptr %x, i64 %way\n  br label %rowloop\n"
@@ -163,7 +191,9 @@ def _loops(kernel: tuple[int, int], kind: str, body: str) -> str:
         f"  %first = mul nuw nsw i64 %r, {kernel[0]}\n{lines}"
         "  %before = mul nuw nsw i64 %p, %rows\n  %there = add nuw nsw i64 %before, %r\n"
         "  %start = mul nuw nsw i64 %there, %columns\n"
-        f"  %yrow = getelementptr {kind}, ptr %ys, i64 %start\n  %wrow = getelementptr i8, ptr %ws, i64 %start\n"
+        f"  %yrow = getelementptr {kind}, ptr %ys, i64 %start\n"
+        f"  %zrow = getelementptr {kind}, ptr %zs, i64 %start\n"
+        "  %wrow = getelementptr i8, ptr %ws, i64 %start\n"
         "  br label %one\n"
         "one:\n  %j = phi i64 [0, %rowloop], [%j1, %one]\n"
         f"  %column = mul nuw nsw i64 %j, {kernel[1]}\n"

@@ -169,9 +169,8 @@ def _positive_max_backward(y: Any, windows: Windows, residuals: tuple, g: Any) -
     best, which = residuals
     if type(g) is not numpy.ndarray:
         return (_scattered(g * numpy.greater(best, 0), which, windows),)
-    g = where_positive(best, g)
-    found = maxima.spread(g, which, windows)
-    return (_scattered(g, which, windows) if found is None else found,)
+    found = maxima.spread(g, which, windows, best)
+    return (_scattered(where_positive(best, g), which, windows) if found is None else found,)
 
 
 _positive_max = custom_vjp(

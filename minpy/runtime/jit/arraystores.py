@@ -113,7 +113,7 @@ class Stores(Views):
             if axis == -1 and row:
                 self.w.put(f"store i1 true, ptr {row}")
                 self.flag = row
-                ends.append(lambda: self._joined(flag, row))
+                ends.append(lambda: self._flag_of_row(flag, row))
             if in_pieces:
                 start, stop, end_of_piece = self._over_pieces(dim, places)
                 ends.append(end_of_piece)
@@ -143,7 +143,7 @@ class Stores(Views):
         if computed:
             self.flagged(opening)
 
-    def _joined(self, flag: str, row: str) -> None:
+    def _flag_of_row(self, flag: str, row: str) -> None:
         """At the end of a row: what its flag says, all of them say."""
         fine = self.w.op(f"and i1 {self.w.op(f'load i1, ptr {flag}')}, {self.w.op(f'load i1, ptr {row}')}")
         self.w.put(f"store i1 {fine}, ptr {flag}")

@@ -421,8 +421,13 @@ def pull_written(tape: Tape, record: Short) -> None:
 
 
 def _restore(tape: Tape, target: Any, old: Any) -> None:
-    if old is None:
-        return
+    if old is not None:
+        save(tape, target)
+        target.window[...] = old
+
+
+def save(tape: Tape, target: Array) -> None:
+    """Note what `target` ends with, to be put there again behind the sweep: it is about to be taken back."""
     window = target.window
     # What a later write to the very same place left there is what the replay ends with: one copy is enough.
     place = window.nbytes >= _SMALL and (window.__array_interface__["data"][0], window.shape, window.strides)
@@ -430,7 +435,6 @@ def _restore(tape: Tape, target: Any, old: Any) -> None:
         tape.redo.append((target, None, window.copy()))
         if place:
             tape.saved.add(place)
-    window[...] = old
 
 
 # Bytes that are copied as quickly as they are looked up.

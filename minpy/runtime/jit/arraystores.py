@@ -288,26 +288,9 @@ class Stores(Views):
             )
             if not stretched or not ref.roots & target.roots:
                 continue
-            cells = [self.w.alloca("i64", "stride") for _ in ref.strides]
-            pointer = self.w.alloca("ptr", "copied")
-            self.w.put(f"store ptr {ref.pointer}, ptr {pointer}")
-            for cell, x in zip(cells, ref.strides, strict=True):
-                self.w.put(f"store i64 {x}, ptr {cell}")
-            copy, on = self.w.fresh("copy"), self.w.fresh("on")
-            self.w.branch(self._meet(self.span(ref), self.span(target)), copy, on)
-            self.w.place(copy)
-            new = self.fresh(ref.type.dtype, ref.dims)
             elements = Lazy(ref.type.kind, ref.dims, lambda indices, ref=ref: self.at(ref, indices), (ref,))
-            self.quietly(lambda new=new, elements=elements: self.fill(new, elements, apart=True))
-            self.w.put(f"store ptr {new.pointer}, ptr {pointer}")
-            for cell, x in zip(cells, new.strides, strict=True):
-                self.w.put(f"store i64 {x}, ptr {cell}")
-            self.w.place(on)
-            strides = [self.w.op(f"load i64, ptr {cell}") for cell in cells]
-            if ref.type.unit:
-                strides[-1] = ref.strides[-1]
-            now = self.w.op(f"load ptr, ptr {pointer}")
-            copies[ref] = replace(ref, pointer=now, strides=tuple(strides))
+            meets = self._meet(self.span(ref), self.span(target))
+            copies[ref] = self._elsewhere(ref, meets, elements)
         return copies
 
     def _meet(self, one: tuple[str, str], other: tuple[str, str]) -> str:
@@ -356,23 +339,31 @@ class Stores(Views):
             shared = meets if shared == "false" else self.w.op(f"or i1 {shared}, {meets}")
         if shared == "false":
             return target
+        return self._elsewhere(target, shared)
+
+    def _elsewhere(self, ref: Ref, when: str, elements: Lazy | None = None) -> Ref:
+        """A new array in the place of `ref`, of these elements if they are given, where `when` is true; else `ref`."""
+        cells = [self.w.alloca("i64", "stride") for _ in ref.strides]
         pointer = self.w.alloca("ptr", "place")
-        strides = [self.w.alloca("i64", "stride") for _ in target.strides]
-        self.w.put(f"store ptr {target.pointer}, ptr {pointer}")
-        for place, x in zip(strides, target.strides, strict=True):
-            self.w.put(f"store i64 {x}, ptr {place}")
+
+        def hold(array: Ref) -> None:
+            self.w.put(f"store ptr {array.pointer}, ptr {pointer}")
+            for cell, x in zip(cells, array.strides, strict=True):
+                self.w.put(f"store i64 {x}, ptr {cell}")
+
+        hold(ref)
         apart, on = self.w.fresh("apart"), self.w.fresh("on")
-        self.w.branch(shared, apart, on)
+        self.w.branch(when, apart, on)
         self.w.place(apart)
-        new = self.fresh(target.type.dtype, target.dims)
-        self.w.put(f"store ptr {new.pointer}, ptr {pointer}")
-        for place, x in zip(strides, new.strides, strict=True):
-            self.w.put(f"store i64 {x}, ptr {place}")
+        new = self.fresh(ref.type.dtype, ref.dims)
+        if elements is not None:
+            self.quietly(lambda: self.fill(new, elements, apart=True))
+        hold(new)
         self.w.place(on)
-        now = [self.w.op(f"load i64, ptr {place}") for place in strides]
-        if target.type.unit:
-            now[-1] = target.strides[-1]
-        return replace(target, pointer=self.w.op(f"load ptr, ptr {pointer}"), strides=tuple(now))
+        strides = [self.w.op(f"load i64, ptr {cell}") for cell in cells]
+        if ref.type.unit:
+            strides[-1] = ref.strides[-1]
+        return replace(ref, pointer=self.w.op(f"load ptr, ptr {pointer}"), strides=tuple(strides))
 
     def span(self, ref: Ref) -> tuple[str, str]:
         """The addresses between which an array lies."""

@@ -29,6 +29,7 @@ from minpy.runtime.jit.bind import MISSING, Names, Snapshot
 from minpy.runtime.jit.kernel import Kernel
 from minpy.runtime.jit.kinds import Unsupported
 from minpy.runtime.jit.sites import is_quick
+from minpy.runtime.pull import save
 from minpy.runtime.record import current_tape, line_of
 from minpy.runtime.storage import BORROWED, COTANGENT, NEEDED, PYTHON_SCALAR, Cell
 from minpy.runtime.tape import Tape
@@ -158,7 +159,7 @@ class Run:
         for name, array in arrays.items():
             values[name] = array.window if type(array) is Array else array
         for name in self.written:
-            _save(tape, arrays[name])
+            save(tape, arrays[name])
         for name in self.loops.pair.cotangents:
             values[derive.COTANGENT + name] = self._cotangent(tape, name, arrays.get(name))
         self._backward(values)
@@ -194,15 +195,6 @@ class Run:
             names = {derive.OVER: over[position:], NUMPY: np, **self.loops.functions, **values}
             exec(self.loops.code, names)
             values |= {name: names[name] for name in values}
-
-
-def _save(tape: Tape, target: Array) -> None:
-    """Note what an array ends with, to be put there again behind the sweep."""
-    window = target.window
-    place = (window.__array_interface__["data"][0], window.shape, window.strides)
-    if place not in tape.saved:
-        tape.redo.append((target, None, window.copy()))
-        tape.saved.add(place)
 
 
 class _LOOP:

@@ -3,11 +3,12 @@
     python -m benchmarks programs [--size small|large|both] [--only name…] [--plot file] [--table file]
                                   [--peers numba jax] [--peer-python PATH] [--threads N]
 
-Each program runs in processes that stay: one of plain Python, one under ``minpy run``, and one for each peer that has a
-port of it (`benchmarks/ports`). They are warmed up, then their rounds are interleaved, so that a disturbance of the
-machine meets all. That is done with three sets of processes, since where a process happens to place its arrays changes
-its times by up to a tenth. Before that, a process with empty caches takes the cold time: from its start to the end of
-the first run. Of a peer the first run itself is taken, in which it compiles, and the first run of the next process.
+Each program runs in processes that stay: one of plain Python, one under ``minpy run``, and one for each peer that has
+a port of it (`benchmarks/ports`). They are warmed up until they get no faster, then their rounds are interleaved, so
+that a disturbance of the machine meets all. That is done with three sets of processes, since where a process happens
+to place its arrays changes its times by up to a tenth. Before that, a process with empty caches takes the cold time:
+from its start to the end of the first run. Of a peer the first run itself is taken, in which it compiles, and the
+first run of the next process.
 """
 
 from __future__ import annotations
@@ -37,8 +38,11 @@ CACHES = ("MINPY_CACHE_DIR", "NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
 # What takes less is repeated within a round.
 SHORTEST = 0.01
 # Warming up, in seconds: MinPy compiles a loop of short runs once it has spent some 0.6 s in them; a later process
-# knows that from the cache. The others are warm after a run or two.
-WARM, WARM_AGAIN, WARM_OTHERS = 1.2, 0.3, 0.1
+# knows that from the cache. The others are warm after a run or two. A stretch is followed by another one while they get
+# faster (by more than `STEADY`), all of them together no longer than `WARM_MOST`: what a peer compiles at its first
+# run, MinPy may still be compiling after a second.
+WARM, WARM_AGAIN, WARM_OTHERS, WARM_MOST = 1.2, 0.3, 0.1, 8.0
+STEADY = 0.95
 THREADS = (  # what libraries ask the environment for
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -115,6 +119,17 @@ def from_start(running: Process) -> tuple[float, list[str]]:
     return answer["done"] - running.started, answer["seen"]
 
 
+def warmed(running: Process, stretch: float) -> float:
+    """Let a process run until it gets no faster; the seconds of its fastest run."""
+    best, spent = running.ask(f"warm {stretch}")["seconds"], stretch
+    while spent < WARM_MOST:
+        before, best = best, min(best, running.ask(f"warm {stretch}")["seconds"])
+        spent += stretch
+        if best > STEADY * before:
+            break
+    return best
+
+
 def differences(plain: list[str], ours: list[str]) -> list[str]:
     """The values that are not the same in the two runs."""
     return [
@@ -165,7 +180,7 @@ def compare(
                     if (started := other.start(environment, stack)) is not None:
                         running[peer] = started
                 estimates = {
-                    which: each.ask(f"warm {warm if which == 'minpy' else WARM_OTHERS}")["seconds"]
+                    which: warmed(each, warm if which == "minpy" else WARM_OTHERS)
                     for which, each in running.items()
                 }
                 rounds = _rounds(running, estimates, seconds / pairs)

@@ -222,3 +222,28 @@ def test_a_peer_that_fails_later_is_left_out(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(whole, "compare", broken)
     with pytest.raises(whole.Failed):
         whole.measure_each([("sobel", "small")], True, None, lambda line: None, peers)
+
+
+@pytest.mark.parametrize(
+    ("fastest", "stretches"),
+    [
+        ([2.0, 2.0], 2),  # as fast as at once
+        ([2.0, 1.0, 0.5, 0.49], 4),  # until a stretch brings nothing
+        ([2.0, 3.0], 2),  # a disturbed stretch is not a faster one
+        ([0.8**n for n in range(20)], 7),  # no longer than WARM_MOST
+    ],
+)
+def test_warming_up_goes_on_while_it_gets_faster(fastest: list[float], stretches: int) -> None:
+    """What a peer compiles at its first run, MinPy may compile later: both are measured when they are warm."""
+
+    class Running:
+        def __init__(self) -> None:
+            self.asked: list[str] = []
+
+        def ask(self, words: str) -> dict[str, float]:
+            self.asked.append(words)
+            return {"seconds": fastest[len(self.asked) - 1]}
+
+    running = Running()
+    best = whole.warmed(running, 1.2)  # type: ignore[arg-type]
+    assert running.asked == ["warm 1.2"] * stretches and best == min(fastest[:stretches])

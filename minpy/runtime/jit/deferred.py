@@ -133,23 +133,13 @@ class Deferred(Interchange):
         super().note_written(ref)
         last = []
         for key, later in list(self.pending.items()):
-            if not any(self._may_meet(ref, each) for each in later.value.refs):
+            if not any(self.may_meet(ref, each) for each in later.value.refs):
                 continue
             if not later.done and (not self.now or later.use.last is not self.now[-1]):
                 self.make(key)
             elif later.seen:
                 last.append(key)
         self.make_at_last(last)
-
-    def _may_meet(self, one: Ref, other: Ref) -> bool:
-        """Whether two arrays may share memory: both came in, or both are buffers, as far as is known."""
-        if not (one.roots or one.fresh) or not (other.roots or other.fresh):
-            return True
-        if one.roots and other.roots:
-            return True
-        if one.owner != other.owner and not self.unnamed.isdisjoint((one.owner, other.owner)):
-            return False
-        return one.fresh and other.fresh
 
     def changed_later(self, target: ast.Name, symbol: str, current: Lazy, value: Any) -> None:
         """``t += x`` of a variable that stands for an expression: nothing else holds its array."""

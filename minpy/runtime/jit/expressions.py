@@ -231,15 +231,15 @@ class Expressions:
 
     def pinned(self, value: Any) -> Any:
         """A value that stays when the variable that it came from gets another one."""
-        return value
+        raise NotImplementedError
 
     def kept(self, value: Any) -> Any:
         """A value that later stores do not change."""
-        return value
+        raise NotImplementedError
 
     def computed_before(self, value: Any, *later: ast.expr) -> Any:
         """A value that what is called in expressions evaluated later does not change."""
-        return value
+        raise NotImplementedError
 
     def _attribute(self, node: ast.Attribute) -> Any:
         dotted = self.dotted(node)

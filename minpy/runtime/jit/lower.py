@@ -195,7 +195,7 @@ class _Lowering(Comprehensions):
         answer = self.w.alloca("i64", "answer")
         self.w.place("start")
         last = self.w.op(f"load i64, ptr {self._word(LAST)}")
-        over = self._outer(self.entry.outer, iter(sorted(self.entry.arrays)))
+        over = self._run_over(self.entry.outer, iter(sorted(self.entry.arrays)))
         self.w.put(f"store i64 {ROUNDS}, ptr {self.fuel}")
         # What variables hold from a call before has its identity still.
         ident = self.w.op(f"load i64, ptr {self._word(IDENTS)}")
@@ -308,7 +308,7 @@ class _Lowering(Comprehensions):
                 apart = self.w.op(f"and i1 {apart}, {over}")
         return apart
 
-    def _outer(self, outer: tuple[Any, ...], names: Any) -> Iteration:
+    def _run_over(self, outer: tuple[Any, ...], names: Any) -> Iteration:
         if outer[0] == "while":
             return Iteration(self)
         if outer[0] == "range":
@@ -318,8 +318,8 @@ class _Lowering(Comprehensions):
             return Elements(self, self.load_array(self.arrays[outer[1]]))
         if outer[0] == "enumerate":
             start = self.w.op(f"load i64, ptr {self._word(START)}")
-            return Enumerated(self, start, self._outer(outer[1], names))
-        return Zipped(self, [self._outer(each, names) for each in outer[1]])
+            return Enumerated(self, start, self._run_over(outer[1], names))
+        return Zipped(self, [self._run_over(each, names) for each in outer[1]])
 
     def _lay_out(self) -> int:
         words = _HEADER

@@ -370,7 +370,7 @@ class Selections(Stores):
         apart, done = self.w.fresh("apart"), self.w.fresh("stored")
         near = "false"
         for ref in others:
-            if self._may_meet(spots.view, ref):
+            if self.may_meet(spots.view, ref):
                 near = self.w.op(
                     f"or i1 {near}, {self.w.op(f'xor i1 {self._lie_apart(spots.view, ref)}, true')}"
                 )
@@ -411,16 +411,18 @@ class Selections(Stores):
 
     def disjoint(self, target: Ref, other: Ref) -> None:
         """Leave the loop where an array that is read may have elements in common with one that is stored into."""
-        if self._may_meet(target, other):
+        if self.may_meet(target, other):
             self.guard(self._lie_apart(target, other), "a store into elements that are read")
 
-    @staticmethod
-    def _may_meet(target: Ref, other: Ref) -> bool:
-        return (
-            target.fresh == other.fresh
-            or bool(target.roots & other.roots)
-            or bool(target.roots and other.roots)
-        )
+    def may_meet(self, one: Ref, other: Ref) -> bool:
+        """Whether two arrays may share memory: both came in, or both are buffers, as far as is known."""
+        if not (one.roots or one.fresh) or not (other.roots or other.fresh):
+            return True
+        if one.roots and other.roots:
+            return True
+        if one.owner != other.owner and not self.unnamed.isdisjoint((one.owner, other.owner)):
+            return False
+        return one.fresh and other.fresh
 
     def _lie_apart(self, target: Ref, other: Ref) -> str:
         (low, high), (begin, end) = self.span(target), self.span(other)

@@ -2,19 +2,25 @@
 
 Whatever is spent in the hope that it pays later (compiling, most of all) asks first: all of it together, and what the
 program waited for before it began to be rewritten, stays below a share of the time that the process has run, so that a
-program which gains nothing loses little. What is spent is processor time (`clock`), since another program that has the
+program which gains nothing loses little; and what was gained may be spent again, in part. After the first second there
+is another share, of the time that went into one thing: else what was spent at the beginning would keep the program for
+seconds from what takes tenths of one. What is spent is processor time (`clock`), since another program that has the
 processor meanwhile would take it from this one in any case. Importing this module imports nothing.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from time import perf_counter, process_time
 from time import thread_time as clock
 
 SHARE = 0.08  # of the time since the beginning
 START = 0.05  # seconds that are spent in any case, about: on imports, and on looking at what a program does
 SURE = 0.25  # seconds more that may be spent on what surely gains many times that, if it goes on
+LATE = 1.2  # seconds that a process has run, the rewriting aside, before
+DUE = 0.25  # of the time that was spent in one thing may be spent on it, whatever was spent on others
+AGAIN = 0.25  # of what was gained: it is estimated
 _HEAD_START = 0.1  # seconds that a process has run when this is imported: Python's start and NumPy's
 
 _GLANCE = 2e-3  # seconds between two looks at the processor's time
@@ -24,6 +30,8 @@ _looked = _worked = 0.0
 seconds: dict[str, float] = {}
 counts: dict[str, int] = {}
 _taken = 0.0
+# What tells the seconds that the program would have run longer without what was done for it.
+gains: list[Callable[[], float]] = []
 
 
 def note(what: str, spent: float, *, taken: float | None = None) -> None:
@@ -54,9 +62,12 @@ def _waited() -> float:
     return build.work.processor if build is not None else 0.0
 
 
-def allows(expected: float) -> bool:
-    """Whether `expected` more seconds may be spent on something that will perhaps not pay."""
-    return START + _taken + _waited() + expected < SHARE * ran()
+def allows(expected: float, spent: float = 0.0) -> bool:
+    """Whether `expected` more seconds may be spent on something that will perhaps not pay.
+
+    The program has `spent` so many in what it is for.
+    """
+    return is_due(expected, spent) or _is_left(expected)
 
 
 def allows_sure(expected: float) -> bool:
@@ -64,4 +75,14 @@ def allows_sure(expected: float) -> bool:
     return allows(expected - SURE)
 
 
-__all__ = ["allows", "allows_sure", "clock", "counts", "note", "ran", "seconds", "taken"]
+def is_due(expected: float, spent: float) -> bool:
+    """Whether `expected` seconds are little beside the `spent` ones, in a program that has run for a while."""
+    return max(expected, 0.0) < DUE * spent and ran() > LATE + _waited()
+
+
+def _is_left(expected: float) -> bool:
+    missing = START + _taken + _waited() + expected - SHARE * ran()
+    return missing < 0.0 or (bool(gains) and missing < AGAIN * sum(gained() for gained in gains))
+
+
+__all__ = ["allows", "allows_sure", "clock", "counts", "gains", "is_due", "note", "ran", "seconds", "taken"]

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(not HAS_COMPILER, reason="needs the extra jit")
 def generous(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setenv("MINPY_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("MINPY_FUSE", "auto")
-    monkeypatch.setattr(ledger, "allows", lambda seconds: seconds < 1.0)
+    monkeypatch.setattr(ledger, "allows", lambda seconds, spent=0.0: seconds < 1.0)
 
 
 @pytest.mark.parametrize("text", ["v0*v1+v0", "exp(v0)-v1*v0", "v0[1:]*v1[:-1]+2.0", "roll(v0,1,0)+v1*2.0"])
@@ -129,7 +129,7 @@ def test_another_thread_may_come_to_an_engine_meanwhile(generous: None) -> None:
 
 def test_a_block_in_which_much_was_spent_is_noted(generous: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next run compiles it after a short while, and asks no ledger."""
-    monkeypatch.setattr(ledger, "allows", lambda seconds: False)
+    monkeypatch.setattr(ledger, "allows", lambda seconds, spent=0.0: False)
     monkeypatch.setattr(choose, "_all", WeakSet())
     monkeypatch.setattr(memory, "_news", {})
     a, b = np.random.default_rng(0).random((2, 40, 300))
@@ -151,7 +151,7 @@ def test_a_block_in_which_much_was_spent_is_noted(generous: None, monkeypatch: p
 
 def test_what_runs_spent_in_a_block_adds_up(generous: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each too little to be noted; damage to what is kept is no more than nothing."""
-    monkeypatch.setattr(ledger, "allows", lambda seconds: False)
+    monkeypatch.setattr(ledger, "allows", lambda seconds, spent=0.0: False)
     monkeypatch.setattr(memory, "_news", {})
     a, b = np.random.default_rng(0).random((2, 40, 300))
     enough = choose.SURE * native.takes(loaded=False)
@@ -161,7 +161,8 @@ def test_what_runs_spent_in_a_block_adds_up(generous: None, monkeypatch: pytest.
         block.run((a, b))
         (choice,) = block._choices.values()
         choice.spent = 0.4 * enough
-        assert choice.missed == pytest.approx(0.4 * enough * number, abs=0.02) and not choice._may_compile()
+        assert choice.missed == pytest.approx(0.4 * enough * number, abs=0.02)
+        assert choice._may_compile() is (number == 2)
         choose._at_end()
     assert memory.verdict(choice.key) == choose._HOPED
     choice.expected = f"{choose._MISSED}much"
@@ -171,7 +172,7 @@ def test_what_runs_spent_in_a_block_adds_up(generous: None, monkeypatch: pytest.
 def test_the_note_is_there_for_the_next_run(tmp_path: Any) -> None:
     text = (
         "import numpy as np; from minpy.runtime import ledger; from minpy.runtime.fuse.block import Block\n"
-        "ledger.allows = lambda seconds: False\n"
+        "ledger.allows = lambda seconds, spent=0.0: False\n"
         "a = np.ones((2, 40, 300)); block = Block('v0*v1+v0-v1*0.5', 'auto'); block.run((a[0], a[1]))\n"
         "next(iter(block._choices.values())).spent = 100.0\n"
     )

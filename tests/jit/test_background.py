@@ -172,6 +172,7 @@ def young(monkeypatch):
     monkeypatch.setattr(ledger, "_looked", 0.0)
     monkeypatch.setattr(ledger, "_taken", 0.0)
     monkeypatch.setattr(ledger, "_waited", lambda: 0.0)
+    monkeypatch.setattr(ledger, "gains", [])
     monkeypatch.setattr(ledger, "seconds", {})
     monkeypatch.setattr(ledger, "counts", {})
     return now
@@ -192,12 +193,42 @@ def test_a_share_of_the_time_may_be_spent(young, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("ran", "waited", "spent", "allowed"),
+    [
+        (1.1, 0.0, 1.0, 0.0),  # a program of a second
+        (1.3, 0.0, 1.2, 0.3),
+        (1.3, 0.2, 1.2, 0.0),  # the same one, after the rewriting
+        (1.5, 0.2, 1.2, 0.3),
+        (1.5, 0.2, 0.4, 0.1),  # little was spent in this
+        (6.0, 0.2, 1.2, 0.3),
+    ],
+)
+def test_what_much_time_went_into_may_cost_a_part_of_it(young, monkeypatch, ran, waited, spent, allowed):
+    """Whatever was spent at the start: else that would have to be a twelfth of the time first."""
+    young[0] = ran
+    monkeypatch.setattr(ledger, "_waited", lambda: waited)
+    ledger.note("compiling", 1.0)
+    assert ledger.allows(allowed - 0.01, spent) is (allowed > 0.0)
+    assert not ledger.allows(allowed + 0.01, spent)
+    assert not ledger.allows(0.0) and not ledger.allows_sure(0.0)
+
+
+def test_what_was_gained_may_be_spent_in_part(young):
+    ledger.note("compiling", 0.5)
+    assert not ledger.allows(0.01)
+    ledger.gains += [lambda: 1.5, lambda: 0.5]
+    assert ledger.allows(0.02) and not ledger.allows(0.04)
+
+
+@pytest.mark.parametrize(
     ("processors", "size", "early"), [(2, 40_000, True), (2, 20_000, False), (1, 40_000, False)]
 )
 def test_a_program_that_ends_soon_waits_for_no_long_text(young, monkeypatch, processors, size, early):
     monkeypatch.setenv("MINPY_JIT", "auto")
     monkeypatch.setattr(background, "_processors", lambda: processors)
     assert background.is_early(size) is early
+    young[0] = 1.25
+    assert not background.is_early(size, 1.0)
 
 
 def test_no_memory_to_go_back(run_both, monkeypatch):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from minpy.runtime import ledger
-from minpy.runtime.jit import background, drive, elements, source
+from minpy.runtime.jit import background, drive, elements, source, store
 from minpy.runtime.jit.sites import Site
 
 
@@ -99,6 +99,7 @@ def test_what_surely_gains_is_compiled_early(monkeypatch, text, early):
     monkeypatch.setattr(ledger, "ran", lambda: 0.2)
     monkeypatch.setattr(ledger, "_taken", 0.0)
     monkeypatch.setattr(ledger, "_waited", lambda: 0.0)
+    monkeypatch.setattr(ledger, "gains", [])
     site = Site("nest_range_1_00000000", "range", True, loop.lineno, "00000000")
     for spent, hot in ((0.05, False), (0.07, early), (5.0, early)):
         site.spent = spent
@@ -116,7 +117,7 @@ def test_a_long_text_must_pay_as_well(monkeypatch):
     monkeypatch.setattr(source, "loops_of", lambda *_: found)
     monkeypatch.setattr(background, "expected", lambda: 0.06)
     allowed = [0.07]
-    monkeypatch.setattr(ledger, "allows", lambda seconds: seconds < allowed[0])
+    monkeypatch.setattr(ledger, "allows", lambda seconds, spent=0.0: seconds < allowed[0])
     site = Site("loop_range_1_00000000", "range", False, loop.lineno, "00000000")
     site.spent = 5.0
     assert not drive.is_hot(site, frame)
@@ -132,6 +133,23 @@ def test_texts_are_loops():
         compile("def f(a):\n" + indent(text, " "), "<test>", "exec")
 
 
+def test_what_earlier_runs_spent_counts(monkeypatch):
+    """Once a while was spent in this one; then no ledger is asked."""
+    frame, loop = frame_of("while k: a = a * b; k -= 1")
+    monkeypatch.setattr(source, "loops_of", lambda *_: {loop.lineno: (loop, ast.unparse(loop))})
+    monkeypatch.setattr(background, "expected", lambda: 0.06)
+    monkeypatch.setattr(ledger, "allows", lambda seconds, spent=0.0: False)
+    earlier = [0.2]
+    monkeypatch.setattr(store, "missed", lambda name: earlier[0])
+    site = Site("loop_while_1_00000000", "while", False, loop.lineno, "00000000")
+    site.spent = 0.01
+    assert not drive.is_hot(site, frame)
+    site.spent = 0.03
+    assert drive.is_hot(site, frame)
+    for earlier[0] in (0.0, 0.08):
+        assert not drive.is_hot(site, frame)
+
+
 @pytest.mark.parametrize(
     ("change", "early"),
     [({"per_round": 8e-6}, True), ({"per_round": 80e-6}, False), ({"nest": True, "per_round": 8e-6}, False)],
@@ -142,7 +160,7 @@ def test_small_arrays_are_compiled_early(monkeypatch, change, early):
     found = {loop.lineno: (loop, ast.unparse(loop))}
     monkeypatch.setattr(source, "loops_of", lambda *_: found)
     monkeypatch.setattr(background, "expected", lambda: 0.06)
-    monkeypatch.setattr(ledger, "allows", lambda seconds: False)
+    monkeypatch.setattr(ledger, "allows", lambda seconds, spent=0.0: False)
     monkeypatch.setattr(ledger, "allows_sure", lambda seconds: seconds < 0.1)
     site = Site("loop_range_1_00000000", "range", False, loop.lineno, "00000000")
     site.spent = 0.09
@@ -158,7 +176,7 @@ def test_the_first_rounds_say_little_of_arrays(monkeypatch):
     frame, loop = frame_of("for i in range(k): a = np.maximum(a * 2 + 1, a[0] - a * (s + 1))")
     monkeypatch.setattr(source, "loops_of", lambda *_: {loop.lineno: (loop, ast.unparse(loop))})
     monkeypatch.setattr(background, "expected", lambda: 0.06)
-    monkeypatch.setattr(ledger, "allows", lambda seconds: False)
+    monkeypatch.setattr(ledger, "allows", lambda seconds, spent=0.0: False)
     monkeypatch.setattr(ledger, "allows_sure", lambda seconds: False)
     site = Site("loop_range_1_00000000", "range", False, loop.lineno, "00000000")
     site.spent, site.per_round, site.least = 0.09, 600e-6, 6e-6

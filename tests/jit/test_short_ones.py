@@ -117,7 +117,7 @@ def test_short_runs_that_come_all_the_time_are_compiled(
     """The loop rests, and is asked when it was woken: so it costs nothing until its time has come."""
     monkeypatch.setattr(blocks, "rest", lambda site, soon: None)
     monkeypatch.setattr(background, "expected", lambda: 0.06)
-    monkeypatch.setattr(ledger, "allows", lambda seconds: True)
+    monkeypatch.setattr(ledger, "allows", lambda seconds, spent=0.0: True)
     for _ in range(3):
         run(site, 12, clock)
     asked = 0

@@ -43,7 +43,7 @@ def one_processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, 
     monkeypatch.setitem(__import__("builtins").__dict__, "__minpy__", routed)
     monkeypatch.setattr(background, "_processors", lambda: 1)
     allowed = {"it is": False}
-    monkeypatch.setattr(ledger, "allows", lambda seconds: allowed["it is"])
+    monkeypatch.setattr(ledger, "allows", lambda seconds, spent=0.0: allowed["it is"])
     return allowed
 
 
@@ -138,7 +138,7 @@ def test_what_tells_large_arrays(one_processor, tmp_path, change: dict[str, Any]
 
 def test_blocks_work_while_a_loop_waits(one_processor, monkeypatch, tmp_path) -> None:
     go, (site, *_) = loaded(tmp_path, PROGRAM)
-    site.better = SimpleNamespace(takes=1.0, is_ready=False, is_early=False, was_missed=False)
+    site.better = SimpleNamespace(takes=1.0, is_ready=False, is_early=lambda spent: False, was_missed=False)
     site.trial = Trial()
     held = []
     go(np.zeros(5000), np.zeros(5000), 60, lambda: held.append(blocks.held))

@@ -187,7 +187,7 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
     monkeypatch.setattr(blocks, "rest", lambda site, soon: None)
     monkeypatch.setattr(store, "is_known", lambda name: False)
     monkeypatch.setattr(background, "expected", lambda: 0.01)
-    monkeypatch.setattr(ledger, "allows", lambda seconds: True)
+    monkeypatch.setattr(ledger, "allows", lambda seconds, spent=0.0: True)
     site = getattr(sites.loops, name := "loop_while_1_5a5a0002")
     monkeypatch.setitem(flags._awake, site.flag, {site.name})
     found = Loop(site, clock)
@@ -215,6 +215,21 @@ def test_a_loop_that_runs_whenever_it_is_woken_is_compiled(loop: Loop) -> None:
     loop.run(50_000)
     assert loop.entered == 3  # 40 ms are enough: at the end of each nap
     assert loop.site.spent > 0.04
+
+
+@pytest.mark.parametrize(("ran", "soon"), [(0.2, True), (100.0, False)])
+def test_a_loop_that_takes_much_of_the_time_is_looked_at_often(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch, ran: float, soon: bool
+) -> None:
+    """While it may not be compiled yet; one that takes little sleeps longer and longer."""
+    naps: list[bool] = []
+    monkeypatch.setattr(blocks, "rest", lambda site, soon: naps.append(soon))
+    monkeypatch.setattr(ledger, "allows", lambda seconds, spent=0.0: False)
+    monkeypatch.setattr(ledger, "ran", lambda: ran)
+    for _ in range(sites._NAPS + 4):
+        loop.run(50_000)
+        loop.site.set_flag(True)
+    assert naps == [True] * sites._NAPS + [soon] * 4 and not loop.entered
 
 
 def test_a_loop_that_is_met_by_chance_is_not(loop: Loop) -> None:

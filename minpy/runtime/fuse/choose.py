@@ -198,7 +198,7 @@ class Choice:
             return False
         if any(each.startswith("native") for each in self.shown | self.refused):
             return False
-        candidates = self._candidates()
+        candidates = [each for each in self._candidates() if not each.startswith("native")]
         return len(candidates) < self._hoped_for(candidates)
 
     def _hoped_for(self, candidates: list[str]) -> int:
@@ -220,8 +220,10 @@ class Choice:
             return self.waiting.done
         if (self.expected or "").startswith("native"):  # `_HOPED` as well
             return self.spent > _KNOWN
+        if self.spent > _KNOWN and self.missed and self._is_known(self.missed + self.spent):
+            return True
         takes = native.takes()
-        if _spent_in_all > _HOPE * takes and self.spent > takes and ledger.allows(takes):
+        if _spent_in_all > _HOPE * takes and self.spent > takes and ledger.allows(takes, self.spent):
             return True
         return (
             self.spent > takes
@@ -229,6 +231,11 @@ class Choice:
             and _spent_in_all > _PART * ledger.ran()
             and ledger.allows_sure(takes)
         )
+
+    @staticmethod
+    def _is_known(spent: float) -> bool:
+        """Whether so much was spent in a block, in all runs, that it would have been worth compiling from the start."""
+        return spent > SURE * native.takes(loaded=False)
 
     def _decide(self) -> None:
         written = self.best.get("written")
@@ -402,11 +409,10 @@ def _look_at_end() -> None:
 
 def _at_end() -> None:
     """Note for later runs which blocks would have been worth compiling from the start."""
-    takes = native.takes(loaded=False)
     for choice in _all:
         if choice.is_hoped_for:
             spent = choice.missed + choice.spent
-            if spent > SURE * takes:
+            if choice._is_known(spent):
                 memory.remember(choice.key, _HOPED)
             elif choice.spent > _KNOWN:
                 memory.remember(choice.key, f"{_MISSED}{spent:.2f}")

@@ -146,7 +146,7 @@ class Plan:
             # As long as it runs as written: about a nanosecond for each operation, and twice that in the sweep.
             self._spent += 3e-9 * self._work
             takes = native.takes()
-            if which == "forward" and not (self._spent > takes and ledger.allows(takes)):
+            if which == "forward" and not (self._spent > takes and ledger.allows(takes, self._spent)):
                 return None
         try:
             plan = self._forward if which == "forward" else self._reverse

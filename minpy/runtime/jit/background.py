@@ -62,9 +62,12 @@ def is_used() -> bool:
     return sites.mode() != "force" and _processors() > 1
 
 
-def is_early(size: int) -> bool:
-    """Whether a text of `size` bytes is too long for the thread yet: a program that ends meanwhile waits for it."""
-    return is_used() and ledger.ran() < _PATIENCE * work(size)
+def is_early(size: int, spent: float = 0.0) -> bool:
+    """Whether a text of `size` bytes is too long for the thread yet: a program that ends meanwhile waits for it.
+
+    The program has `spent` so many seconds in what the text is for.
+    """
+    return is_used() and ledger.ran() < _PATIENCE * work(size) and not ledger.is_due(work(size), spent)
 
 
 def is_busy() -> bool:

@@ -23,7 +23,7 @@ from minpy.runtime.fuse import sites as blocks
 from minpy.runtime.jit import background, engine, source, store
 from minpy.runtime.jit.far import meets
 from minpy.runtime.jit.kinds import Unsupported
-from minpy.runtime.jit.sites import SURE, WORTH, Site, is_undisturbed
+from minpy.runtime.jit.sites import SURE, WORTH, Site, is_undisturbed, sites
 
 if TYPE_CHECKING:
     from minpy.runtime.jit.kernel import Kernel
@@ -44,6 +44,7 @@ _WRITING = 0.5e-6  # seconds that it takes to make a byte of a text, and quick c
 LEAVES = 4  # so often a loop may leave compiled code early, and then once every so many iterations:
 _DISTANCE = 50
 _HOPE = 2  # times the same: what was spent in a loop that may come again, so often, is spent again
+_KNOWN = 0.02  # seconds in a loop in which earlier runs have spent some, before these count
 
 
 seconds: dict[Site, float] = {}  # that each loop has run compiled
@@ -52,6 +53,14 @@ seconds: dict[Site, float] = {}  # that each loop has run compiled
 def seconds_of(site: Site) -> float:
     """How long a loop has run compiled."""
     return seconds.get(site, 0.0) + (site.shortcut.seconds if site.shortcut else 0.0)
+
+
+def gained() -> float:
+    """The seconds that the program would have run longer without compiled loops."""
+    return sum(max(0.0, site.compiled * usual(site) - seconds_of(site)) for site in sites if site.compiled)
+
+
+ledger.gains.append(gained)
 
 
 def iterator_at(over: Any, position: int) -> Iterator[Any]:
@@ -230,9 +239,9 @@ def must_wait(site: Site) -> bool:
         return False
     size = _TEXT * _operations(site)
     if background.is_used():
-        too_early = background.is_early(size)
+        too_early = background.is_early(size, site.spent)
     else:
-        too_early = not ledger.allows(background.expected_again(size))
+        too_early = not ledger.allows(background.expected_again(size), site.spent)
     if not too_early or store.was_known(site.name):
         return False
     site.waits = site.spent + _LATER
@@ -249,9 +258,12 @@ def is_hot(site: Site, frame: FrameType | None = None) -> bool:
     takes = background.expected()
     if site.kernels:
         return True
-    if site.spent > _HOPE * takes and ledger.allows(takes):
+    earlier = store.missed(site.name) if site.spent > _KNOWN else 0.0
+    if earlier and earlier + site.spent > _HOPE * (takes + _writing(site, frame)):
+        return True
+    if site.spent > _HOPE * takes and ledger.allows(takes, site.spent):
         longer = takes + _writing(site, frame)
-        if site.spent > _HOPE * longer and ledger.allows(longer):
+        if site.spent > _HOPE * longer and ledger.allows(longer, site.spent):
             return True
     if frame is None or site.spent <= takes or not ledger.allows_sure(takes):
         return False
@@ -288,7 +300,10 @@ def _gains_surely(site: Site, frame: FrameType) -> bool:
 def _is_better(site: Site) -> bool:
     """Whether the fast code is there that a loop waits for."""
     if not site.better.was_missed:
-        if site.better.is_early or not (background.is_used() or ledger.allows(site.better.takes)):
+        spent = site.spent + seconds_of(site)
+        if site.better.is_early(spent):
+            return False
+        if not (background.is_used() or ledger.allows(site.better.takes, spent)):
             return False
     try:
         site.better.improve()
@@ -309,7 +324,7 @@ def improve(site: Site, kernel: Kernel) -> None:
     if not kernel.was_missed:
         takes, ran = kernel.takes, seconds_of(site)
         gained = site.compiled * site.per_round - ran
-        if kernel.is_early or ran < takes or (site.per_round and gained < _HOPE * takes):
+        if kernel.is_early(site.spent + ran) or ran < takes or (site.per_round and gained < _HOPE * takes):
             return
     try:
         kernel.improve()
@@ -353,17 +368,17 @@ def is_large(site: Site) -> bool:
     """Whether a loop's operations, if they are on arrays, are on large ones: where NumPy beats quick code."""
     if site.nest or site.what == "while" or site.force:
         return False  # what is in the inner loop may be small parts of arrays
-    return not site.per_round or _usual(site) > _LARGE * _operations(site)
+    return not site.per_round or usual(site) > _LARGE * _operations(site)
 
 
 def _is_small(site: Site) -> bool:
     """Whether a loop's operations are on arrays so small that hardly any of their time goes into the elements."""
     if site.names is None or site.nest or site.what == "while":
         return False
-    return 0.0 < _usual(site) < _SMALL * _operations(site)
+    return 0.0 < usual(site) < _SMALL * _operations(site)
 
 
-def _usual(site: Site) -> float:
+def usual(site: Site) -> float:
     """The seconds that a round takes as written, in the mean of those in which no block tried anything.
 
     The rounds of a loop may differ: in a sieve one of ten does all the work.

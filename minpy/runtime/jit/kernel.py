@@ -131,10 +131,9 @@ class Kernel:
         """Whether earlier runs spent longer in the loop than making fast code takes: then it is made at once."""
         return self._missed > background.work(len(self.code.text))
 
-    @property
-    def is_early(self) -> bool:
-        """Whether `improve` should wait until the program has run longer."""
-        return background.is_early(len(self.code.text))
+    def is_early(self, spent: float) -> bool:
+        """Whether `improve` should wait until the program, which has `spent` seconds in the loop, has run longer."""
+        return background.is_early(len(self.code.text), spent)
 
     def improve(self) -> None:
         """Make the code again, so that it is fast.

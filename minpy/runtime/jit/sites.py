@@ -39,7 +39,8 @@ _NOTED = 5e-3  # seconds of a run that are noted for later ones
 # Shorter ones than these seconds gain nothing; of others so many are counted when the site was woken, and if it is met
 # so soon, it has been running meanwhile.
 _TINY, _SAMPLE, _SOON = 5e-6, 16, 2e-3
-_NAPS = 8  # short ones, before a site sleeps as long as all others
+_NAPS = 8  # short ones, before a site sleeps as long as all others,
+_PART = 0.1  # unless this part of the time so far went into it, and no code was made yet
 _SIZED = (bytes, str, list, tuple)
 
 
@@ -329,7 +330,13 @@ class Site:
         if self.shortcut:
             # Asked while it sleeps, because of another place that has the same flag, it does nothing.
             setattr(loops, self.name, self)
-        blocks.rest(self, self.naps <= _NAPS)
+        blocks.rest(self, self.naps <= _NAPS or self._matters())
+
+    def _matters(self) -> bool:
+        """Whether much time goes into a loop that is still to be compiled: it is looked at as often as others."""
+        from minpy.runtime import ledger
+
+        return not self.kernels and self.spent > _PART * ledger.ran()
 
     def give_up(self, reason: str) -> None:
         """Let this loop run as written from now on, at no cost; the loops in it get their chance."""

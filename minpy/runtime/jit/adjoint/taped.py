@@ -115,7 +115,7 @@ class Compiled:
     def _improve(self, kernel: Kernel, took: float) -> None:
         """Make the code again, for speed, once it has run for as long as that takes."""
         self._spent += took
-        if not kernel.is_quick or self._spent < kernel.takes or kernel.is_early:
+        if not kernel.is_quick or self._spent < kernel.takes or kernel.is_early(self._spent):
             return
         try:
             kernel.improve()

@@ -85,30 +85,31 @@ def _follow_in_place(rule: Any, params: dict[str, Any], name: str, dw: Any, conf
     if state is None or type(params) is not dict or config.keys() != {*rule.options, *state}:
         return False
     arrays = [each for each in state if each != "t"]
-    if getattr(params[name], "size", 0) < _MANY or not _is_large(params[name], dw, config, state):
+    if not _is_large(params[name], dw, config, state):
         return False
     if not in_place.is_sole(params, name) or not all(in_place.is_sole(config, each) for each in arrays):
         return False
     w = params[name]
     if not all(each.flags.writeable for each in (w, *(config[each] for each in arrays))):
         return False
-    done = in_place.run(rule.function, w, dw, config, arrays)
-    if 0 < done < w.size:
-        _part_by_part(rule.function, w, dw, config, arrays, w, done)
-    return done > 0
+    left = in_place.run(rule.function, w, dw, config, arrays)
+    if left:
+        _part_by_part(rule.function, w, dw, config, arrays, w, left)
+    return left is not None
 
 
 def _part_by_part(
-    function: Any, w: Any, dw: Any, config: Config, arrays: list[str], out: Any = None, first: int = 0
+    function: Any, w: Any, dw: Any, config: Config, arrays: list[str], out: Any = None, ranges: Any = None
 ) -> Any:
-    """What the rule gives, in `out`, from an element on."""
+    """What the rule gives, in `out`; of `ranges` of elements alone if they are given."""
     if out is None:
         out = numpy.empty(w.shape, w.dtype)
     flat, old, slope = out.reshape(-1), w.reshape(-1), dw.reshape(-1)
     kept = {name: config[name].reshape(-1) for name in arrays}
     inner: Config = {}
-    for i in range(first, w.size, _PART):
-        place = slice(i, i + _PART)
+    starts = [(i, end) for first, end in ranges or [(0, w.size)] for i in range(first, end, _PART)]
+    for i, end in starts:
+        place = slice(i, min(i + _PART, end))
         inner = {**config, **{name: each[place] for name, each in kept.items()}}
         flat[place] = function(old[place], slope[place], inner)
     if "t" in inner:

@@ -7,7 +7,7 @@ import pytest
 
 import minpy
 from minpy.nn import layers
-from minpy.nn.kernels import arithmetic, blocked, convolution, engine, maxima, pooling, rectifier
+from minpy.nn.kernels import arithmetic, blocked, convolution, engine, maxima, pooling, rectifier, shared
 from minpy.nn.kernels.masks import masked
 from minpy.nn.kernels.windows import Windows
 from minpy.runtime import ledger
@@ -25,9 +25,8 @@ def waited(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     compiled = native.compiled
     monkeypatch.setattr(native, "compiled", lambda text, wait: compiled(text, wait=True))
     monkeypatch.setattr(maxima, "_LEAST", 0)
-    monkeypatch.setattr(maxima, "_SHARE", 100)
     monkeypatch.setattr(blocked, "_LEAST", 0)
-    monkeypatch.setattr(blocked, "_SHARE", 1000)
+    monkeypatch.setattr(shared, "_SHARE", 100)
     monkeypatch.setattr(rectifier, "_COMPILED", 0)
 
 

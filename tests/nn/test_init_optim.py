@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import sys
+import threading
 import warnings
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from minpy.errors import ArgumentError
 from minpy.nn import init, optim
 from minpy.nn.kernels import in_place, rules
-from minpy.runtime.fuse import native
+from minpy.runtime.fuse import native, pool
 
 # ----- initial values
 
@@ -260,7 +262,6 @@ def over(monkeypatch, tmp_path):
     """Parameters of any size are written over, by code that is waited for; how many elements each time."""
     pytest.importorskip("llvmlite", reason="the extra jit compiles this")
     monkeypatch.setenv("MINPY_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(optim, "_MANY", 1)
     monkeypatch.setattr(optim, "_PART", 64)
     monkeypatch.setattr(in_place, "_PIECE", 100)
     monkeypatch.setattr(in_place, "_functions", {})
@@ -293,7 +294,7 @@ def test_a_parameter_written_over_has_the_bits_of_the_rule(name, dtype, over):
         optim.follow(name, params, "w", slope, configs)
         expected, config = optim.RULES[name](expected, slope, config)
         assert np.array_equal(slope, kept)
-    assert over == [w.size] * 3
+    assert over == [[]] * 3
     assert {
         id(each) for each in (params["w"], *configs["w"].values()) if isinstance(each, np.ndarray)
     } == before
@@ -329,10 +330,82 @@ def test_an_overflow_in_the_midst_is_numpys_warning(over):
     slope[777] = 1e200
     with pytest.warns(RuntimeWarning, match="overflow encountered in square") as told:
         optim.follow("adagrad", params, "w", slope, configs)
-    assert over == [700] and len(told) == 1  # whole pieces before it
+    assert over == [[(700, 1000)]] and len(told) == 1  # whole pieces before it
     with np.errstate(over="ignore"):
         expected, config = optim.adagrad(expected, slope, config)
     assert np.array_equal(params["w"], expected) and np.array_equal(configs["w"]["cache"], config["cache"])
+
+
+@pytest.fixture
+def together(over, monkeypatch):
+    """Two threads share each parameter; the threads that were at it, and what each of them had."""
+    calls = []
+    run = pool.run
+    monkeypatch.setattr(in_place, "_SHARE", 300)
+    monkeypatch.setattr(pool, "width", lambda: 2)
+    monkeypatch.setattr(pool, "is_only_thread", lambda: True)
+    monkeypatch.setattr(pool, "run", lambda work, parts: calls.append(parts) or run(work, parts))
+    return calls
+
+
+@pytest.mark.parametrize("name", optim.RULES)
+def test_threads_that_share_a_parameter_give_the_same_bits(name, over, together):
+    rng = np.random.default_rng(7)
+    w, *slopes = rng.normal(size=(3, 1001))
+    params, configs = started(name, w, slopes[0])
+    expected, config = optim.RULES[name](w, slopes[0], {})
+    optim.follow(name, params, "w", slopes[1], configs)
+    expected, config = optim.RULES[name](expected, slopes[1], config)
+    assert over == [[]] and together == [2]
+    assert params["w"].tobytes() == expected.tobytes()
+    assert all(np.array_equal(value, config[key]) for key, value in configs["w"].items())
+
+
+@pytest.mark.parametrize("where", [[150], [777], [150, 777]])
+def test_what_overflows_in_a_threads_share_is_left_to_the_rule(where, over, together):
+    w, slope = np.ones(1000), np.full(1000, 0.5)
+    params, configs = started("adam", w, slope)
+    expected, config = optim.adam(w, slope, {})
+    slope[where] = 1e200
+    with pytest.warns(RuntimeWarning, match="overflow encountered in square") as told:
+        optim.follow("adam", params, "w", slope, configs)
+    left = {150: (100, 500), 777: (700, 1000)}
+    assert over == [[left[place] for place in where]] and len(told) == len(where)
+    with np.errstate(over="ignore"):
+        expected, config = optim.adam(expected, slope, config)
+    assert np.array_equal(params["w"], expected)
+    assert all(np.array_equal(value, config[key]) for key, value in configs["w"].items())
+
+
+def test_an_interrupt_leaves_no_parameter_half_done(over, together, monkeypatch):
+    w, slope = np.ones(1000), np.full(1000, 0.5)
+    params, configs = started("sgd_momentum", w, slope)
+    expected, config = optim.sgd_momentum(w, slope, {})
+
+    def interrupted(work, parts):
+        work(0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pool, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        optim.follow("sgd_momentum", params, "w", slope, configs)
+    expected, config = optim.sgd_momentum(expected, slope, config)
+    assert np.array_equal(params["w"], expected)
+    assert np.array_equal(configs["w"]["velocity"], config["velocity"])
+
+
+def test_a_thread_of_the_program_is_told_from_minpys(monkeypatch):
+    pool.run(lambda number: None, 2)
+    go = threading.Event()
+    other = threading.Thread(target=go.wait)
+    other.start()
+    frames = sys._current_frames()
+    go.set()
+    other.join()
+    ours = {threading.get_ident(), *(helper.ident for helper in pool._helpers)}
+    for idents, alone in [(ours, True), ({*ours, other.ident}, False)]:
+        monkeypatch.setattr(sys, "_current_frames", lambda idents=idents: {k: frames[k] for k in idents})
+        assert pool.is_only_thread() is alone
 
 
 @pytest.mark.parametrize("how", ["errstate", "filter"])
@@ -346,7 +419,7 @@ def test_an_overflow_that_raises_leaves_all_as_it_was(how, over):
             warnings.simplefilter("error")
         with pytest.raises((FloatingPointError, RuntimeWarning), match="overflow"):
             optim.follow("adam", params, "w", slope, configs)
-    assert over == [0] and np.array_equal(params["w"], before)
+    assert over == [None] and np.array_equal(params["w"], before)
 
 
 def test_a_number_beyond_single_precision_makes_doubles(over):
@@ -355,4 +428,4 @@ def test_a_number_beyond_single_precision_makes_doubles(over):
     slope = np.zeros(1000, np.float32)
     expected, _ = optim.sgd(params["w"].copy(), slope, configs["w"])
     optim.follow("sgd", params, "w", slope, configs)
-    assert over == [0] and params["w"].dtype == expected.dtype and np.array_equal(params["w"], expected)
+    assert over == [None] and params["w"].dtype == expected.dtype and np.array_equal(params["w"], expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -29,6 +30,18 @@ def test_import(text):
 
     assert done.stdout.split() == [load().__version__, "True", str("bool" in vars(numpy))], done.stderr
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("policy", "spins"), [(None, "1000"), ("active", "30000000000")])
+def test_threads_of_mxnet_wait_shortly_unless_told_otherwise(policy, spins):
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    env = {key: value for key, value in os.environ.items() if key not in names}
+    env |= {"OMP_DISPLAY_ENV": "verbose"} | ({"OMP_WAIT_POLICY": policy} if policy else {})
+    text = "import minpy, mxnet, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False, env=env)
+    if "GOMP_SPINCOUNT" not in done.stderr:
+        pytest.skip("this MXNet has threads of another OpenMP")
+    assert f"GOMP_SPINCOUNT = '{spins}'" in done.stderr and done.stdout.split() == ["None"]
 
 
 def test_import_under_the_command(tmp_path):

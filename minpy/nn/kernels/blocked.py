@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.fuse import native, pool, sites
+from minpy.nn.kernels import shared
+from minpy.runtime.fuse import native, sites
 from minpy.runtime.jit import background, engine
 
 _SIDE = 16  # channels in a block
 _LEAST = 1 << 16  # elements from which it pays
-_SHARE = 1 << 18  # elements for each thread at least
 
 
 def fits(shape: tuple[int, ...]) -> bool:
@@ -44,19 +44,13 @@ def plain(blocked: np.ndarray) -> np.ndarray | None:
     n, channels, height, width = blocked.shape
     out = np.empty(blocked.shape, np.float32)
     blocks, places = n * channels // _SIDE, height * width
-    parts = max(1, min(pool.width(), blocked.size // _SHARE, blocks))
-    step = -(-blocks // parts)
     read, written = blocked.ctypes.data, out.ctypes.data
 
-    def work(number: int) -> None:
-        first = number * step
+    def work(first: int, count: int) -> None:
         way = first * places * _SIDE * out.itemsize
-        function(min(step, blocks - first), places, read + way, written + way)
+        function(count, places, read + way, written + way)
 
-    if parts == 1:
-        work(0)
-    else:
-        pool.run(work, -(-blocks // step))
+    shared.over(work, blocks, blocked.size)
     return out
 
 

@@ -16,16 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from minpy.nn.kernels import rules
+from minpy.nn.kernels import rules, shared
 from minpy.nn.kernels.arithmetic import FLAGS, TYPES, Arithmetic
-from minpy.runtime.fuse import native, sites, state
+from minpy.runtime.fuse import native, pool, sites, state
 from minpy.runtime.fuse.ir import Irregular
 from minpy.runtime.jit import background, engine
 
 _PIECE = 1024  # elements
+_SHARE = 1 << 17  # elements for each thread at least
 _QUIET = ("ignore", "warn")
 
-_functions: dict[tuple[str, str], Any] = {}
+_functions: dict[tuple[str, str], tuple[Any, Any]] = {}
 
 
 class _Pass:
@@ -94,16 +95,17 @@ class _Pass:
 
 def run(
     rule: Callable[..., Any], w: np.ndarray, dw: np.ndarray, config: dict[str, Any], arrays: list[str]
-) -> int:
+) -> list[tuple[int, int]] | None:
     """Apply a rule to arrays of one shape and dtype, all in C order; `w` and those in `config` are written over.
 
     Returns
     -------
-    int
-        How many elements are done; of the others, and if none is done of `config`, nothing has changed.
+    list of (int, int), or None
+        The elements that are not done, from one up to another; of `config` what else it holds is then as it was. None
+        if nothing has changed.
     """
     if sites.mode() == "off" or sites.held or not engine.is_available() or not _is_quiet():
-        return 0
+        return None
     reader = rules.Reader()
     values = [w, dw, *(config[name] for name in arrays)]
     first, second, *others = (rules.Value(reader, reader.name(each)) for each in values)
@@ -113,17 +115,54 @@ def run(
         mask = native.bits_of(state.checked_flags())
         result = rule(first, second, inner)
         targets = [(2 + k, inner[name].text) for k, name in enumerate(arrays)] + [(0, reader.text(result))]
-        function = _function(reader, targets, len(values), w.dtype)
+        alone, together = _function(reader, targets, len(values), w.dtype)
         numbers = [float(each) for each in reader.values[len(values) :]]
         if w.dtype.char == "f" and any(not abs(each) <= _MOST for each in numbers):
-            return 0  # NumPy would compute with doubles
-        done = function(w.size, mask, *(each.ctypes.data for each in values), *numbers)
+            return None  # NumPy would compute with doubles
+        pieces = shared.pieces(w.size, w.size, _SHARE) if pool.is_only_thread() else [(0, w.size)]
+        places = [each.ctypes.data for each in values]
+        if len(pieces) == 1:
+            done = [alone(w.size, mask, *places, *numbers)]
+        else:
+            done = _in_pieces(together, pieces, mask, places, w.itemsize, numbers)
     except (Irregular, OverflowError, native.Unfit, background.Pending, engine.CompileError):
-        return 0
+        return None
     finally:
         state.restore(before)
-    if done == w.size:
+    if not any(done):
+        return None
+    left = [
+        (start + count, start + size)
+        for (start, size), count in zip(pieces, done, strict=True)
+        if count < size
+    ]
+    if not left:
         config.update({name: value for name, value in inner.items() if name not in arrays})
+    return left
+
+
+def _in_pieces(
+    function: Any,
+    pieces: list[tuple[int, int]],
+    mask: int,
+    places: list[int],
+    size: int,
+    numbers: list[float],
+) -> list[int]:
+    """How many elements of each piece are done, by a thread for each."""
+    done = [-1] * len(pieces)
+
+    def work(number: int) -> None:
+        start, count = pieces[number]
+        done[number] = function(count, mask, *(place + start * size for place in places), *numbers)
+
+    try:
+        pool.run(work, len(pieces))
+    except BaseException:  # a signal's handler raised: not in the midst of a parameter
+        for number, count in enumerate(done):
+            if count < 0:
+                work(number)
+        raise
     return done
 
 
@@ -137,7 +176,10 @@ def _is_quiet() -> bool:
     )
 
 
-def _function(reader: rules.Reader, targets: list[tuple[int, str]], arrays: int, dtype: np.dtype) -> Any:
+def _function(
+    reader: rules.Reader, targets: list[tuple[int, str]], arrays: int, dtype: np.dtype
+) -> tuple[Any, Any]:
+    """The compiled pass, as called with the interpreter's lock and without."""
     key = ";".join([*reader.statements, *(f"{k}={text}" for k, text in targets)]), dtype.char
     function = _functions.get(key)
     if function is None:
@@ -145,9 +187,12 @@ def _function(reader: rules.Reader, targets: list[tuple[int, str]], arrays: int,
         address = native.compiled(text, wait=False)
         number = TYPES[dtype.char][2]
         kinds = [ctypes.c_void_p] * arrays + [number] * (len(reader.values) - arrays)
-        # With the interpreter's lock: no other thread sees a part of it done.
-        function = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int32, *kinds)(address)
-        _functions[key] = function
+        # With the interpreter's lock, so that no other thread sees a part of it done; and without, for several threads
+        # when there are no others.
+        function = _functions[key] = tuple(
+            make(ctypes.c_int64, ctypes.c_int64, ctypes.c_int32, *kinds)(address)
+            for make in (ctypes.PYFUNCTYPE, ctypes.CFUNCTYPE)
+        )
     return function
 
 

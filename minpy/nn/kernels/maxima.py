@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from minpy.nn.kernels import shared
 from minpy.nn.kernels.arithmetic import TYPES
 from minpy.nn.kernels.windows import Windows
-from minpy.runtime.fuse import native, pool, sites
+from minpy.runtime.fuse import native, sites
 from minpy.runtime.jit import background, engine
 
 _LEAST = 1 << 14  # elements from which they are compiled
 _MOST = 36  # places of a window, each of which is a line of the code
-_SHARE = 1 << 18  # elements for each thread at least
 
 
 def largest(x: np.ndarray, windows: Windows) -> tuple[np.ndarray, np.ndarray] | None:
@@ -97,18 +97,12 @@ def _run(
     places = images.ctypes.data, values.ctypes.data, which.ctypes.data, best.ctypes.data
     size = rows * columns * values.itemsize
     sizes = plane, size, rows * columns, size
-    parts = max(1, min(pool.width(), images.size // _SHARE, planes))
-    step = -(-planes // parts)
 
-    def work(number: int) -> None:
-        first = number * step
+    def work(first: int, count: int) -> None:
         starts = [place + first * size for place, size in zip(places, sizes, strict=True)]
-        function(min(step, planes - first), rows, columns, plane, line, *starts)
+        function(count, rows, columns, plane, line, *starts)
 
-    if parts == 1:
-        work(0)
-    else:
-        pool.run(work, -(-planes // step))
+    shared.over(work, planes, images.size)
 
 
 def _forward(kernel: tuple[int, int], char: str) -> str:

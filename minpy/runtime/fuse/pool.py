@@ -121,6 +121,21 @@ def is_at_hand() -> bool:
     return bool(_helpers)
 
 
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
+
+
+def is_only_thread() -> bool:
+    """Whether no other thread runs code of the program's: there are those of the pool, and MinPy's that wait."""
+    frames = sys._current_frames()
+    del frames[_thread.get_ident()]  # a frame that knew itself would stay, with all that the callers hold
+    for frame in frames.values():
+        while frame.f_back is not None:
+            frame = frame.f_back
+        if not frame.f_code.co_filename.startswith(_PACKAGE):
+            return False
+    return True
+
+
 def _is_at_work(ident: int) -> bool:
     """Whether a thread is in `run`."""
     call = _inside.get(ident)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
 from minpy import OnlyNumPyPolicy, PreferMXNetPolicy, check_grads, grad, value_and_grad, vjp
 from minpy.errors import ArgumentError
 from minpy.nn import layers as L
-from minpy.nn.kernels import convolution, engine, windows
+from minpy.nn.kernels import convolution, engine, rectifier, shared, windows
 from minpy.nn.kernels.masks import masked
+from minpy.runtime.fuse import pool
 
 
 @pytest.fixture
@@ -284,6 +287,48 @@ def both(request, monkeypatch):
     if request.param == "MXNet":
         pytest.importorskip("mxnet", reason="needs the extra cpu", exc_type=ImportError)
         monkeypatch.setattr(engine, "LEAST_WORK", 0)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_threads_share_images_with_the_same_bits(rng, dtype, monkeypatch):
+    shape = windows.Windows((7, 3, 9, 8), (3, 3), (2, 1), (1, 1))
+    x, w, b, g = (
+        rng.normal(size=size).astype(dtype) for size in ((7, 3, 9, 8), (5, 3, 3, 3), (5,), (7, 5, *shape.out))
+    )
+    monkeypatch.setattr(engine, "LEAST_WORK", 1 << 40)
+    monkeypatch.setattr(convolution, "_SHARE", 1)
+    monkeypatch.setattr(shared, "_SHARE", 1)
+    monkeypatch.setattr(rectifier, "_SHARED", 1)
+    found = []
+    for width in (1, 2, 3, 20):
+        monkeypatch.setattr(pool, "width", lambda width=width: width)
+        assert len(shared.pieces(7, 7)) == min(width, 7)
+        found.append(
+            [
+                convolution._forward_numpy(x, w, shape, b),
+                convolution._to_images_numpy(g, w, shape),
+                convolution._to_weights_numpy(x, g, shape),
+                convolution._to_bias(g),
+                rectifier.positive(x),
+            ]
+        )
+    np.testing.assert_allclose(found[0][0], slow_convolution(x, w, b, (2, 1), (1, 1)), atol=1e-4)
+    np.testing.assert_allclose(found[0][3], g.sum((0, 2, 3)), rtol=1e-5)
+    assert np.array_equal(found[0][4], np.maximum(x, 0))
+    for others in found[1:]:
+        for one, other in zip(found[0], others, strict=True):
+            assert one.tobytes() == other.tobytes() and one.dtype == dtype
+
+
+def test_threads_do_with_overflows_what_the_caller_does(monkeypatch):
+    monkeypatch.setattr(shared, "_SHARE", 1)
+    monkeypatch.setattr(pool, "width", lambda: 2)
+    g = np.full((2, 4, 3, 3), 1e308)
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        convolution._to_bias(g)
+    with np.errstate(over="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isinf(convolution._to_bias(g)).all()
 
 
 @pytest.mark.parametrize("dtype, close", [("float64", 1e-12), ("float32", 1e-4)])

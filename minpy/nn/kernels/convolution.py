@@ -16,13 +16,16 @@ import numpy
 
 import minpy.numpy as np
 from minpy.autodiff import custom_vjp
-from minpy.nn.kernels import operators
+from minpy.nn.kernels import operators, shared
 from minpy.nn.kernels.engine import Kept, mxnet_for
 from minpy.nn.kernels.products import is_active
 from minpy.nn.kernels.windows import Windows
 from minpy.runtime import dispatch, entry
 from minpy.runtime.blas import add_dot, dot
 from minpy.runtime.primitives.table import row
+
+_SHARE = 1 << 22  # multiplications for each thread at least
+_SUMS = 8  # that threads may work on
 
 
 def _forward_numpy(
@@ -32,11 +35,16 @@ def _forward_numpy(
     dtype = numpy.result_type(x, w)
     y = numpy.empty((n, filters, math.prod(windows.out)), dtype)
     rows = numpy.ascontiguousarray(w, dtype).reshape(filters, -1)
-    for part, columns in windows.columns(x, dtype):
-        for image, found in zip(columns, y[part], strict=True):
-            dot(rows, image, found)
-        if b is not None:
-            y[part] += b[:, None]
+
+    def some(first: int, count: int) -> None:
+        mine = slice(first, first + count)
+        for part, columns in windows.columns(x[mine], dtype):
+            for image, found in zip(columns, y[mine][part], strict=True):
+                dot(rows, image, found)
+            if b is not None:
+                y[mine][part] += b[:, None]
+
+    shared.over(some, n, y.size * rows.shape[1], _SHARE)
     return y.reshape(n, filters, *windows.out)
 
 
@@ -46,12 +54,18 @@ def _to_images_numpy(g: numpy.ndarray, w: numpy.ndarray, windows: Windows) -> nu
     columns = numpy.ascontiguousarray(w, dtype).reshape(filters, -1).T
     flat = numpy.ascontiguousarray(g, dtype).reshape(n, filters, -1)
     dx = numpy.empty(windows.shape, dtype)
-    for part in windows.parts(columns.shape[0] * flat.shape[2] * dtype.itemsize):
-        heads = flat[part]
-        parts = numpy.empty((len(heads), columns.shape[0], flat.shape[2]), dtype)
-        for head, found in zip(heads, parts, strict=True):
-            dot(columns, head, found)
-        windows.spread(parts.reshape(len(heads), w.shape[1], -1, *windows.out), dx[part])
+    size = columns.shape[0] * flat.shape[2]
+
+    def some(first: int, count: int) -> None:
+        mine, into = flat[first : first + count], dx[first : first + count]
+        for part in windows.parts(size * dtype.itemsize, count):
+            heads = mine[part]
+            parts = numpy.empty((len(heads), columns.shape[0], flat.shape[2]), dtype)
+            for head, found in zip(heads, parts, strict=True):
+                dot(columns, head, found)
+            windows.spread(parts.reshape(len(heads), w.shape[1], -1, *windows.out), into[part])
+
+    shared.over(some, n, flat.size * columns.shape[0], _SHARE)
     return dx
 
 
@@ -59,11 +73,22 @@ def _to_weights_numpy(x: numpy.ndarray, g: numpy.ndarray, windows: Windows) -> n
     n, filters = g.shape[:2]
     dtype = numpy.result_type(x, g)
     flat = numpy.ascontiguousarray(g, dtype).reshape(n, filters, -1)
-    dw = numpy.zeros((filters, x.shape[1] * math.prod(windows.kernel)), dtype)
-    for part, columns in windows.columns(x, dtype):
-        for head, image in zip(flat[part], columns, strict=True):
-            add_dot(head, image.T, dw)
-    return dw.reshape(filters, x.shape[1], *windows.kernel)
+    terms = x.shape[1] * math.prod(windows.kernel)
+    # Some images have a sum of their own, whichever thread adds them up.
+    step = -(-n // _SUMS)
+    sums = numpy.zeros((max(1, -(-n // max(step, 1))), filters, terms), dtype)
+
+    def some(first: int, count: int) -> None:
+        for number in range(first, first + count):
+            mine = slice(number * step, (number + 1) * step)
+            for part, columns in windows.columns(x[mine], dtype):
+                for head, image in zip(flat[mine][part], columns, strict=True):
+                    add_dot(head, image.T, sums[number])
+
+    shared.over(some, len(sums), flat.size * terms, _SHARE)
+    for each in sums[1:]:
+        sums[0] += each
+    return sums[0].reshape(filters, x.shape[1], *windows.kernel)
 
 
 def _operator(mx: Any, w: numpy.ndarray, windows: Windows, bias: bool) -> Any:
@@ -110,8 +135,22 @@ def _with_bias_backward(windows: Windows, wanted: Sequence[bool], residuals: tup
     return (
         lambda: _to_images(g, w, windows),
         lambda: _to_weights(x, g, windows),
-        lambda: np.sum(g, axis=(0, 2, 3)),
+        lambda: _to_bias(g),
     )
+
+
+def _to_bias(g: Any) -> Any:
+    if not _plain(g):
+        return np.sum(g, axis=(0, 2, 3))
+    planes = numpy.ascontiguousarray(g).reshape(math.prod(g.shape[:2]), -1)
+    sums = numpy.empty(len(planes), g.dtype)
+
+    def some(first: int, count: int) -> None:
+        place = slice(first, first + count)
+        numpy.sum(planes[place], axis=1, out=sums[place])
+
+    shared.over(some, len(planes), planes.size)
+    return sums.reshape(g.shape[:2]).sum(0)
 
 
 _with_bias.defvjp(_with_bias_forward, _with_bias_backward)

@@ -8,7 +8,7 @@ import numpy
 
 import minpy.numpy as np
 from minpy.autodiff import custom_vjp
-from minpy.nn.kernels import arithmetic, products
+from minpy.nn.kernels import arithmetic, products, shared
 from minpy.nn.kernels.masks import masked
 from minpy.runtime.array import Array
 from minpy.runtime.record import Record
@@ -22,8 +22,23 @@ def relu(x: Any) -> Any:
 
 def _relu_forward(x: Any) -> tuple[Any, Any]:
     here = type(x) is numpy.ndarray and products.on_host()
-    y = numpy.maximum(x, 0) if here else np.maximum(x, 0)
+    y = positive(x) if here else np.maximum(x, 0)
     return y, y
+
+
+def positive(x: numpy.ndarray) -> numpy.ndarray:
+    """``np.maximum(x, 0)``, by as many threads as it pays."""
+    if x.size < _SHARED or x.dtype.char not in "fd" or not x.flags.c_contiguous:
+        return numpy.maximum(x, 0)
+    y = numpy.empty(x.shape, x.dtype)
+    read, written = x.reshape(-1), y.reshape(-1)
+
+    def some(first: int, count: int) -> None:
+        place = slice(first, first + count)
+        numpy.maximum(read[place], 0, written[place])
+
+    shared.over(some, x.size, x.size)
+    return y
 
 
 def _relu_backward(y: Any, g: Any) -> tuple:
@@ -34,6 +49,7 @@ def _relu_backward(y: Any, g: Any) -> tuple:
 
 _RELU_BACK = arithmetic.Rows(("y", "g"), ("d",), "d = where_positive(y, g)")
 _COMPILED = 1 << 14  # elements from which it is one pass
+_SHARED = 1 << 19  # elements from which threads may share it
 
 
 def where_positive(y: numpy.ndarray, g: numpy.ndarray) -> numpy.ndarray:

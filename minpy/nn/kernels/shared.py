@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from minpy.runtime.fuse import pool
 
 _SHARE = 1 << 18  # elements for each thread at least
@@ -31,9 +33,18 @@ def pieces(count: int, elements: int, least: int = 0) -> list[tuple[int, int]]:
 
 
 def over(work: Callable[[int, int], None], count: int, elements: int, least: int = 0) -> None:
-    """``work(first, how many)`` for all things, by as many threads as it pays; see `pieces`."""
+    """``work(first, how many)`` for all things, by as many threads as it pays; see `pieces`.
+
+    What NumPy does about floating-point errors is in all of them what it does in the caller's thread.
+    """
     found = pieces(count, elements, least)
     if len(found) == 1:
         work(*found[0])
-    else:
-        pool.run(lambda number: work(*found[number]), len(found))
+        return
+    settings = np.geterr()
+
+    def part(number: int) -> None:
+        with np.errstate(**settings):
+            work(*found[number])
+
+    pool.run(part, len(found))

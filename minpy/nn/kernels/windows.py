@@ -39,10 +39,10 @@ class Windows:
         """Whether two windows see a common element."""
         return any(step < size for step, size in zip(self.stride, self.kernel, strict=True))
 
-    def parts(self, size: int) -> list[slice]:
-        """The images, a few at a time, if there are so many bytes for each."""
+    def parts(self, size: int, count: int | None = None) -> list[slice]:
+        """The images (or so many of them), a few at a time, if there are so many bytes for each."""
         step = max(1, _ROOM // max(size, 1))
-        return [slice(k, k + step) for k in range(0, self.shape[0], step)]
+        return [slice(k, k + step) for k in range(0, self.shape[0] if count is None else count, step)]
 
     def padded(self, x: np.ndarray, value: float = 0.0) -> np.ndarray:
         """The images with their padding."""
@@ -55,13 +55,14 @@ class Windows:
         return wide
 
     def columns(self, x: np.ndarray, dtype: np.dtype) -> Iterator[tuple[slice, np.ndarray]]:
-        """What each window sees, as columns: for a few images at a time, which these are, and (n, C · kernel, windows).
+        """What each window sees in some of the images, as columns, (n, C · kernel, windows): a few of them at a time.
 
-        The columns of all are in the same memory, one after the other.
+        With the columns comes which of the images given they are of. The columns of all are in the same memory, one
+        after the other.
         """
         c, places = self.shape[1], self.places()
         wide = seen = None
-        for part in self.parts(c * len(places) * math.prod(self.out) * dtype.itemsize):
+        for part in self.parts(c * len(places) * math.prod(self.out) * dtype.itemsize, len(x)):
             images = x[part]
             n = len(images)
             if seen is None:

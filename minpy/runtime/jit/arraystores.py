@@ -53,6 +53,8 @@ def is_turned_all(value: Any) -> bool:
 class Stores(Views):
     """Loops over elements, new arrays, variables that hold arrays."""
 
+    in_columns = False  # whether nothing but the elements of some columns may be worked on (see `columns`)
+
     def size_of(self, dims: tuple[str, ...], largest: int = LARGEST) -> str:
         """The number of elements; leaves the loop if it is large."""
         known = [self.extents.get(dim, constant_of(dim) or 1) for dim in dims]
@@ -72,15 +74,19 @@ class Stores(Views):
         breaks: tuple[tuple[int, str], ...] = (),
         independent: bool = False,
         one_by_one: bool = False,
+        piece: tuple[str, str] | None = None,
     ) -> None:
         """Run code for all indices, in pieces between `breaks`; what its guards find is looked at afterwards.
 
         If the body `stores` all that it computes, the processor's flags say whether an operation overflowed, divided by
         zero or was invalid, as they do for NumPy. (What is not stored, the compiler may compute after they are read.)
         `independent`: no round reads or stores what another one stores, so that the compiler need not find that out,
-        which it cannot where an array is changed in place.
+        which it cannot where an array is changed in place. `piece` says which indices of the first axis are meant, if
+        not all are.
         """
         self.at_once()
+        if self.in_columns and piece is None:
+            raise Unsupported("more than some columns")
         self.whole_arrays = True
         opening, around, access = len(self.w.lines), (self.floats, self.computed), self.w.access
         group = self.w.note("") if independent else ""
@@ -114,7 +120,9 @@ class Stores(Views):
                 self.w.put(f"store i1 true, ptr {row}")
                 self.flag = row
                 ends.append(lambda: self._flag_of_row(flag, row))
-            if in_pieces:
+            if piece is not None and axis == -len(dims):
+                k, end_of_loop = self._over_elements(*piece, loop)
+            elif in_pieces:
                 start, stop, end_of_piece = self._over_pieces(dim, places)
                 ends.append(end_of_piece)
                 k, end_of_loop = self._over_elements(start, stop, loop)
@@ -387,6 +395,8 @@ class Stores(Views):
     def fresh(self, dtype: str, dims: tuple[str, ...], order: str = "C") -> Ref:
         """A new array, with anything in it. A place of the code has one at a time, and holds it until the next."""
         self.at_once()
+        if self.in_columns:
+            raise Unsupported("more than some columns")
         self.made = True
         self.places_made += 1
         size = BITS[dtype][1]

@@ -14,7 +14,7 @@ The types of variables are found by making the code again until nothing is new.
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import field
 from typing import Any
 
@@ -204,6 +204,7 @@ class _Lowering(Comprehensions):
         self.w.put(f"store i64 {ident}, ptr {self.idents}")
         self.w.put(f"store i64 {self.w.op(f'load i64, ptr {self._word(FIRST)}')}, ptr {position}")
         before = len(self.w.lines)
+        self._outermost_by_columns(over, position, last, done)
         self.w.place("outer")
         k = self.w.op(f"load i64, ptr {position}")
         self.w.branch(self.w.op(f"icmp slt i64 {k}, {last}"), "round", done)
@@ -259,6 +260,30 @@ class _Lowering(Comprehensions):
             self.w.put(f"store i64 {self.w.op(f'load i64, ptr {position}')}, ptr {self._word(STOPPED)}")
             self.w.leave(self.w.op(f"load i64, ptr {answer}"))
         return self._code(words)
+
+    def _outermost_by_columns(self, over: Iteration, position: str, last: str, done: str) -> None:
+        """Write the loop column by column, where that can be; it is left in the round that `position` tells."""
+        node = self.node
+        if not isinstance(over, Range) or not isinstance(node, ast.For):
+            return
+        start = self.w.op(f"load i64, ptr {self._word(FIRST)}")
+
+        def rounds(inside: Callable[[], None]) -> None:
+            head, body, end = (self.w.fresh(hint) for hint in ("for", "body", "end"))
+            self.w.put(f"store i64 {start}, ptr {position}")
+            self.w.place(head)
+            k = self.w.op(f"load i64, ptr {position}")
+            self.w.branch(self.w.op(f"icmp slt i64 {k}, {last}"), body, end)
+            self.w.place(body)
+            self.bind(node.target, over.item(k))
+            self.inner += 1
+            inside()
+            self.inner -= 1
+            self.w.put(f"store i64 {self.w.op(f'add nsw i64 {k}, 1')}, ptr {position}")
+            self.w.jump(head)
+            self.w.place(end)
+
+        self.perhaps_by_columns(node, self.w.op(f"sub i64 {last}, {start}"), rounds, done)
 
     def _leave_if_folded(self, place: int) -> str:
         """Do not begin where elements of an array that is changed in place may share their memory.

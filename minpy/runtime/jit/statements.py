@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from minpy.runtime.jit.arraystores import RAISED
-from minpy.runtime.jit.deferred import Deferred
+from minpy.runtime.jit.columns import ByColumns
 from minpy.runtime.jit.expressions import constant_of
 from minpy.runtime.jit.iterations import Elements, Enumerated, Iteration, Range, Reversed, Zipped
 from minpy.runtime.jit.kinds import NotYet, TooLarge, Unsupported
@@ -30,7 +30,7 @@ _DEPTH = ("conditional", "inner", "flag", "flag_reason", "floats", "computed", "
 _DEPTH += ("opaques", "computed_elements", "instead")
 
 
-class Statements(Deferred):
+class Statements(ByColumns):
     """Statements; `minpy.runtime.jit.lower` makes a function of them."""
 
     def __init__(self) -> None:
@@ -329,6 +329,8 @@ class Statements(Deferred):
         step = self.iteration(node.iter)
         if not isinstance(step, Range) or self.flag:
             self.rounds(node, step, lambda: None)
+        elif self.by_columns(node, step, lambda: self.rounds(node, step, lambda: None)):
+            return
         elif not self.interchanged(node, step, lambda: self.rounds(node, step, lambda: None)):
             self._for_these_numbers(node, step)
 

@@ -119,7 +119,9 @@ class Calls(Selections):
         if value.rep == "c":
             return self.complex_size(value)
         if value.rep == "d":
-            return Val(value.kinds, "d", self.intrinsic("fabs", value.x), value.tag)
+            size = self.intrinsic("fabs", value.x)
+            self.as_finite_as(size, value.x)
+            return Val(value.kinds, "d", size, value.tag)
         if not value.kinds <= {"int", "int64", "int32", "int16", "int8"}:
             raise Unsupported("abs() of this type")
         negated = self.exact("ssub", "0", value.x)
@@ -175,17 +177,11 @@ class Calls(Selections):
         if value.kinds & BOOLS or "str" in value.kinds or not value.kinds <= PYTHON | {"float64", "int64"}:
             raise Unsupported("a function of math with this type")
         x = self.as_double(value, exact=True).x
-        self.guard(
-            self.w.op(f"fcmp olt double {self.intrinsic('fabs', x)}, {double(float('inf'))}"),
-            "a function of math of infinity or NaN",
-        )
+        self.guard(self.are_finite(x), "a function of math of infinity or NaN")
         return x
 
     def _finite(self, x: str) -> Val:
-        self.guard(
-            self.w.op(f"fcmp olt double {self.intrinsic('fabs', x)}, {double(float('inf'))}"),
-            "a function of math that overflows or is not defined",
-        )
+        self.guard(self.are_finite(x), "a function of math that overflows or is not defined")
         return scalar("float", "d", x)
 
     def _math_sqrt(self, arguments: list[Any]) -> Val:

@@ -56,10 +56,7 @@ class Complexes(Expressions):
 
     def finite(self, x: str) -> None:
         """Leave the loop for infinity and NaN."""
-        size = self.intrinsic("fabs", x)
-        self.guard(
-            self.w.op(f"fcmp olt double {size}, {INFINITY}"), "a complex number that is infinite or NaN"
-        )
+        self.guard(self.are_finite(x), "a complex number that is infinite or NaN")
 
     def _product_of(self, a: tuple[str, str], b: tuple[str, str]) -> tuple[str, str]:
         w = self.w

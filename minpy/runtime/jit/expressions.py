@@ -337,6 +337,8 @@ class Expressions:
         if not self.retry:
             self.at_once()
         constant = constant_of(number)
+        if constant is None and not self.flag:
+            return self._counted(number, dim)
         if constant is None:
             negative = self.w.op(f"icmp slt i64 {number}, 0")
             shifted = self.w.op(f"add i64 {number}, {dim}")
@@ -345,6 +347,19 @@ class Expressions:
             number = self.w.op(f"add i64 {number}, {dim}")
         inside = self.w.op(f"icmp ult i64 {number}, {dim}")
         return self.guarded(inside, number, "0", "an index is out of bounds")
+
+    def _counted(self, number: str, dim: str) -> str:
+        """As `wrapped`: one comparison, and out of the way what stands for negative numbers."""
+        place = self.w.alloca("i64", "index")
+        self.w.put(f"store i64 {number}, ptr {place}")
+        odd, on = self.w.fresh("odd"), self.w.fresh("on")
+        self.w.branch(self.w.op(f"icmp ult i64 {number}, {dim}"), on, odd, expected=True)
+        self.w.place(odd)
+        shifted = self.w.op(f"add i64 {number}, {dim}")
+        self.guard(self.w.op(f"icmp ult i64 {shifted}, {dim}"), "an index is out of bounds")
+        self.w.put(f"store i64 {shifted}, ptr {place}")
+        self.w.place(on)
+        return self.w.op(f"load i64, ptr {place}")
 
     def read(self, ref: Ref) -> Val:
         """The element that a view without axes is."""
@@ -489,7 +504,7 @@ class Expressions:
             self.ordered(result)
             return result
         size = self.intrinsic("fabs", result)
-        finite = self.w.op(f"fcmp olt double {size}, {INFINITY}")
+        finite = self.are_finite(result)
         fine, odd = self.w.fresh("fine"), self.w.fresh("odd")
         if not self.flag or self.postponed:
             self.w.branch(finite, fine, odd, expected=True)
@@ -510,6 +525,21 @@ class Expressions:
         self.w.branch(allowed, fine, self.exit("an overflow, an invalid value or NaN"))
         self.w.place(fine)
         return result
+
+    def are_finite(self, *numbers: str) -> str:
+        """Whether numbers are finite; false as well where only their sum is not, of several."""
+        if self.flag and not self.postponed:
+            # In a form that can be done for several elements at a time.
+            fine = "true"
+            for x in numbers:
+                one = self.w.op(f"fcmp olt double {self.intrinsic('fabs', x)}, {INFINITY}")
+                fine = one if fine == "true" else self.w.op(f"and i1 {fine}, {one}")
+            return fine
+        while len(numbers) > 1:
+            pairs = zip(numbers[::2], numbers[1::2], strict=False)
+            rest = numbers[-1:] if len(numbers) % 2 else ()
+            numbers = (*(self.w.op(f"fadd double {a}, {b}") for a, b in pairs), *rest)
+        return self.w.op(f"fcmp olt double {self.intrinsic('fabs', numbers[0])}, {INFINITY}")
 
     def ordered(self, result: str) -> None:
         """Leave the loop for NaN: which of several NaNs comes out is not LLVM's concern."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any, NamedTuple
 
-from minpy.runtime.jit.expressions import EXACT, INFINITY, constant_of
+from minpy.runtime.jit.expressions import EXACT, constant_of
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import (
     BOOLS,
@@ -98,27 +98,34 @@ class Operators(Powers):
         other operator takes, and all of them only where one of these is not.
         """
         taken = {x for result in results for x in result.passed}
-        last = [result.x for result in results if result.x not in taken]
-        if all(result.python for result in results):
-            for x in last:
-                self.ordered(x)
-            return
+        whole = [(self.line, result) for result in results]
+        self.look_at([each for each in whole if each[1].x not in taken], whole)
+
+    def look_at(self, last: list[tuple[int, Result]], results: list[tuple[int, Result]]) -> None:
+        """Leave the loop where NumPy warns of one of the `results` (with their lines); `last` tell of the others."""
         if len(results) == 1:
-            self.checked(results[0].x, *results[0].operands)
+            self._look_at_one(*results[0])
             return
-        finite = "true"
-        for x in last:
-            one = self.w.op(f"fcmp olt double {self.intrinsic('fabs', x)}, {INFINITY}")
-            finite = one if finite == "true" else self.w.op(f"and i1 {finite}, {one}")
+        if all(result.python for _, result in results):
+            for line, result in last:
+                self.line = line
+                self.ordered(result.x)
+            return
+        finite = self.are_finite(*(result.x for _, result in last))
         fine, odd = self.w.fresh("fine"), self.w.fresh("odd")
         self.w.branch(finite, fine, odd, expected=True)
         self.w.place(odd)
-        for result in results:
-            if result.python:
-                self.ordered(result.x)
-            else:
-                self.checked(result.x, *result.operands)
+        for each in results:
+            self._look_at_one(*each)
         self.w.place(fine)
+
+    def _look_at_one(self, line: int, result: Result) -> None:
+        around, self.line = self.line, line
+        if result.python:
+            self.ordered(result.x)
+        else:
+            self.checked(result.x, *result.operands)
+        self.line = around
 
     def binary(self, symbol: str, left: Any, right: Any) -> Val:
         """Code for an operator between scalars."""
@@ -142,6 +149,10 @@ class Operators(Powers):
         if symbol not in ("+", "-", "*", "/", "//", "%"):
             raise Unsupported(f"{symbol} of a value that may be a float")
         return self._doubles(symbol, kinds, tag, one, other, results)
+
+    def as_finite_as(self, x: str, other: str) -> None:
+        """Note that `x` is finite if, and only if, `other` is."""
+        raise NotImplementedError
 
     def real_operand(self, value: Any) -> Val:
         return self._operand(value)
@@ -280,8 +291,7 @@ class Operators(Powers):
     def _float_floor(self, symbol: str, a: str, b: str) -> str:
         # As CPython's float_divmod, which NumPy's is a copy of.
         for operand in (a, b):
-            size = self.intrinsic("fabs", operand)
-            self.guard(self.w.op(f"fcmp olt double {size}, {INFINITY}"), "a remainder of infinity or NaN")
+            self.guard(self.are_finite(operand), "a remainder of infinity or NaN")
         zero = double(0.0)
         rest = self.outside("fmod", a, b)
         nonzero = self.w.op(f"fcmp une double {rest}, {zero}")
@@ -333,6 +343,7 @@ class Operators(Powers):
             return Val(value.kinds, "i", x, value.tag)
         if value.rep == "d" and isinstance(node.op, ast.USub):
             x = self.w.op(f"fneg double {value.x}")
+            self.as_finite_as(x, value.x)
             if value.kinds & INTS:
                 x = self._kept_integer(x, value.tag)
             return Val(value.kinds, "d", x, value.tag)

@@ -7,7 +7,7 @@ from functools import cache
 from minpy.runtime.jit import remembered
 from minpy.runtime.jit.complexes import Complexes
 from minpy.runtime.jit.engine import c_library
-from minpy.runtime.jit.expressions import INFINITY, constant_of
+from minpy.runtime.jit.expressions import constant_of
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import INTS, MIXABLE, RANGES, Unsupported
 from minpy.runtime.jit.values import Val
@@ -58,8 +58,7 @@ class Powers(Complexes):
             fine = self.w.op(f"and i1 {fine}, {condition}")
 
         for operand in (a, b):
-            size = self.intrinsic("fabs", operand)
-            guard(self.w.op(f"fcmp olt double {size}, {INFINITY}"), "a power of infinity or NaN")
+            guard(self.are_finite(operand), "a power of infinity or NaN")
         whole = self.w.op(f"fcmp oeq double {b}, {self.intrinsic('floor', b)}")
         positive = self.w.op(f"fcmp oge double {a}, {zero}")
         guard(self.w.op(f"or i1 {positive}, {whole}"), "a power of a negative number")
@@ -68,8 +67,7 @@ class Powers(Complexes):
         guard(self.w.op(f"or i1 {nonzero}, {rising}"), "a negative power of zero")
         x = self._rounded_power(a, b) if b in (double(0.5), double(2.0)) and pow_is_close() else ""
         x = x or self.outside("pow", a, b)
-        size = self.intrinsic("fabs", x)
-        guard(self.w.op(f"fcmp olt double {size}, {INFINITY}"), "a power that overflows")
+        guard(self.are_finite(x), "a power that overflows")
         return x, fine
 
     def _remembered(self, a: str, n: str, b: str) -> str:

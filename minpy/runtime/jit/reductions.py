@@ -8,7 +8,7 @@ from typing import Any
 from minpy.runtime.jit import numpy_loops
 from minpy.runtime.jit.arraystores import LARGEST
 from minpy.runtime.jit.calls import Calls
-from minpy.runtime.jit.expressions import BITS, INFINITY, constant_of
+from minpy.runtime.jit.expressions import BITS, constant_of
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import BOOLS, COMPLEX, INTS, Unsupported
 from minpy.runtime.jit.values import Ref, Val, scalar
@@ -64,15 +64,13 @@ class Reductions(Calls):
             size = self.w.op(f"mul i64 {size}, {dim}")
 
     def _is_finite(self, x: str) -> None:
-        size = self.intrinsic("fabs", x)
-        self.guard(self.w.op(f"fcmp olt double {size}, {INFINITY}"), "a result that is infinite or NaN")
+        self.guard(self.are_finite(x), "a result that is infinite or NaN")
 
     def _finite_result(self, kind: str, pointer: str) -> Val:
         x = self.w.op(f"load {BITS[kind][0]}, ptr {pointer}")
         if kind == "float32":
             x = self.w.op(f"fpext float {x} to double")
-        size = self.intrinsic("fabs", x)
-        self.guard(self.w.op(f"fcmp olt double {size}, {INFINITY}"), "a result that is infinite or NaN")
+        self.guard(self.are_finite(x), "a result that is infinite or NaN")
         return scalar(kind, "d", x)
 
     # Reductions.

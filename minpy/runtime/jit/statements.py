@@ -15,6 +15,7 @@ from minpy.runtime.jit.iterations import Elements, Enumerated, Iteration, Range,
 from minpy.runtime.jit.kinds import NotYet, TooLarge, Unsupported
 from minpy.runtime.jit.operators import SYMBOLS, Result
 from minpy.runtime.jit.selections import Spots
+from minpy.runtime.jit.settling import is_straight
 from minpy.runtime.jit.unroll import written_out_for
 from minpy.runtime.jit.values import ArrayVariable, Known, Lazy, Ref, Several, Val, Variable
 from minpy.runtime.jit.versions import plan_of, sum_of
@@ -24,7 +25,6 @@ from minpy.runtime.jit.wholes import is_whole, kind_of
 ROUNDS = 1 << 14
 
 
-_PERHAPS = (ast.IfExp, ast.BoolOp, ast.NamedExpr, ast.Lambda, ast.comprehension)
 # What the code inside a statement, or a loop over elements, goes by.
 _DEPTH = ("conditional", "inner", "flag", "flag_reason", "floats", "computed", "stored", "unchecked")
 _DEPTH += ("opaques", "computed_elements", "instead")
@@ -49,7 +49,13 @@ class Statements(ByColumns):
         `owner` is the loop, or the function, of which they are the body.
         """
         around, self.plan = self.plan, {} if owner is None else self.plan_for(owner)
+        with self.run_of_statements():
+            self._statements(body)
+        self.plan = around
+
+    def _statements(self, body: list[ast.stmt]) -> None:
         for statement in body:
+            waiting = self.begin_statement(statement)
             self.line = statement.lineno
             pending, now = dict(self.pending), list(self.now)
             length, ended = len(self.w.lines), self.w.ended
@@ -65,12 +71,13 @@ class Statements(ByColumns):
                     raise Unsupported(f"the statement {type(statement).__name__} is left to Python")
                 self.before(statement)
                 self.now.append(statement)
-                self.listed = {} if _is_straight(statement) else None
+                self.listed = {} if is_straight(statement) else None
                 method(statement)
                 self.listed = None
                 self.passed(self.now.pop())
             except Unsupported as error:
                 self.listed = None
+                self.take_back(waiting)
                 vars(self).update(depth)
                 self.loops, self.w.access = loops, access
                 self.pending, self.now = pending, now
@@ -87,7 +94,6 @@ class Statements(ByColumns):
                     self.w.jump(self.exit(str(error)))
             if self.w.ended:
                 break
-        self.plan = around
 
     # Simple statements.
 
@@ -137,6 +143,7 @@ class Statements(ByColumns):
         if is_sum and isinstance(value, Val) and value.rep == "d":
             taken = {x for result in results for x in result.passed}
             if [result.x for result in results if result.x not in taken] == [value.x]:
+                self.cover(results)
                 return
         self.settle(results)
 
@@ -486,13 +493,3 @@ class Statements(ByColumns):
         rounded = self.w.op(f"add i64 {way}, {self.w.op(f'sub i64 {size}, 1')}")
         count = self.w.op(f"sdiv i64 {rounded}, {size}")
         return Range(self, count, start, step)
-
-
-def _is_straight(node: ast.stmt) -> bool:
-    """Whether all of a statement is computed, once, if any of it is."""
-    if not isinstance(node, (ast.Assign, ast.AugAssign)):
-        return False
-    return not any(
-        isinstance(each, _PERHAPS) or (isinstance(each, ast.Compare) and len(each.ops) > 1)
-        for each in ast.walk(node)
-    )

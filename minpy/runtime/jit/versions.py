@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from minpy.records import dataclass
 from minpy.runtime.jit.arraystores import HAS_FLAGS
 from minpy.runtime.jit.draws import Draws
-from minpy.runtime.jit.expressions import BITS, INFINITY, TYPES, Harmful, constant_of
+from minpy.runtime.jit.expressions import BITS, TYPES, Harmful, constant_of
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import Unsupported
 from minpy.runtime.jit.values import Ref, Variable
@@ -505,8 +505,7 @@ class Versions(Draws):
             totals = [self.load(variables[name]) for name in sorted(self.sums) if variables[name].rep]
             for total in (*totals, *(self.read(self._place(each)) for each in elements)):
                 if total.rep == "d":
-                    size = self.w.op(f"fcmp olt double {self.intrinsic('fabs', total.x)}, {INFINITY}")
-                    self.guard(size, "a sum that is infinite or NaN")
+                    self.guard(self.are_finite(total.x), "a sum that is infinite or NaN")
             if self.stores - stores > len(plan.fixed):
                 raise Harmful  # a function that is called stores as well
 

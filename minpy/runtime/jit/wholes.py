@@ -21,6 +21,7 @@ from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import BOOLS, Unsupported
 from minpy.runtime.jit.numpy_loops import complex_product
 from minpy.runtime.jit.operators import COMPARISONS, Operators
+from minpy.runtime.jit.settling import Settling
 from minpy.runtime.jit.values import Lazy, Ref, Val, scalar
 
 # Operators of arrays of integers that never warn: what does not fit is cut off.
@@ -67,7 +68,7 @@ def breaks_of(value: Any) -> tuple[tuple[int, str], ...]:
     return tuple((axis, x) for axis, x in value.breaks if value.dims[axis] != "1")
 
 
-class Wholes(Operators):
+class Wholes(Settling):
     """Arrays as values."""
 
     def __init__(self) -> None:
@@ -88,7 +89,6 @@ class Wholes(Operators):
         self.pieces: dict[str, tuple[str, frozenset[str]]] = {}
         # Elements of expressions for which there is code in the loop that is being written, and the block that it ends.
         self.computed_elements: dict[tuple[Any, ...], tuple[Lazy, Val, int]] = {}
-        self.inner = 0  # loops around the code, inside the outermost one
         self.written: frozenset[str] = frozenset()  # the arrays that came in and may be stored into
 
     # Shapes, and the code for one element.

@@ -2,15 +2,18 @@
 
 While a tape is open, arrays are `Array` objects, and the function may put them anywhere. When the outermost derivative
 is done they are exchanged for the plain arrays and numbers that the function would have left there without a tape, in
-all places that a walk from the function and its arguments reaches. The interpreter counts the instances of a class, so
-it is known at no cost whether any are left, and as a rule none are.
+all places that a walk from the function and its arguments reaches. The interpreter counts the references to a class,
+and each instance is one, so it is known at no cost whether any are left, and as a rule none are. Those that were there
+before are known one by one: they may go while the function runs (a pullback that it drops, garbage), and as many come.
 """
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
+from weakref import ref
 
 import numpy as np
 
@@ -20,7 +23,7 @@ from minpy.runtime.array import Array
 from minpy.runtime.geometry import bounds
 from minpy.runtime.holders import Walk, can_exchange, exchange
 from minpy.runtime.record import current_tape, parts_of, tape_of
-from minpy.runtime.storage import WEAK, Storage
+from minpy.runtime.storage import Storage
 
 _T = TypeVar("_T")
 
@@ -42,7 +45,8 @@ def around(
 
 
 def _outermost(work: Any, fun: Any, args: tuple, kwargs: dict, kept: Any) -> Any:
-    before = sys.getrefcount(Array)
+    # On devices a program has arrays outside of derivatives, too many to know each.
+    before = sys.getrefcount(Array) if entry.others else -1
     now = Session((fun, args, kwargs), adopts=kept is None)
     token = adoption.session.set(now)
     held: dict[int, Array] = {}
@@ -55,10 +59,42 @@ def _outermost(work: Any, fun: Any, args: tuple, kwargs: dict, kept: Any) -> Any
         adoption.session.reset(token)
         if now.arrays:
             now.give_back()
-        if sys.getrefcount(Array) != before + len(held):
+        if not _census.fits(held.values()) and sys.getrefcount(Array) != before + len(held):
             _make_plain(now, held)
+            _census.take(held.values())
 
 
+class _Census:
+    """Which arrays are alive: as many as there are references to the class, but for those that no array holds."""
+
+    def __init__(self) -> None:
+        self._others = -1  # references to the class that no array holds
+        self._living: list[ref] = []  # the arrays that are known
+        self._doubts = self._due = 0
+
+    def fits(self, held: Iterable[Array]) -> bool:
+        """Whether no arrays are alive but those that were known before and, from now on, `held`."""
+        living = self._living
+        if held:
+            known = {id(each()) for each in living}
+            living += [ref(each) for each in held if id(each) not in known]
+        if living:
+            living[:] = [each for each in living if each() is not None]
+        return sys.getrefcount(Array) == self._others + len(living)
+
+    def take(self, held: Iterable[Array]) -> None:
+        """Count again: what a walk has left is not the program's. It is a look at all objects, so ever rarer."""
+        if self.fits(held):
+            return
+        self._doubts += 1
+        if self._doubts < self._due:
+            return
+        self._due = 2 * self._doubts
+        self._living = [ref(each) for each in gc.get_objects() if type(each) is Array]
+        self._others = sys.getrefcount(Array) - len(self._living)
+
+
+_census = _Census()
 adoption.runs(_outermost.__code__)
 
 
@@ -134,7 +170,7 @@ def _plain(value: Array, copies: dict[int, np.ndarray] | None) -> Any:
     if storage.tape is None and entry.holders != entry.others:
         return value  # perhaps made on a tape of another thread, which has not ended
     if value.scalar:
-        return value.contents.item() if value.scalar is WEAK else value.contents[()]
+        return value.contents.item() if type(value.scalar) is int else value.contents[()]
     if copies is None:
         return value.contents
     low, high = bounds(storage.host)

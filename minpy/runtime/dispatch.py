@@ -39,9 +39,9 @@ def call(primitive: Primitive, args: tuple, kwargs: dict) -> Any:
         elif type(short) is tuple and len(args) == 2:
             # (What NumPy makes of two Python numbers is no Python number, as the operators' result is.)
             if type(first) is Array:
-                if first.scalar is not WEAK:
+                if type(first.scalar) is not int:
                     return short[0](first, args[1])
-            elif type(args[1]) is Array and args[1].scalar is not WEAK:
+            elif type(args[1]) is Array and type(args[1].scalar) is not int:
                 return short[1](args[1], first)
     if primitive.direct is not False and not entry.others:
         tape = open_tape.get()

@@ -61,6 +61,14 @@ def passes(rule: Callable[..., Any], count: int) -> bool:
         return False
 
 
+def _scalar(left: Any, right: Any) -> int:
+    """What the scalar that is made of two operands is, of which the left one is an `Array` (see `Array.scalar`)."""
+    if type(left.scalar) is not int:
+        return True
+    kind = right.scalar if type(right) is Array else right
+    return left.scalar if type(kind) in (int, float) else True
+
+
 def _square(g: Any, ans: Any, x: Any) -> Any:
     d = g * x
     return d + d
@@ -119,7 +127,10 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
             return slow(other, self) if reflect else slow(self, other)
         if tape is None or flat:
             return _untraced(value)
-        return _traced(tape, primitive, (other, self) if reflect else (self, other), value)
+        result = _traced(tape, primitive, (other, self) if reflect else (self, other), value)
+        if self.scalar and type(result) is Array and result.scalar:
+            result.scalar = _scalar(self, other)
+        return result
 
     if not lean:
         return lambda self, other: general(self, other, False), lambda self, other: general(self, other, True)
@@ -175,7 +186,7 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
             result.window, result.scalar = value, False
         else:
             value = _asarray(value)
-            result.window, result.scalar = value, True
+            result.window, result.scalar = value, _scalar(self, other)
         result._storage = None
         result.tape = tape
         if tape2 is None:
@@ -279,7 +290,7 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
             result.window, result.scalar = value, False
         else:
             value = _asarray(value)
-            result.window, result.scalar = value, True
+            result.window, result.scalar = value, _scalar(self, other)
         result._storage = None
         result.tape = tape
         same = value.dtype is b.dtype

@@ -14,7 +14,6 @@ from minpy.errors import TraceError
 from minpy.runtime import dispatch, fast, multiply, protocols
 from minpy.runtime.array import Array
 from minpy.runtime.record import Line, tape_of
-from minpy.runtime.storage import WEAK
 
 # What a traced array may be asked for off the tape: nothing of it comes back as an array or a number.
 _HARMLESS = frozenset(("dump", "dumps", "setflags", "tobytes", "tofile"))
@@ -168,8 +167,8 @@ def _comparison(dunder: str, name: str) -> None:
 def _unary(dunder: str, name: str) -> None:
     def operate(self: Array) -> Any:
         result = dispatch.apply(name, self)
-        if self.scalar is WEAK and type(result) is Array:
-            result.scalar = WEAK
+        if type(self.scalar) is int and type(result) is Array:
+            result.scalar = self.scalar
         return result
 
     operate.__name__ = f"__{dunder}__"

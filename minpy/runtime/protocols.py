@@ -12,7 +12,7 @@ from minpy.errors import TraceError
 from minpy.runtime import dispatch, outputs, writes
 from minpy.runtime.primitives.table import by_function, by_name, find, load
 from minpy.runtime.record import Line, current_tape, innermost
-from minpy.runtime.storage import PYTHON_SCALAR, WEAK
+from minpy.runtime.storage import PYTHON_SCALAR
 
 
 def function(func: Any, args: tuple, kwargs: dict) -> Any:
@@ -197,7 +197,7 @@ def binary(name: str, left: Any, right: Any) -> Any:
 
 
 def _is_python_number(value: Any) -> bool:
-    return value.scalar is WEAK if type(value) is Array else type(value) in (float, int, complex, bool)
+    return type(value.scalar) is int if type(value) is Array else type(value) in (float, int, complex, bool)
 
 
 def compare(name: str, dunder: str, left: Any, right: Any) -> Any:

@@ -48,8 +48,9 @@ def float_of(value: Any) -> Any:
 
 
 def _double(value: Array) -> Any:
-    if value.scalar == PYTHON_SCALAR and value.dtype == np.float64:
-        return value
+    if value.scalar and value.dtype == np.float64:
+        number = type(value.scalar) is int
+        return value if number else Array(value.window, value.storage, PYTHON_SCALAR, value.path)
     builtins.float(host(value))  # raises and warns as NumPy does
     if value.ndim:
         value = dispatch.apply("reshape", value, ())

@@ -14,10 +14,10 @@ import numpy as np
 from minpy.runtime import transfers
 from minpy.runtime.backends.base import Device
 
-# What `Array.scalar` says of a Python number (True is a NumPy scalar): NumPy 2 gives its operations the type of the
-# other operand. NumPy 1 makes no difference between the two.
+# What `Array.scalar` says of a Python number, an `int` (True is a NumPy scalar): NumPy 2 gives its operations the type
+# of the other operand. NumPy 1 makes no difference between the two (1 equals True), but what is left of it is a number.
 WEAK = 2
-PYTHON_SCALAR: int = True if np.lib.NumpyVersion(np.__version__) < "2.0.0b1" else WEAK
+PYTHON_SCALAR: int = 1 if np.lib.NumpyVersion(np.__version__) < "2.0.0b1" else WEAK
 
 
 # The characters of the dtypes whose values have derivatives.

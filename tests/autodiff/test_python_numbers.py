@@ -120,3 +120,57 @@ def test_math_gives_python_numbers() -> None:
         return np.sum(narrow)
 
     assert minpy.grad(program)(0.5) == pytest.approx(math.exp(0.5) * X.sum(), rel=1e-6)
+
+
+@pytest.mark.parametrize("verb", ["grad", "jvp"])
+def test_numbers_that_are_left_behind(verb) -> None:
+    """What the function stored is a Python number where it is one without a tape, else NumPy's scalar."""
+
+    def program(k, left):
+        math = minpy.routed.math
+        left += [
+            k,
+            k + k,
+            k * 2,
+            2 * k,
+            0.5 / k,
+            k - k,
+            -k,
+            abs(k),
+            k**2,
+            math.sin(k),
+            minpy.routed.float(np.exp(k)),
+        ]
+        left += [
+            np.exp(k),
+            np.maximum(k, 0.2),
+            np.add(k, 1.0),
+            np.arctan2(k, k),
+            np.float64(2) * k,
+            np.sin(k) * 2,
+        ]
+        return k * 1.5
+
+    plain: list = []
+    program(0.5, plain)
+    found: list = []
+    if verb == "grad":
+        minpy.grad(program)(0.5, found)
+    else:
+        minpy.jvp(lambda k: program(k, found), (0.5,), (1.0,))
+    assert [type(each) for each in found] == [type(each) for each in plain]
+    assert found == plain
+
+
+@pytest.mark.parametrize("count", range(6))
+def test_arrays_that_go_do_not_hide_those_that_stay(count) -> None:
+    """As many arrays may be left as others of MinPy's, a pullback's say, go while the function runs."""
+    held = [minpy.vjp(lambda x: x * np.sin(x), X)]
+
+    def program(x):
+        held.clear()
+        held.extend([x * i for i in range(count)])
+        return np.sum(x)
+
+    minpy.grad(program)(X)
+    assert [type(each) for each in held] == [np.ndarray] * count

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ pytest.importorskip("llvmlite", reason="without the extra jit loops run as writt
 
 import minpy
 from minpy.options import Options
+from minpy.runtime.array import Array
 from minpy.runtime.entry import routed
 from minpy.runtime.jit import sites
 from minpy.runtime.jit.adjoint import drive, taped
@@ -260,6 +262,37 @@ def test_a_program_that_uses_the_values_between_loops(both: Callable[..., int]) 
         body
         + "x[0] = 5.0\nfor i in range(6): s += x[i] * v[i % 3] * m[1, i]\nm[1] = 0.0\nreturn s + np.sum(x ** 2)"
     )
+
+
+def test_what_is_left_behind_is_the_programs(both: Callable[..., int]) -> None:
+    """A constant that a choice came to is a Python number, as without a tape."""
+    body = (
+        "for i in range(6):\n  s = min(x[i], 0.1)\n  t = max(9.0, x[i]) * 2.0\n  u = x[i] if x[i] > 9.0 else 0.25\n"
+        "  q = math.sin(x[i])\n  r = x[i] * q\nstate.left = [s, t, u, q, r, p, p * p, y]\nreturn s * p + t + u + q + r"
+    )
+    kinds = []
+
+    def differentiate(f: Any, *args: Any) -> tuple[Any, ...]:
+        state = f.__globals__["state"]
+        f(*args)
+        plain = [type(each) for each in state.left]
+        found = gradient(f, *args)
+        kinds.append([type(each) for each in state.left])
+        assert kinds[-1] == plain
+        return found
+
+    assert both(body, differentiate)
+    assert kinds == [[float] * 4 + [np.float64] + [float] * 2 + [np.ndarray]] * 2
+
+
+def test_a_compiled_loop_keeps_no_array_that_it_met(both: Callable[..., int]) -> None:
+    def alive() -> int:
+        gc.collect()
+        return sum(type(each) is Array for each in gc.get_objects())
+
+    before = alive()
+    assert both(COMPILED["Gauss-Seidel"])
+    assert alive() <= before
 
 
 def test_random_programs(tmp_path: Path) -> None:

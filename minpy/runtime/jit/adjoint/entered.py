@@ -151,7 +151,7 @@ class Entry:
         if value.scalar:
             if window.dtype == np.float32:
                 raise Unsupported(f"{name} is float32")
-            self.values[name] = window[()]
+            self.values[name] = window.item() if type(value.scalar) is int else window[()]
             if active:
                 self.arrays[name] = value
             return Kind(kind, active=active)

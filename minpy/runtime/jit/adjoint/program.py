@@ -86,6 +86,10 @@ class Program(Reader):
             for node in expressions(each):
                 self._check_cuts(node)
 
+    def forget(self) -> None:
+        """Let go of the variables that it was read with: their arrays, and the tape that these are on."""
+        del self._look, self._helper
+
     def _check_targets(self, body: list[Any], bound: set[str]) -> None:
         """Refuse a loop's variable that is read behind the loop: going backward, it is not known yet."""
         targets = {each.target for each in everything(self.body) if type(each) is Times}

@@ -129,6 +129,7 @@ class Loops:
     def __init__(self, name: str, program: Program) -> None:
         self.pair = pair = derive.derive(program)
         self.program = program
+        program.forget()
         self.forward = Compiled(name, pair.forward)
         self.backward = Compiled(name, pair.backward)
         self.code = compile(pair.backward.replace("range(0)", derive.OVER, 1), "<a loop, backward>", "exec")

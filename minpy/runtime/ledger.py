@@ -76,8 +76,13 @@ def allows_sure(expected: float) -> bool:
 
 
 def is_due(expected: float, spent: float) -> bool:
-    """Whether `expected` seconds are little beside the `spent` ones, in a program that has run for a while."""
-    return max(expected, 0.0) < DUE * spent and ran() > LATE + _waited()
+    """Whether `expected` seconds are little beside the `spent` ones, in a program that has run for a while.
+
+    Those that were spent are of the clock; where others had the processor meanwhile only a part of them counts.
+    """
+    if max(expected, 0.0) >= DUE * spent or ran() <= LATE + _waited():
+        return False
+    return expected < DUE * spent * ran() / (perf_counter() - _began)
 
 
 def _is_left(expected: float) -> bool:

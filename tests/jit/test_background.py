@@ -213,6 +213,12 @@ def test_what_much_time_went_into_may_cost_a_part_of_it(young, monkeypatch, ran,
     assert not ledger.allows(0.0) and not ledger.allows_sure(0.0)
 
 
+def test_where_others_have_the_processor_less_was_spent(young, monkeypatch):
+    young[0] = 4.0
+    monkeypatch.setattr(ledger, "process_time", lambda: 2.0)
+    assert ledger.is_due(0.24, 2.0) and not ledger.is_due(0.26, 2.0)
+
+
 def test_what_was_gained_may_be_spent_in_part(young):
     ledger.note("compiling", 0.5)
     assert not ledger.allows(0.01)

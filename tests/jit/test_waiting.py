@@ -104,7 +104,7 @@ def test_before_fast_code_may_be_made_not_even_its_text_is(one_processor, monkey
         patch.setattr(entering, "Kernel", lambda *_, **__: pytest.fail("its text was made"))
         for _ in range(3):
             run_until(go, 5000, lambda: True)
-    assert site.names is not None and not site.kernels and not site.reason
+    assert site.node is not None and not site.kernels and not site.reason
     one_processor["it is"] = True
     run_until(go, 5000, lambda: site.compiled > 0 or site.reason)
 
@@ -130,10 +130,30 @@ def test_small_arrays_get_quick_code(one_processor, monkeypatch, tmp_path) -> No
 def test_what_tells_large_arrays(one_processor, tmp_path, change: dict[str, Any], large: bool) -> None:
     """Six operations: NumPy has 1 µs of its own for each."""
     _, (site, *_) = loaded(tmp_path, LOOKLESS)
-    site.names = SimpleNamespace(node=ast.parse(LOOKLESS).body[1].body[0])
+    site.node = ast.parse(LOOKLESS).body[1].body[0]
     for name, value in change.items():
         setattr(site, name, value)
     assert drive.is_large(site) is large
+
+
+@pytest.mark.parametrize(
+    ("text", "operations"),
+    [
+        ("for i in range(9): a += b * 2", 18),
+        ("for i in (1, 2, 3):\n        for j in range(2, 8, 2): a += b\n    c = a + 1", 10),
+        ("for i in range(k): a += b", 0),
+        ("for i in range(2, 1): a += b", 0),
+        ("while a: a -= b", 0),
+    ],
+)
+def test_what_tells_large_arrays_in_inner_loops(one_processor, text: str, operations: int) -> None:
+    """What a round takes, divided by the operations in it, if the text tells how many rounds inner loops make."""
+    site = sites.Site("nest_range_1_5a5a0003", "range", True, 1, "5a5a0003")
+    (site.node,) = ast.parse(f"for k in range(n):\n    {text}").body
+    assert drive._operations_in(site.node, True) == operations
+    for each, large in ((20e-6, False), (40e-6, operations > 0)):
+        site.per_round = each * (operations or 10)
+        assert drive.is_large(site) is large
 
 
 def test_blocks_work_while_a_loop_waits(one_processor, monkeypatch, tmp_path) -> None:

@@ -11,12 +11,14 @@ import _thread
 import atexit
 import os
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minpy import handlers
 from minpy.runtime import ledger
 from minpy.runtime.jit import engine, sites
+
+if TYPE_CHECKING:
+    from queue import SimpleQueue
 
 # What compiling quickly takes from the program, in seconds: with the loading of the compiler, and without. The loop
 # goes on with that code; the fast one is made later, in the thread, or while the program waits, so long for each byte
@@ -161,6 +163,8 @@ def _is_loaded() -> bool:
 
 def _begin(text: str, keep: Callable[[bytes], None]) -> bool:
     """Hand a text to the thread; False if there is none to be had."""
+    from queue import SimpleQueue
+
     global _queue, _over
     if not _lock.acquire(blocking=False):
         return False  # a signal's handler, while the thread is waited for
@@ -198,6 +202,8 @@ def _stop() -> None:
     queue, over, _queue, _over = _queue, _over, None, None
     if queue is None:
         return
+    from queue import Empty
+
     try:
         while True:
             waiting = queue.get_nowait()

@@ -22,7 +22,6 @@ from minpy.runtime import entry, ledger
 from minpy.runtime.fuse import sites as blocks
 from minpy.runtime.jit import background, engine, source, store
 from minpy.runtime.jit.far import meets
-from minpy.runtime.jit.kinds import Unsupported
 from minpy.runtime.jit.sites import SURE, WORTH, Site, is_undisturbed, sites
 
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ _ENTRY = 3e-6  # seconds as written that are worth the short way
 _QUICK = 5e-3  # seconds that code which was made quickly runs between two looks
 # Seconds of each operation of a loop without loops in it: if it takes longer, the time goes into the elements.
 _LARGE = 3e-6
+_LARGE_INSIDE = 30e-6  # the same, of all operations in one with loops in it whose rounds the text tells
 _USUAL = 64  # rounds whose mean is believed
 _SMALL = 2e-6  # the same: if it takes less, hardly any of it goes into the elements
 _FUNCTION = 10  # operations in a function of the program's, perhaps
@@ -227,15 +227,15 @@ def _pays(site: Site, left: int, frame: FrameType) -> bool:
         if site.spent > max(takes, site.per_round) and left * site.least > SURE * (
             takes + _writing(site, frame)
         ):
-            return True
-    return rest > _ENTRY and is_hot(site, frame)
+            return not must_wait(site)
+    return rest > _ENTRY and is_hot(site, frame) and not must_wait(site)
 
 
 def must_wait(site: Site) -> bool:
     """Whether only fast code would do for a loop, and it is too early for that: then not even its text is made."""
     if site.spent < site.waits:
         return True
-    if site.names is None or not site.per_round or not is_large(site):
+    if site.node is None or not site.per_round or not is_large(site):
         return False
     size = _TEXT * _operations(site)
     if background.is_used():
@@ -277,13 +277,8 @@ def _writing(site: Site, frame: FrameType | None) -> float:
     """The seconds that a loop's text takes, which is long where its operations are on arrays."""
     if frame is None or _gains_surely(site, frame):
         return 0.0
-    if site.names is None:
-        from minpy.runtime.jit import entering
-
-        try:
-            entering.look(site, frame.f_code)
-        except Unsupported:
-            return 0.0  # it will be left alone
+    if _tree(site, frame) is None:
+        return 0.0  # it will be left alone
     return _WRITING * _TEXT * _operations(site)
 
 
@@ -292,9 +287,17 @@ def _gains_surely(site: Site, frame: FrameType) -> bool:
     if site.sure is None:
         from minpy.runtime.jit import elements
 
-        found = source.loops_of(frame.f_code.co_filename, site.digest).get(site.line)
-        site.sure = found is not None and elements.only(found[0], frame)
+        tree = _tree(site, frame)
+        site.sure = tree is not None and elements.only(tree, frame)
     return site.sure
+
+
+def _tree(site: Site, frame: FrameType) -> ast.For | ast.While | None:
+    """The loop in the program's text; None if that is not where the code says."""
+    if site.node is None:
+        found = source.loops_of(frame.f_code.co_filename, site.digest).get(site.line)
+        site.node = found and found[0]
+    return site.node
 
 
 def _is_better(site: Site) -> bool:
@@ -366,14 +369,18 @@ def balance(site: Site, rounds: int, took: float) -> None:
 
 def is_large(site: Site) -> bool:
     """Whether a loop's operations, if they are on arrays, are on large ones: where NumPy beats quick code."""
-    if site.nest or site.what == "while" or site.force:
-        return False  # what is in the inner loop may be small parts of arrays
+    if site.what == "while" or site.force:
+        return False
+    if site.nest:
+        # What is in the inner loops may be small parts of arrays, unless all that there is takes long.
+        operations = site.node and _operations_in(site.node, True)
+        return bool(operations) and usual(site) > _LARGE_INSIDE * operations
     return not site.per_round or usual(site) > _LARGE * _operations(site)
 
 
 def _is_small(site: Site) -> bool:
     """Whether a loop's operations are on arrays so small that hardly any of their time goes into the elements."""
-    if site.names is None or site.nest or site.what == "while":
+    if site.node is None or site.nest or site.what == "while":
         return False
     return 0.0 < usual(site) < _SMALL * _operations(site)
 
@@ -389,17 +396,40 @@ def usual(site: Site) -> float:
 
 def _operations(site: Site) -> int:
     """About how many operations there are in a loop."""
-    return _operations_in(site.names.node)
+    return _operations_in(site.node)
 
 
 @lru_cache(maxsize=256)
-def _operations_in(loop: ast.For | ast.While) -> int:
+def _operations_in(loop: ast.For | ast.While, done: bool = False) -> int:
+    """The operations in a loop; `done`: in a round of it, inner loops gone through; 0 if the text does not tell."""
     count = 0
-    for node in (inner for statement in loop.body for inner in ast.walk(statement)):
+    waiting: list[ast.AST] = [*loop.body]
+    while waiting:
+        node = waiting.pop()
+        if done and isinstance(node, (ast.For, ast.While)):
+            inner = _rounds_of(node) * _operations_in(node, True)
+            if not inner:
+                return 0
+            count += inner
+            continue
         if isinstance(node, (ast.BinOp, ast.Compare, ast.AugAssign, ast.Call)):
             mine = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
             count += _FUNCTION if mine else 1
+        waiting += ast.iter_child_nodes(node)
     return count
+
+
+def _rounds_of(loop: ast.For | ast.While) -> int:
+    """How many rounds a loop makes, as its text tells; 0 if it does not."""
+    over = loop.iter if isinstance(loop, ast.For) else None
+    if isinstance(over, (ast.Tuple, ast.List)):
+        return len(over.elts)
+    if isinstance(over, ast.Call) and isinstance(over.func, ast.Name) and over.func.id == "range":
+        try:
+            return len(range(*map(ast.literal_eval, over.args)))
+        except (ValueError, TypeError, OverflowError):
+            pass
+    return 0
 
 
 def left_early(site: Site, reason: tuple[int, str], times: int = 1) -> None:

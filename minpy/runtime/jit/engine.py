@@ -13,7 +13,6 @@ from functools import cache, lru_cache
 from typing import Any
 
 from minpy import handlers
-from minpy.runtime.jit import loader, numpy_loops, remembered
 
 _FUNCTION = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 _LONG = 100_000  # bytes of a text: dozens of loops, one for each operation on arrays
@@ -160,6 +159,8 @@ def function(code: bytes, externals: dict[str, int]) -> Any:
     CompileError
         It cannot be loaded.
     """
+    from minpy.runtime.jit import numpy_loops, remembered
+
     outside = {"minpy_PyErr_CheckSignals": address(ctypes.pythonapi.PyErr_CheckSignals)}
     for name, arity in externals.items():
         if not arity:
@@ -188,6 +189,8 @@ def placed(code: bytes, outside: dict[str, int]) -> int:
     CompileError
         It cannot be loaded.
     """
+    from minpy.runtime.jit import loader
+
     found = loader.place(code, "kernel", outside)
     if not found:
         with _lock:

@@ -195,7 +195,7 @@ def look(site: Site, code: CodeType) -> None:
     found = source.loops_of(code.co_filename, site.digest).get(site.line)
     if found is None:
         raise Unsupported("its source is not where the code says")
-    site.names = Names(*found)
+    site.node, site.names = found[0], Names(*found)
 
 
 def _kernel(site: Site, snapshot: Snapshot) -> Kernel:

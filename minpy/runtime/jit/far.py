@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime import small, small_code
-
 
 def array_class() -> Any:
     """The class of the runtime's arrays; None while there can be none."""
@@ -24,6 +22,8 @@ def array_class() -> Any:
 
 def meets(frame: FrameType) -> bool:
     """Whether a variable of a frame is an array of the runtime's, and no small one."""
+    from minpy.runtime import small_code
+
     kind = array_class()
     return any(type(value) is kind and value.size > small_code.FEW for value in frame.f_locals.values())
 
@@ -43,6 +43,8 @@ class Far:
         """Whether a loop of operations on arrays had better run as written, where a device is in use."""
         if not kernel.code.whole:
             return False
+        from minpy.runtime import small
+
         for variable in kernel.code.arrays:
             if variable.comes_in and snapshot.values[variable.name].size > small.few:
                 return True

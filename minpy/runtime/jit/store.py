@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from minpy import handlers
 from minpy.runtime import kept
 from minpy.runtime.jit import engine
-from minpy.runtime.jit.values import ArrayType, ArrayVariable, Variable
 
 if TYPE_CHECKING:
     from minpy.runtime.jit.lower import Code
@@ -144,6 +143,7 @@ def load(where: str) -> tuple[Code, bytes] | None:
     if data is None:
         return None
     from minpy.runtime.jit.lower import Code
+    from minpy.runtime.jit.values import ArrayType, ArrayVariable, Variable
 
     try:
         text, words, scalars, arrays, written, *rest, code = marshal.loads(data)

@@ -7,11 +7,21 @@ import pytest
 
 import minpy
 from minpy.nn import layers
-from minpy.nn.kernels import arithmetic, blocked, convolution, engine, maxima, pooling, rectifier, shared
+from minpy.nn.kernels import (
+    arithmetic,
+    blocked,
+    convolution,
+    engine,
+    maxima,
+    pooling,
+    rectifier,
+    seen_maxima,
+    shared,
+)
 from minpy.nn.kernels.masks import masked
 from minpy.nn.kernels.windows import Windows
 from minpy.runtime import ledger
-from minpy.runtime.fuse import native
+from minpy.runtime.fuse import native, pool
 
 pytest.importorskip("llvmlite", reason="the extra jit compiles these")
 
@@ -236,3 +246,80 @@ def test_derivatives_of_higher_order_of_maxima_right_after_relu() -> None:
     best = pooling._largest(y, windows)
     which = pooling._place(y, best, windows)
     assert np.allclose(second, pooling._scattered(2 * (3 * best**2) * 6 * best, which, windows))
+
+
+# ----- filters whose results go through both
+
+
+def filtered(w: np.ndarray, b: np.ndarray, x: np.ndarray, how: str, **geometry) -> np.ndarray:
+    y = layers.convolution(x, w, b, **geometry)
+    if how == "another between":
+        y.sum()
+    h = layers.relu(y)
+    found = layers.pooling(h, kernel=(2, 3))
+    if how == "results used again":
+        found = found + layers.pooling(y, kernel=(2, 3)) + h[:, :, :1, :1]
+    if how == "images written to later":
+        x[...] = 7
+    weights = np.cos(np.arange(found.size)).reshape(found.shape)
+    return (weights * found).sum()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "how, shape, kernel, geometry, hits",
+    [
+        ("plain", (3, 3, 10, 9), (3, 3), {"pad": 1}, 1),
+        ("plain", (2, 1, 17, 12), (5, 4), {"pad": (2, 0), "stride": (2, 1)}, 1),
+        ("plain", (2, 4, 9, 20), (2, 3), {"stride": (1, 2)}, 1),
+        ("results used again", (3, 3, 10, 9), (3, 3), {"pad": 1}, 1),
+        ("images written to later", (3, 3, 10, 9), (3, 3), {"pad": 1}, 1),
+        ("another between", (3, 3, 10, 9), (3, 3), {}, 0),
+        ("plain", (2, 70, 8, 8), (3, 3), {}, 0),  # sums that the processor's vectors cannot hold
+    ],
+)
+def test_filters_get_their_gradient_from_the_maxima(
+    monkeypatch: pytest.MonkeyPatch, dtype: type, how: str, shape, kernel, geometry, hits: int
+) -> None:
+    rng = np.random.default_rng(5)
+    x, b = rng.normal(size=shape).astype(dtype), rng.normal(size=6).astype(dtype)
+    w = rng.normal(size=(6, shape[1], *kernel)).astype(dtype)
+    calls = []
+    largest = pooling._seen_positive_max
+    monkeypatch.setattr(pooling, "_seen_positive_max", lambda *args: calls.append(1) or largest(*args))
+    function = minpy.accelerate(filtered)
+    found = minpy.grad(function, [0, 1])(w, b, x.copy(), how, **geometry)
+    assert len(calls) == hits
+    with monkeypatch.context() as patch:
+        patch.setattr(pooling, "rectified", lambda y: None)
+        expected = minpy.grad(function, [0, 1])(w, b, x.copy(), how, **geometry)
+    assert len(calls) == hits
+    for one, other in zip(found, expected, strict=True):
+        assert one.shape == other.shape and one.dtype == dtype
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4 if dtype == np.float32 else 1e-12)
+    # With the images' gradient it is not for this, and comes to the same.
+    of_all = minpy.grad(function, [0, 1, 2])(w, b, x.copy(), how, **geometry)
+    assert len(calls) == hits and len(of_all) == 3
+    np.testing.assert_allclose(of_all[0], found[0], rtol=1e-4, atol=1e-4)
+
+
+def test_filters_gradient_does_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    x, w, b = (rng.normal(size=size) for size in ((4, 3, 8, 8), (6, 3, 3, 3), (6,)))
+    monkeypatch.setattr(seen_maxima, "_SHARE", 1)
+    found = []
+    for width in (1, 2, 5):
+        monkeypatch.setattr(pool, "width", lambda width=width: width)
+        found.append(minpy.grad(filtered, [0, 1])(w, b, x, "plain"))
+    for others in found[1:]:
+        assert all(one.tobytes() == other.tobytes() for one, other in zip(found[0], others, strict=True))
+
+
+def test_derivatives_of_higher_order_of_filters() -> None:
+    rng = np.random.default_rng(5)
+    x, w, b = (rng.normal(size=size) for size in ((2, 2, 7, 7), (3, 2, 2, 2), (3,)))
+
+    def cubes(w: np.ndarray) -> np.ndarray:
+        return (layers.pooling(layers.relu(layers.convolution(x, w, b))) ** 3).sum()
+
+    minpy.check_grads(cubes, (w,), order=2)

@@ -23,6 +23,7 @@ from minpy.nn.kernels.windows import Windows
 from minpy.runtime import dispatch, entry
 from minpy.runtime.blas import add_dot, dot
 from minpy.runtime.primitives.table import row
+from minpy.runtime.record import Record
 
 _SHARE = 1 << 22  # multiplications for each thread at least
 _SUMS = 8  # that threads may work on
@@ -154,6 +155,24 @@ def _to_bias(g: Any) -> Any:
 
 
 _with_bias.defvjp(_with_bias_forward, _with_bias_backward)
+
+
+def convolved(y: Any) -> tuple[Any, Any, Any, Windows] | None:
+    """Images, filters, biases and windows of which `y` is the convolution, if no gradient of the images is asked for.
+
+    It must have been put onto the only tape right before the last operation; see `rectified`. Else None.
+    """
+    records = y.storage.tape.records if y.storage.tape is not None else ()
+    record = records[-2] if len(records) > 1 else None
+    if type(record) is not Record or record.primitive is not _with_bias.row or record.result[0] is not y:
+        return None
+    x, w, b, windows, _ = record.args[1].arguments[0]
+    return None if is_active(x) else (x, w, b, windows)
+
+
+def to_filters(x: Any, g: Any, windows: Windows) -> tuple[Any, Any]:
+    """Cotangents of filters and of biases for that of a convolution's result."""
+    return _to_weights(x, g, windows), _to_bias(g)
 
 
 def _row(name: str, function: Any, kernel: Any, of_first: Any, of_second: Any, sample: Any) -> None:

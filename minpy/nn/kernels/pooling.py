@@ -9,12 +9,13 @@ from typing import Any
 import numpy
 
 from minpy.autodiff import custom_vjp, primitive
-from minpy.nn.kernels import maxima, operators
+from minpy.nn.kernels import convolution, maxima, operators, seen_maxima
 from minpy.nn.kernels.engine import Kept, mxnet_for
 from minpy.nn.kernels.masks import masked
 from minpy.nn.kernels.rectifier import rectified, where_positive
 from minpy.nn.kernels.windows import Windows
 from minpy.runtime import dispatch, entry
+from minpy.runtime.array import Array
 from minpy.runtime.primitives.table import row
 
 
@@ -179,6 +180,36 @@ _positive_max = custom_vjp(
 _positive_max.defvjp(_positive_max_forward, _positive_max_backward)
 
 
+# And if no gradient of the images is asked for, of which relu was given the convolution, it is an operation on filters
+# and biases: what relu was given gets no cotangent.
+
+
+def _seen_forward(x: Any, w: Any, b: Any, y: Any, seen: Windows, windows: Windows) -> tuple[Any, Any]:
+    best, found = _positive_max_forward(None, y, windows)
+    return best, (x, found)
+
+
+def _seen_backward(y: Any, seen: Windows, windows: Windows, residuals: tuple, g: Any) -> tuple:
+    x, (best, which) = residuals
+    found = None
+    if type(g) is numpy.ndarray and type(x) is numpy.ndarray:
+        found = seen_maxima.gradients(x, g, best, which, seen, windows)
+    if found is None:
+        (spread,) = _positive_max_backward(y, windows, (best, which), g)
+        found = convolution.to_filters(x, spread, seen)
+    return None, *found
+
+
+_seen_positive_max = custom_vjp(
+    lambda x, w, b, y, seen, windows: _seen_forward(x, w, b, y, seen, windows)[0], nondiff_argnums=(3, 4, 5)
+)
+_seen_positive_max.defvjp(_seen_forward, _seen_backward)
+
+
+def _plain(x: Any) -> Any:
+    return x.contents if type(x) is Array else x
+
+
 # ----- the mean, which is linear; padding counts as zeros
 
 
@@ -318,5 +349,9 @@ def pool(x: Any, mode: str, windows: Windows) -> Any:
             return y
     before = rectified(x)
     if before is not None and maxima.is_ready(x.contents, windows):
+        found = convolution.convolved(before)
+        if found is not None and seen_maxima.is_ready(_plain(found[0]), x.contents, found[3], windows):
+            images, filters, biases, seen = found
+            return _seen_positive_max(images, filters, biases, x, seen, windows)
         return _positive_max(before, x, windows)
     return _max(x, windows)

@@ -49,11 +49,34 @@ TABLES = [
     "for i in range(9): f[0] = 250 + i; f[:] = e[(f + 6) * 1]",
 ]
 
+# The least and the greatest of each row, several at a time: NaNs, infinities and zeros of both signs among them.
+ROWS = """
+c = rng.standard_normal((6, 21))
+d = rng.standard_normal((2, 3, 16))
+f = np.maximum(c, 0.0)
+g = np.array([0.0, -0.0] * 10)[None, :] * np.ones((4, 1))
+"""
+EXTREMA = [
+    "for i in range(n): s = c.max(axis=1); r = c.min(axis=-1, keepdims=True); c *= 1.5",
+    "for i in range(n): s = d.max(axis=2); r = d.min(2) + d[:, :, i:].max(axis=2)",
+    "for i in range(n): s = f.max(axis=1); r = f.min(axis=1); f[:3] = 0.0",
+    "for i in range(n): s = g.max(axis=1); r = g.min(axis=1); g[:, i] = -0.0",
+    "for i in range(n): c[i % 6, 2 * i % 21] = np.nan if i > 3 else np.inf; s = c.max(axis=1)",
+    "for i in range(n): s = c.T.max(axis=1); r = c[:, ::2].min(axis=1); e = c[:, i:i + 1].max(axis=1)",
+    "for i in range(n): s = c[:, :4 - i].max(axis=1)",
+]
+
 SELECTIONS = [
     "for i in range(n): x = len(v[m]); y = v[m].sum(); v = v * 0.9; m = v > 0.1",
     "for i in range(n): v[v > 0.5] = 0.25; w[m] = -1",
     "for i in range(n): v[m] += 1; w[v > w] *= 0.5; m = v < w",
     "for i in range(n): v[m] = w[m] * 2; w[~m] = v[~m]",
+    # Changed where they are: what is selected once, by a mask or along a diagonal; what is selected twice is not.
+    "e = np.arange(n) % 3\nfor i in range(n): a[e, np.arange(n)] += 1; v[e] += 1; c[np.arange(n), e] -= c[0, 0]",
+    "e = np.arange(n) % 3\nfor i in range(n): a[e, np.arange(n)] *= v; b[np.arange(n), e] += a[e, np.arange(n)]",
+    "e = np.arange(n) % 3\nfor i in range(n): a[e, np.arange(n)] += v[:i + 5]",
+    "e = np.arange(n) - 2\nfor i in range(n): a[e, np.arange(n)] += 1; e[i] = 9 * i",
+    "f = a.T\nfor i in range(n): a[m] += f[m]; v[np.arange(3)] += v[i]; v[np.arange(2, 5)] *= 2",
     "for i in range(n): v[m] = w[:m.sum()]",
     # One mask for several arrays in a statement; of two axes, as well as of one; what is stored into is read.
     "for i in range(n): v[m] = v[m] * 0.5 + w[m]; w[m] = v[m] - w[m] * v[m]; v[~m] = -w[~m]; m = v > w",
@@ -279,6 +302,11 @@ def test_short_extents_that_differ_share_their_code(run_both: Any) -> None:
     text = "def f(v, n):\n  s = v * 0.0\n  for i in range(n): s = s + v * v[i % 2]; v = v * 0.5\n  return s\n"
     (site,) = run_both(text + "x = [f(np.arange(1.0, k), 5) for k in (4, 5, 9, 7, 3, 8, 4, 6, 20)]")
     assert sum(map(len, site.kernels.values())) == 2, site.kernels
+
+
+@pytest.mark.parametrize("text", EXTREMA)
+def test_extrema_of_rows(run_both: Any, text: str) -> None:
+    run_both(SETUP + ROWS + text, None)
 
 
 @pytest.mark.parametrize("text", TABLES)

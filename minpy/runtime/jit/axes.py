@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from typing import Any
 
 from minpy.runtime.jit import numpy_loops
@@ -285,10 +286,86 @@ class Axes(Reductions):
                 self.write(spot, scalar("int64", "i", x))
 
         self.quietly(lambda: self.nest(best.dims, start))
+        in_rows = axes == (len(ref.dims) - 1,) and ref.strides[-1] == "8" and ref.dims[-1] != "1"
+        if kind == "float64" and places is None and in_rows and not small(constant_of(ref.dims[-1]) or 0):
+
+            def row(indices: list[str]) -> None:
+                self._best_of_row(
+                    ref,
+                    self.item(best, [*indices, *(["0"] if keep else [])], checked=False),
+                    indices,
+                    op,
+                    look,
+                )
+
+            self.quietly(lambda: self.nest(ref.dims[:-1], row))
+            return best
         # Where the last axis stays, each round of the innermost loop has a result of its own.
         apart = len(ref.dims) - 1 not in axes and not small(constant_of(ref.dims[-1]) or 0)
         self.quietly(lambda: self.nest(ref.dims, look, independent=apart))
         return places or best
+
+    def _best_of_row(
+        self, ref: Ref, out: Ref, indices: list[str], op: ast.cmpop, look: Callable[[list[str]], None]
+    ) -> None:
+        """The extremum of the elements of a row, of which several are compared at a time.
+
+        That of zeros of both signs depends on the order: `look` compares one by one then.
+        """
+        w, lanes = self.w, 8
+        vector, mask, count = f"<{lanes} x double>", f"<{lanes} x i1>", ref.dims[-1]
+        load = f"llvm.masked.load.v{lanes}f64.p0"
+        name, sign = ("fmin", "olt") if isinstance(op, ast.Lt) else ("fmax", "ogt")
+        w.declarations |= {
+            f"declare {vector} @{load}(ptr, i32, {mask}, {vector})",
+            f"declare double @llvm.vector.reduce.{name}.v{lanes}f64({vector})",
+            f"declare i1 @llvm.vector.reduce.or.v{lanes}i1({mask})",
+        }
+        first = self.spread_out(self.read(out).x, lanes)
+        best, odd, counter = w.alloca(vector, "best"), w.alloca(mask, "odd"), w.alloca("i64", "k")
+        w.put(f"store {vector} {first}, ptr {best}")
+        w.put(f"store {mask} zeroinitializer, ptr {odd}")
+        w.put(f"store i64 0, ptr {counter}")
+        head, inside, end = (w.fresh(hint) for hint in ("row", "some", "past"))
+        w.place(head)
+        k = w.op(f"load i64, ptr {counter}")
+        w.branch(w.op(f"icmp slt i64 {k}, {count}"), inside, end)
+        w.place(inside)
+        numbers = f"<{', '.join(f'i64 {lane}' for lane in range(lanes))}>"
+        left = self.spread_out(w.op(f"sub i64 {count}, {k}"), lanes, "i64")
+        there = w.op(f"icmp slt <{lanes} x i64> {numbers}, {left}")
+        place = self.item(ref, [*indices, k], checked=False).pointer
+        x = w.op(f"call {vector} @{load}(ptr {place}, i32 8, {mask} {there}, {vector} {first})")
+        now = w.op(f"load {vector}, ptr {best}")
+        better = w.op(f"fcmp {sign} {vector} {x}, {now}")
+        w.put(f"store {vector} {w.op(f'select {mask} {better}, {vector} {x}, {vector} {now}')}, ptr {best}")
+        before, none = w.op(f"load {mask}, ptr {odd}"), w.op(f"fcmp uno {vector} {x}, {x}")
+        w.put(f"store {mask} {w.op(f'or {mask} {before}, {none}')}, ptr {odd}")
+        w.put(f"store i64 {w.op(f'add nuw nsw i64 {k}, {lanes}')}, ptr {counter}")
+        w.jump(head)
+        w.place(end)
+        none = w.op(f"load {mask}, ptr {odd}")
+        none = w.op(f"call i1 @llvm.vector.reduce.or.v{lanes}i1({mask} {none})")
+        self.guard(w.op(f"xor i1 {none}, true"), "a result that is NaN")
+        now = w.op(f"load {vector}, ptr {best}")
+        found = w.op(f"call nnan double @llvm.vector.reduce.{name}.v{lanes}f64({vector} {now})")
+        found = w.op(f"freeze double {found}")
+        plain, zero, done = (w.fresh(hint) for hint in ("plain", "zero", "done"))
+        w.branch(w.op(f"fcmp une double {found}, {double(0.0)}"), plain, zero, expected=True)
+        w.place(plain)
+        w.put(f"store double {found}, ptr {out.pointer}")
+        w.jump(done)
+        w.place(zero)
+        k, finish = self._over_elements("0", count)
+        look([*indices, k])
+        finish()
+        w.place(done)
+
+    def spread_out(self, x: str, lanes: int, type_: str = "double") -> str:
+        """A number in all places of a vector."""
+        w, vector = self.w, f"<{lanes} x {type_}>"
+        one = w.op(f"insertelement {vector} undef, {type_} {x}, i32 0")
+        return w.op(f"shufflevector {vector} {one}, {vector} undef, <{lanes} x i32> zeroinitializer")
 
     def _better_one(self, op: ast.cmpop, item: Val, now: Val, better: str) -> str:
         """The lesser or greater of two numbers that are not NaN.

@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from minpy.records import dataclass
+from minpy.runtime.jit.abreast import Abreast
 from minpy.runtime.jit.arraystores import is_turned_all
-from minpy.runtime.jit.interchange import Interchange
 from minpy.runtime.jit.liveness import Use, branches, uses
 from minpy.runtime.jit.values import Lazy, Ref
 from minpy.runtime.jit.wholes import is_whole
@@ -37,7 +37,7 @@ class Later:
     done: bool = False
 
 
-class Deferred(Interchange):
+class Deferred(Abreast):
     """Variables that stand for expressions."""
 
     def __init__(self) -> None:

@@ -59,6 +59,7 @@ def stamp() -> str:
     import numpy
 
     facts = [sys.version, platform.machine(), numpy.__version__, c_library()]
+    facts.append(os.environ.get("OPENBLAS_CORETYPE", ""))  # BLAS then adds in another order
     spec = importlib.util.find_spec("llvmlite")
     for place in (*(spec.submodule_search_locations or () if spec else ()), os.path.dirname(__file__)):
         try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from minpy.runtime.jit import numpy_loops
 from minpy.runtime.jit.axes import Axes
 from minpy.runtime.jit.expressions import BITS, constant_of
 from minpy.runtime.jit.ir import double
@@ -14,6 +16,7 @@ from minpy.runtime.jit.values import Known, Lazy, Ref, Several, Val
 from minpy.runtime.jit.wholes import kind_of
 
 _FACTOR = 1 << 26  # elements of a factor: all the work is BLAS's, as in NumPy
+LONGEST_SPREAD = 4096  # of longer vectors BLAS may add parts in several threads
 
 
 class Matrices(Axes):
@@ -57,8 +60,13 @@ class Matrices(Axes):
             pointer, out = self.w.alloca(BITS[kind][0], "product"), []
         om = out.pop(0) if ranks[0] == 2 else ("1", "0")
         op = out.pop(0) if ranks[1] == 2 else ("1", "0")
+        done = ""
+        if not dims and kind == "float64":
+            done = self._spread_product(one, other, pointer)
         steps = ["0", "0", "0", *(self._stride(*each) for each in (m, n, n2, p, om, op))]
         self.run_loop(symbol, [one.pointer, other.pointer, pointer], ["1", m[0], n[0], p[0]], steps)
+        if done:
+            self.w.place(done)
         if dims:
             self.nest(dims, lambda indices: self._is_finite(self.at(new, indices).x))
             return new
@@ -68,6 +76,99 @@ class Matrices(Axes):
             zero = self.w.op(f"fcmp une double {value.x}, {double(0.0)}")
             self.guard(self.w.op(f"or i1 {longer}, {zero}"), "a product of single elements that is zero")
         return value
+
+    def _spread_product(self, one: Ref, other: Ref, out: str) -> str:
+        """Write the product of two vectors of which one has gaps: a call would take longer than the sum.
+
+        Gives the label of what follows, where code for all others is to be written now; nothing if there is none.
+        """
+        order = self.spread_order()
+        if not order or (one.strides[0] == other.strides[0] == "8"):
+            return ""
+        (n,), w = one.dims, self.w
+        spread = w.op(f"icmp sle i64 {n}, {LONGEST_SPREAD}")
+        for each in (one, other):
+            if constant_of(each.strides[0]) is None:
+                spread = w.op(f"and i1 {spread}, {w.op(f'icmp sgt i64 {each.strides[0]}, 0')}")
+        sides = [w.op(f"icmp ne i64 {each.strides[0]}, 8") for each in (one, other)]
+        spread = w.op(f"and i1 {spread}, {w.op(f'or i1 {sides[0]}, {sides[1]}')}")
+        here, call, end = w.fresh("spread"), w.fresh("call"), w.fresh("end")
+        w.branch(spread, here, call)
+        w.place(here)
+
+        def elements(k: str) -> tuple[str, str]:
+            places = [self.item(each, [k], checked=False).pointer for each in (one, other)]
+            return w.op(f"load double, ptr {places[0]}"), w.op(f"load double, ptr {places[1]}")
+
+        w.put(f"store double {self.sum_of_products(order, n, 'double', elements)}, ptr {out}")
+        w.jump(end)
+        w.place(call)
+        return end
+
+    def spread_order(self) -> str:
+        """`numpy_loops.spread_order`, which is looked at again where the code is loaded."""
+        order = numpy_loops.spread_order()
+        if order:
+            self.externals[f"order {order} ddd"] = 0
+        return order
+
+    def sum_of_products(
+        self, order: str, count: str, type_: str, elements: Callable[[str], tuple[str, str]]
+    ) -> str:
+        """The sum of products of `elements`, as BLAS adds them where they have gaps (`numpy_loops.spread_order`).
+
+        `type_` is that of an element: a double, or a vector of them.
+        """
+        w, zero = self.w, "0.0" if type_ == "double" else "zeroinitializer"
+        fma = f"llvm.fma.{'f64' if type_ == 'double' else f'v{type_[1:].split()[0]}f64'}"
+        if order == "fused":
+            w.declarations.add(f"declare {type_} @{fma}({', '.join([type_] * 3)})")
+        cells = [w.alloca(type_, "sum") for _ in range(4 if order == "four" else 2)]
+        for cell in cells:
+            w.put(f"store {type_} {zero}, ptr {cell}")
+        counter = w.alloca("i64", "k")
+        w.put(f"store i64 0, ptr {counter}")
+
+        def product(pair: tuple[str, str]) -> str:
+            return w.op(f"fmul {type_} {pair[0]}, {pair[1]}")
+
+        def plus(total: str, pair: tuple[str, str]) -> str:
+            if order == "fused":
+                return w.op(f"call {type_} @{fma}({type_} {pair[0]}, {type_} {pair[1]}, {type_} {total})")
+            return w.op(f"fadd {type_} {total}, {product(pair)}")
+
+        def add(cell: str, x: Callable[[str], str]) -> None:
+            w.put(f"store {type_} {x(w.op(f'load {type_}, ptr {cell}'))}, ptr {cell}")
+
+        def loop(stop: str, step: int, inside: Callable[[str], None]) -> None:
+            head, body, end = (w.fresh(hint) for hint in ("sums", "products", "past"))
+            w.place(head)
+            k = w.op(f"load i64, ptr {counter}")
+            w.branch(w.op(f"icmp slt i64 {k}, {stop}"), body, end)
+            w.place(body)
+            inside(k)
+            w.put(f"store i64 {w.op(f'add nuw nsw i64 {k}, {step}')}, ptr {counter}")
+            w.jump(head)
+            w.place(end)
+
+        def by_four(k: str) -> None:
+            places = [k, *(w.op(f"add nuw nsw i64 {k}, {i}") for i in (1, 2, 3))]
+            pairs = [elements(place) for place in places]
+            if order == "four":
+                for cell, pair in zip(cells, pairs, strict=True):
+                    add(cell, lambda total, pair=pair: plus(total, pair))
+                return
+            for cell, pair, later in zip(cells, pairs[:2], pairs[2:], strict=True):
+                # The sum of two products does not depend on which comes first; what is rounded does.
+                both = plus(product(later), pair)
+                add(cell, lambda total, both=both: w.op(f"fadd {type_} {total}, {both}"))
+
+        loop(w.op(f"and i64 {count}, -4"), 4, by_four)
+        loop(count, 1, lambda k: add(cells[0], lambda total: plus(total, elements(k))))
+        sums = [w.op(f"load {type_}, ptr {cell}") for cell in cells]
+        while len(sums) > 1:
+            sums = [w.op(f"fadd {type_} {a}, {b}") for a, b in zip(sums[::2], sums[1::2], strict=True)]
+        return sums[0]
 
     def _products(self, symbol: str, one: Ref, other: Ref) -> Ref:
         """The products of the matrices of two stacks, which are stretched to each other: always in C order."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import operator
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from functools import cache, reduce
 from typing import Any
 
@@ -20,6 +21,12 @@ _CHARACTERS = {np.dtype(each).num: each for each in "?bBhHiIlLqQfdD"}
 # The largest sum that every NumPy computes by one call of its loop: older ones look at a buffer's length at a time.
 LONGEST_SUM = 8192
 _WHOLE = 1 << 40
+# Lengths and steps of two vectors.
+_SPREAD = tuple(
+    (count, *steps)
+    for count in (2, 3, 4, 5, 7, 8, 9, 15, 16, 31, 33, 66, 131)
+    for steps in ((1, 3), (7, 1), (60, 60))
+)
 _LINEAR = {"solve": "ab", "solve1": "ab", "inv": "a", "cholesky_lo": "a", "det": "a"}
 
 
@@ -223,6 +230,71 @@ def complex_product() -> str:
     return found[0] if found else ""
 
 
+def spread_product(x: Sequence[float], y: Sequence[float], order: str) -> float:
+    """The product of two vectors with gaps, in an `order` in which a BLAS adds; without what a fused one rounds once.
+
+    `"four"`: four sums, of every fourth product each. `"pairs"`: two sums, of pairs of products that are two apart.
+    What is left of the last four goes to the first sum.
+    """
+    whole = len(x) & -4
+    sums = [0.0] * 4
+    for k in range(0, whole, 4):
+        products = [one * other for one, other in zip(x[k : k + 4], y[k : k + 4], strict=True)]
+        if order == "four":
+            sums = [one + other for one, other in zip(sums, products, strict=True)]
+        else:
+            sums = [sums[0] + (products[0] + products[2]), sums[1] + (products[1] + products[3]), 0.0, 0.0]
+    for one, other in zip(x[whole:], y[whole:], strict=True):
+        sums[0] += one * other
+    return (sums[0] + sums[1]) + (sums[2] + sums[3])
+
+
+def _fused_spread_product(x: Sequence[float], y: Sequence[float]) -> float:
+    """``"fused"``: as ``"pairs"``, but only one product of a pair is rounded, and none of those that are left."""
+
+    def plus(total: Any, one: float, other: float) -> Any:
+        return Fraction(float(total)) + Fraction(one) * Fraction(other)
+
+    whole = len(x) & -4
+    sums: list[Any] = [0, 0]
+    for k in range(0, whole, 4):
+        for i in (0, 1):
+            pair = plus(x[k + i + 2] * y[k + i + 2], x[k + i], y[k + i])
+            sums[i] = float(sums[i]) + float(pair)
+    for one, other in zip(x[whole:], y[whole:], strict=True):
+        sums[0] = float(plus(sums[0], one, other))
+    return float(sums[0]) + float(sums[1])
+
+
+@cache
+def spread_order() -> str:
+    """In which order BLAS, as NumPy calls it, adds up a product of two float64 vectors of which one has gaps.
+
+    A name that `spread_product` knows, or ``"fused"``; empty if it is none of these.
+    """
+    loop = _found("matmul", "ddd")
+    if not loop[0]:
+        return ""
+    found = ["four", "pairs", "fused"]
+    for count, one, other in _SPREAD:
+        x, y = (
+            (np.sin(np.arange(count * abs(step)) * turn) * 1.9)[::step]
+            for step, turn in ((one, 1.7), (other, 2.3))
+        )
+        out = np.zeros(1)
+        steps = [0, 0, 0, 0, x.strides[0], y.strides[0], 0, 0, 0]
+        _run(loop, [each.ctypes.data for each in (x, y, out)], [1, 1, count, 1], steps)
+        if not _same(out[0], x @ y) or not _same(out[0], np.dot(x, y)):
+            return ""
+        for order in list(found):
+            pair = x.tolist(), y.tolist()
+            if not _same(
+                _fused_spread_product(*pair) if order == "fused" else spread_product(*pair, order), out[0]
+            ):
+                found.remove(order)
+    return found[0] if found else ""
+
+
 def _product(name: str, types: str, loop: tuple[int, int]) -> bool:
     """Vectors and matrices of several sizes and layouts, as `matmul` passes them on."""
     dtype = np.dtype(types[-1])
@@ -310,7 +382,8 @@ _CHECKS: dict[str, Callable[[str, str, tuple[int, int]], bool]] = {
 def address(what: str) -> int:
     """The address of ``"map exp dd"``, ``"reduce add ddd"``, ``"product matmul ddd"``, ``"malloc"`` or ``"free"``.
 
-    0 if there is none, or if it does not do what NumPy does.
+    0 if there is none, or if it does not do what NumPy does. ``"order four ddd"`` has none: 1 if products of vectors
+    with gaps are added up in that order (`spread_order`).
     """
     if " " not in what:
         try:
@@ -318,6 +391,8 @@ def address(what: str) -> int:
         except (AttributeError, OSError):
             return 0
     how, name, types = what.split(" ")
+    if how == "order":
+        return int(spread_order() == name)
     try:
         found = _found("matmul" if name == "dot" else name, types)
         return found[0] if found[0] and _CHECKS[how](name, types, found) else 0

@@ -21,7 +21,7 @@ class Spots:
 
     `view` is the array, of whose axes those from `axis` on, `taken` of them, are replaced by `dims`; `offset` gives the
     code for where the element for indices along these lies, in bytes from where it would lie for zeros. `one_by_one` is
-    as in `Lazy`.
+    as in `Lazy`. `distinct` says that no element is selected twice.
     """
 
     view: Ref
@@ -32,6 +32,7 @@ class Spots:
     refs: tuple[Ref, ...]
     breaks: tuple[tuple[int, str], ...] = ()
     one_by_one: bool = False
+    distinct: bool = False
 
     @property
     def shape(self) -> tuple[str, ...]:
@@ -156,7 +157,8 @@ class Selections(Stores):
         refs = tuple(ref for each in arrays for ref in refs_of(each))
         behind = len(view.dims) - axis - len(group)
         breaks = tuple((place - behind, x) for each in arrays for place, x in breaks_of(each))
-        return Spots(view, axis, len(group), dims, offset, refs, breaks, bool(looked_at))
+        distinct = len(dims) == 1 and any(isinstance(each, Lazy) and each.counts for each in arrays)
+        return Spots(view, axis, len(group), dims, offset, refs, breaks, bool(looked_at), distinct)
 
     def _most(self, ref: Ref) -> str:
         """The largest of the bytes of an array, of which the processor compares many at a time."""
@@ -188,7 +190,7 @@ class Selections(Stores):
         def offset(indices: list[str]) -> str:
             return self.read(self.item(offsets, indices, checked=False)).x
 
-        return Spots(view, axis, rank, (count,), offset, (offsets,))
+        return Spots(view, axis, rank, (count,), offset, (offsets,), distinct=True)
 
     def _masked_again(self, view: Ref, axis: int, mask: Ref, name: str, strides: tuple[str, ...]) -> Spots:
         """The same by a variable that the statement may use for several arrays: ``z[m] = z[m] ** 2 + c[m]``.
@@ -211,7 +213,7 @@ class Selections(Stores):
             )
             return self.w.op(f"add i64 {down}, {along}")
 
-        return Spots(view, axis, len(strides), (count,), offset, (places,))
+        return Spots(view, axis, len(strides), (count,), offset, (places,), distinct=True)
 
     def _trues(self, mask: Ref, strides: tuple[str, ...]) -> tuple[Ref, str]:
         """Where the elements lie for which a mask is true, and how many they are."""
@@ -435,7 +437,7 @@ class Selections(Stores):
         own = []
         for part in parts:
             part = self._indexing(part)
-            if is_whole(part) and kind_of(part) != "bool_":
+            if is_whole(part) and kind_of(part) != "bool_" and refs_of(part):
                 part = self.held(part)
                 self.disjoint(base, part)
             own.append(part)

@@ -261,7 +261,16 @@ class Statements(ByColumns):
             raise Unsupported(f"an assignment to {type(node.target).__name__}")
 
     def _change_spots(self, spots: Spots, symbol: str, node: ast.expr) -> None:
-        """``a[k] += b``: what is selected is taken out, changed and stored."""
+        """``a[k] += b``: what is selected is taken out, changed and stored, all of it or each element by itself."""
+        calls = any(isinstance(each, ast.Call) for each in ast.walk(node))
+        if spots.distinct and self.listed is not None and not calls:
+            changed = self.binary(symbol, self.gathered(spots), self.expression(node))
+            if kind_of(changed) != spots.view.type.kind or symbol == "@":
+                raise Unsupported("an array is changed in place to another type")
+            if len(changed.dims) != len(spots.shape):
+                raise Unsupported("an array is changed in place, and gets more axes")
+            self.scatter(spots, changed)
+            return
         current = self.held(self.gathered(spots))
         self._change(current, symbol, self.expression(node))
         self.scatter(spots, current)
@@ -339,7 +348,7 @@ class Statements(ByColumns):
         elif self.by_columns(node, step, lambda: self.rounds(node, step, lambda: None)):
             return
         elif not self.interchanged(node, step, lambda: self.rounds(node, step, lambda: None)):
-            self._for_these_numbers(node, step)
+            self.columns_abreast(node, step, lambda left: self._for_these_numbers(node, left))
 
     def _for_these_numbers(self, node: ast.For, step: Range) -> None:
         """Write a loop, and before it one for the numbers of rounds that loops inside have now, written out."""

@@ -99,7 +99,8 @@ class Lazy:
     positions from which on the elements of `refs` lie somewhere else: loops over elements are cut there. `plain` says
     that an element is made of those of `refs` with the same indices, and of nothing else that depends on these. `cost`
     is how many operations make an element, long ones counted as several. `items` are the elements, if they are numbers.
-    `one_by_one` says that the processor has no way to read several of them at a time.
+    `one_by_one` says that the processor has no way to read several of them at a time; `counts`, that the elements are
+    0, 1, 2 and so on.
     """
 
     kind: str
@@ -112,6 +113,7 @@ class Lazy:
     cost: int = 1
     items: tuple[Val, ...] = ()
     one_by_one: bool = False
+    counts: bool = False
 
 
 @dataclass(frozen=True)

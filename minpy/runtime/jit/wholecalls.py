@@ -259,7 +259,7 @@ class WholeCalls(NewArrays):
             x = indices[0] if start == "0" else self.w.op(f"add i64 {indices[0]}, {start}")
             return scalar("int64", "i", x)
 
-        return Lazy("int64", (count,), element, ())
+        return Lazy("int64", (count,), element, (), counts=start == "0")
 
 
 def lookup(table: dict[Any, Any], key: Any) -> Any:

@@ -204,7 +204,8 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
 def test_a_loop_is_asked_a_few_times_and_sleeps(loop: Loop) -> None:
     loop.run(1000)
     assert loop.asked == whiles._SAMPLE + 1 and not loop.entered
-    assert loop.site.per_round == pytest.approx(1e-6) and not loop.site.spent
+    assert loop.site.per_round == pytest.approx(1e-6)
+    assert loop.site.spent == pytest.approx(whiles._SAMPLE * 1e-6)
     assert getattr(entry.routed, flag_of("l", 1, "5a5a0002")) is False
 
 
@@ -238,7 +239,23 @@ def test_a_loop_that_is_met_by_chance_is_not(loop: Loop) -> None:
         loop.clock.now += 0.05
         loop.site.set_flag(True)
         loop.clock.now += 0.05
-    assert not loop.entered and not loop.site.spent
+    assert not loop.entered
+    assert loop.site.spent == pytest.approx(100 * whiles._SAMPLE * 1e-6)  # the rounds that were timed
+
+
+def test_long_rounds_are_counted_too(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A site that was woken in the middle of one is asked when the next one begins."""
+    monkeypatch.setattr(background, "expected", lambda: 10.0)
+    monkeypatch.setattr(ledger, "allows", lambda seconds, spent=0.0: False)
+    loop.run(whiles._SAMPLE + 1, 0.03)
+    for _ in range(4):
+        loop.run(10, 0.03)
+        loop.site.set_flag(True)
+        loop.clock.now += 0.02
+        loop.run(whiles._SAMPLE + 1, 0.03)
+    assert not loop.entered
+    # All of it but the last round of each sample, which nothing has followed yet.
+    assert loop.site.spent == pytest.approx(loop.clock.now - 100.0, rel=0.1)
 
 
 def test_compiled_runs_that_lose_time_end(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,8 @@ class WhileSite(Site):
 
         now = perf_counter()
         if not self.rounds:
-            if self.woken and now - self.woken < _SOON:
+            # A round may be long: as soon as the next one begins, that is.
+            if self.woken and now - self.woken < max(_SOON, 2.0 * self.per_round):
                 self.spent += now - self.slept
             self.since = now
         self.rounds += 1
@@ -66,6 +67,7 @@ class WhileSite(Site):
             return False
         took = (now - self.since) / _SAMPLE
         self.per_round = min(self.per_round or took, took)
+        self.spent += _SAMPLE * self.per_round  # those just timed, without what came between two runs
         if self.known is None:
             self.known = store.is_known(self.name)
             if self.known:

@@ -23,7 +23,7 @@ LARGEST = 1 << 20
 HAS_FLAGS = platform.machine() in ("x86_64", "AMD64")
 RAISED = "an overflow, an invalid value or a division by zero"
 _RAISED = 0x1 | 0x4 | 0x8
-_MOST_BREAKS = 8  # of one axis
+_MOST_BREAKS = 9  # of one axis
 _MUCH = 6  # operations on an element
 
 
@@ -100,14 +100,14 @@ class Stores(Views):
         parallel = self.w.note(f'!"llvm.loop.parallel_accesses", {group}', distinct=False) if group else ""
         # Each row has a flag of its own: else no row could be looked at before the one before it has been.
         row = self.w.alloca("i1", "fine") if len(dims) > 1 else ""
+        cuts = {axis: self._cuts(dim, axis, breaks) for axis, dim in enumerate(dims, -len(dims))}
         for axis, dim in enumerate(dims, -len(dims)):
             # Short loops of a known length are unrolled, and the one around them is the innermost then.
             innermost = all(small(constant_of(each) or 0) for each in dims[len(dims) + axis + 1 :])
             said = [parallel] if group and innermost else []
             if one_by_one:
                 said.append(self.w.note('!"llvm.loop.vectorize.width", i32 1', distinct=False))
-            places = tuple(dict.fromkeys(x for each, x in breaks if each == axis and x != "0"))
-            in_pieces = bool(places) and len(places) <= _MOST_BREAKS
+            in_pieces = bool(cuts[axis])
             if innermost and small(constant_of(dim) or 0) and not in_pieces:
                 # (Of a piece, whose length is not known, the compiler would tell the user that it cannot.)
                 said.append(self.w.note('!"llvm.loop.unroll.full"', distinct=False))
@@ -123,10 +123,10 @@ class Stores(Views):
             if piece is not None and axis == -len(dims):
                 k, end_of_loop = self._over_elements(*piece, loop)
             elif in_pieces:
-                start, stop, end_of_piece = self._over_pieces(dim, places)
+                start, stop, end_of_piece = self._over_pieces(*cuts[axis])
                 ends.append(end_of_piece)
                 k, end_of_loop = self._over_elements(start, stop, loop)
-                self.pieces[k] = start, frozenset(places)
+                self.pieces[k] = start, frozenset(x for each, x in breaks if each == axis)
             else:
                 k, end_of_loop = self._over_elements("0", dim, loop)
             indices.append(k)
@@ -174,13 +174,21 @@ class Stores(Views):
 
         return k, finish
 
-    def _over_pieces(self, dim: str, places: tuple[str, ...]) -> tuple[str, str, Callable[[], None]]:
-        """Begin a loop over the pieces of an axis: where one begins and ends, and what ends the loop."""
-        cell = self.w.alloca("i64", "piece")
-        self.w.put(f"store i64 0, ptr {cell}")
-        head, inside, end = (self.w.fresh(hint) for hint in ("pieces", "piece", "past"))
+    def _cuts(self, dim: str, axis: int, breaks: tuple[tuple[int, str], ...]) -> tuple[str, ...]:
+        """Where an axis is cut into pieces: the address of the positions in order, 0 first, and how many pieces.
+
+        Nothing if it need not be cut, or at too many places.
+        """
+        places = tuple(dict.fromkeys(x for each, x in breaks if each == axis and x != "0"))
+        if not 0 < len(places) <= _MOST_BREAKS:
+            return ()
+        found, count = self.w.alloca(f"[{len(places) + 2} x i64]", "cuts"), self.w.alloca("i64", "pieces")
+        self.w.put(f"store i64 0, ptr {found}")
+        self.w.put(f"store i64 0, ptr {count}")
+        head, inside, end = (self.w.fresh(hint) for hint in ("cuts", "cut", "past"))
         self.w.place(head)
-        start = self.w.op(f"load i64, ptr {cell}")
+        number = self.w.op(f"load i64, ptr {count}")
+        start = self.w.op(f"load i64, ptr {self._cut(found, number)}")
         self.w.branch(self.w.op(f"icmp slt i64 {start}, {dim}"), inside, end)
         self.w.place(inside)
         stop = dim
@@ -189,13 +197,22 @@ class Stores(Views):
             sooner = self.w.op(f"icmp slt i64 {x}, {stop}")
             next_ = self.w.op(f"and i1 {later}, {sooner}")
             stop = self.w.op(f"select i1 {next_}, i64 {x}, i64 {stop}")
+        more = self.w.op(f"add i64 {number}, 1")
+        self.w.put(f"store i64 {stop}, ptr {self._cut(found, more)}")
+        self.w.put(f"store i64 {more}, ptr {count}")
+        self.w.jump(head)
+        self.w.place(end)
+        return found, self.w.op(f"load i64, ptr {count}")
 
-        def finish() -> None:
-            self.w.put(f"store i64 {stop}, ptr {cell}")
-            self.w.jump(head)
-            self.w.place(end)
+    def _cut(self, cuts: str, number: str) -> str:
+        return self.w.op(f"getelementptr i64, ptr {cuts}, i64 {number}")
 
-        return start, stop, finish
+    def _over_pieces(self, cuts: str, count: str) -> tuple[str, str, Callable[[], None]]:
+        """Begin a loop over the pieces of an axis: where one begins and ends, and what ends the loop."""
+        number, finish = self._over_elements("0", count)
+        start = self.w.op(f"load i64, ptr {self._cut(cuts, number)}")
+        next_ = self.w.op(f"add i64 {number}, 1")
+        return start, self.w.op(f"load i64, ptr {self._cut(cuts, next_)}"), finish
 
     def flagged(self, opening: int) -> None:
         """Leave the loop if the code since the line `opening` raised one of the processor's flags."""

@@ -13,7 +13,7 @@ first round that what is stored into shares no memory with other arrays; else th
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from math import prod
@@ -37,6 +37,8 @@ from minpy.runtime.jit.wholes import is_whole, kind_of
 _AT_ONCE = 64
 _WORTH = 2 * _AT_ONCE
 _MOST_ARRAYS = 12
+# What the code inside a loop over elements goes by.
+_DEPTH = ("floats", "computed", "stored", "clean", "unchecked", "opaques", "computed_elements", "instead")
 _PARTS = (
     *(ast.BinOp, ast.UnaryOp, ast.Name, ast.Constant, ast.Subscript, ast.Slice, ast.Tuple),
     *(ast.operator, ast.unaryop, ast.cmpop, ast.expr_context),
@@ -84,11 +86,8 @@ class ByColumns(Deferred):
         `rounds` writes all rounds, with what it is given for a body. False if nothing has been written.
         """
         columns = columns_of(node) if isinstance(node, ast.For) else None
-        if columns is None or self.flag or self.retry or not self._are_elementwise(columns):
+        if columns is None or not self._are_known(columns, lambda function: False):
             return False
-        depth = {name: getattr(self, name) for name in ("floats", "computed", "stored", "clean", "unchecked")}
-        depth |= {name: getattr(self, name) for name in ("opaques", "computed_elements", "instead")}
-        access, pending, lasts = self.w.access, dict(self.pending), list(self.lasts)
 
         def write() -> bool:
             plain = self._write_columns(node, columns, count, rounds)
@@ -96,21 +95,32 @@ class ByColumns(Deferred):
             self.w.place(plain)
             return True
 
+        if not self._written_apart(write):
+            return False
+        self.clean = False  # the first columns are stored when the later ones are looked at
+        return True
+
+    def _written_apart(self, write: Callable[[], bool]) -> bool:
+        """Whether `write` could write a loop in another way; if not, nothing has happened."""
+        if self.flag or self.retry:
+            return False
+        depth = {name: getattr(self, name) for name in _DEPTH}
+        access, pending, lasts = self.w.access, dict(self.pending), list(self.lasts)
         written = self._tried(write)
         self.in_columns = False
         if not written:
             vars(self).update(depth)
             self.w.access, self.pending, self.lasts = access, pending, lasts
-            return False
-        self.clean = False  # the first columns are stored when the later ones are looked at
-        return True
+        return bool(written)
 
-    def _are_elementwise(self, columns: Columns) -> bool:
-        """Whether the functions that are called are NumPy's, for elements."""
+    def _are_known(self, columns: Columns, also: Callable[[Any], bool]) -> bool:
+        """Whether the functions that are called are NumPy's, for elements, or others that go along."""
         for each in columns.functions:
             name = self.dotted(each)
             function = self.known.get(name) if name is not None else None
-            if not (isinstance(function, np.ufunc) or function is np.where or function is abs):
+            if not (
+                isinstance(function, np.ufunc) or function is np.where or function is abs or also(function)
+            ):
                 return False
         return True
 
@@ -193,7 +203,7 @@ class ByColumns(Deferred):
     def _space(self, arrays: dict[str, Ref], target: ast.Subscript) -> tuple[str, ...]:
         """The shape of what is stored in a round."""
         base = arrays[target.value.id]  # type: ignore[attr-defined]
-        parts = _parts(target)
+        parts = parts_of(target)
         if len(parts) > base.type.ndim:
             raise Unsupported("more indices than axes")
         found = [
@@ -226,7 +236,7 @@ class ByColumns(Deferred):
                 if not made[target.id].cell:
                     made[target.id] = _Made(kind, self.w.alloca("ptr", "made"))
                 steps.append(((target.id, number), value))
-                instead = Lazy(kind, dims, lambda _, number=number: now[number], (), plain=True)
+                instead = Lazy(kind, dims, lambda _, number=number: now[number], value.refs, plain=True)
                 key = self.key_of(target.id)
                 self.pending[key] = Later(instead, Use(statement, 1, False), self.binder(target.id), False)
                 continue
@@ -293,7 +303,7 @@ class ByColumns(Deferred):
 
     def _place_in_columns(self, target: ast.Subscript, dims: tuple[str, ...]) -> Ref:
         base = self.expression(target.value)
-        parts = [self._part(each) for each in _parts(target)]
+        parts = [self._part(each) for each in parts_of(target)]
         if not isinstance(base, Ref) or not all(isinstance(part, (str, ast.Slice)) for part in parts):
             raise Unsupported("a store into something else")
         ref = self.parted(base, parts)
@@ -311,7 +321,7 @@ def _dtype(kind: str) -> str:
     return "bool" if kind == "bool_" else kind
 
 
-def _parts(node: ast.Subscript) -> list[ast.expr]:
+def parts_of(node: ast.Subscript) -> list[ast.expr]:
     return list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
 
 
@@ -349,12 +359,11 @@ def columns_of(node: ast.For) -> Columns | None:
         return None
     callees = [each.func for each in _inside(node) if isinstance(each, ast.Call)]
     called = {id(part) for each in callees for part in ast.walk(each)}
-    if not all(_is_elementwise(each, called) for each in _inside(node)):
+    if not all(is_elementwise(each, called) for each in _inside(node)):
         return None
     if _reads_round_before(node, names) or not _keeps_to_columns(node, stored, names | {node.target.id}):
         return None
-    read = {each.id for each in _inside(node) if isinstance(each, ast.Name) and id(each) not in called}
-    read -= {*names, node.target.id}
+    read = made_of(_inside(node), called) - {*names, node.target.id}
     return Columns(tuple(sorted(stored)), tuple(sorted(read)), tuple(callees))
 
 
@@ -365,8 +374,16 @@ def _inside(node: ast.For) -> Iterator[ast.AST]:
     )
 
 
-def _is_elementwise(node: ast.AST, called: set[int]) -> bool:
-    """Whether a part of a statement makes elements of elements; `called` is what functions are called by."""
+def made_of(nodes: Iterable[ast.AST], called: set[int]) -> set[str]:
+    """The names among nodes, without those by which functions are called."""
+    return {each.id for each in nodes if isinstance(each, ast.Name) and id(each) not in called}
+
+
+def is_elementwise(node: ast.AST, called: set[int], keywords: bool = False) -> bool:
+    """Whether a part of a statement makes elements of elements; `called` is what functions are called by.
+
+    `keywords` says that these may have some.
+    """
     if isinstance(node, ast.Attribute):
         return id(node) in called
     if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.MatMult, ast.Pow)):
@@ -374,7 +391,7 @@ def _is_elementwise(node: ast.AST, called: set[int]) -> bool:
     if isinstance(node, ast.Compare):
         return len(node.ops) == 1
     if isinstance(node, ast.Call):
-        return not node.keywords
+        return keywords or not node.keywords
     return isinstance(node, _PARTS)
 
 
@@ -407,7 +424,7 @@ def _keeps_to_columns(node: ast.For, stored: set[str], changing: set[str]) -> bo
 def _shape(node: ast.Subscript, changing: set[str]) -> tuple[str, ...] | None:
     """What tells the columns of an array: its axes that are sliced, and how. None if that changes."""
     found = []
-    for part in _parts(node):
+    for part in parts_of(node):
         if isinstance(part, ast.Slice):
             if not changing.isdisjoint(_loads(part)):
                 return None

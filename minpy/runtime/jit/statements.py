@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from minpy.runtime.jit.arraystores import RAISED
-from minpy.runtime.jit.columns import ByColumns
 from minpy.runtime.jit.expressions import constant_of
 from minpy.runtime.jit.iterations import Elements, Enumerated, Iteration, Range, Reversed, Zipped
 from minpy.runtime.jit.kinds import NotYet, TooLarge, Unsupported
 from minpy.runtime.jit.operators import SYMBOLS, Result
 from minpy.runtime.jit.selections import Spots
 from minpy.runtime.jit.settling import is_straight
+from minpy.runtime.jit.slices import BySlices
 from minpy.runtime.jit.unroll import written_out_for
 from minpy.runtime.jit.values import ArrayVariable, Known, Lazy, Ref, Several, Val, Variable
 from minpy.runtime.jit.versions import plan_of, sum_of
@@ -30,7 +30,7 @@ _DEPTH = ("conditional", "inner", "flag", "flag_reason", "floats", "computed", "
 _DEPTH += ("opaques", "computed_elements", "instead")
 
 
-class Statements(ByColumns):
+class Statements(BySlices):
     """Statements; `minpy.runtime.jit.lower` makes a function of them."""
 
     def __init__(self) -> None:
@@ -346,6 +346,8 @@ class Statements(ByColumns):
         if not isinstance(step, Range) or self.flag:
             self.rounds(node, step, lambda: None)
         elif self.by_columns(node, step, lambda: self.rounds(node, step, lambda: None)):
+            return
+        elif self.by_slices(node, step, lambda: self.rounds(node, step, lambda: None)):
             return
         elif not self.interchanged(node, step, lambda: self.rounds(node, step, lambda: None)):
             self.columns_abreast(node, step, lambda left: self._for_these_numbers(node, left))

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
@@ -55,6 +55,14 @@ _library: Any = _unknown
 _failures: dict[str, str] = {}
 
 
+class Foreign(NamedTuple):
+    """A library's product, for compiled code: its address, LLVM's name of its whole numbers, and the gate around it."""
+
+    address: int
+    whole: str
+    gate: Gate
+
+
 class Library:
     """A loaded BLAS that is not the one NumPy uses.
 
@@ -79,6 +87,7 @@ class Library:
         self.library = library  # else it is unloaded
         prefix, suffix = _spelling(library)
         whole = ctypes.c_int64 if suffix else ctypes.c_int32
+        self._whole_kind = f"i{8 * ctypes.sizeof(whole)}"
         self._multiply = {}
         for char, letter, number in (("f", "s", ctypes.c_float), ("d", "d", ctypes.c_double)):
             function = getattr(library, f"{prefix}cblas_{letter}gemm{suffix}")
@@ -118,6 +127,17 @@ class Library:
             return None
         head = _ROW_MAJOR, first[0], second[0], rows, columns, inner, 1.0
         return self._multiply[x.dtype.char], self._gate or nullcontext(), (head, first[1], second[1], columns)
+
+    def foreign(self, x: ndarray, y: ndarray) -> Foreign | None:
+        """What compiled code needs that makes ``x @ y`` itself, of matrices in C order with nothing between rows.
+
+        None if such products are cut, or the library has threads of its own.
+        """
+        (rows, inner), second = x.shape, _layout(y)
+        if self._gate is None or second is None or self._terms(x.dtype.char, second, rows, inner) < inner:
+            return None
+        function = self._multiply[x.dtype.char]
+        return Foreign(ctypes.cast(function, ctypes.c_void_p).value or 0, self._whole_kind, self._gate)
 
     def _parts(self, x: ndarray, columns: int) -> int:
         """By how many threads of ours a product is made."""
@@ -295,6 +315,12 @@ class Repeated:
         head, first, second, columns = self._arguments
         with self._gate:
             self._multiply(*head, _address(x), first, _address(y), second, 0.0, _address(out), columns)
+
+
+def foreign(x: ndarray, y: ndarray) -> Foreign | None:
+    """The library's product of such matrices for compiled code, if they are worth it; see `Library.foreign`."""
+    library = (_library if _library is not _unknown else find()) if _is_for_libraries(x, y) else None
+    return None if library is None else library.foreign(x, y)
 
 
 def _is_for_libraries(x: Any, y: Any) -> bool:

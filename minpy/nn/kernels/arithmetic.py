@@ -121,6 +121,14 @@ class Rows:
             return None
 
     def _code(self, char: str) -> str:
+        return self.declarations(char) + self.definition(char, "kernel")
+
+    def declarations(self, char: str) -> str:
+        """What stands before the function in a module."""
+        return f"{Arithmetic(char, {}).declarations()}{FLAGS}"
+
+    def definition(self, char: str, name: str, linkage: str = "") -> str:
+        """The function's text, under a name."""
         names = self.names
         work = Arithmetic(char, {name: f"%x{names.index(name)}" for name in self._read})
         work.assign(self._text)
@@ -128,8 +136,7 @@ class Rows:
         parameters = [f"i64 %d{k}" for k in range(len(names))]
         parameters += [f"ptr noalias nocapture %a{k}" for k in range(len(names))]
         lines = [
-            f"{work.declarations()}{FLAGS}",
-            f"define i64 @kernel(i64 %rows, i64 %columns, {', '.join(parameters)}) {{\nentry:\n",
+            f"define {linkage} i64 @{name}(i64 %rows, i64 %columns, {', '.join(parameters)}) {{\nentry:\n",
             "  %cleared = call i32 @minpy_feclearexcept(i32 61)\n  br label %row\n",
             "row:\n  %r = phi i64 [0, %entry], [%next, %done]\n",
         ]

@@ -12,23 +12,23 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from minpy.nn.kernels import arithmetic
+from minpy.nn.kernels import arithmetic, lstm_code, shared
+from minpy.nn.kernels.lstm_code import BACK
+from minpy.runtime import blas
 from minpy.runtime.blas import Repeated, dot
-from minpy.runtime.fuse import native, state
+from minpy.runtime.fuse import native, sites, state
 from minpy.runtime.fuse.ir import Irregular
+from minpy.runtime.jit import background, engine
 
-# What follows the hyperbolic tangent of a step's sums, and the step back up to its products, as one pass each.
+# What follows the hyperbolic tangent of a step's sums as one pass, where there is no code for all steps at once.
 _FORWARD = arithmetic.Rows(
     ("i", "f", "o", "u", "c"), ("i", "f", "o", "cell"),
     "i = i * 0.5 + 0.5; f = f * 0.5 + 0.5; o = o * 0.5 + 0.5; cell = f * c + i * u",
 )  # fmt: skip
-_BACK = arithmetic.Rows(
-    ("g", "dh", "dc", "i", "f", "o", "u", "c", "s"), ("di", "df", "do", "du", "before"),
-    "dh = dh + g; do = dh * s; dh = dh * o; dh = dh - s * s * dh; dc = dc + dh;"
-    "di = dc * u * (i - i * i); df = dc * c * (f - f * f); do = do * (o - o * o);"
-    "du = dc * i; du = du - u * u * du; before = dc * f",
-)  # fmt: skip
 _WORTH = 1 << 15  # elements of all states from which they are compiled
+
+_SHARE = 1 << 22  # multiplications for each thread at least
+_FEW = 16  # sequences that a thread has at least
 
 _GATES = 4  # input, forget, output, candidate
 _LOGISTIC = 3  # of which the first three are logistic
@@ -68,14 +68,70 @@ class Sequences:
         self._cells = cells = np.empty((steps + 1, n, size), dtype)
         self._tanhs = tanhs = np.empty((steps, n, size), dtype)
         hs[0], cells[0] = h0, c0
-        sums, product = np.empty((n, _GATES * size), dtype), np.empty((n, size), dtype)
+        self._product = blas.foreign(operands[0], halved) if hs.size >= _WORTH else None
+        code = self._code(lstm_code.forward)
+        if code is None:
+            self._steps(halved, 0, steps, 0, n)
+            return
+        function, mask = code
+
+        def some(first: int, count: int) -> None:
+            # (Apart: NumPy's tangent takes its time where operand and result touch.)
+            sums, tangents = (np.empty((count, _GATES * size), dtype) for _ in range(2))
+            addresses = [each[:, first:].ctypes.data for each in (operands, cells, tanhs)]
+            read, cell, tanh = addresses
+            gate = gates[:, :, first:].ctypes.data
+            t = 0
+            while t < steps:
+                with self._product.gate:
+                    t = function(
+                        t, steps, count, size, operands.shape[2], mask, self._product.address,
+                        read, operands.strides[0], halved.ctypes.data, sums.ctypes.data, tangents.ctypes.data,
+                        gate, gates.strides[0], gates.strides[1], cell, cells.strides[0], tanh,
+                    )  # fmt: skip
+                if t < steps:  # an operation overflowed: as written, for NumPy's warning
+                    self._steps(halved, t, t + 1, first, count, passes=False)
+                    t += 1
+
+        self._shared(some)
+
+    def _code(self, maker: Any) -> tuple[Any, int] | None:
+        """The function for all steps, if it is compiled and pays, and the flags that must not come up."""
+        if self._product is None or sites.mode() == "off" or sites.held or not engine.is_available():
+            return None
+        try:
+            mask = native.bits_of(state.checked_flags())
+            return maker(self.hs.dtype.char, self._product.whole), mask
+        except (Irregular, native.Unfit, background.Pending, engine.CompileError):
+            return None
+
+    def _shared(self, some: Any) -> None:
+        """``some(first, how many)`` for all sequences, which know nothing of each other, by as many threads as pay."""
+        _, n, width = self._operands.shape
+        groups = -(-n // _FEW)
+        work = self._gates.size * width
+
+        def ours(first: int, count: int) -> None:
+            some(first * _FEW, min(count * _FEW, n - first * _FEW))
+
+        shared.over(ours, groups, work, _SHARE)
+
+    def _steps(
+        self, halved: ndarray, begin: int, end: int, first: int, count: int, passes: bool = True
+    ) -> None:
+        """Some steps of some sequences, one operation after the other, or with passes that are compiled."""
+        size = self._cells.shape[2]
+        mine = slice(first, first + count)
+        operands, gates = self._operands[:, mine], self._gates[:, :, mine]
+        cells, tanhs, hs = self._cells[:, mine], self._tanhs[:, mine], self.hs[:, mine]
+        sums, product = np.empty((count, _GATES * size), cells.dtype), np.empty((count, size), cells.dtype)
         by_gate = _by_gate(sums)
-        forward, mask = _ready(_FORWARD, hs)
-        block = product.nbytes
+        forward, mask = _ready(_FORWARD, self.hs) if passes else (None, 0)
+        block = gates.strides[1]
         gates_at, cells_at = gates.ctypes.data, cells.ctypes.data
         one_row = 1, product.size, *[0] * len(_FORWARD.names)
         multiply = Repeated(operands[0], halved, sums)
-        for t in range(steps):
+        for t in range(begin, end):
             multiply(operands[t], halved, sums)
             now, cell, squashed = gates[t], cells[t + 1], tanhs[t]
             np.tanh(by_gate, now)
@@ -104,7 +160,52 @@ class Sequences:
         back = np.ascontiguousarray(self._weights[:size].T)  # once, and not in each step's product
         da = np.empty((steps, n, _GATES * size), dtype)
         dh, dc = np.zeros((n, size), dtype), np.zeros((n, size), dtype)
-        compiled, mask = _ready(_BACK, self.hs) if g.strides[2] == g.itemsize else (None, 0)
+        code = self._code(lstm_code.back) if g.strides[2] == g.itemsize else None
+        if code is None:
+            dc = self._steps_back(g, back, dh, dc, da)
+        else:
+            function, mask = code
+            other = np.empty_like(dc)
+
+            def some(first: int, count: int) -> None:
+                mine = slice(first, first + count)
+                now, spare = dc[mine], other[mine]
+                addresses = [each[:, mine].ctypes.data for each in (cells, tanhs, da)]
+                cell, tanh, sums = addresses
+                head, gate = g[mine].ctypes.data, gates[:, :, mine].ctypes.data
+                t = steps - 1
+                while t >= 0:
+                    with self._product.gate:
+                        left = function(
+                            t, count, size, mask, self._product.address, head, g.strides[1], g.strides[0],
+                            dh[mine].ctypes.data, now.ctypes.data, spare.ctypes.data, gate, gates.strides[0],
+                            gates.strides[1], cell, cells.strides[0], tanh, sums, back.ctypes.data,
+                        )  # fmt: skip
+                    if (t - left) % 2:
+                        now, spare = spare, now
+                    t = left
+                    if t >= 0:
+                        self._step_back(t, g[mine, t], dh[mine], now, da[t, mine], mine)
+                        dh[mine] = dot(da[t, mine], back)
+                        t -= 1
+                if now.ctypes.data != dc[mine].ctypes.data:
+                    dc[mine] = now
+
+            self._shared(some)
+        flat = da.reshape(steps * n, _GATES * size)
+        operands = self._operands[:-1].reshape(steps * n, -1)
+
+        def of_x() -> ndarray:
+            return dot(flat, self._weights[size:-1].T).reshape(steps, n, -1).swapaxes(0, 1)
+
+        of_weights = dot(operands.T, flat)
+        return of_x, dh, dc, of_weights[size:-1], of_weights[:size], of_weights[-1]
+
+    def _steps_back(self, g: ndarray, back: ndarray, dh: ndarray, dc: ndarray, da: ndarray) -> ndarray:
+        """All steps, one operation after the other, or with passes that are compiled; the cell's cotangent."""
+        gates, cells, tanhs = self._gates, self._cells, self._tanhs
+        steps, _, n, size = gates.shape
+        compiled, mask = _ready(BACK, self.hs) if g.strides[2] == g.itemsize else (None, 0)
         spare, block, width = np.empty_like(dc), dc.nbytes, size * g.itemsize
         g_at, gates_at, cells_at, tanhs_at, da_at = (
             each.ctypes.data for each in (g, gates, cells, tanhs, da)
@@ -125,18 +226,13 @@ class Sequences:
             else:
                 dc, spare, dc_at, spare_at = spare, dc, spare_at, dc_at
             multiply(da[t], back, dh)
-        flat = da.reshape(steps * n, _GATES * size)
-        operands = self._operands[:-1].reshape(steps * n, -1)
+        return dc
 
-        def of_x() -> ndarray:
-            return dot(flat, self._weights[size:-1].T).reshape(steps, n, -1).swapaxes(0, 1)
-
-        of_weights = dot(operands.T, flat)
-        return of_x, dh, dc, of_weights[size:-1], of_weights[:size], of_weights[-1]
-
-    def _step_back(self, t: int, g: ndarray, dh: ndarray, dc: ndarray, da: ndarray) -> None:
+    def _step_back(
+        self, t: int, g: ndarray, dh: ndarray, dc: ndarray, da: ndarray, mine: slice = slice(None)
+    ) -> None:
         """Cotangents of a step's sums, and of the cell before it in place of that after it; `dh` is used up."""
-        now, squashed = self._gates[t], self._tanhs[t]
+        now, squashed = self._gates[t][:, mine], self._tanhs[t][mine]
         d, slope, part = np.empty_like(now), np.empty_like(now[:_LOGISTIC]), np.empty_like(dh)
         dh += g
         # Through the output: of its gate, and of the cell.
@@ -147,7 +243,7 @@ class Sequences:
         dh -= part
         dc += dh
         np.multiply(dc, now[3], d[0])
-        np.multiply(dc, self._cells[t], d[1])
+        np.multiply(dc, self._cells[t][mine], d[1])
         np.multiply(dc, now[0], d[3])
         dc *= now[1]
         # Through the gates: ``s (1 - s)`` and ``1 - c²``.

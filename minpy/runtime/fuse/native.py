@@ -267,8 +267,8 @@ def _address_of(text: str, wait: bool, loops: tuple[Loop, ...] = ()) -> int:
     return placed(text, outside, wait=wait)
 
 
-def compiled(text: str, *, wait: bool) -> int:
-    """The address of ``kernel`` in a module that may ask for the floating-point flags; see `placed`.
+def compiled(text: str, *, wait: bool, loops: tuple[Loop, ...] = ()) -> int:
+    """The address of ``kernel`` in a module that may ask for the floating-point flags, and call loops; see `placed`.
 
     Without `wait`, `Unfit` while the time for compiling it may not be spent yet.
     """
@@ -278,7 +278,7 @@ def compiled(text: str, *, wait: bool) -> int:
         if memory.load_code(text, engine.stamp()) is None and not ledger.allows_sure(takes()):
             raise Unfit("later")
         _begun.add(text)
-    return _address_of(text, wait)
+    return _address_of(text, wait, loops)
 
 
 _begun: set[str] = set()

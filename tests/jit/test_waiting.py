@@ -146,8 +146,11 @@ def test_what_tells_large_arrays(one_processor, tmp_path, change: dict[str, Any]
         ("while a: a -= b", 0),
     ],
 )
-def test_what_tells_large_arrays_in_inner_loops(one_processor, text: str, operations: int) -> None:
+def test_what_tells_large_arrays_in_inner_loops(
+    one_processor, monkeypatch, text: str, operations: int
+) -> None:
     """What a round takes, divided by the operations in it, if the text tells how many rounds inner loops make."""
+    monkeypatch.setattr(sites, "sites", [])
     site = sites.Site("nest_range_1_5a5a0003", "range", True, 1, "5a5a0003")
     (site.node,) = ast.parse(f"for k in range(n):\n    {text}").body
     assert drive._operations_in(site.node, True) == operations

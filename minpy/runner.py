@@ -246,8 +246,12 @@ def _fresh_main(loader: Any, filename: str | None) -> ModuleType:
 def _main_code(source: bytes, filename: str, options: Options, cached: bool) -> CodeType:
     if not cached:
         options = replace(options, cache=False)
+    from minpy.transform import products
     from minpy.transform.build import code_for
     from minpy.transform.filters import Filter
+
+    products.wait()
+    products.look(source)
 
     # Wherever it lies, a program that is started by name is user code; only --exclude takes it out.
     if Filter(options.include, options.exclude).why_not("__main__", filename):

@@ -32,6 +32,7 @@ holders = 0
 others = 0
 devices = 0
 watchers = 0  # all but contexts of devices: while there are any, no loop and no block runs as one piece
+products = True  # whether the program may ask for products of matrices
 # Told whether nothing but contexts of devices is active (see `small`).
 _told: Any = None
 # Who looks at each operation (see `nancheck`); None as a rule. Is counted among the others.
@@ -110,6 +111,24 @@ _plain: tuple = ()
 _doors: tuple = ()
 
 
+def wait_for_products() -> None:
+    """Leave NumPy's kernels for products alone until `expect_products` says that there may be some."""
+    global products
+    products = bool(_plain)
+
+
+def expect_products() -> None:
+    """Let the kernels be looked at: now, or as soon as NumPy is there."""
+    global products
+    with _lock:
+        products = True
+        late = bool(_plain)
+    if late:
+        from minpy.runtime import widen
+
+        widen.start()
+
+
 def _idle() -> None:
     global _plain
     if not _plain:
@@ -117,12 +136,14 @@ def _idle() -> None:
 
         import numpy
 
-        from minpy.runtime import widen
         from minpy.runtime.fuse import sites as blocks
         from minpy.runtime.jit.sites import loops
 
-        widen.start()
         _plain = numpy, operator, math, loops, blocks
+        if products:
+            from minpy.runtime import widen
+
+            widen.start()
     routed.__class__ = Routed
     routed.np, routed.op, routed.math, routed.loops, routed.blocks = _plain
     routed.numpy = routed.np

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from minpy import handlers
 from minpy.errors import RewriteError, RewriteWarning
 from minpy.options import Options
-from minpy.transform import cache
+from minpy.transform import cache, products
 
 if TYPE_CHECKING:
     from minpy.transform.names import Given
@@ -152,6 +152,7 @@ def find_or_build(
     of their file alone, so text, and code under compiler flags from elsewhere or with names that are `given` (see
     `minpy.transform.names.Given`), are built afresh.
     """
+    products.look(source)
     if not isinstance(source, bytes) or flags:
         return _build(source, path, options, flags, given)[0], ""
     entry = cache.load(source, path, options)

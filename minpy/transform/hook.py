@@ -18,7 +18,7 @@ from minpy import memory
 from minpy.errors import RewriteWarning
 from minpy.options import Options, from_environ
 from minpy.places import flags_in
-from minpy.transform import build, children
+from minpy.transform import build, children, products
 from minpy.transform.build import DOOR
 from minpy.transform.filters import Filter, anchored
 
@@ -98,7 +98,10 @@ class _Finder:
         if fullname == "numpy" and sessions:
             # Not before: a program without arrays has nothing to keep, and starts without ctypes.
             memory.keep(sessions[-1].options.keep_memory)
-        if not sessions or build.is_rewriting() or sessions[-1].filter.skips_name(fullname):
+        if not sessions or build.is_rewriting():
+            return None
+        if sessions[-1].filter.skips_name(fullname):
+            products.meet(fullname)
             return None
         asking = self._asking.__dict__.setdefault("names", set())
         if fullname in asking:
@@ -148,6 +151,7 @@ class Installation:
             if not reason:
                 spec.loader = MinPyLoader(spec.loader.name, spec.loader.path, self.options)
                 return
+        products.meet(spec.name)
         if self.options.verbose > 1:
             build.say(f"left alone {spec.name}: {reason}")
 

@@ -168,6 +168,30 @@ def test_a_program_is_told_nothing(replaced: None) -> None:
     assert ran(PROGRAM, OPENBLAS_CORETYPE="Haswell")[1] == "NumPy's OpenBLAS has kernels for Haswell"
 
 
+@pytest.mark.parametrize(
+    ("text", "other", "looked"),
+    [
+        ("print(np.ones(3).sum())", "", False),
+        ("import json, other", "x = np.sort([2, 1])", False),
+        ("print(np.ones(3) @ np.ones(3))", "", True),
+        ("f = getattr(np, 'd' + 'ot'); np.ones(3)", "", True),
+        ("np.ones(3); import other", "def f(a): return np.linalg.inv(a)", True),
+        ("np.ones(3); import packaging", "", True),
+    ],
+)
+def test_kernels_wait_for_a_program_that_may_want_them(tmp_path, text: str, other: str, looked: bool) -> None:
+    """As its texts say; what is installed, and has none here, may always."""
+    end = "\nimport sys\nfound = sys.modules.get('min' + 'py.runtime.widen')\n"
+    end += "sys.exit(0 if found is None or found._state is None else 3)"
+    (tmp_path / "program.py").write_text(f"import numpy as np\n{text}{end}")
+    (tmp_path / "other.py").write_text(f"import numpy as np\n{other}\n")
+    command = [sys.executable, "-m", "minpy", "run", "program.py"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "MINPY_CACHE_DIR": str(tmp_path / "cache")}
+    )
+    assert done.returncode == (3 if looked else 0)
+
+
 WRONG = """
 from minpy.runtime import widen
 from minpy.runtime.widen import assembler, gemm

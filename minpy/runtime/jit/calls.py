@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minpy.runtime.jit.ir import double
-from minpy.runtime.jit.kinds import BOOLS, PYTHON, Unsupported
+from minpy.runtime.jit.kinds import BOOLS, CODES, PYTHON, Unsupported
 from minpy.runtime.jit.selections import Selections
 from minpy.runtime.jit.values import Known, Ref, Val, scalar
 from minpy.runtime.jit.wholes import is_whole
@@ -142,7 +142,11 @@ class Calls(Selections):
     def _extreme(self, arguments: list[Any], op: ast.cmpop) -> Val:
         if len(arguments) < 2:
             raise Unsupported("min() or max() of one argument")
-        best, *others = map(self._operand, arguments)
+        operands = list(map(self._operand, arguments))
+        if all(each.rep == "i" and each.kinds == operands[0].kinds and each.kind for each in operands):
+            # Of integers any order will do: what has to be waited for comes last.
+            operands.sort(key=lambda each: each.x in self.late)
+        best, *others = operands
         for other in others:
             kinds = best.kinds | other.kinds
             if best.rep != other.rep and "b" not in (best.rep, other.rep):
@@ -153,7 +157,11 @@ class Calls(Selections):
             type_ = {"i": "i64", "d": "double", "b": "i1"}[best.rep]
             x = self.w.op(f"select i1 {better}, {type_} {other.x}, {type_} {best.x}")
             tag = best.tag
-            if tag != other.tag:
+            if other.tag == str(CODES["float64"]) and best.kinds <= {"float", "float64"}:
+                # It depends on the tags of all rounds before: the shortest way counts.
+                bit = self.w.op(f"shl i8 {self.w.op(f'zext i1 {better} to i8')}, 1")
+                tag = self.w.op(f"or i8 {best.tag}, {bit}")
+            elif tag != other.tag:
                 tag = self.w.op(f"select i1 {better}, i8 {other.tag}, i8 {best.tag}")
             best = Val(kinds, best.rep, x, tag)
         return best

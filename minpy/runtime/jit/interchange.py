@@ -16,16 +16,16 @@ import copy
 from collections.abc import Callable
 from functools import lru_cache
 
-from minpy.runtime.jit.choices import Choices
 from minpy.runtime.jit.iterations import Iteration, Range
 from minpy.runtime.jit.kinds import Unsupported
+from minpy.runtime.jit.speculation import Speculation
 from minpy.runtime.jit.values import Ref
 from minpy.runtime.jit.versions import degree, plan_of
 
 _FEWEST = 8  # rounds of what becomes the inner loop
 
 
-class Interchange(Choices):
+class Interchange(Speculation):
     """Loops whose order is changed."""
 
     def iteration(self, node: ast.expr) -> Iteration:

@@ -65,6 +65,7 @@ class Operators(Powers):
     def __init__(self) -> None:
         super().__init__()
         self.results: list[Result] | None = None  # where the next operator is to put what it gave
+        self.late: set[str] = set()  # integers that are made of what the round before computed last
 
     # Operators.
 
@@ -202,6 +203,8 @@ class Operators(Powers):
             raise Unsupported(f"the operator {symbol}")
         for kind in kinds - {"int", "int64"}:
             self.guard_range(x, *RANGES[kind], f"an overflow of {kind}")
+        if a in self.late or b in self.late:
+            self.late.add(x)
         return Val(kinds, "i", x, tag)
 
     def exact(self, name: str, a: str, b: str) -> str:

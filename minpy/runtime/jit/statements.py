@@ -298,8 +298,11 @@ class Statements(BySlices):
     # Statements with blocks.
 
     def _if(self, node: ast.If) -> None:
-        if self.stored_once(node):
+        if self.stored_once(node) or self.set_either_way(node, lambda: self._as_written(node)):
             return
+        self._as_written(node)
+
+    def _as_written(self, node: ast.If) -> None:
         yes, no, end = self.w.fresh("then"), self.w.fresh("else"), self.w.fresh("endif")
         self.condition(node.test, yes, no)
         self.conditional += 1

@@ -25,7 +25,7 @@ from minpy.runtime.jit.draws import Draws
 from minpy.runtime.jit.expressions import BITS, TYPES, Harmful, constant_of
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import Unsupported
-from minpy.runtime.jit.values import Ref, Variable
+from minpy.runtime.jit.values import Ref, Val, Variable
 
 if TYPE_CHECKING:
     from minpy.runtime.jit.iterations import Range
@@ -145,6 +145,18 @@ def _put(values: dict[str, ast.expr], node: ast.expr) -> ast.expr:
     if not any(isinstance(each, ast.Name) and each.id in values for each in ast.walk(node)):
         return node
     return _Put(values).visit(copy.deepcopy(node))
+
+
+def _is_neighbour(node: ast.Subscript, statement: ast.stmt) -> bool:
+    """Whether an element lies in the row in which a statement stores another one."""
+    target = statement.targets[0] if isinstance(statement, ast.Assign) else None
+    if not isinstance(target, ast.Subscript) or ast.dump(target.value) != ast.dump(node.value):
+        return False
+    one, other = (
+        (each.elts if isinstance(each, ast.Tuple) else [each]) for each in (target.slice, node.slice)
+    )
+    rows = [[ast.dump(part) for part in parts[:-1]] for parts in (one, other)]
+    return len(one) == len(other) and rows[0] == rows[1] and ast.dump(one[-1]) != ast.dump(other[-1])
 
 
 def _is_fixed(node: ast.expr, stored: set[str]) -> bool:
@@ -575,6 +587,8 @@ class Versions(Draws):
         self.unchecked, self.w.access = True, access
         value = super()._subscript(node)
         self.unchecked, self.w.access = around
+        if isinstance(value, Val) and value.rep == "i" and _is_neighbour(node, self.now[-1]):
+            self.late.add(value.x)
         return value
 
     def wrapped(self, number: str, dim: str) -> str:

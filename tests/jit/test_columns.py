@@ -84,6 +84,7 @@ ROUNDS = [
     "for k in range(9): u[:, k] = v[:140, k] * 2",
     "for k in range(9): j[:, k] = i[:, k] * 5000",
     "for k in range(9): u[:, k] = z[:, k]",
+    "for k in range(9): u[-1][k] = v[3][k] * 2",
     "u.flags.writeable = False\nfor k in range(9): u[:, k] = v[:, k] * 2",
 ]
 

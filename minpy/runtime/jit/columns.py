@@ -351,8 +351,10 @@ def columns_of(node: ast.For) -> Columns | None:
         return None
     if not any(node.target.id in _loads(each.slice) for each in stores):
         return None
+    if not all(isinstance(each.value, ast.Name) for each in stores):
+        return None
     names = {each.id for each in targets if isinstance(each, ast.Name)}
-    stored = {each.value.id for each in stores if isinstance(each.value, ast.Name)}
+    stored = {each.value.id for each in stores}  # type: ignore[attr-defined]
     if len(targets) > len(stores) + len([each for each in targets if isinstance(each, ast.Name)]):
         return None
     if names & stored or node.target.id in names | stored:

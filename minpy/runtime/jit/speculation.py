@@ -35,25 +35,21 @@ class Speculation(Choices):
         self._speculating = False  # whether guards lead to the way as written
 
     def _ifexp(self, node: ast.IfExp) -> Any:
-        def as_written() -> Any:
-            return super(Speculation, self)._ifexp(node)
-
+        as_written = super()._ifexp
         if self._is_cheap(node):
-            value = self._tried(lambda: self._either_way(node, as_written))
+            value = self._tried(lambda: self._either_way(node, lambda: as_written(node)))
             if value is not None:
                 return value
-        return as_written()
+        return as_written(node)
 
     def _chosen(self, node: ast.If) -> Val:
-        def as_written() -> Val:
-            return super(Speculation, self)._chosen(node)
-
+        as_written = super()._chosen
         choice = _of_elements(node)
         if choice is not None and self._is_cheap(choice):
-            value = self._tried(lambda: self._either_way(choice, as_written))
+            value = self._tried(lambda: self._either_way(choice, lambda: as_written(node)))
             if value is not None:
                 return value
-        return as_written()
+        return as_written(node)
 
     def set_either_way(self, node: ast.If, as_written: Callable[[], None]) -> bool:
         """Write a statement that sets one variable; False if nothing has been written."""

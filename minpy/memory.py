@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 # The parameters of mallopt(3).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -27,8 +26,7 @@ _MOST_ARRAY, _MOST_TOP = 128 * _MIB, 512 * _MIB
 _VARIABLES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_MMAP_MAX_")
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """Up to which size arrays come from the heap, and how much free memory its end may keep (bytes)."""
 
     array: int

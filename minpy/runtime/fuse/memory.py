@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import hashlib
-import json
 import os
 from functools import cache
 from typing import Any
@@ -35,6 +34,8 @@ def _load() -> dict[str, str]:
         return {}
     try:
         with open(where, encoding="utf-8") as file:
+            import json  # a first run has no file
+
             data: Any = json.load(file)
     except (OSError, ValueError) as error:
         if handlers.raised(error):
@@ -72,6 +73,8 @@ def _store() -> None:
     where = _file()
     if not _news or not where:
         return
+    import json
+
     verdicts = _load() | _news  # another process may have written meanwhile
     if len(verdicts) > _MOST:
         verdicts = dict(list(verdicts.items())[-_MOST:])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import operator
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from functools import cache, reduce
 from typing import Any
 
@@ -251,6 +250,7 @@ def spread_product(x: Sequence[float], y: Sequence[float], order: str) -> float:
 
 def _fused_spread_product(x: Sequence[float], y: Sequence[float]) -> float:
     """``"fused"``: as ``"pairs"``, but only one product of a pair is rounded, and none of those that are left."""
+    from fractions import Fraction  # few processors have this order
 
     def plus(total: Any, one: float, other: float) -> Any:
         return Fraction(float(total)) + Fraction(one) * Fraction(other)

@@ -341,7 +341,7 @@ def together(over, monkeypatch):
     """Two threads share each parameter; the threads that were at it, and what each of them had."""
     calls = []
     run = pool.run
-    monkeypatch.setattr(in_place, "_SHARE", 300)
+    monkeypatch.setattr(in_place, "_SHARE", 2400)
     monkeypatch.setattr(pool, "width", lambda: 2)
     monkeypatch.setattr(pool, "is_only_thread", lambda: True)
     monkeypatch.setattr(pool, "run", lambda work, parts: calls.append(parts) or run(work, parts))

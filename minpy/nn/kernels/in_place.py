@@ -23,7 +23,7 @@ from minpy.runtime.fuse.ir import Irregular
 from minpy.runtime.jit import background, engine
 
 _PIECE = 1024  # elements
-_SHARE = 1 << 17  # elements for each thread at least
+_SHARE = 1 << 19  # bytes of the parameter for each thread at least
 _QUIET = ("ignore", "warn")
 
 _functions: dict[tuple[str, str], tuple[Any, Any]] = {}
@@ -119,7 +119,7 @@ def run(
         numbers = [float(each) for each in reader.values[len(values) :]]
         if w.dtype.char == "f" and any(not abs(each) <= _MOST for each in numbers):
             return None  # NumPy would compute with doubles
-        pieces = shared.pieces(w.size, w.size, _SHARE) if pool.is_only_thread() else [(0, w.size)]
+        pieces = shared.pieces(w.size, w.nbytes, _SHARE) if pool.is_only_thread() else [(0, w.size)]
         places = [each.ctypes.data for each in values]
         if len(pieces) == 1:
             done = [alone(w.size, mask, *places, *numbers)]

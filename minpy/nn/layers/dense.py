@@ -65,7 +65,19 @@ def _affine_forward(x: Any, w: Any, b: Any) -> tuple[Any, Any]:
 def _affine_backward(kept: tuple, g: Any) -> tuple:
     x, w = kept
     if type(x) is numpy.ndarray is type(w) and type(g) is numpy.ndarray and products.on_host():
-        return lambda: blas.dot(g, w.T), lambda: blas.dot(x.T, g), lambda: numpy.ones(len(g), g.dtype).dot(g)
+        of_weights: list[numpy.ndarray] = []
+
+        def of_x() -> numpy.ndarray:
+            found = products.together((g, w.T), (x.T, g))
+            if found is None:
+                return blas.dot(g, w.T)
+            of_weights.append(found[1])
+            return found[0]
+
+        def of_w() -> numpy.ndarray:
+            return of_weights.pop() if of_weights else blas.dot(x.T, g)
+
+        return of_x, of_w, lambda: numpy.ones(len(g), g.dtype).dot(g)
     ones = numpy.ones(numpy.shape(g)[0], g.dtype)
     return (
         lambda: products.dot(g, np.transpose(w)),

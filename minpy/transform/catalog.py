@@ -262,6 +262,7 @@ _FUSED_BINARY = """
 FUSED: dict[str, int] = {
     **dict.fromkeys(_names(_FUSED_UNARY), 1),
     **dict.fromkeys(_names(_FUSED_BINARY), 2),
+    "clip": 3,
     "where": 3,
 }
 """Functions that blocks may hold, and how many arguments they are called with.

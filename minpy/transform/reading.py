@@ -59,7 +59,7 @@ class Reader:
             if found is None or isinstance(node.operator, _NOT_BLOCKS):
                 raise No
             self.operations += 1
-            self.heavy = self.heavy or isinstance(node.operator, cst.Power)
+            self.heavy = self.heavy or isinstance(node.operator, (cst.Power, cst.Modulo))
             return f"({self.read(node.left)}{found[0]}{self.read(node.right)})"
         if isinstance(node, cst.UnaryOperation):
             found = UNARY.get(type(node.operator))

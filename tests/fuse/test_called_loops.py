@@ -21,7 +21,15 @@ LONG: dict[str, Any] = {
     "q": rng.random((3, 1400)) + 0.1,
     "halves": rng.normal(size=2000),
     "col": rng.random((31, 1)),
+    "whole": np.concatenate([rng.integers(-(10**9), 10**9, 900), [2**63 - 1, -(2**63), 0, 1, -1]]),
+    "half": rng.integers(-(10**4), 10**4, 900, dtype=np.int32),
+    "byte": rng.integers(0, 256, 900, dtype=np.uint8),
+    "zeros": np.tile([0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -5e-324], (3, 1)),
+    "nan": float("nan"),
+    "five": 5,
 }
+
+LIMITS = [(-0.5, 0.5), (0.0, 1.0), (-1.0, -0.0), (-0.0, 0.0), (3, 2), (0, 100), ("nan", 1), (0, "five")]
 
 CALLED = [
     "x = np.tanh(p * q + p) - np.exp(-q)",
@@ -48,6 +56,26 @@ CALLED = [
     "x = np.log(p) * 2",
     "x = np.log(p - p) + np.exp(q) * (q / (q - q))",
     "x = np.sign(p) * np.degrees(q) + np.cbrt(p)",
+    *(
+        "; ".join(f"x{k} = {each} % {by}" for k, by in enumerate((7, -7, 1, 300)))
+        for each in ("whole", "half", "byte", "(whole + 1)", "whole[::2]")
+    ),
+    "x = (whole * 3) % five * 2 + whole % five; y = x % n",
+    "x = whole % n",
+    "with np.errstate(all='ignore'): x = whole % n + (whole - 1) % (five - 5); y = whole // n % -1",
+    "whole %= 7",
+    "whole[1:] = whole[:-1] % five",
+    "whole[:] = (whole + 3) % -five",
+    *(
+        "; ".join(
+            f"x{k} = np.clip({each}, {low}, {high}) * 2 + {each}" for k, (low, high) in enumerate(LIMITS)
+        )
+        for each in ("p", "zeros", "f", "whole", "half", "byte", "-zeros")
+    ),
+    "x = np.clip(np.clip(zeros, nan, nan) + p[:, :7], -1.5, five)",
+    "p[:] = np.clip(p * 2, -1, 1)",
+    "x = np.clip(p, p * 0.5, 1.0) + p",
+    "x = np.clip(whole * 2, n, five) % five",
 ]
 
 

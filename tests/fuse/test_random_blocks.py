@@ -53,6 +53,12 @@ def _expressions(arrays: list[str], unary: list[str], binary: list[str]) -> st.S
             st.builds(str.format, st.sampled_from(unary), inner),
             st.builds(str.format, st.sampled_from(binary), inner, inner),
             st.builds("np.where({} > 0, {}, {})".format, inner, inner, inner),
+            st.builds(
+                "np.clip({}, {}, {})".format, inner, *[st.sampled_from([*_NUMBERS, "0.0", "-0.0", "c"])] * 2
+            ),
+            st.builds(
+                "({} % {})".format, st.sampled_from(["i", "u", "(i * 3 + 1)"]), st.sampled_from(_NUMBERS)
+            ),
         )
 
     return st.recursive(leaves, more, max_leaves=7)

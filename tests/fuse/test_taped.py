@@ -140,6 +140,11 @@ PROGRAMS = {
         "def f(a, b):\n b[::3] = a[::3]\n x = np.maximum(a, b) * np.minimum(a, 0.9) - abs(a - b)\n return np.sum(x ** 2)\n",
         [(64,), (64,)],
     ),
+    "limits": (
+        "def f(a, b):\n b[::3] = 0.25\n b[1::9] = -0.0\n x = np.clip(a[::2] * 2, -0.5, 0.5) + np.clip(b[::2], 0, 0.25)\n"
+        " return np.sum(x * np.clip(b[1::2] - 1.0, a[1::2] * 0.5, 2.0))\n",
+        [(200,), (200,)],
+    ),
     "twice": ("def f(a):\n x = a * a[:, :] + a[:, ::1] * 2 - a\n return np.sum(x * x)\n", [(9, 65)]),
     "sharing": (  # x + 1 has the cotangent of x
         "def f(a):\n x = a * 2\n y = x + 1\n z = x[1:] * y[:-1] - y[1:] * x[:-1] + 3 * y[1:]\n y[2:] = z[1:] * x[2:] * 0.5\n"

@@ -100,7 +100,11 @@ class Derivation:
             ):
                 raise Irregular("a power")
             name, operands = _POWERS[text], operands[:1]
-        elif not operation.symbol and name != "where" and not isinstance(getattr(np, name, None), np.ufunc):
+        elif (
+            not operation.symbol
+            and name not in ("clip", "where")
+            and not isinstance(getattr(np, name, None), np.ufunc)
+        ):
             raise Irregular(name)
         return self.graph.add(name, *[self._node(each) for each in operands])
 
@@ -173,6 +177,8 @@ class Derivation:
         if name == "where":
             return np.where(terms[0], *((g, 0) if i == 1 else (0, g)))
         primitive = dispatch.by_name.get(name)
+        if name == "clip" and primitive is not None and primitive.vjp is not None:
+            return primitive.vjp[i](g, ans, *terms)
         if primitive is None or primitive.bare is None:
             if primitive is not None and primitive.flat:
                 return None

@@ -45,7 +45,7 @@ class Graph:
         return self._put(key, which if kind == CONSTANT else like, None)
 
     def add(self, name: str, *operands: int) -> int:
-        """An operation, by the name of its ufunc (or ``where``).
+        """An operation, by the name of its ufunc (or ``where``, ``clip``).
 
         Raises
         ------
@@ -56,7 +56,7 @@ class Graph:
         found = self._numbers.get((name, operands))
         if found is not None:
             return found
-        function = np.where if name == "where" else getattr(np, name)
+        function = getattr(np, name)
         with np.errstate(all="ignore"):
             like = function(*[self._like[k] for k in operands])
         if type(like) is not np.ndarray:

@@ -36,6 +36,29 @@ def _takes_second(name: str, kind: str) -> bool:
     return bool(np.signbit(getattr(np, name)(zero, -zero))[0])
 
 
+@lru_cache(maxsize=8)
+def _takes_limits(kind: str) -> tuple[bool, bool] | None:
+    """Whether `np.clip` gives its lower and its upper limit where these are zeros, the element one of the other sign.
+
+    None: not everywhere in an array, or limits that are NaN are not what it gives.
+    """
+    zero, one, nan = (np.dtype(kind).type(each) for each in (0, 1, np.nan))
+    found = []
+    for limits in ((zero, one), (-one, zero), (-zero, one), (-one, -zero)):
+        element = -zero if any(each == 0 and not np.signbit(each) for each in limits) else zero
+        whole = np.full(67, element, kind)
+        given = np.signbit(np.concatenate([np.clip(whole, *limits), np.clip(whole[::3], *limits)]))
+        if given.any() != given.all():
+            return None
+        found.append(bool(given[0] != np.signbit(element)))
+    if found[:2] != found[2:]:
+        return None
+    for limits in ((nan, one), (zero, nan)):
+        if not np.isnan(np.clip(np.full(67, one / 2, kind), *limits)).all():
+            return None
+    return found[0], found[1]
+
+
 class Nest(Rows):
     """Writes the module of a plan.
 
@@ -117,7 +140,7 @@ class Nest(Rows):
         where, k = place
         if where == "s":
             return self._number(k, np.dtype(bool))
-        dtype = self.plan.steps[k].dtype if where == "t" else self.plan.operand_dtypes[k]
+        dtype = self.steps[k].dtype if where == "t" else self.plan.operand_dtypes[k]
         value = self._operand(place, dtype)
         if dtype.kind == "b":
             return value
@@ -157,6 +180,8 @@ class Nest(Rows):
             return self._new(f"{_BITS[name]} {kind} {values[0]}, {values[1]}")
         if dtype.kind == "b":
             raise Unfit(f"{name} of truth values")
+        if name == "clip" and any(where != "s" for where, _ in places[1:]):
+            raise Unfit("limits that are arrays: NumPy has another loop for them")
         values = [self._operand(each, dtype) for each in places]
         if dtype.kind == "f":
             return self._of_floats(name, dtype, kind, values)
@@ -164,7 +189,7 @@ class Nest(Rows):
 
     def _dtype_of(self, place: tuple[str, int]) -> np.dtype:
         where, k = place
-        return self.plan.steps[k].dtype if where == "t" else self.plan.operand_dtypes[k]
+        return self.steps[k].dtype if where == "t" else self.plan.operand_dtypes[k]
 
     def _of_floats(self, name: str, dtype: np.dtype, kind: str, a: list[str]) -> str:
         if name in _BINARY:
@@ -195,7 +220,22 @@ class Nest(Rows):
             chosen = self._choice(better, kind, a[0], a[1])
             lost = self._new(f"fcmp uno {kind} {a[0]}, {a[0]}")
             return self._choice(lost, kind, a[0], chosen)
+        if name == "clip":
+            return self._clipped(dtype, kind, *a)
         raise Unfit(name)
+
+    def _clipped(self, dtype: np.dtype, kind: str, value: str, low: str, high: str) -> str:
+        """A number between two others, as NumPy has it for NaNs and zeros of both signs."""
+        takes_limits = _takes_limits(dtype.char)
+        if takes_limits is None:
+            raise Unfit("a choice between zeros that is not known")
+        lost = self._new(f"fcmp uno {kind} {value}, {value}")
+        for limit, order, takes in zip((low, high), "gl", takes_limits, strict=True):
+            # (Not to be above a limit that is NaN is to take it.)
+            better = self._new(f"fcmp o{order}{'t' if takes else 'e'} {kind} {value}, {limit}")
+            value = self._choice(self._new(f"or i1 {better}, {lost}"), kind, value, limit)
+            lost = self._new(f"fcmp uno {kind} {value}, {value}")
+        return value
 
     def _of_integers(self, name: str, dtype: np.dtype, kind: str, a: list[str]) -> str:
         sign = "s" if dtype.kind == "i" else "u"
@@ -216,6 +256,15 @@ class Nest(Rows):
         if name in _EXTREMES:
             better = self._new(f"icmp {sign}{_EXTREMES[name][1]} {kind} {a[0]}, {a[1]}")
             return self._choice(better, kind, a[0], a[1])
+        if name == "clip":
+            for limit, word in zip(a[1:], "gl", strict=True):
+                inside = self._new(f"icmp {sign}{word}t {kind} {a[0]}, {limit}")
+                a[0] = self._choice(inside, kind, a[0], limit)
+            return a[0]
+        if name == ufuncs.REST:
+            rest = self._new(f"sub {kind} {a[0]}, {self._new(f'mul {kind} {a[1]}, {a[2]}')}")
+            nothing = self._new(f"icmp eq {kind} {a[2]}, 0")  # NumPy's rest is 0 then
+            return self._choice(nothing, kind, "0", rest)
         if name in ("left_shift", "right_shift"):
             width = 8 * dtype.itemsize
             far = self._new(f"icmp uge {kind} {a[1]}, {width}")

@@ -198,6 +198,6 @@ def _program(plan: Pass, modes: tuple[str, ...]) -> tuple[str, list[np.dtype]]:
 @lru_cache(maxsize=512)
 def _compiled(text: str) -> Any:
     space = {name: value for name, value in vars(np).items() if isinstance(value, np.ufunc)}
-    space["copyto"] = np.copyto
+    space |= {"clip": np.clip, "copyto": np.copyto}
     exec(compile(text, "<minpy block>", "exec"), space)
     return space["tile"]

@@ -27,6 +27,7 @@ from minpy.runtime.fuse.steps import (
     _apply,
     _is_even,
     _written,
+    by_quotient,
 )  # fmt: skip
 
 _KINDS = "biufc"
@@ -76,8 +77,9 @@ class Plan:
         work = self.size * sum(20 if step.name in _HEAVY else 1 for step in self.steps)
         # Some of NumPy's loops are others, with other bits, where operand and result touch.
         self.is_touchy = any(step.name in _HEAVY for step in self.steps)
-        # Compiled, one pass over memory instead of one for each operation.
-        self.gains_surely = not self.is_touchy and sum(each.name in LIGHT for each in self.steps) >= _SEVERAL
+        # Compiled, one pass over memory instead of one for each operation; or a remainder that follows the quotient.
+        light = sum(each.name in LIGHT for each in self.steps)
+        self.gains_surely = not self.is_touchy and (light >= _SEVERAL or any(map(by_quotient, self.steps)))
         if not self.size or (mode == "auto" and work < self._least()):
             raise Irregular
         self._check_layout(leaves)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minpy.records import dataclass
-from minpy.runtime.fuse.ufuncs import Loop
+from minpy.runtime.fuse.ufuncs import Loop, in_loops
 from minpy.runtime.fuse.walk import Walk
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ class Rows:
 
     def __init__(self, plan: Plan, in_place: tuple[tuple[int, int], ...]) -> None:
         self.plan, self.in_place = plan, in_place
+        self.steps, places = in_loops(plan.steps)
+        self._of_output = [places[each.step] for each in plan.outputs]
         self.numbers: list[tuple[int, str]] = []
         self.loops: list[Loop] = []
         over = {operand: result for result, operand in in_place}
@@ -113,7 +115,7 @@ class Rows:
             type_of(dtype)
         self._settle_stages()
         self._stage = self.stages[0]
-        for number, step in enumerate(plan.steps):
+        for number, step in enumerate(self.steps):
             self._stage = self.stages[self._home[number]]
             if number in self._called:
                 self._values.append("")
@@ -124,7 +126,7 @@ class Rows:
         self._settle_buffers()
 
     def _settle_stages(self) -> None:
-        for number, step in enumerate(self.plan.steps):
+        for number, step in enumerate(self.steps):
             stage = 0
             for where, k in step.operands:
                 if where == "t":
@@ -151,7 +153,7 @@ class Rows:
         if where == "s":
             return self._number(k, wanted)
         if where == "t":
-            return self._converted(self._result(k), self.plan.steps[k].dtype, wanted)
+            return self._converted(self._result(k), self.steps[k].dtype, wanted)
         return self._converted(self._leaf(k), self.plan.operand_dtypes[k], wanted)
 
     def _result(self, step: int) -> str:
@@ -160,7 +162,7 @@ class Rows:
             return self._values[step]
         found = self._stage.taken.get(step)
         if found is None:
-            dtype, buffer = self.plan.steps[step].dtype, self._kept(step)
+            dtype, buffer = self.steps[step].dtype, self._kept(step)
             number = self._stage.number
             self._use(buffer, number)
             self._count += 1
@@ -188,7 +190,7 @@ class Rows:
                     self.stages[self._home[step]],
                     self._buffers[step],
                     self._values[step],
-                    self.plan.steps[step].dtype,
+                    self.steps[step].dtype,
                 )
         return self._buffers[step]
 
@@ -248,7 +250,7 @@ class Rows:
 
     def _call(self, number: int) -> None:
         """Let a step be a call at the end of its stage."""
-        step, loop, stage = self.plan.steps[number], self._called[number], self._stage
+        step, loop, stage = self.steps[number], self._called[number], self._stage
         places: list[tuple[str, int]] = []
         for place, dtype in zip(step.operands, loop.takes, strict=True):
             where, k = place
@@ -262,7 +264,7 @@ class Rows:
                 self._stage = stage
                 places.append(("s", len(self._own) - 1))
                 continue
-            if where == "t" and self.plan.steps[k].dtype == dtype:
+            if where == "t" and self.steps[k].dtype == dtype:
                 buffer = self._kept(k)
             else:
                 value = self._operand(place, dtype)
@@ -278,16 +280,17 @@ class Rows:
     def _settle_outputs(self) -> None:
         over = dict(self.in_place)
         for k, out in enumerate(self.plan.outputs):
-            dtype = self.plan.steps[out.step].dtype
-            called, home = out.step in self._called, self._home[out.step]
+            step = self._of_output[k]
+            dtype = self.steps[step].dtype
+            called, home = step in self._called, self._home[step]
             place, _, _, moves = k, *self.pointers()[k]
             if k not in over and called and moves == PACKED and dtype == out.dtype:
-                if self._kept(out.step) not in self._direct:
-                    self._direct[self._kept(out.step)] = k
+                if self._kept(step) not in self._direct:
+                    self._direct[self._kept(step)] = k
                     continue
             # What is written over may be read until then.
             self._stage = stage = self.stages[-1 if k in over else home + called]
-            value = self._converted(self._result(out.step), dtype, out.dtype)
+            value = self._converted(self._result(step), dtype, out.dtype)
             if k in over:
                 operand = over[k]
                 self._leaf(operand)
@@ -449,7 +452,7 @@ class Rows:
         """A call of one of NumPy's loops, which may forget what was to be reported before."""
         lines, name = [], f"t{call.step}"
         pointers = [*call.places, ("k", self._buffers[call.step])]
-        dtypes = [*call.loop.takes, self.plan.steps[call.step].dtype]
+        dtypes = [*call.loop.takes, self.steps[call.step].dtype]
         for i, ((where, k), dtype) in enumerate(zip(pointers, dtypes, strict=True)):
             if where == "x":
                 place, _, _, moves = self._pointer_of(k)

@@ -20,11 +20,11 @@ _HEAVY = frozenset(
     "logaddexp logaddexp2 power sin sinh tan tanh".split()
 )
 # What takes next to nothing beside the memory that it goes through.
-LIGHT = frozenset("absolute add maximum minimum multiply negative positive square subtract".split())
+LIGHT = frozenset("absolute add clip maximum minimum multiply negative positive square subtract".split())
 # NumPy's own functions, as they were: a block that uses one that was replaced meanwhile runs as written.
 FUNCTIONS: dict[str, Any] = {
     name: value for name, value in vars(np).items() if isinstance(value, np.ufunc)
-} | {"where": np.where, "roll": np.roll}
+} | {"clip": np.clip, "where": np.where, "roll": np.roll}
 _OF_TWO_ZEROS = frozenset({"maximum", "minimum"})
 _POWERS = {2: "square", 0.5: "sqrt", 1: "positive", -1: "reciprocal"}
 
@@ -44,6 +44,11 @@ class Step:
         self.symbol = symbol  # the operator as written, "" for a function
         self.exponent = exponent  # of a power for which there is a function of its own
         self.loop: np.dtype | None = None
+
+
+def by_quotient(step: Step) -> bool:
+    """Whether a step is a remainder by a whole number: it follows the quotient, for which NumPy has fast loops."""
+    return step.name == "remainder" and step.dtype.kind in "iu" and step.operands[1][0] == "s"
 
 
 class Output:

@@ -7,7 +7,11 @@ from functools import cache
 import numpy as np
 
 from minpy.records import dataclass
+from minpy.runtime.fuse.steps import Step, by_quotient
 from minpy.runtime.jit import numpy_loops
+
+REST = "what a quotient leaves"
+"""The step of a dividend, a quotient and a divisor that follows the quotient."""
 
 # What is called, in the types in which NumPy computes it: operands and result are of one.
 _OF_FLOATS = frozenset(
@@ -102,3 +106,20 @@ def _is_the_same_everywhere(name: str, dtype: np.dtype, arity: int) -> bool:
                 if function(*[each[part] for each in operands]).tobytes() != whole[part].tobytes():
                     return False
     return True
+
+
+def in_loops(steps: list[Step]) -> tuple[list[Step], list[int]]:
+    """The steps as compiled code takes them, and of each one where its value is."""
+    found: list[Step] = []
+    places: list[int] = []
+    for step in steps:
+        operands = [(where, places[k]) if where == "t" else (where, k) for where, k in step.operands]
+        name = step.name
+        if by_quotient(step):
+            found.append(Step("floor_divide", operands, step.dtype, "", None))
+            name, operands = REST, [operands[0], ("t", len(found) - 1), operands[1]]
+        copy = Step(name, operands, step.dtype, step.symbol, step.exponent)
+        copy.loop = step.loop
+        places.append(len(found))
+        found.append(copy)
+    return found, places

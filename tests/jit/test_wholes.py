@@ -113,6 +113,12 @@ LOOPS = [
     "for i in range(n): a = a @ b * 0.1",
     "for i in range(n): v = np.dot(a, v) * 0.1; b = np.dot(a, b) * 0.2",
     "for i in range(n): a -= np.outer(v, w) * 0.1",
+    "for i in range(n): a[i:, i:] -= 2.0 * np.outer(v[i:], w[i:]); a[:, i:] += np.outer(w, v[i:]) - a[:, i:]",
+    "for i in range(n): a -= np.outer(a[:, 0], a[0]); a[1:] = np.outer(a[1:, i], a[i]); A -= np.outer(A[:, 3], V)",
+    "for i in range(n): a[:, :3] = np.outer(v, k[::2]) + np.outer(v * 2, w[:3])",
+    "for i in range(n): c -= np.outer(k, k[::-1]); b *= np.outer(m, v)",
+    "for i in range(n): a = np.outer(v[:i], w[:1]); b = np.outer(v[:1], w[:i]) + 1; c = np.outer(h, h) > a",
+    "for i in range(n): a *= np.outer(v, w) * 1e200",
     "for i in range(n): y = np.linalg.norm(a[i]) + np.linalg.norm(a[:, i])",
     "for i in range(n): v = np.sqrt(np.abs(v)) + abs(w)",
     "for i in range(n): v = np.exp(-v * v) + np.sin(w) * np.cos(v)",
@@ -312,6 +318,25 @@ def test_what_cannot_be_compiled_in_a_loop_over_elements(run_both: Any, text: st
     """Where a condition leads to it, the rest of the loop still asks what it must."""
     for rest in ("k[i] = 10 // (3 - i)", "x = x + w[i + 3]", "v /= w * (2 - i)", "w[i:] = np.sqrt(v[0] - i)"):
         run_both(f"{SETUP}\nfor i in range(n):\n  if i == 5: {text}\n  {rest}", compiled=None)
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        "v[:3] += ((X - v[:3]) ** 2).sum(axis=0)[:3] * 1e-6; w[:3] = X.max(axis=0)",
+        "u = ((X[:, None] - a[:2, :3]) ** 2).sum(axis=2); w[:2] = u[i]; p = np.argmin(u, axis=1)",
+        "x = X.sum(); y = (X > v[0]).any(); z = X.min()",
+    ],
+)
+def test_what_is_added_up_may_be_large(run_both: Any, loop: str) -> None:
+    """Only arrays that are made or stored into are left to NumPy where they are large."""
+    (site,) = run_both(f"{SETUP}\nX = rng.standard_normal((360_000, 3))\nfor i in range(2):\n  {loop}")
+    assert site.leaves == 0
+
+
+def test_large_arrays_are_not_made(run_both: Any) -> None:
+    loop = "Y = X * 2; Y[0] = i; X[:] = Y"
+    run_both(f"{SETUP}\nX = rng.standard_normal((360_000, 3))\nfor i in range(2): {loop}", compiled=False)
 
 
 @pytest.mark.parametrize("text", DEFERRED)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minpy.runtime.jit import numpy_loops
-from minpy.runtime.jit.arraystores import is_turned_all
+from minpy.runtime.jit.arraystores import LARGEST_READ, is_turned_all
 from minpy.runtime.jit.expressions import BITS, constant_of
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import BOOLS, COMPLEX, Unsupported
@@ -51,7 +51,7 @@ class Axes(Reductions):
             if not keep:
                 return found
             return self._filled(_dtype(found.kind or ""), ("1",) * rank, found)
-        self.size_of(value.dims)
+        self.size_of(value.dims, LARGEST_READ)
         if name in ("sum", "mean"):
             total = self._sum_along(value, axes, keep)
             if name == "sum":

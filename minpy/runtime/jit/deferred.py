@@ -13,7 +13,7 @@ from typing import Any
 
 from minpy.records import dataclass
 from minpy.runtime.jit.abreast import Abreast
-from minpy.runtime.jit.arraystores import is_turned_all
+from minpy.runtime.jit.arraystores import LARGEST_READ, is_turned_all
 from minpy.runtime.jit.liveness import Use, branches, uses
 from minpy.runtime.jit.values import Lazy, Ref
 from minpy.runtime.jit.wholes import is_whole
@@ -75,7 +75,7 @@ class Deferred(Abreast):
             return False
         if value.cost * (use.count - 1) > _WORTH * use.count:
             return False
-        self.size_of(value.dims)
+        self.size_of(value.dims, LARGEST_READ)
         if use.seen:
             self.ordered_alike(value, is_turned_all(value))
         for ref in {ref.owner: ref for ref in value.refs if ref.fresh}.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -218,6 +219,9 @@ class Matrices(Axes):
             raise Unsupported("np.outer of matrices")
         kind, result = self._kinds("*", left, right)
         one, other = (self._cast(each, kind) for each in (left, right))
+        if isinstance(one, Ref):
+            # A column and a row: what else is in the expression is read where its elements will be.
+            return self.binary("*", self._view(one, [ast.Slice(), None]), other)
 
         def element(indices: list[str]) -> Val:
             return self.binary("*", self.at(one, indices[:1]), self.at(other, indices[1:]))

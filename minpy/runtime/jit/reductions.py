@@ -6,7 +6,7 @@ import ast
 from typing import Any
 
 from minpy.runtime.jit import numpy_loops
-from minpy.runtime.jit.arraystores import LARGEST
+from minpy.runtime.jit.arraystores import LARGEST, LARGEST_READ
 from minpy.runtime.jit.calls import Calls
 from minpy.runtime.jit.expressions import BITS, constant_of
 from minpy.runtime.jit.ir import double
@@ -88,7 +88,7 @@ class Reductions(Calls):
         if kind in LETTERS:
             symbol = self.loop(f"reduce add {LETTERS[kind] * 3}")
             ref = self._line(value)
-            size = self.size_of(ref.dims)
+            size = self.size_of(ref.dims, LARGEST_READ)
             type_ = BITS[kind][0]
             out = self.w.alloca(type_, "sum")
             self.w.put(f"store {type_} {double(0.0)}, ptr {out}")
@@ -97,7 +97,7 @@ class Reductions(Calls):
             return self._finite_result(kind, out)
         if kind not in SIGNED | {"bool_"}:
             raise Unsupported(f"a sum of {kind}")
-        self.size_of(value.dims)
+        self.size_of(value.dims, LARGEST_READ)
         out = self.w.alloca("i64", "sum")
         self.w.put(f"store i64 0, ptr {out}")
 
@@ -134,7 +134,7 @@ class Reductions(Calls):
         self.w.place(end)
 
     def _some(self, dims: tuple[str, ...]) -> str:
-        size = self.size_of(dims)
+        size = self.size_of(dims, LARGEST_READ)
         self.guard(self.w.op(f"icmp sgt i64 {size}, 0"), "a reduction of nothing")
         return size
 
@@ -207,7 +207,7 @@ class Reductions(Calls):
         """``any`` and ``all``."""
         if kind_of(value) not in BOOLS:
             raise Unsupported("any() or all() of numbers")
-        self.size_of(value.dims)
+        self.size_of(value.dims, LARGEST_READ)
         out = self.w.alloca("i1", "truth")
         self.w.put(f"store i1 {str(every).lower()}, ptr {out}")
 
@@ -232,7 +232,7 @@ class Reductions(Calls):
         ref = self.held(value)
         off = self.binary("-", ref, self._mean(ref))
         held = self.held(off)
-        count = scalar("int", "i", self.size_of(ref.dims))
+        count = scalar("int", "i", self.size_of(ref.dims, LARGEST_READ))
         return scalar("float64", "d", self.binary("/", self.total(self.binary("*", held, held)), count).x)
 
     def _deviation(self, value: Any) -> Val:

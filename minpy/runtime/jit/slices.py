@@ -109,7 +109,7 @@ class BySlices(ByColumns):
         found = []
         for number in range(int(step.count)):
             self.bind(node.target, step.item(str(number)))
-            here = self._slice(whole, number)
+            here = self._one_slice(whole, number)
             self.scopes.append({_HERE: here})
             one = self.expression(value)
             self.scopes.pop()
@@ -123,7 +123,7 @@ class BySlices(ByColumns):
             found.append(one)
         return found
 
-    def _slice(self, whole: Ref, number: int) -> Ref:
+    def _one_slice(self, whole: Ref, number: int) -> Ref:
         """One of the slices along the last axis."""
         moved = self.w.op(f"mul i64 {whole.strides[-1]}, {number}")
         type_ = whole.type._replace(ndim=len(whole.dims) - 1, unit=False)
@@ -133,7 +133,7 @@ class BySlices(ByColumns):
 
     def _store_slices(self, whole: Ref, found: list[Any]) -> None:
         """Store what each slice becomes, in one loop over the elements of all."""
-        places = [self._slice(whole, number) for number in range(len(found))]
+        places = [self._one_slice(whole, number) for number in range(len(found))]
 
         def store(indices: list[str]) -> None:
             for place, value in zip(places, found, strict=True):

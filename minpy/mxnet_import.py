@@ -34,9 +34,9 @@ CUDA_LIBRARIES = (
 )
 _loaded: list[Any] = []
 # What says how long OpenMP's threads wait for more work before they sleep. Its own choice is some 20 ms, in which they
-# take a processor from MinPy's threads, and from everybody else; with this it is below 0.1 ms.
+# take a processor from MinPy's threads, and from everybody else; with this it is some 0.2 ms.
 _WAITING = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}
-_SPINS = "1000"
+_SPINS = "3000"
 
 
 def preload() -> list[str]:

@@ -24,8 +24,11 @@ from numpy import ndarray
 from minpy.runtime import mkl, openblas
 from minpy.runtime.gate import Gate
 
-# Multiplications from which it pays.
-_LEAST_WORK = 1 << 19
+# Multiplications from which it pays. NumPy's OpenBLAS has its threads take part in larger ones, and they then look for
+# more work for 30 ms, on the processors that MinPy's threads are to have.
+_LEAST_WORK = 1 << 18
+# Elements of a matrix whose rows are added up, from which the same goes for its product with a vector.
+_LEAST_SUM = 1 << 13
 # Multiplications for each thread at least, of a library that has no threads of its own.
 _SHARE = 1 << 22
 # Rows or columns of its parts are a multiple of this.
@@ -284,6 +287,17 @@ def add_dot(x: ndarray, y: ndarray, out: ndarray) -> None:
     """``out += np.dot(x, y)``, of matrices of one dtype; `out` as for `dot`."""
     if _product(x, y, out, 1.0) is None:
         out += np.dot(x, y)
+
+
+def summed(x: ndarray) -> ndarray:
+    """The sum of a matrix's rows: a product, which is several times as fast as a reduction."""
+    ones = np.ones((1, len(x)), x.dtype)
+    if x.size >= _LEAST_SUM and x.dtype.char in "fd" and x.dtype.isnative:
+        library = _library if _library is not _unknown else find()
+        found = None if library is None else library.product(ones, x, None)
+        if found is not None:
+            return found[0]
+    return ones[0].dot(x)
 
 
 class Repeated:

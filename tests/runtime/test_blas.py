@@ -313,3 +313,29 @@ def test_repeated_products_have_the_bits_of_one(copy, dtype: type, shape: tuple[
     for x, out in zip(stack, outs, strict=True):
         multiply(x, y, out)
     assert all(np.array_equal(out, blas.dot(x, y)) for x, out in zip(stack, outs, strict=True))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", ">f8", "f2"])
+@pytest.mark.parametrize("layout", ["C", "F", "every second"])
+@pytest.mark.parametrize("shape", [(128, 64), (3, 4), (9000, 1), (1, 9000)])
+def test_sums_of_rows(shape, layout, dtype):
+    x = (np.arange(2 * shape[0] * shape[1]).reshape(shape[0], 2 * shape[1]) % 7).astype(dtype)
+    x = x[:, ::2] if layout == "every second" else np.array(x[:, : shape[1]], order=layout)
+    found = blas.summed(x)
+    assert found.shape == shape[1:] and found.dtype == np.dtype(dtype).newbyteorder("=")
+    exact = x.astype("f8").sum(0)
+    np.testing.assert_allclose(found, exact, rtol=1e-2 if dtype == "f2" else 0)
+
+
+def test_what_numpys_threads_would_take_part_in_is_the_librarys(monkeypatch):
+    """They would look for more work for some 30 ms, on the processors that MinPy's threads are to have."""
+    if blas.find() is None:
+        pytest.skip("NumPy's library knows this processor: there is no other")
+    asked = []
+    product = blas.Library.product
+    monkeypatch.setattr(blas.Library, "product", lambda self, *a: asked.append(1) or product(self, *a))
+    x = np.ones((128, 256), np.float32)
+    blas.dot(x, np.ones((256, 10), np.float32))
+    blas.dot(x.T, np.ones((128, 10), np.float32))
+    blas.summed(x)
+    assert len(asked) == 3

@@ -32,7 +32,7 @@ def test_import(text):
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize(("policy", "spins"), [(None, "1000"), ("active", "30000000000")])
+@pytest.mark.parametrize(("policy", "spins"), [(None, "3000"), ("active", "30000000000")])
 def test_threads_of_mxnet_wait_shortly_unless_told_otherwise(policy, spins):
     names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
     env = {key: value for key, value in os.environ.items() if key not in names}

@@ -77,7 +77,7 @@ def _affine_backward(kept: tuple, g: Any) -> tuple:
         def of_w() -> numpy.ndarray:
             return of_weights.pop() if of_weights else blas.dot(x.T, g)
 
-        return of_x, of_w, lambda: numpy.ones(len(g), g.dtype).dot(g)
+        return of_x, of_w, lambda: blas.summed(g)
     ones = numpy.ones(numpy.shape(g)[0], g.dtype)
     return (
         lambda: products.dot(g, np.transpose(w)),

@@ -225,6 +225,8 @@ class _Lowering(Comprehensions):
         else:
             self.bind(self.node.target, over.item(k))
         self.loops.append(("next", broke))
+        if isinstance(self.node.target if isinstance(self.node, ast.For) else None, ast.Name):
+            self.counters = [self.node.target.id]
         round_ = k
         self.lasts.append(lambda: self.w.op(f"icmp eq i64 {round_}, {self.w.op(f'sub i64 {last}, 1')}"))
         self.block(self.node.body, self.node)

@@ -189,7 +189,7 @@ class Operators(Powers):
                 lowest = self.w.op(f"icmp ne i64 {a}, {-(2**63)}")
                 fits = self.w.op(f"or i1 {lowest}, {self.w.op(f'icmp ne i64 {b}, -1')}")
                 b = self.guarded(fits, b, "1", "an integer overflow")
-            x = self._floor_division(symbol, a, b)
+            x = self.floor_division(symbol, a, b)
         elif symbol in ("&", "|", "^"):
             x = self.w.op(f"{ {'&': 'and', '|': 'or', '^': 'xor'}[symbol] } i64 {a}, {b}")
         elif symbol in ("<<", ">>"):
@@ -224,7 +224,8 @@ class Operators(Powers):
         self.guard(self.w.op(f"xor i1 {over}, true"), "an integer needs more than 64 bits")
         return self.w.op(f"extractvalue {{i64, i1}} {pair}, 0")
 
-    def _floor_division(self, symbol: str, a: str, b: str) -> str:
+    def floor_division(self, symbol: str, a: str, b: str) -> str:
+        """Code for ``//`` or ``%`` of integers; `b` is not zero."""
         constant = constant_of(b)
         if constant is not None and constant > 0 and not constant & (constant - 1):
             power = constant.bit_length() - 1

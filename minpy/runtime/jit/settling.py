@@ -27,6 +27,7 @@ class Settling(Operators):
         super().__init__()
         self.inner = 0  # how many loops are around the code here, besides the outermost one
         self._deferring = False
+        self._linear = False  # whether what is computed now is computed once, and before all that follows
         self._unsettled: list[tuple[int, Result]] = []  # with their lines
         self._covered: set[str] = set()  # what the sum tells of that is looked at after the loop
         self._held: dict[
@@ -37,20 +38,25 @@ class Settling(Operators):
     @contextmanager
     def run_of_statements(self) -> Iterator[None]:
         """Statements of one block: what they left is looked at before it ends."""
-        kept = self._deferring, self._unsettled, self._covered, self._held
-        self._deferring, self._unsettled, self._covered, self._held = False, [], set(), {}
+        kept = self._deferring, self._linear, self._unsettled, self._covered, self._held
+        self._deferring, self._unsettled, self._covered = False, [], set()
+        self._held = dict(self._held) if self._linear else {}
         try:
             yield
             if not self.w.ended:
                 self.settle_all()
         finally:
-            self._deferring, self._unsettled, self._covered, self._held = kept
+            self._deferring, self._linear, self._unsettled, self._covered, self._held = kept
 
     def begin_statement(self, node: ast.stmt) -> int:
         """Decide whether results of a statement may wait; gives how many wait already."""
-        self._deferring = is_straight(node) and (bool(self.inner) or _sets_names(node))
+        straight = is_straight(node)
+        self._deferring = straight and (bool(self.inner) or _sets_names(node))
         if not self._deferring:
             self.settle_all()
+        if not (straight and self._linear):
+            self._held = {}
+        self._linear = straight or (isinstance(node, ast.Return) and not _is_conditional(node))
         return len(self._unsettled)
 
     def take_back(self, count: int) -> None:
@@ -66,8 +72,8 @@ class Settling(Operators):
 
     def settle_all(self) -> None:
         """Look at what waits."""
-        waiting, self._unsettled, self._held = self._unsettled, [], {}
-        taken = {self._first(x) for _, result in waiting for x in result.passed} | self._covered
+        waiting, self._unsettled = self._unsettled, []
+        taken = {self.origin(x) for _, result in waiting for x in result.passed} | self._covered
         left = [each for each in waiting if each[1].x not in taken]
         self._covered = set()
         if left:
@@ -75,12 +81,13 @@ class Settling(Operators):
 
     def cover(self, results: list[Result]) -> None:
         """The results of a sum, which is looked at after the loop."""
-        self._covered |= {self._first(x) for result in results for x in result.passed}
+        self._covered |= {self.origin(x) for result in results for x in result.passed}
 
     def as_finite_as(self, x: str, other: str) -> None:
-        self._same[x] = self._first(other)
+        self._same[x] = self.origin(other)
 
-    def _first(self, x: str) -> str:
+    def origin(self, x: str) -> str:
+        """What a number was called where it was computed."""
         return self._same.get(x, x)
 
     def load(self, variable: Variable) -> Val:
@@ -91,17 +98,19 @@ class Settling(Operators):
 
     def assign(self, variable: Variable, value: Val) -> None:
         super().assign(variable, value)
-        if self._deferring and value.rep == variable.rep == "d":
-            self._held[variable.value] = self._first(value.x)
+        if self._linear and value.rep == variable.rep:
+            self._held[variable.value] = self.origin(value.x)
         else:
             self._held.pop(variable.value, None)
 
 
 def is_straight(node: ast.stmt) -> bool:
     """Whether all of a statement is computed, once, if any of it is."""
-    if not isinstance(node, (ast.Assign, ast.AugAssign)):
-        return False
-    return not any(
+    return isinstance(node, (ast.Assign, ast.AugAssign)) and not _is_conditional(node)
+
+
+def _is_conditional(node: ast.stmt) -> bool:
+    return any(
         isinstance(each, _PERHAPS) or (isinstance(each, ast.Compare) and len(each.ops) > 1)
         for each in ast.walk(node)
     )

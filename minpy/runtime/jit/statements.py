@@ -400,7 +400,7 @@ class Statements(BySlices):
         `polls` says that signals are let through though the body as written has no loops, and `said` is what LLVM is
         told of the loop.
         """
-        counter = self.w.alloca("i64", "k")
+        counter, counters = self.w.alloca("i64", "k"), self.counters
         self.w.put(f"store i64 0, ptr {counter}")
         head, body, next_, otherwise, end = (
             self.w.fresh(hint) for hint in ("for", "body", "next", "else", "end")
@@ -416,12 +416,15 @@ class Statements(BySlices):
         self.loops.append((next_, end))
         # The loop may not run at all, but what it is made of is what the program does most.
         self.inner += 1
+        if isinstance(step, Range) and isinstance(node.target, ast.Name):
+            self.counters = [*counters, node.target.id]
         self.lasts.append(lambda: self.w.op(f"icmp eq i64 {k}, {self.w.op(f'sub i64 {step.count}, 1')}"))
         if inside is None:
             self.block(node.body, node)
         else:
             inside()
         self.inner -= 1
+        self.counters = counters
         self.loops.pop()
         if not self.w.ended:
             self.end_round()

@@ -360,6 +360,8 @@ class Versions(Draws):
             told = self.tell_apart(plan, bases, proved)
             if not told or any(_is_stored(each) and id(each) not in proved for each, _ in plan.subscripts):
                 proved = {each: said for each, said in proved.items() if each not in plan.steady}
+        ends = tuple(step.item(k).x for k in ("0", self.w.op(f"sub i64 {step.count}, 1")))
+        small = self.small_before(node, ends)
         self.flag, self.flag_reason = outer, reason
         if not proved:
             del self.w.lines[length:]
@@ -367,7 +369,7 @@ class Versions(Draws):
             return False
         self.w.branch(self.w.op(f"load i1, ptr {flag}"), fast, slow, expected=True)
         self.w.place(fast)
-        around, self.proved = (self.proved, self.even), proved
+        around, self.proved, self.small = (self.proved, self.even, self.small), proved, small
         self.even = plan.even if len(proved) == len(plan.subscripts) else frozenset()
         try:
             if plan.flat and not plan.fixed and len(proved) == len(plan.subscripts):
@@ -378,7 +380,7 @@ class Versions(Draws):
             ):
                 rounds(lambda: None)
         finally:
-            self.proved, self.even = around
+            self.proved, self.even, self.small = around
         self.w.jump(end)
         self.w.place(slow)
         rounds(lambda: None)
@@ -558,7 +560,6 @@ class Versions(Draws):
         raise NotImplementedError
 
     def variable(self, name: str) -> Variable | None:
-        """The variable of that name, if it holds a number."""
         return self.scalars.get(name)
 
     def _copied(

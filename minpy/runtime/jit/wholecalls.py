@@ -222,7 +222,7 @@ class WholeCalls(NewArrays):
         along = place % rank
         dim = whole.dims[along]
         self.guard(self.w.op(f"icmp sgt i64 {dim}, 0"), "np.roll of nothing")
-        shift = self._floor_division("%", self.as_integer(self._operand(count)), dim)
+        shift = self.floor_division("%", self.as_integer(self._operand(count)), dim)
         near = self.w.op(f"sub i64 0, {shift}")
         far = self.w.op(f"add i64 {near}, {dim}")
 

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from minpy.runtime.jit import kinds as kinds_
+from minpy.runtime.jit.bounds import Bounds
 from minpy.runtime.jit.expressions import constant_of
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import BOOLS, Unsupported
 from minpy.runtime.jit.numpy_loops import complex_product
 from minpy.runtime.jit.operators import COMPARISONS, Operators
-from minpy.runtime.jit.settling import Settling
 from minpy.runtime.jit.values import Lazy, Ref, Val, scalar
 
 # Operators of arrays of integers that never warn: what does not fit is cut off.
@@ -68,7 +68,7 @@ def breaks_of(value: Any) -> tuple[tuple[int, str], ...]:
     return tuple((axis, x) for axis, x in value.breaks if value.dims[axis] != "1")
 
 
-class Wholes(Settling):
+class Wholes(Bounds):
     """Arrays as values."""
 
     def __init__(self) -> None:

@@ -3,7 +3,8 @@
     python -m benchmarks workloads [--only name…] [--fast]
 
 Each framework has a process of its own, so that no thread pool disturbs another; their rounds are interleaved. Once
-with one processor for each process, once with two, in both precisions.
+with one processor for each process, once with two, in both precisions; `--fast`: doubles with one, singles with two.
+A peer that has not answered its first call within a limit is left out, and named with its limit.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import importlib
 import importlib.util
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 import time
@@ -30,7 +33,13 @@ PORTS = workload_ports.__name__.rpartition(".")[2]
 # A round of less than this is several calls.
 SHORTEST = 0.03
 # Seconds of warming up: MinPy tries its engines and compiles, JAX and PyTorch compile in their first call.
-WARM = 3.0
+WARM, WARM_FAST = 3.0, 1.0
+# Seconds within which the first call must be done, compiled and all.
+LIMIT, LIMIT_FAST = 300.0, 20.0
+
+
+class TooLong(Failed):
+    """A framework did not answer within its limit."""
 
 
 class Process:
@@ -48,24 +57,32 @@ class Process:
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, **limits},
+            start_new_session=True,  # PyTorch compiles in processes of its own, which must end with it
         )
 
-    def ask(self, words: str) -> dict[str, Any]:
-        """What the process answers to a line."""
+    def ask(self, words: str, limit: float | None = None) -> dict[str, Any]:
+        """What the process answers to a line; after `limit` seconds it is ended, and `TooLong` raised."""
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
             self._process.stdin.write(words + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             pass  # it may have said why
+        if not select.select([self._process.stdout], [], [], limit)[0]:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            raise TooLong(f"no value within {limit:.0f} s; left out of this workload")
         answer = self._process.stdout.readline()
         if not answer:
             raise Failed(f"{self.framework} ended with status {self._process.wait()}")
         return json.loads(answer)
 
     def close(self) -> None:
-        """Let the process end."""
-        self._process.communicate()
+        """Let the process end; what is still compiling is ended."""
+        try:
+            self._process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.communicate()
 
 
 def _parts(ports: str) -> tuple[list[str], Any]:
@@ -96,40 +113,48 @@ def measure(fast: bool, only: list[str] | None = None, ports: str = PORTS) -> di
 
     frameworks = chosen(present(every))
     counts = [each for each in chosen((1, 2)) if each <= len(os.sched_getaffinity(0))]
-    rows = [
-        measure_one(name, dtype, threads, frameworks, 3.0 if fast else 12.0, ports)
-        for name in chosen(data.WORKLOADS)
-        for threads in counts
-        for dtype in chosen(DTYPES)
-    ]
+    dtypes = chosen(DTYPES)
+    pairs = [(threads, dtype) for threads in counts for dtype in dtypes]
+    if fast and len(counts) == len(dtypes) == 2:
+        pairs = list(zip(counts, dtypes, strict=True))
+    rows = []
+    for name in chosen(data.WORKLOADS):
+        left = list(frameworks)
+        for threads, dtype in pairs:
+            row = measure_one(name, dtype, threads, left, fast, ports)
+            # What was too long once is not waited for again.
+            left = [each for each in left if each not in row["too_long"]]
+            rows.append(row)
     absent = [name for name in every if name not in present(every)]
     return {"rows": rows, "absent": [f"  {name} skipped: not installed" for name in absent]}
 
 
 def measure_one(
-    name: str, dtype: str, threads: int, frameworks: list[str], seconds: float, ports: str = PORTS
+    name: str, dtype: str, threads: int, frameworks: list[str], fast: bool, ports: str = PORTS
 ) -> dict[str, Any]:
     """One workload in one precision, with so many processors for each process."""
-    row: dict[str, Any] = {"workload": name, "dtype": dtype, "threads": threads, "failed": {}}
-    processes: dict[str, Process] = {}
+    seconds, warming, limit = (3.0, WARM_FAST, LIMIT_FAST) if fast else (12.0, WARM, LIMIT)
+    row: dict[str, Any] = {"workload": name, "dtype": dtype, "threads": threads, "failed": {}, "too_long": []}
+    # All at once: they import what they need while others answer.
+    processes = {framework: Process(framework, name, dtype, threads, ports) for framework in frameworks}
     shown: dict[str, Any] = {}
     try:
-        for framework in frameworks:
-            process = Process(framework, name, dtype, threads, ports)
+        for framework, process in list(processes.items()):
             try:
-                answer = process.ask("first")
+                answer = process.ask("first", None if framework == OURS else limit)
             except Failed as error:
                 row["failed"][framework] = str(error)
-                process.close()
-                continue
+                if isinstance(error, TooLong):
+                    row["too_long"].append(framework)
+                answer = {"absent": True}
             if "absent" in answer:
-                process.close()
-                continue
-            processes[framework], shown[framework] = process, answer
+                processes.pop(framework).close()
+            else:
+                shown[framework] = answer
         _agree(name, shown, importlib.import_module(f"benchmarks.{ports}").RELATIVE[dtype])
         calls, warm = {}, {}
         for framework, process in processes.items():
-            end, least = time.perf_counter() + WARM, float("inf")
+            end, least = time.perf_counter() + warming, float("inf")
             while time.perf_counter() < end:
                 least = min(least, process.ask("1")["seconds"])
             warm[framework] = least

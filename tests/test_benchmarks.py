@@ -95,6 +95,17 @@ def test_workloads() -> None:
     assert np.isclose(mixed, np.dot(by_difference, [(7 * k) % 13 - 6 for k in range(10)]), rtol=1e-4)
 
 
+def test_a_workload_that_takes_too_long() -> None:
+    """What has not answered within its limit is ended."""
+    from benchmarks.workloads import Process, TooLong
+
+    process = Process("NumPy (forward)", "small", "float64", 1)
+    with pytest.raises(TooLong, match="no value within 0 s"):
+        process.ask("first", 0.0)
+    process.close()
+    assert process._process.returncode < 0
+
+
 @pytest.mark.mxnet
 def test_training() -> None:
     """Three steps of an LSTM come to the same through MinPy's library and through MXNet's symbol."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minpy.errors import DeviceFailure, DeviceMemoryError
-from minpy.runtime import entry, precision, transfers
+from minpy.runtime import entry, precision, profile, transfers
 from minpy.runtime.context import current_context
 from minpy.runtime.geometry import covers
 from minpy.runtime.policy import current_policy
@@ -50,6 +50,8 @@ def attempt(
     policy: Any, device: Any, primitive: Primitive, args: tuple, kwargs: dict
 ) -> tuple[Any, str | None]:
     """What the device makes of a call, or NOT_RUN and the reason why it does not run it."""
+    if not profile.recorders and policy.is_left(device, primitive, args, kwargs):
+        return NOT_RUN, None  # nobody asks why
     for arg in args:
         if type(arg) is Array and arg.scalar:
             args = _without_scalars(primitive, args)

@@ -31,6 +31,8 @@ _WINDOW = 64  # operations between two looks
 _ENDLESS = 1 << 30  # elements: where the host is the faster one up to there it always is
 _PASSES = 2.0  # times that a block is at least as fast as its operations one by one
 
+_NUMBERS = frozenset((int, float, bool, type(None)))
+
 BOUNCES = (
     "MP110 the arrays went to and fro between the memories: {copies} copies for {calls} operations there, "
     "{lost:.1f} ms lost"
@@ -131,6 +133,29 @@ class Account:
             for key, _ in here:
                 self._credit[key] = send
             return False
+
+    def is_sooner_here(self, primitive: Any, args: tuple, kwargs: dict) -> bool:
+        """Whether the host plainly does the operation sooner: its operands are there, and it is the faster one.
+
+        As `refuse`, which has nothing to enter then; what is not plain is for that.
+        """
+        model, label = cost.model(), self.device.label
+        known = model if label in model.points else cost.BUILT_IN
+        kind = primitive.cost
+        if self.rest or kwargs or kind == "host" or kind == "free" or label not in known.points:
+            return False
+        elements = 1
+        for value in args:
+            if type(value) is np.ndarray:
+                elements = max(elements, value.size)
+            elif type(value) not in _NUMBERS:
+                return False
+        work = primitive.work(*args) if primitive.work is not None else 0
+        on_host = _time(model, "numpy", kind, elements, args, work)
+        if on_host > _time(known, label, kind, elements, args, work):
+            return False
+        self._saved = 0.0
+        return True
 
     def _operands(self, args: tuple, kwargs: dict) -> tuple[int, list[tuple], list[tuple]]:
         """The elements of the largest operand; which are on the device only, and which on the host only."""

@@ -44,6 +44,10 @@ class Policy:
             return f"MP105 the policy {self.name} decides for NumPy"
         return None
 
+    def is_left(self, device: Any, primitive: Any, args: tuple, kwargs: dict) -> bool:
+        """Whether it is plain that the host runs this call, whatever the device can do."""
+        return False
+
     def decide(self, candidates: Collection[int]) -> Any:
         """Which of the kinds of implementation (``minpy.array_variants.ArrayType``) to take; None if none may be."""
         from minpy.runtime.context import current_context
@@ -110,6 +114,11 @@ class AutoPolicy(Policy):
         from minpy.runtime.context import current_context
 
         return placement.account(current_context().device()).refuse(primitive, args, kwargs)
+
+    def is_left(self, device: Any, primitive: Any, args: tuple, kwargs: dict) -> bool:
+        from minpy.runtime import placement
+
+        return type(self) is AutoPolicy and placement.account(device).is_sooner_here(primitive, args, kwargs)
 
     def made(self, device: Any, result: Any) -> None:
         from minpy.runtime import placement

@@ -8,7 +8,8 @@ needs to know is in words: those of one door, and those that all doors share.
 
 from __future__ import annotations
 
-# The words of a door. What has more than MOST elements may be work for a device; or than FLAT, with one axis or none.
+# The words of a door. What has more than MOST elements may be work for a device; or than FLAT, if it has no two axes or
+# comes with what has not: the product of a matrix and a vector reads each element once.
 SHARED, MODE, FUNCTION, EXTRA, SLOW, WRAP, MOST, FLAT = range(8)
 # What a door leads to: a function of NumPy's; one that makes arrays out of nothing, large ones of which are handed to
 # WRAP; the C function of a binary operator, with a third argument EXTRA; that of a unary one; the type of an object.
@@ -101,34 +102,69 @@ end:
   ret i64 %count
 }}
 
-define internal i1 @over(ptr %array, i64 %count, ptr %door) {{
+define internal i1 @flat(ptr %array) {{
   %at = getelementptr i8, ptr %array, i64 24
   %axes = load i32, ptr %at, align 4
-  %flat = icmp slt i32 %axes, 2
+  %few = icmp slt i32 %axes, 2
+  ret i1 %few
+}}
+
+define internal i1 @over(ptr %array, i64 %count, ptr %door, i1 %thin) {{
+  %few = call i1 @flat(ptr %array)
+  %flat = or i1 %few, %thin
   %which = select i1 %flat, i64 {FLAT}, i64 {MOST}
   %most = call i64 @word(ptr %door, i64 %which)
   %over = icmp ugt i64 %count, %most
   ret i1 %over
 }}
 
-define internal i1 @large(ptr %object, ptr %shared, ptr %door) {{
+define internal i1 @vector(ptr %object, ptr %shared) {{
+  %array = call i1 @is(ptr %object, ptr %shared, i64 {ARRAY})
+  br i1 %array, label %yes, label %no
+yes:
+  %flat = call i1 @flat(ptr %object)
+  ret i1 %flat
+no:
+  ret i1 false
+}}
+
+define internal i1 @thin(ptr %args, i64 %nargs, ptr %shared, ptr %door) {{
+  %most = call i64 @word(ptr %door, i64 {MOST})
+  %flat = call i64 @word(ptr %door, i64 {FLAT})
+  %matters = icmp ne i64 %most, %flat
+  %two = icmp eq i64 %nargs, 2
+  %asked = and i1 %matters, %two
+  br i1 %asked, label %look, label %no
+look:
+  %a = load ptr, ptr %args, align 8
+  %bat = getelementptr ptr, ptr %args, i64 1
+  %b = load ptr, ptr %bat, align 8
+  %left = call i1 @vector(ptr %a, ptr %shared)
+  %right = call i1 @vector(ptr %b, ptr %shared)
+  %either = or i1 %left, %right
+  ret i1 %either
+no:
+  ret i1 false
+}}
+
+define internal i1 @large(ptr %object, ptr %shared, ptr %door, i1 %thin) {{
   %array = call i1 @is(ptr %object, ptr %shared, i64 {ARRAY})
   br i1 %array, label %yes, label %no
 yes:
   %count = call i64 @elements(ptr %object)
-  %large = call i1 @over(ptr %object, i64 %count, ptr %door)
+  %large = call i1 @over(ptr %object, i64 %count, ptr %door, i1 %thin)
   ret i1 %large
 no:
   ret i1 false
 }}
 
-define internal i1 @small(ptr %object, ptr %shared, ptr %door, ptr %room, i64 %depth) {{
+define internal i1 @small(ptr %object, ptr %shared, ptr %door, i1 %thin, ptr %room, i64 %depth) {{
 entry:
   %array = call i1 @is(ptr %object, ptr %shared, i64 {ARRAY})
   br i1 %array, label %sized, label %other
 sized:
   %count = call i64 @elements(ptr %object)
-  %many = call i1 @over(ptr %object, i64 %count, ptr %door)
+  %many = call i1 @over(ptr %object, i64 %count, ptr %door, i1 %thin)
   br i1 %many, label %no, label %spend
 other:
   %kinds = call i64 @word(ptr %shared, i64 {COUNT})
@@ -169,7 +205,7 @@ round:
 look:
   %at = getelementptr ptr, ptr %from, i64 %i
   %item = load ptr, ptr %at, align 8
-  %fine = call i1 @small(ptr %item, ptr %shared, ptr %door, ptr %room, i64 %less)
+  %fine = call i1 @small(ptr %item, ptr %shared, ptr %door, i1 %thin, ptr %room, i64 %less)
   br i1 %fine, label %ok, label %no
 ok:
   %following = add i64 %i, 1
@@ -200,6 +236,7 @@ entry:
 awake:
   %mode = call i64 @word(ptr %door, i64 {MODE})
   %function = call ptr @field(ptr %door, i64 {8 * FUNCTION})
+  %thin = call i1 @thin(ptr %args, i64 %nargs, ptr %shared, ptr %door)
   %operator = icmp uge i64 %mode, {BINARY}
   br i1 %operator, label %operands, label %arguments
 
@@ -223,7 +260,7 @@ theirs:
   call void @minpy_Py_IncRef(ptr %class)
   ret ptr %class
 sized:
-  %alarge = call i1 @large(ptr %a, ptr %shared, ptr %door)
+  %alarge = call i1 @large(ptr %a, ptr %shared, ptr %door, i1 %thin)
   br i1 %alarge, label %met, label %one
 one:
   br i1 %binary, label %second, label %count
@@ -233,7 +270,7 @@ onlyone:
 second:
   %bat = getelementptr ptr, ptr %args, i64 1
   %b = load ptr, ptr %bat, align 8
-  %blarge = call i1 @large(ptr %b, ptr %shared, ptr %door)
+  %blarge = call i1 @large(ptr %b, ptr %shared, ptr %door, i1 %thin)
   br i1 %blarge, label %met, label %count
 met:
   %again = getelementptr i64, ptr %shared, i64 {LEFT}
@@ -285,7 +322,7 @@ head:
 body:
   %at = getelementptr ptr, ptr %args, i64 %i
   %argument = load ptr, ptr %at, align 8
-  %fine = call i1 @small(ptr %argument, ptr %shared, ptr %door, ptr %room, i64 {_DEEPEST})
+  %fine = call i1 @small(ptr %argument, ptr %shared, ptr %door, i1 %thin, ptr %room, i64 {_DEEPEST})
   br i1 %fine, label %ok, label %slow
 ok:
   %next = add i64 %i, 1
@@ -297,7 +334,7 @@ go:
   %look = and i1 %creates, %there
   br i1 %look, label %created, label %done
 created:
-  %big = call i1 @large(ptr %made, ptr %shared, ptr %door)
+  %big = call i1 @large(ptr %made, ptr %shared, ptr %door, i1 false)
   br i1 %big, label %wrap, label %done
 wrap:
   store ptr %made, ptr %result, align 8

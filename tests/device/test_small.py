@@ -173,10 +173,34 @@ def test_what_no_device_does_sooner_is_not_asked_for(spy, card) -> None:
                 *[np.ones(2 * each.size) if type(each) is np.ndarray else each for each in args]
             )
             assert spy.count() == 1, name
+    matrix = np.ones((most["reduce"] // 128 * 2, 64))
+    for args in ((matrix, matrix[0]), (matrix[:, 0].copy(), matrix), (matrix.reshape(2, -1, 64), matrix[0])):
+        np.testing.assert_array_equal(routed.np.dot(*args), np.dot(*args))
+        np.testing.assert_array_equal(routed.op.matmul(*args), np.matmul(*args))
+        assert spy.count() == 0
+        for _ in range(3):
+            assert account.refuse(table.by_name["dot"], args, {}) is not None
     assert card.uploads == 0
     large = np.ones((1000, 1000))
     assert routed.np.reshape(large, -1).base is large and spy.count() == 0
     assert type(routed.np.zeros(small.few)) is np.ndarray and type(routed.np.zeros(small.few + 1)) is Array
+
+
+def test_what_the_host_does_sooner_is_not_offered_to_the_card(card, monkeypatch) -> None:
+    """Above the bounds of the doors the figures are asked first, unless somebody wants to know the reason."""
+    square, device = np.ones((120, 120)), gpu(0).device()
+    assert square.size > placement._most("cupy-gpu")["matmul"]
+    offered = []
+    original = type(device).unsupported
+    monkeypatch.setattr(type(device), "unsupported", lambda *args: offered.append(args) or original(*args))
+    assert type(routed.np.dot(square, square)) is np.ndarray
+    assert not offered
+    recorder = profile.start(profile.Recorder())
+    try:
+        routed.np.dot(square, square)
+    finally:
+        profile.stop(recorder)
+    assert offered and any("MP106" in reason for reason in recorder.reasons["dot"])
 
 
 def test_what_is_small() -> None:

@@ -167,26 +167,27 @@ sized:
   %many = call i1 @over(ptr %object, i64 %count, ptr %door, i1 %thin)
   br i1 %many, label %no, label %spend
 other:
+  %list = call i1 @is(ptr %object, ptr %shared, i64 {LIST})
+  %tuple = call i1 @is(ptr %object, ptr %shared, i64 {TUPLE})
+  %several = or i1 %list, %tuple
+  br i1 %several, label %which, label %alone
+alone:
   %kinds = call i64 @word(ptr %shared, i64 {COUNT})
   br label %head
 head:
-  %k = phi i64 [0, %other], [%next, %body]
+  %k = phi i64 [0, %alone], [%next, %body]
   %more = icmp slt i64 %k, %kinds
-  br i1 %more, label %body, label %several
+  br i1 %more, label %body, label %no
 body:
   %place = add i64 %k, {KINDS}
   %known = call i1 @is(ptr %object, ptr %shared, i64 %place)
   %next = add i64 %k, 1
   br i1 %known, label %spend, label %head
-several:
-  %deep = icmp eq i64 %depth, 0
-  br i1 %deep, label %no, label %which
 which:
-  %list = call i1 @is(ptr %object, ptr %shared, i64 {LIST})
-  br i1 %list, label %oflist, label %maybe
-maybe:
-  %tuple = call i1 @is(ptr %object, ptr %shared, i64 {TUPLE})
-  br i1 %tuple, label %oftuple, label %no
+  %deep = icmp eq i64 %depth, 0
+  br i1 %deep, label %no, label %inner
+inner:
+  br i1 %list, label %oflist, label %oftuple
 oflist:
   %listed = call ptr @field(ptr %object, i64 24)
   br label %items

@@ -16,13 +16,13 @@ import contextlib
 import dataclasses
 import sys
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import Any
 
-# What nobody asks for here, and takes time to be made. (`Sequence` is asked for.)
+# What nobody asks for here, and takes time to be made. (`Sequence` is asked for: the one of `collections.abc` is.)
 _ANNOTATIONS = ("Callable", "Generator", "Iterable", "Iterator", "Literal", "Optional", "Pattern", "Union")
 _NODES = ("base", "whitespace", "op", "expression", "statement", "module")
 
@@ -59,6 +59,7 @@ def _load() -> None:
     with contextlib.ExitStack() as replaced:
         for name in _ANNOTATIONS:
             replaced.enter_context(_replaced(typing, name, _Annotation()))
+        replaced.enter_context(_replaced(typing, "Sequence", Sequence))
         replaced.enter_context(_replaced(dataclasses, "dataclass", _dataclass))
         replaced.enter_context(_replaced(abc, "ABC", _Nothing))
         replaced.enter_context(_replaced(contextlib, "contextmanager", _manager))
@@ -66,8 +67,10 @@ def _load() -> None:
             for name, kind in vars(import_module(f"libcst._nodes.{each}")).items():
                 if isinstance(kind, type) and not name.startswith("_"):
                     setattr(package, name, kind)
-                if name == "CSTNode":  # which gives them to all others: the same, without a call
+                if name == "CSTNode":  # from which all others have them: the same, without a call
                     kind.__eq__, kind.__hash__ = object.__eq__, object.__hash__
+                    if "__init_subclass__" in vars(kind):  # which would put them into each
+                        del kind.__init_subclass__
                     kind._codegen = _write
                 elif name == "SimpleWhitespace":
                     kind._codegen = _write_space

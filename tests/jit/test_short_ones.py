@@ -110,6 +110,17 @@ def test_short_runs_between_long_ones_do_not(site, clock) -> None:
     assert site.reason == "its runs are too short"
 
 
+def test_what_a_loop_that_is_left_has_taken_is_counted(site, clock) -> None:
+    """Also of the piece in which it breaks off, in which most of its rounds may be."""
+    for count in (3, 500):
+        before = site.spent
+        for k in site(10_000):
+            clock.now += 10e-6
+            if k == count:
+                break
+        assert site.spent - before == pytest.approx((count + 1) * 10e-6, rel=0.01)
+
+
 @pytest.mark.parametrize(("other", "hot"), [(0.0, True), (20e-6, True), (5e-3, False)])
 def test_short_runs_that_come_all_the_time_are_compiled(
     site, clock, monkeypatch, other: float, hot: bool

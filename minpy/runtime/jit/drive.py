@@ -154,14 +154,18 @@ def pieces(
         clock = of_samples() if is_sample else perf_counter
         trials = blocks.trials
         started, began = perf_counter(), clock()
-        if is_sample:
-            blocks.hold(site.trial.holds)
-            try:
+        try:
+            if is_sample:
+                blocks.hold(site.trial.holds)
+                try:
+                    yield islice(iterator, piece)
+                finally:
+                    blocks.hold(False)
+            else:
                 yield islice(iterator, piece)
-            finally:
-                blocks.hold(False)
-        else:
-            yield islice(iterator, piece)
+        except GeneratorExit:  # the loop was left: by `break`, as a rule
+            site.spent += perf_counter() - started
+            raise
         took, sample = perf_counter() - started, clock() - began
         done = min(piece, count - position)  # the rest may be less than what was asked for
         position += piece

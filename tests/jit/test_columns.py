@@ -139,6 +139,7 @@ def test_in_a_function(run_both: Any) -> None:
         ("for k in range(n): s += a[:, k]; a[:, k] = s", False),
         ("for k in range(n): a[:, k] = s; s = a[:, k] * 2", False),
         ("for k in range(n): a.b[:, k] = c[:, k]", False),
+        ("for k in range(n): a[k][1:] = c[k][1:]; c[:, k] = d[:, k]", False),
         ("for k in range(n): a[:, k] = c[:, k].T", False),
         ("for k in range(n): a[:, k] = c[:, k] @ b", False),
         ("for k in range(n): a[:, k] = c[:, k]; k = 1", False),

@@ -365,6 +365,8 @@ class Expressions:
         """The element that a view without axes is."""
         dtype, kind = ref.type.dtype, ref.type.kind
         type_, _ = BITS[dtype]
+        if dtype == "complex128" and self.floats is not None:
+            return self._read_by_parts(ref)
         if dtype == "complex128":
             x = self.w.op(f"load {type_}, ptr {ref.pointer}, align 8{ref.access or self.w.access}")
             return scalar(kind, "c", x)
@@ -390,7 +392,10 @@ class Expressions:
             raise Unsupported("a string is stored into an array")
         if dtype == "complex128":
             x = self.as_complex(value).x
-            self.w.put(f"store {type_} {x}, ptr {ref.pointer}, align 8{ref.access or self.w.access}")
+            if self.floats is not None:
+                self._write_by_parts(ref, x)
+            else:
+                self.w.put(f"store {type_} {x}, ptr {ref.pointer}, align 8{ref.access or self.w.access}")
             self.note_store()
             return
         if value.rep == "c":
@@ -411,6 +416,23 @@ class Expressions:
                 x = self.w.op(f"trunc i64 {x} to {type_}")
         self.w.put(f"store {type_} {x}, ptr {ref.pointer}{ref.access or self.w.access}")
         self.note_store()
+
+    # In loops over elements: of pairs the compiler takes one at a time.
+
+    def _read_by_parts(self, ref: Ref) -> Val:
+        x = "undef"
+        for number, place in enumerate(self._parts_in_memory(ref)):
+            part = self.w.op(f"load double, ptr {place}, align 8{ref.access or self.w.access}")
+            x = self.w.op(f"insertelement {PAIR} {x}, double {part}, i32 {number}")
+        return scalar(ref.type.kind, "c", x)
+
+    def _write_by_parts(self, ref: Ref, x: str) -> None:
+        for number, place in enumerate(self._parts_in_memory(ref)):
+            part = self.w.op(f"extractelement {PAIR} {x}, i32 {number}")
+            self.w.put(f"store double {part}, ptr {place}, align 8{ref.access or self.w.access}")
+
+    def _parts_in_memory(self, ref: Ref) -> tuple[str, str]:
+        return ref.pointer, self.w.op(f"getelementptr i8, ptr {ref.pointer}, i64 8")
 
     def note_store(self) -> None:
         """An array was stored into."""

@@ -12,10 +12,10 @@ from minpy.runtime.jit.arraystores import RAISED
 from minpy.runtime.jit.expressions import constant_of
 from minpy.runtime.jit.iterations import Elements, Enumerated, Iteration, Range, Reversed, Zipped
 from minpy.runtime.jit.kinds import NotYet, TooLarge, Unsupported
+from minpy.runtime.jit.masked import Masked
 from minpy.runtime.jit.operators import SYMBOLS, Result
 from minpy.runtime.jit.selections import Spots
 from minpy.runtime.jit.settling import is_straight
-from minpy.runtime.jit.slices import BySlices
 from minpy.runtime.jit.unroll import written_out_for
 from minpy.runtime.jit.values import ArrayVariable, Known, Lazy, Ref, Several, Val, Variable
 from minpy.runtime.jit.versions import plan_of, sum_of
@@ -30,7 +30,7 @@ _DEPTH = ("conditional", "inner", "flag", "flag_reason", "floats", "computed", "
 _DEPTH += ("opaques", "computed_elements", "instead")
 
 
-class Statements(BySlices):
+class Statements(Masked):
     """Statements; `minpy.runtime.jit.lower` makes a function of them."""
 
     def __init__(self) -> None:
@@ -111,6 +111,10 @@ class Statements(BySlices):
             self.kept(self.expression(node.value))
 
     def _assign(self, node: ast.Assign) -> None:
+        if not self.by_mask(node, lambda: self._assigned(node)):
+            self._assigned(node)
+
+    def _assigned(self, node: ast.Assign) -> None:
         results: list[Result] = []
         target = node.targets[0]
         if isinstance(target, ast.Tuple) and any(id(each) in self.plan for each in target.elts):
@@ -227,6 +231,10 @@ class Statements(BySlices):
         return ref
 
     def _augassign(self, node: ast.AugAssign) -> None:
+        if not self.by_mask(node, lambda: self._changed(node)):
+            self._changed(node)
+
+    def _changed(self, node: ast.AugAssign) -> None:
         symbol = SYMBOLS.get(type(node.op), "@")
         if isinstance(node.target, ast.Name):
             current = self.expression(node.target)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from minpy.autodiff import grad_and_loss
-from minpy.errors import ArgumentError, DivergenceError
-from minpy.nn import checkpoints, checks, evaluation, files, init, layers, optim, replicas, team
+from minpy.errors import DivergenceError
+from minpy.nn import checkpoints, checks, evaluation, files, given, init, optim, replicas, team
 from minpy.nn.callbacks import AfterEpoch, Callback, bar, no_bar
 from minpy.nn.io import DataBatch
 from minpy.nn.model import ModelBase, snapshot
@@ -120,8 +119,8 @@ class Solver:
         **unknown: Any,
     ) -> None:
         if unknown:
-            raise _unknown(sorted(unknown)[0])
-        _check_parts(model, train_dataiter, test_dataiter)
+            raise given.unknown_option(Solver, sorted(unknown)[0])
+        given.check_parts(model, train_dataiter, test_dataiter)
         checks.choice("Solver", "task_type", task_type, TASKS)
         for name, config in (("init_config", init_config), ("optim_config", optim_config)):
             if config is not None and not isinstance(config, Mapping):
@@ -162,8 +161,8 @@ class Solver:
         self.callbacks = [c if isinstance(c, Callback) else AfterEpoch(c) for c in callbacks]
         self.early_stop, self.progress = early_stop, progress
         self.checkpoint, self.checkpoint_every, self.resume = checkpoint, checkpoint_every, resume
-        self.dtype = np.dtype(dtype) if dtype is not None else _precision(train_dataiter)
-        self._loss = _loss_function(loss)
+        self.dtype = np.dtype(dtype) if dtype is not None else given.precision(train_dataiter)
+        self._loss = given.loss_function(loss)
         self.contexts = replicas.contexts_of(context)
         self.team = team.of(kvstore, train_dataiter)
         self._replicas = replicas.of(self.contexts, kvstore, train_dataiter)
@@ -504,46 +503,3 @@ class Solver:
         self._resumed = state.get("resumed", False)
         if self.summaries is not None:
             self.summaries.run = state.get("summaries")
-
-
-def _check_parts(model: Any, *iterators: Any) -> None:
-    if not isinstance(model, ModelBase):
-        what = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
-        raise checks.fail("Solver", f"model must be a model (ModelBase), not {what}")
-    for name, iterator in zip(("train_dataiter", "test_dataiter"), iterators, strict=True):
-        if not hasattr(iterator, "reset") or not hasattr(iterator, "__iter__"):
-            raise checks.fail(
-                "Solver",
-                f"{name} must be an iterator over batches, such as NDArrayIter, not {type(iterator).__name__}",
-            )
-
-
-def _unknown(name: str) -> ArgumentError:
-    import inspect
-
-    options = [
-        p.name for p in inspect.signature(Solver.__init__).parameters.values() if p.kind is p.KEYWORD_ONLY
-    ]
-    close = difflib.get_close_matches(name, options, 1)
-    hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(options)}"
-    return checks.fail("Solver", f"there is no option {name!r}: {hint}")
-
-
-def _precision(dataiter: Any) -> np.dtype:
-    arrays = getattr(dataiter, "data", None)
-    if isinstance(arrays, list) and arrays and isinstance(arrays[0], tuple):
-        dtype = getattr(arrays[0][1], "dtype", None)
-        if dtype is not None and dtype.kind == "f":
-            return dtype
-    return np.dtype(np.float32)
-
-
-def _loss_function(loss: Any) -> Callable[[Any, Any], Any] | None:
-    if isinstance(loss, str):
-        names = [name for name in layers.__all__ if name.endswith(("_loss", "_cross_entropy"))]
-        names.remove("temporal_softmax_loss")  # it takes a mask
-        checks.choice("Solver", "loss", loss, names)
-        return getattr(layers, loss)
-    if loss is not None and not callable(loss):
-        raise checks.fail("Solver", f"loss must be a function or the name of one, not {loss!r}")
-    return loss

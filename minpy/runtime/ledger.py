@@ -26,6 +26,8 @@ _HEAD_START = 0.1  # seconds that a process has run when this is imported: Pytho
 _GLANCE = 2e-3  # seconds between two looks at the processor's time
 _began = perf_counter() - _HEAD_START
 _looked = _worked = 0.0
+_ASKED = 0.05  # seconds between two questions what was gained
+_asked = _added = 0.0
 # Seconds by what they were spent for; those of another thread, during which the program went on, are not in `taken`.
 seconds: dict[str, float] = {}
 counts: dict[str, int] = {}
@@ -87,7 +89,16 @@ def is_due(expected: float, spent: float) -> bool:
 
 def _is_left(expected: float) -> bool:
     missing = START + _taken + _waited() + expected - SHARE * ran()
-    return missing < 0.0 or (bool(gains) and missing < AGAIN * sum(gained() for gained in gains))
+    return missing < 0.0 or missing < AGAIN * _gained()
+
+
+def _gained() -> float:
+    """What `gains` tell; they are asked now and then, as they look at all that was made."""
+    global _added, _asked
+    now = perf_counter()
+    if now - _asked > _ASKED:
+        _asked, _added = now, sum(gained() for gained in gains)
+    return _added
 
 
 __all__ = ["allows", "allows_sure", "clock", "counts", "gains", "is_due", "note", "ran", "seconds", "taken"]

@@ -173,6 +173,8 @@ def young(monkeypatch):
     monkeypatch.setattr(ledger, "_taken", 0.0)
     monkeypatch.setattr(ledger, "_waited", lambda: 0.0)
     monkeypatch.setattr(ledger, "gains", [])
+    monkeypatch.setattr(ledger, "_asked", 0.0)
+    monkeypatch.setattr(ledger, "_added", 0.0)
     monkeypatch.setattr(ledger, "seconds", {})
     monkeypatch.setattr(ledger, "counts", {})
     return now
@@ -223,6 +225,7 @@ def test_what_was_gained_may_be_spent_in_part(young):
     ledger.note("compiling", 0.5)
     assert not ledger.allows(0.01)
     ledger.gains += [lambda: 1.5, lambda: 0.5]
+    young[0] += 0.1  # it is asked now and then
     assert ledger.allows(0.02) and not ledger.allows(0.04)
 
 

@@ -106,7 +106,7 @@ def test_what_surely_gains_is_compiled_early(monkeypatch, text, early):
     monkeypatch.setattr(ledger, "ran", lambda: 0.2)
     monkeypatch.setattr(ledger, "_taken", 0.0)
     monkeypatch.setattr(ledger, "_waited", lambda: 0.0)
-    monkeypatch.setattr(ledger, "gains", [])
+    monkeypatch.setattr(ledger, "_gained", lambda: 0.0)
     site = Site("nest_range_1_00000000", "range", True, loop.lineno, "00000000")
     for spent, hot in ((0.05, False), (0.07, early), (5.0, early)):
         site.spent = spent
@@ -115,6 +115,19 @@ def test_what_surely_gains_is_compiled_early(monkeypatch, text, early):
     assert not drive.is_hot(site, frame)
     monkeypatch.setattr(ledger, "ran", lambda: 6.0)
     assert drive.is_hot(site, frame)
+
+
+def test_what_loops_have_gained(monkeypatch):
+    """As written their rounds would have taken longer; one that loses does not take from the others."""
+    gains, loses = (Site(f"loop_range_{k}_00000000", "range", False, k, "00000000") for k in (1, 2))
+    monkeypatch.setattr(drive, "sites", [gains, loses])
+    monkeypatch.setattr(drive, "seconds", {gains: 0.5, loses: 0.5})
+    for site in (gains, loses):
+        site.run_compiled = 1000
+    gains.per_round, loses.per_round = 3e-3, 0.1e-3
+    assert drive.gained() == pytest.approx(2.5)
+    gains.undisturbed = 0.2, 100  # the mean of many rounds says more than one
+    assert drive.gained() == pytest.approx(1.5)
 
 
 def test_a_long_text_must_pay_as_well(monkeypatch):

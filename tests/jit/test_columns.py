@@ -117,8 +117,9 @@ def test_random_programs(run_both: Any, monkeypatch: pytest.MonkeyPatch) -> None
 def test_column_by_column(run_both: Any, number: int, around: str) -> None:
     loop = ROUNDS[number].replace("\n", "\n  ") if around else ROUNDS[number]
     sites = run_both(f"{SETUP}\n{around}{loop}")
-    texts = [each.code.text for site in sites for kernels in site.kernels.values() for each in kernels]
-    assert any("columnwise" in text for text in texts)
+    codes = [each.code for site in sites for kernels in site.kernels.values() for each in kernels]
+    assert any("columnwise" in code.text for code in codes)
+    assert any(code.columns for code in codes) == (not around)
 
 
 def test_in_a_function(run_both: Any) -> None:

@@ -107,7 +107,7 @@ def test_what_a_loop_stores_into_is_not_held_against_it_once_it_was_shown_to_gai
         per_round=30e-6, nest=False, shortcut=None, trial=Trial(), leaves=0, line=3, reason="", force=False
     )
     site.compiled = 10_000
-    kernel: Any = SimpleNamespace(code=SimpleNamespace(whole=True))
+    kernel: Any = SimpleNamespace(code=SimpleNamespace(columns=False, whole=True))
     copying, rounds = 0.2e-3, 49
     assert not entering._gains(site, kernel, copying, rounds)
     site.trial.went(0.021)
@@ -121,7 +121,7 @@ def test_a_loop_that_is_met_near_its_end_is_not_too_short() -> None:
         per_round=30e-6, nest=False, shortcut=None, trial=Trial(), leaves=0, line=3, reason="", force=False
     )
     site.compiled = 0
-    kernel: Any = SimpleNamespace(code=SimpleNamespace(whole=True))
+    kernel: Any = SimpleNamespace(code=SimpleNamespace(columns=False, whole=True))
     for _ in range(20):
         assert not entering._gains(site, kernel, 0.05e-3, 10, 49)
     assert not site.leaves

@@ -65,6 +65,8 @@ class _Made:
 class ByColumns(Deferred):
     """Loops in which some columns are worked on at a time."""
 
+    outermost_in_columns = False  # whether the outermost loop is one of them
+
     def by_columns(self, node: ast.For, step: Range, as_written: Callable[[], None]) -> bool:
         """Write a loop column by column and, by `as_written`, as it is; False if nothing has been written."""
         end = self.w.fresh("end")

@@ -28,6 +28,8 @@ _ENTRY = 3e-6  # the same, by the short way
 _WAY = 1e-6  # what that takes
 _KEYS = 6  # compiled versions of one loop
 _COPY_RATE = 4e9  # bytes a second
+# Times what copies take: so long as written is worth them. Loops that come by memory in another order gain more.
+_COPIES, _COPIES_OF_COLUMNS = 3, 1.5
 
 
 def run(
@@ -137,7 +139,7 @@ def _shorten(site: Site, kernel: Kernel, frame: FrameType, snapshot: Snapshot) -
         if not site.shortcut or not site.shortcut.plans:
             site.shortcut = False
         return
-    least, per_byte = (0.0, 0.0) if site.force else (_ENTRY, 3 / _COPY_RATE)
+    least, per_byte = (0.0, 0.0) if site.force else (_ENTRY, _copies(kernel) / _COPY_RATE)
     site.shortcut.value(site.per_round, least, per_byte)
     drive.limit(site)
     setattr(loops, site.name, site.shortcut.function)
@@ -157,6 +159,10 @@ def _laid_out(site: Site) -> tuple[int, int]:
     return sum(map(len, site.kernels.values())), site.shortcut.laid_out if site.shortcut else 0
 
 
+def _copies(kernel: Kernel) -> float:
+    return _COPIES_OF_COLUMNS if kernel.code.columns else _COPIES
+
+
 def _gains(site: Site, kernel: Kernel, copying: float, left: int, count: int = 0) -> bool:
     """Whether the way into compiled code, of some 100 µs, and the copies of what is stored into pay.
 
@@ -165,10 +171,11 @@ def _gains(site: Site, kernel: Kernel, copying: float, left: int, count: int = 0
     rest = left * site.per_round
     if kernel.code.whole and not site.nest and not rest:
         return False  # NumPy does small arrays well enough that one round is timed first
-    enough = 3 * copying
+    enough = _copies(kernel) * copying
     if kernel.code.whole and not (site.trial and site.trial.has_passed):
         # (One that was shown to gain was so with its copies.)
-        enough = max(_SMALL_WORTH if site.shortcut is False else _ENTRY, 10 * copying)
+        copies = enough if kernel.code.columns else 10 * copying
+        enough = max(_SMALL_WORTH if site.shortcut is False else _ENTRY, copies)
     if not rest or rest >= enough:
         return True
     if count * site.per_round >= enough:

@@ -84,6 +84,7 @@ class Code:
     whole: bool = False  # whether there are operations on arrays
     views: bool = False  # whether variables may hold views of arrays that came in
     stacks: tuple[tuple[Any, ...], ...] = ()  # the fields of a `stacks.Layout` each
+    columns: bool = False  # whether it works on some columns at a time, and gains more than copies cost
 
 
 @dataclass
@@ -285,7 +286,8 @@ class _Lowering(Comprehensions):
             self.w.jump(head)
             self.w.place(end)
 
-        self.perhaps_by_columns(node, self.w.op(f"sub i64 {last}, {start}"), rounds, done)
+        count = self.w.op(f"sub i64 {last}, {start}")
+        self.outermost_in_columns = self.perhaps_by_columns(node, count, rounds, done)
 
     def _leave_if_folded(self, place: int) -> str:
         """Do not begin where elements of an array that is changed in place may share their memory.
@@ -522,6 +524,7 @@ class _Lowering(Comprehensions):
             self.whole_arrays,
             any(array.assigned and array.views for array in self.arrays.values()),
             self._layouts(),
+            self.outermost_in_columns,
         )
 
 

@@ -191,6 +191,7 @@ def save(where: str, code: Code, compiled: bytes, *, quickly: bool = False) -> N
         code.whole,
         code.views,
         code.stacks,
+        code.columns,
         compiled,
     )
     kept.write_checked(where, marshal.dumps(content))

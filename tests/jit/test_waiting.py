@@ -220,6 +220,35 @@ def test_loops_that_stayed_in_quick_code_are_noted_for_later_runs(
     assert store.missed(site.name) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("spent", "ran", "rounds", "process", "made"),
+    [
+        (0.1, 0.3, 700, 1.0, True),  # quick code has gained 0.4 s
+        (0.1, 0.3, 400, 1.0, False),
+        (0.1, 0.1, 900, 1.0, False),  # too little to say how long it will run
+        (0.7, 0.2, 320, 2.0, True),  # a fast one takes little beside what went into the loop
+        (0.7, 0.2, 320, 1.0, False),  # in a program of a second
+        (0.3, 0.2, 320, 2.0, False),
+        (0.7, 0.2, 250, 2.0, False),  # the quick one gains next to nothing
+    ],
+)
+def test_when_fast_code_is_made(one_processor, monkeypatch, spent, ran, rounds, process, made) -> None:
+    """That takes 0.2 s; rounds as written take 1 ms."""
+    monkeypatch.setattr(sites, "sites", [])
+    monkeypatch.setattr(drive, "seconds", {})
+    monkeypatch.setattr(ledger, "ran", lambda: process)
+    monkeypatch.setattr(ledger, "_began", ledger.perf_counter() - process)
+    monkeypatch.setattr(ledger, "_waited", lambda: 0.0)
+    site = sites.Site("loop_range_1_5a5a0004", "range", False, 1, "5a5a0004")
+    site.spent, site.per_round, site.run_compiled, drive.seconds[site] = spent, 1e-3, rounds, ran
+    asked: list[int] = []
+    kernel: Any = SimpleNamespace(
+        was_missed=False, takes=0.2, is_early=lambda spent: False, improve=lambda: asked.append(1)
+    )
+    drive.improve(site, kernel)
+    assert bool(asked) is made
+
+
 def test_a_loop_that_was_missed_gets_no_quick_code(one_processor, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(drive, "is_hot", lambda *_: True)
     monkeypatch.setattr(drive, "must_wait", lambda site: False)

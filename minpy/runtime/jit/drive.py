@@ -44,6 +44,7 @@ _WRITING = 0.5e-6  # seconds that it takes to make a byte of a text, and quick c
 LEAVES = 4  # so often a loop may leave compiled code early, and then once every so many iterations:
 _DISTANCE = 50
 _HOPE = 2  # times the same: what was spent in a loop that may come again, so often, is spent again
+_PART = 0.5  # of what fast code takes: this the quick one must have gained, after a while
 _KNOWN = 0.02  # seconds in a loop in which earlier runs have spent some, before these count
 
 
@@ -331,7 +332,10 @@ def improve(site: Site, kernel: Kernel) -> None:
     if not kernel.was_missed:
         takes, ran = kernel.takes, seconds_of(site)
         gained = site.compiled * site.per_round - ran
-        if kernel.is_early(site.spent + ran) or ran < takes or (site.per_round and gained < _HOPE * takes):
+        enough = ran >= takes and (not site.per_round or gained >= _HOPE * takes)
+        if not enough and site.per_round:
+            enough = gained >= _PART * takes and ledger.is_due(takes, site.spent + ran)
+        if not enough or kernel.is_early(site.spent + ran):
             return
     try:
         kernel.improve()

@@ -41,6 +41,9 @@ def test_affine_flattens_each_sample(rng):
     x, w, b = rng.randn(3, 2, 2, 5), rng.randn(20, 4), rng.randn(4)
     np.testing.assert_allclose(L.affine(x, w, b), x.reshape(3, 20) @ w + b)
     assert L.affine(x[:0], w, b).shape == (0, 4)
+    many = np.concatenate([x] * 12)
+    for each in (many, many.tolist()):
+        np.testing.assert_allclose(L.affine(each, w, b), many.reshape(36, 20) @ w + b)
 
 
 def test_activations(rng):
@@ -481,6 +484,7 @@ def away(rng, *shape):
 
 DERIVATIVES = {
     "affine": lambda r: (L.affine, (r.randn(3, 2, 2), r.randn(4, 5), r.randn(5))),
+    "affine, many samples": lambda r: (L.affine, (r.randn(34, 1, 2), r.randn(2, 2), r.randn(2))),
     "relu": lambda r: (L.relu, (away(r, 3, 4),)),
     "sigmoid": lambda r: (L.sigmoid, (np.array([-3.0, 0.0, 2.0]),)),
     "dropout": lambda r: (lambda x: L.dropout(x, 0.5, seed=1), (r.randn(3, 4),)),

@@ -43,10 +43,10 @@ def affine(x: Any, w: Any, b: Any) -> Any:
             "affine",
             f"x must have the shape (N, d1, …) with {inputs} elements in each sample, the rows of w, not {shape}",
         )
-    rows = x if len(shape) == 2 else np.reshape(x, (shape[0], inputs))
     if shape[0] < _MANY or not products.on_host():
+        rows = x if len(shape) == 2 else np.reshape(x, (shape[0], inputs))
         return np.dot(rows, w) + b
-    return _affine(rows, w, b)
+    return _affine(x, w, b)
 
 
 # Rows from which a layer is one operation; with fewer the tape puts products together, should it be used in a loop.
@@ -54,25 +54,28 @@ _MANY = 33
 
 
 def _affine_forward(x: Any, w: Any, b: Any) -> tuple[Any, Any]:
+    shape = x.shape if hasattr(x, "shape") else numpy.shape(x)
+    if len(shape) != 2:
+        x = np.reshape(x, (shape[0], math.prod(shape[1:])))
     y = products.dot(x, w)
     if type(y) is numpy.ndarray and type(b) is numpy.ndarray and numpy.result_type(y, b) == y.dtype:
         y += b
     else:
         y = y + b
-    return y, (x, w)
+    return y, (x, w, shape)
 
 
 def _affine_backward(kept: tuple, g: Any) -> tuple:
-    x, w = kept
+    x, w, shape = kept
     if type(x) is numpy.ndarray is type(w) and type(g) is numpy.ndarray and products.on_host():
         of_weights: list[numpy.ndarray] = []
 
         def of_x() -> numpy.ndarray:
             found = products.together((g, w.T), (x.T, g))
-            if found is None:
-                return blas.dot(g, w.T)
-            of_weights.append(found[1])
-            return found[0]
+            if found is not None:
+                of_weights.append(found[1])
+            dx = blas.dot(g, w.T) if found is None else found[0]
+            return dx if len(shape) == 2 else dx.reshape(shape)
 
         def of_w() -> numpy.ndarray:
             return of_weights.pop() if of_weights else blas.dot(x.T, g)
@@ -80,7 +83,7 @@ def _affine_backward(kept: tuple, g: Any) -> tuple:
         return of_x, of_w, lambda: blas.summed(g)
     ones = numpy.ones(numpy.shape(g)[0], g.dtype)
     return (
-        lambda: products.dot(g, np.transpose(w)),
+        lambda: np.reshape(products.dot(g, np.transpose(w)), shape),
         lambda: products.dot(np.transpose(x), g),
         lambda: np.dot(ones, g),
     )

@@ -119,7 +119,8 @@ class Magnitudes(WholeCalls):
             before = self.w.op(f"load i1, ptr {sure}")
             self.w.put(f"store i1 {self.w.op(f'and i1 {before}, {either}')}, ptr {sure}")
 
-        self.quietly(lambda: self.nest(held.dims, look))
+        dims = self._unfolded(held.dims, [held, new])
+        self.quietly(lambda: self.nest(dims, look))
         near, on = self.w.fresh("near"), self.w.fresh("on")
         self.w.branch(self.w.op(f"load i1, ptr {sure}"), on, near)
         self.w.place(near)

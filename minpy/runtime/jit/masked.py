@@ -88,7 +88,8 @@ class Masked(BySlices):
         def store(indices: list[str]) -> None:
             self.write(self._spot(target, indices), self.at(value, indices))
 
-        self.nest(mask.dims[:-1], lambda indices: self._where_true(mask, indices, store), True)
+        *rows, row = self._unfolded(mask.dims, every)
+        self.nest(tuple(rows), lambda indices: self._where_true(mask, indices, row, store), True)
         self.w.place(end)
         return True
 
@@ -110,9 +111,10 @@ class Masked(BySlices):
             raise Unsupported("a value of another shape")
         return value
 
-    def _where_true(self, mask: Ref, indices: list[str], store: Callable[[list[str]], None]) -> None:
-        """Code for the elements of a row for which a mask is true."""
-        count = mask.dims[-1]
+    def _where_true(
+        self, mask: Ref, indices: list[str], count: str, store: Callable[[list[str]], None]
+    ) -> None:
+        """Code for the elements of a row, of so many, for which a mask is true."""
         row, last = self._row_of_words(mask, indices, count)
         eights = self.w.op(f"lshr i64 {self.w.op(f'add i64 {count}, 7')}, 3")
         number, finish = self._over_elements("0", eights)

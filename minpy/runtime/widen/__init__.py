@@ -2,9 +2,9 @@
 
 OpenBLAS takes a processor that is newer than itself for one of its oldest, a Prescott, and works with vectors of two
 numbers. Its library holds a table of the kernels that it has chosen; in it `start` replaces the kernels of products
-by those of `gemm`, which work with eight. All else stays OpenBLAS's: how matrices are cut into blocks and packed, its
-threads, the corners. So this holds for whatever it makes of products: ``@``, `dot`, `einsum`, ``a @ a.T``, and what
-LAPACK does in blocks.
+by those of `gemm`, and that of a matrix of doubles and a vector by that of `gemv`, which work with eight. All else
+stays OpenBLAS's: how matrices are cut into blocks and packed, its threads, the corners. So this holds for whatever it
+makes of products: ``@``, `dot`, `einsum`, ``a @ a.T``, and what LAPACK does in blocks.
 
 The kernels are tried against those that they replace, bit for bit, in every process; where a single bit differs, or
 anything is not as it was known when this was written, nothing is replaced.
@@ -17,6 +17,7 @@ import mmap
 import struct
 import threading
 import zlib
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,16 @@ from minpy.runtime import kept, ledger, openblas
 _CORE = "Prescott"
 _TABLE, _CHOSEN = "gotoblas_PRESCOTT", "gotoblas"
 _TYPES = (("d", 8, np.float64, ctypes.c_double), ("s", 4, np.float32, ctypes.c_float))
-_SOURCES = ("assembler.py", "gemm.py")  # what the code of kernels follows from
+_VECTOR_KERNEL = "dgemv_n_PRESCOTT"
+_SOURCES = ("assembler.py", "gemm.py", "gemv.py")  # what the code of kernels follows from
 # Stands in it for the address of OpenBLAS's kernel, which is another one in each process.
 ORIGINAL = b"original"
 _NEEDED = {"avx512f", "avx512vl"}
 _LOOKED_AT = 2048  # bytes of the table in which the kernels stand
 # Rows, columns, terms of the trials: every tile of `gemm`, corners, loops that are entered or not.
 _TRIALS = ((63, 31, 43), (3, 5, 8))
+# Rows, columns, steps of the trials of `gemv`.
+_VECTOR_TRIALS = ((64 + 37, 11, 1, 1), (60, 5, 3, 1), (5, 7, 1, 2))
 _FACTOR = 0.7
 _READ_EXECUTE = 5
 
@@ -94,6 +98,10 @@ def _start() -> str:
             if not _same_bits(slot.value, place, dtype, number):
                 return "their bits are not those of NumPy's OpenBLAS"
             found.append((slot, slot.value, place))
+        slot = _slot(library, _VECTOR_KERNEL)
+        place = _placed(_code(8, slot.value, "gemv"))
+        if _same_vectors(slot.value, place):
+            found.append((slot, slot.value, place))
     except (AttributeError, ValueError, OSError) as error:
         return f"NumPy's OpenBLAS is not as it was known: {error}"
     _replaced.extend(found)
@@ -115,17 +123,15 @@ def _slot(library: Any, name: str) -> ctypes.c_uint64:
     return ctypes.c_uint64.from_buffer(table, found[0] * 8)
 
 
-def _code(size: int, original: int) -> bytes:
+def _code(size: int, original: int, kind: str = "gemm") -> bytes:
     """The code of a kernel, from the cache if it is there."""
     stamp = 0
     for name in _SOURCES:
         stamp = zlib.crc32(Path(__file__).with_name(name).read_bytes(), stamp)
-    where = kept.folder("kernels", f"{stamp:08x}-{size}")
+    where = kept.folder("kernels", f"{stamp:08x}-{kind}-{size}")
     code = kept.read_checked(where) if where else None
     if code is None:
-        from minpy.runtime.widen import gemm
-
-        code = gemm.kernel(size)
+        code = import_module(f"{__name__}.{kind}").kernel(size)
         if where:
             kept.write_checked(where, code)
     return code.replace(ORIGINAL, struct.pack("<Q", original))
@@ -160,6 +166,32 @@ def _same_bits(original: int, ours: int, dtype: Any, number: Any) -> bool:
             c = numbers.copy()
             kernel(rows, columns, terms, _FACTOR, a, b, c.ctypes.data, rows + 3)
             results.append(c.tobytes())
+        if results[0] != results[1]:
+            return False
+    return True
+
+
+def vector_kernel(place: int) -> Any:
+    """The function at this address, as a kernel of products of a matrix and a vector."""
+    whole, pointer = ctypes.c_long, ctypes.c_void_p
+    arguments = (*[whole] * 3, ctypes.c_double, *[pointer, whole] * 3, pointer)
+    return ctypes.CFUNCTYPE(ctypes.c_int, *arguments)(place)
+
+
+def _same_vectors(original: int, ours: int) -> bool:
+    """The same of two kernels of products of a matrix and a vector."""
+    numbers = np.arange(2048) * 0.6180339887498949 % 1 - 0.5
+    buffer = np.empty(4096)
+    a, x = numbers.ctypes.data, numbers[17:].ctypes.data
+    for rows, columns, step, result_step in _VECTOR_TRIALS:
+        results = []
+        for place in (original, ours):
+            y = numbers[:256].copy()
+            where = y.ctypes.data
+            vector_kernel(place)(
+                rows, columns, 0, _FACTOR, a, rows + 3, x, step, where, result_step, buffer.ctypes.data
+            )
+            results.append(y.tobytes())
         if results[0] != results[1]:
             return False
     return True

@@ -1,4 +1,4 @@
-"""Instructions of x86-64 with AVX-512, as bytes: as many as the kernels of `gemm` need."""
+"""Instructions of x86-64 with AVX-512, as bytes: as many as the kernels of `gemm` and `gemv` need."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ ALWAYS, BELOW, ZERO, NOT_ZERO = -1, 0x2, 0x4, 0x5
 _0F, _0F38, _0F3A = 1, 2, 3
 _NONE, _66, _F3, _F2 = range(4)
 _LENGTHS = {32: 1 << 5, 64: 2 << 5}
+# A vector's elements that mask register 1 has; and zeros for all others.
+_CHOSEN, _ELSE_ZERO = 1, 1 << 7
 
 
 class Memory(NamedTuple):
@@ -107,6 +109,19 @@ class Code:
     def call(self, register: int) -> None:
         self._put([0x41] * (register > 7), 0xFF, self._pair(2, register & 7))
 
+    def jump_to(self, register: int) -> None:
+        self._put([0x41] * (register > 7), 0xFF, self._pair(4, register & 7))
+
+    def lowest(self, to: int, count: int) -> None:
+        """As many ones, from the lowest bit on, as the register `count` says."""
+        self.constant(to, b"\xff" * 8)
+        head = (~to >> 3 & 1) << 7 | 1 << 6 | (~to >> 3 & 1) << 5 | 2
+        self._put(0xC4, head, 0x80 | (~count & 15) << 3, 0xF5, self._pair(to, to))
+
+    def choose(self, register: int) -> None:
+        """Those elements of vectors that `chosen` stands for: by the bits of a register."""
+        self._put(0xC4, (~register >> 3 & 1) << 5 | 0xC1, 0xFB, 0x92, self._pair(1, register))
+
     def enter(self) -> None:
         """A place that may be called by its address, where the processor looks after that."""
         self._put(0xF3, 0x0F, 0x1E, 0xFA)
@@ -118,17 +133,20 @@ class Code:
     def back(self) -> None:
         self._put(0xC3)
 
-    # Vectors, of `width` bytes: 16, 32 or 64; of as many as an element has: one number.
+    # Vectors, of `width` bytes: 16, 32 or 64; of as many as an element has: one number. Of some only those elements
+    # that are `chosen`: others are zero when they are loaded, and stay as they are else.
 
     def clear(self, register: int) -> None:
         """The whole register; by an instruction for 16 bytes, as those for 64 take a port from others around them."""
         self._vector(0xEF, _0F, _66, 0, register, register, register, 16)
 
-    def load_vector(self, to: int, place: Memory, width: int) -> None:
-        self._vector(0x10, _0F, self._prefix, self._wide, to, 0, place, width)
+    def load_vector(self, to: int, place: Memory, width: int, *, chosen: bool = False) -> None:
+        mask = _CHOSEN | _ELSE_ZERO if chosen else 0
+        self._vector(0x10, _0F, self._prefix, self._wide, to, 0, place, width, mask=mask)
 
-    def store_vector(self, place: Memory, source: int, width: int) -> None:
-        self._vector(0x11, _0F, self._prefix, self._wide, source, 0, place, width)
+    def store_vector(self, place: Memory, source: int, width: int, *, chosen: bool = False) -> None:
+        mask = _CHOSEN if chosen else 0
+        self._vector(0x11, _0F, self._prefix, self._wide, source, 0, place, width, mask=mask)
 
     def insert_half(self, to: int, lower: int, upper: Memory) -> None:
         """A vector of 64 bytes: the lower half of `lower`, and 32 bytes from memory."""
@@ -143,9 +161,10 @@ class Code:
         opcode = 0x59 if self.size == 8 else 0x58
         self._vector(opcode, _0F38, _66, self._wide, to, 0, place, width, unit=self.size)
 
-    def product(self, to: int, x: int, y: int, width: int) -> None:
+    def product(self, to: int, x: int, y: int, width: int, *, chosen: bool = False) -> None:
         """``to = x * y``; of two NaNs the first."""
-        self._vector(0x59, _0F, self._prefix, self._wide, to, x, y, width)
+        mask = _CHOSEN if chosen else 0
+        self._vector(0x59, _0F, self._prefix, self._wide, to, x, y, width, mask=mask)
 
     def sum(self, to: int, x: int, y: int | Memory, width: int) -> None:
         """``to = x + y``; of two NaNs the first."""
@@ -153,7 +172,7 @@ class Code:
 
     def _vector(
         self, opcode: int, space: int, prefix: int, wide: int, first: int, second: int, third: int | Memory,
-        width: int, unit: int = 0,
+        width: int, unit: int = 0, mask: int = 0,
     ) -> None:  # fmt: skip
         if isinstance(third, Memory):
             base, index = third.base, third.index
@@ -164,7 +183,7 @@ class Code:
         if width == self.size:
             prefix = _F2 if self.size == 8 else _F3
         registers = (~first << 4 & 0x80) | (~index << 3 & 0x40) | (~base << 2 & 0x20) | (~first & 0x10)
-        other, length = (~second & 15) << 3, _LENGTHS.get(width, 0) | (~second & 0x10) >> 1
+        other, length = (~second & 15) << 3, _LENGTHS.get(width, 0) | (~second & 0x10) >> 1 | mask
         self._bytes += (
             bytes((0x62, registers | space, wide << 7 | other | 4 | prefix, length, opcode)) + operand
         )

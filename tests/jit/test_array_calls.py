@@ -27,6 +27,26 @@ x, y, z = 1, 0.5, True
 long, wide = rng.random((3, 43)), rng.random(100)
 """
 
+# Sums of so many elements as are added up in place, and of more; products of vectors of such lengths.
+SUMS = """
+w = rng.standard_normal(300)
+c = rng.standard_normal((3, 200))
+d = np.full(140, -0.0)
+s = np.zeros(140)
+t = np.zeros((140, 3))
+"""
+SUMMED = [
+    "for i in range(1, 140): s[i] = w[:i].sum(); y = w[i:2 * i].mean() + d[:i].sum()",
+    "for i in range(1, 140): s[i] = w[i:2 * i].std() + w[3:i + 3].var()",
+    "for i in range(1, 140): t[i] = c[:, :i].sum(1); t[i - 1] += c[:, i:].mean(axis=1) * c[:, 3:i + 3].var(axis=1)",
+    "for i in range(1, 140): s[i] = c.T[i:2 * i, 1].sum() + w[:2 * i:2].std() + (w[:i] * 2).sum()",
+    "for i in range(1, 140): s[i] = w[:i] @ w[i:2 * i] + np.dot(w[i:2 * i], w[3:i + 3]); y = d[:i] @ w[:i]",
+    "for i in range(1, 20):\n  w[2 * i] = 1e200 if i > 9 else 1.5\n  s[i] = w[:33].std()",
+    "for i in range(1, 20):\n  w[i] = np.nan if i > 14 else np.inf if i > 9 else 2.5\n  s[i] = w[:33].sum()",
+    "for i in range(1, 20):\n  c[1, i] = np.inf if i > 9 else 2.5\n  t[i] = c[:, :33].sum(axis=1) + c[:, :20].var(1)",
+    "for i in range(1, 20):\n  w[2 * i] = 1e300 if i > 9 else 1.5\n  s[i] = w[:33] @ w[1:34]",
+]
+
 # Bytes that are computed and select bytes: all are looked at before the first one is taken.
 BYTES = """
 f = rng.integers(0, 2, 150).astype(np.uint8)
@@ -302,6 +322,11 @@ def test_short_extents_that_differ_share_their_code(run_both: Any) -> None:
     text = "def f(v, n):\n  s = v * 0.0\n  for i in range(n): s = s + v * v[i % 2]; v = v * 0.5\n  return s\n"
     (site,) = run_both(text + "x = [f(np.arange(1.0, k), 5) for k in (4, 5, 9, 7, 3, 8, 4, 6, 20)]")
     assert sum(map(len, site.kernels.values())) == 2, site.kernels
+
+
+@pytest.mark.parametrize("text", SUMMED)
+def test_sums_in_place(run_both: Any, text: str) -> None:
+    run_both(SETUP + SUMS + text)
 
 
 @pytest.mark.parametrize("text", EXTREMA)

@@ -203,13 +203,31 @@ class Axes(Reductions):
             found = scalar(kind, "d", self.w.op(f"load double, ptr {total}"))
             self.write(out, self.binary("+", self.read(out), found))
 
+        def row_in_eights(indices: list[str]) -> None:
+            out, start = place(indices)
+            found = self.sum_in_eights(count, lambda k, type_: self.elements_at(start, k, type_))
+            x = self.w.op(f"fadd double {self.read(out).x}, {found}")
+            self._is_finite(x)
+            self.write(out, scalar(kind, "d", x))
+
+        after = ""
+        if step == "8" and self.may_add_in_eights(kind, count):
+            some, others, after = self.either_in_eights(count)
+            self.w.place(some)
+            self.nest(dims[:outer], row_in_eights)
+            self.w.jump(after)
+            self.w.place(others)
         if not in_order:
             self.nest(dims[:outer], row)
+            if after:
+                self.w.place(after)
             return
         short, long, end = (self.w.fresh(hint) for hint in ("short", "long", "end"))
         constant = constant_of(count)
         if constant is not None:
             self.nest(dims[:outer], *((short_row, True) if constant < _SHORT else (row,)))
+            if after:
+                self.w.place(after)
             return
         self.w.branch(self.w.op(f"icmp slt i64 {count}, {_SHORT}"), short, long)
         self.w.place(short)
@@ -218,6 +236,8 @@ class Axes(Reductions):
         self.w.place(long)
         self.nest(dims[:outer], row)
         self.w.place(end)
+        if after:
+            self.w.place(after)
 
     def _variance_along(self, ref: Ref, axes: tuple[int, ...], keep: bool, freedom: int, name: str) -> Any:
         if ref.type.kind != "float64":
@@ -360,12 +380,6 @@ class Axes(Reductions):
         look([*indices, k])
         finish()
         w.place(done)
-
-    def spread_out(self, x: str, lanes: int, type_: str = "double") -> str:
-        """A number in all places of a vector."""
-        w, vector = self.w, f"<{lanes} x {type_}>"
-        one = w.op(f"insertelement {vector} undef, {type_} {x}, i32 0")
-        return w.op(f"shufflevector {vector} {one}, {vector} undef, <{lanes} x i32> zeroinitializer")
 
     def _better_one(self, op: ast.cmpop, item: Val, now: Val, better: str) -> str:
         """The lesser or greater of two numbers that are not NaN.

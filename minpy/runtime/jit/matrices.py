@@ -63,7 +63,7 @@ class Matrices(Axes):
         op = out.pop(0) if ranks[1] == 2 else ("1", "0")
         done = ""
         if not dims and kind == "float64":
-            done = self._spread_product(one, other, pointer)
+            done = self._vector_product(one, other, pointer)
         steps = ["0", "0", "0", *(self._stride(*each) for each in (m, n, n2, p, om, op))]
         self.run_loop(symbol, [one.pointer, other.pointer, pointer], ["1", m[0], n[0], p[0]], steps)
         if done:
@@ -78,14 +78,44 @@ class Matrices(Axes):
             self.guard(self.w.op(f"or i1 {longer}, {zero}"), "a product of single elements that is zero")
         return value
 
-    def _spread_product(self, one: Ref, other: Ref, out: str) -> str:
-        """Write the product of two vectors of which one has gaps: a call would take longer than the sum.
+    def _vector_product(self, one: Ref, other: Ref, out: str) -> str:
+        """Write the product of two vectors: the sum where one has gaps, as a call would take longer; else BLAS' call.
 
         Gives the label of what follows, where code for all others is to be written now; nothing if there is none.
         """
+        end = self.w.fresh("end")
+        spread = self._spread_product(one, other, out, end)
+        close = self._close_product(one, other, out, end)
+        return end if spread or close else ""
+
+    def _close_product(self, one: Ref, other: Ref, out: str, end: str) -> bool:
+        """Write a call of BLAS for vectors without gaps: NumPy's loop looks long at what it is given."""
+        what, w = "blas ddot ddd", self.w
+        if not numpy_loops.address(what):
+            return False
+        self.at_once()
+        symbol = numpy_loops.symbol(what)
+        self.externals[what] = 0
+        w.declarations.add(f"declare double @{symbol}(i64, ptr, i64, ptr, i64)")
+        close = "true"
+        for each in (one, other):
+            if each.strides[0] != "8":
+                close = w.op(f"and i1 {close}, {w.op(f'icmp eq i64 {each.strides[0]}, 8')}")
+        here, others = w.fresh("close"), w.fresh("others")
+        w.branch(close, here, others)
+        w.place(here)
+        (n,) = one.dims
+        x = w.op(f"call double @{symbol}(i64 {n}, ptr {one.pointer}, i64 1, ptr {other.pointer}, i64 1)")
+        w.put(f"store double {w.op(f'fadd double {x}, {double(0.0)}')}, ptr {out}")
+        w.jump(end)
+        w.place(others)
+        return True
+
+    def _spread_product(self, one: Ref, other: Ref, out: str, end: str) -> bool:
+        """Write the sum of products for vectors of which one has gaps; False if there is nothing to write."""
         order = self.spread_order()
         if not order or (one.strides[0] == other.strides[0] == "8"):
-            return ""
+            return False
         (n,), w = one.dims, self.w
         spread = w.op(f"icmp sle i64 {n}, {LONGEST_SPREAD}")
         for each in (one, other):
@@ -93,8 +123,8 @@ class Matrices(Axes):
                 spread = w.op(f"and i1 {spread}, {w.op(f'icmp sgt i64 {each.strides[0]}, 0')}")
         sides = [w.op(f"icmp ne i64 {each.strides[0]}, 8") for each in (one, other)]
         spread = w.op(f"and i1 {spread}, {w.op(f'or i1 {sides[0]}, {sides[1]}')}")
-        here, call, end = w.fresh("spread"), w.fresh("call"), w.fresh("end")
-        w.branch(spread, here, call)
+        here, others = w.fresh("spread"), w.fresh("others")
+        w.branch(spread, here, others)
         w.place(here)
 
         def elements(k: str) -> tuple[str, str]:
@@ -103,8 +133,8 @@ class Matrices(Axes):
 
         w.put(f"store double {self.sum_of_products(order, n, 'double', elements)}, ptr {out}")
         w.jump(end)
-        w.place(call)
-        return end
+        w.place(others)
+        return True
 
     def spread_order(self) -> str:
         """`numpy_loops.spread_order`, which is looked at again where the code is loaded."""

@@ -171,6 +171,25 @@ def adds_by_eight(types: str) -> bool:
     return all(_adds(types, count, total) for count in range(8, 16))
 
 
+MOST_IN_EIGHTS = 128
+
+
+@cache
+def adds_in_eights(types: str) -> bool:
+    """Whether from eight to `MOST_IN_EIGHTS` elements are added in eight sums, of every eighth element each.
+
+    These are added pair by pair then, and what is left of the last eight one after the other.
+    """
+
+    def total(values: Any) -> Any:
+        whole = len(values) & -8
+        a, b, c, d, e, f, g, h = (reduce(operator.add, values[k:whole:8]) for k in range(8))
+        return reduce(operator.add, values[whole:], ((a + b) + (c + d)) + ((e + f) + (g + h)))
+
+    counts = (8, 9, 15, 16, 17, 23, 30, 31, 32, 47, 64, 71, 100, 120, 127, MOST_IN_EIGHTS)
+    return all(_adds(types, count, total) for count in counts)
+
+
 def _adds(types: str, count: int, total: Callable[[Any], Any]) -> bool:
     """Whether NumPy's loop adds so many elements as a function does."""
     loop, dtype = _found("add", types), np.dtype(types[-1])
@@ -295,6 +314,32 @@ def spread_order() -> str:
     return found[0] if found else ""
 
 
+@cache
+def vector_product() -> int:
+    """The address of BLAS' product of two float64 vectors without gaps, with whole numbers of 64 bits; 0 if unknown."""
+    from minpy.runtime import openblas
+
+    library = openblas.own()
+    if library is None:
+        return 0
+    names = ("cblas_ddot64_", "scipy_cblas_ddot64_")
+    function = next((getattr(library, each) for each in names if hasattr(library, each)), None)
+    if function is None:
+        return 0
+    function.restype = ctypes.c_double
+    function.argtypes = (ctypes.c_int64, *[ctypes.c_void_p, ctypes.c_int64] * 2)
+    for count in (1, 2, 3, 5, 8, 17, 33, 70, 131, 300):
+        for shift in (0, 1):
+            x, y = (
+                _samples(np.dtype("d"), count, -2.0, 3.0),
+                _samples(np.dtype("d"), count + 1, -1.0, 3.0)[shift:],
+            )
+            y = y[:count]
+            if not _same(np.float64(function(count, x.ctypes.data, 1, y.ctypes.data, 1)), np.dot(x, y)):
+                return 0
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
 def _product(name: str, types: str, loop: tuple[int, int]) -> bool:
     """Vectors and matrices of several sizes and layouts, as `matmul` passes them on."""
     dtype = np.dtype(types[-1])
@@ -383,7 +428,7 @@ def address(what: str) -> int:
     """The address of ``"map exp dd"``, ``"reduce add ddd"``, ``"product matmul ddd"``, ``"malloc"`` or ``"free"``.
 
     0 if there is none, or if it does not do what NumPy does. ``"order four ddd"`` has none: 1 if products of vectors
-    with gaps are added up in that order (`spread_order`).
+    with gaps are added up in that order (`spread_order`). ``"blas ddot ddd"`` is the function of BLAS that NumPy calls.
     """
     if " " not in what:
         try:
@@ -393,6 +438,8 @@ def address(what: str) -> int:
     how, name, types = what.split(" ")
     if how == "order":
         return int(spread_order() == name)
+    if how == "blas":
+        return vector_product()
     try:
         found = _found("matmul" if name == "dot" else name, types)
         return found[0] if found[0] and _CHECKS[how](name, types, found) else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from typing import Any
 
 from minpy.runtime.jit import numpy_loops
@@ -93,7 +94,17 @@ class Reductions(Calls):
             out = self.w.alloca(type_, "sum")
             self.w.put(f"store {type_} {double(0.0)}, ptr {out}")
             step = ref.strides[-1] if len(ref.dims) == 1 else str(BITS[kind][1])
+            end = ""
+            if step == "8" and self.may_add_in_eights(kind, size):
+                some, many, end = self.either_in_eights(size)
+                self.w.place(some)
+                x = self.sum_in_eights(size, lambda k, type_: self.elements_at(ref.pointer, k, type_))
+                self.w.put(f"store double {self.w.op(f'fadd double {x}, {double(0.0)}')}, ptr {out}")
+                self.w.jump(end)
+                self.w.place(many)
             self._sum_pieces(symbol, out, ref.pointer, size, step, numpy_loops.sum_piece(LETTERS[kind] * 3))
+            if end:
+                self.w.place(end)
             return self._finite_result(kind, out)
         if kind not in SIGNED | {"bool_"}:
             raise Unsupported(f"a sum of {kind}")
@@ -107,6 +118,65 @@ class Reductions(Calls):
 
         self.nest(value.dims, add)
         return scalar("int64", "i", self.w.op(f"load i64, ptr {out}"))
+
+    @staticmethod
+    def may_add_in_eights(kind: str, count: str) -> bool:
+        """Whether there may be so few elements, and their sum need not be a call."""
+        constant = constant_of(count)
+        few = constant is None or 8 <= constant <= numpy_loops.MOST_IN_EIGHTS
+        return few and kind == "float64" and numpy_loops.adds_in_eights("ddd")
+
+    def either_in_eights(self, count: str) -> tuple[str, str, str]:
+        """Labels for so few elements, for others, and for what follows; the block is ended."""
+        some, many, end = (self.w.fresh(hint) for hint in ("eights", "many", "added"))
+        over = self.w.op(f"sub i64 {count}, 8")
+        few = self.w.op(f"icmp ult i64 {over}, {numpy_loops.MOST_IN_EIGHTS - 7}")
+        self.w.branch(few, some, many)
+        return some, many, end
+
+    def elements_at(self, pointer: str, k: str, type_: str) -> str:
+        """One element, or several that lie side by side."""
+        place = self.w.op(f"getelementptr double, ptr {pointer}, i64 {k}")
+        return self.w.op(f"load {type_}, ptr {place}, align 8")
+
+    def sum_in_eights(self, count: str, elements: Callable[[str, str], str]) -> str:
+        """The sum of 8 to 128 elements as NumPy adds them; `elements` gives those from an index on, of a type."""
+        w, eight = self.w, "<8 x double>"
+        sums, total, counter = w.alloca(eight, "sums"), w.alloca("double", "total"), w.alloca("i64", "k")
+
+        def loop(start: str, stop: str, step: int, cell: str, type_: str) -> None:
+            w.put(f"store i64 {start}, ptr {counter}")
+            head, inside, past = (w.fresh(hint) for hint in ("add", "some", "past"))
+            w.place(head)
+            k = w.op(f"load i64, ptr {counter}")
+            w.branch(w.op(f"icmp slt i64 {k}, {stop}"), inside, past)
+            w.place(inside)
+            x = w.op(f"fadd {type_} {w.op(f'load {type_}, ptr {cell}')}, {elements(k, type_)}")
+            w.put(f"store {type_} {x}, ptr {cell}")
+            w.put(f"store i64 {w.op(f'add nuw nsw i64 {k}, {step}')}, ptr {counter}")
+            # So few rounds are not worth another loop.
+            one = w.note('!"llvm.loop.vectorize.width", i32 1', distinct=False)
+            w.jump(head, w.note(f"{{}}, {one}"))
+            w.place(past)
+
+        w.put(f"store {eight} {elements('0', eight)}, ptr {sums}")
+        whole = w.op(f"and i64 {count}, -8")
+        loop("8", whole, 8, sums, eight)
+        x, lanes = w.op(f"load {eight}, ptr {sums}"), 8
+        while lanes > 1:
+            half = lanes // 2
+            sides = []
+            for first in (0, 1):
+                places = ", ".join(f"i32 {first + 2 * i}" for i in range(half))
+                sides.append(
+                    w.op(
+                        f"shufflevector <{lanes} x double> {x}, <{lanes} x double> undef, <{half} x i32> <{places}>"
+                    )
+                )
+            x, lanes = w.op(f"fadd <{half} x double> {sides[0]}, {sides[1]}"), half
+        w.put(f"store double {w.op(f'extractelement <1 x double> {x}, i32 0')}, ptr {total}")
+        loop(whole, count, 1, total, "double")
+        return w.op(f"load double, ptr {total}")
 
     def _sum_pieces(self, symbol: str, out: str, start: str, size: str, step: str, piece: int) -> None:
         """Add up elements in the pieces in which NumPy does."""
@@ -218,6 +288,12 @@ class Reductions(Calls):
         self.nest(value.dims, look)
         return scalar("bool_", "b", self.w.op(f"load i1, ptr {out}"))
 
+    def spread_out(self, x: str, lanes: int, type_: str = "double") -> str:
+        """A number in all places of a vector."""
+        w, vector = self.w, f"<{lanes} x {type_}>"
+        one = w.op(f"insertelement {vector} undef, {type_} {x}, i32 0")
+        return w.op(f"shufflevector {vector} {one}, {vector} undef, <{lanes} x i32> zeroinitializer")
+
     def _mean(self, value: Any) -> Val:
         if kind_of(value) not in INTS | {"float64"}:
             raise Unsupported(f"the mean of {kind_of(value)}")
@@ -230,10 +306,27 @@ class Reductions(Calls):
         if kind_of(value) != "float64" or len(value.dims) != 1:
             raise Unsupported("the variance of this array")
         ref = self.held(value)
-        off = self.binary("-", ref, self._mean(ref))
-        held = self.held(off)
-        count = scalar("int", "i", self.size_of(ref.dims, LARGEST_READ))
-        return scalar("float64", "d", self.binary("/", self.total(self.binary("*", held, held)), count).x)
+        mean = self._mean(ref)
+        size = self.size_of(ref.dims, LARGEST_READ)
+        count, end = scalar("int", "i", size), ""
+        out = self.w.alloca("double", "squares")
+        if ref.strides[0] == "8" and self.may_add_in_eights("float64", size):
+            some, many, end = self.either_in_eights(size)
+            self.w.place(some)
+
+            def squares(k: str, type_: str) -> str:
+                less = mean.x if type_ == "double" else self.spread_out(mean.x, 8)
+                off = self.w.op(f"fsub {type_} {self.elements_at(ref.pointer, k, type_)}, {less}")
+                return self.w.op(f"fmul {type_} {off}, {off}")
+
+            self.w.put(f"store double {self.sum_in_eights(size, squares)}, ptr {out}")
+            self.w.jump(end)
+            self.w.place(many)
+        off = self.held(self.binary("-", ref, mean))
+        self.w.put(f"store double {self.total(self.binary('*', off, off)).x}, ptr {out}")
+        if end:
+            self.w.place(end)
+        return scalar("float64", "d", self.binary("/", self._finite_result("float64", out), count).x)
 
     def _deviation(self, value: Any) -> Val:
         return self.root(self._variance(value))

@@ -41,6 +41,12 @@ INSTRUCTIONS: list[tuple[int, Callable[[Code], None], str]] = [
     (8, lambda code: code.multiply(RCX, RDX), "48 0f af ca"),
     (8, lambda code: code.shift(RAX, -2), "48 c1 e8 02"),
     (8, lambda code: code.shift(R13, 5), "49 c1 e5 05"),
+    (8, lambda code: code.choose(RAX), "c4 e1 fb 92 c8"),
+    (8, lambda code: code.choose(R11), "c4 c1 fb 92 cb"),
+    (8, lambda code: code.lowest(RAX, RDX), "48 b8 ff ff ff ff ff ff ff ff c4 e2 e8 f5 c0"),
+    (8, lambda code: code.load_vector(23, Memory(RDX, 448), 64, chosen=True), "62 e1 fd c9 10 7a 07"),
+    (8, lambda code: code.store_vector(Memory(R11, 64), 17, 64, chosen=True), "62 c1 fd 49 11 4b 01"),
+    (8, lambda code: code.product(23, 23, 30, 64, chosen=True), "62 81 c5 41 59 fe"),
 ]
 
 
@@ -76,6 +82,60 @@ def test_kernels_have_the_same_bits(letter: str) -> None:
             kernel(rows, columns, terms, factor, a.ctypes.data, b.ctypes.data, c.ctypes.data, distance)
             results.append(c.tobytes())
         assert results[0] == results[1], (rows, columns, terms)
+
+
+@needs_kernels
+def test_the_kernel_of_vectors_has_the_same_bits() -> None:
+    """Of any number of rows and columns, steps, places in memory, with NaNs of both signs and infinities."""
+    original = ctypes.cast(LIBRARY.dgemv_n_PRESCOTT, ctypes.c_void_p).value
+    kernels = [
+        widen.vector_kernel(place) for place in (original, widen._placed(widen._code(8, original, "gemv")))
+    ]
+    rng = np.random.default_rng(6)
+    buffer = np.zeros(1 << 12)
+    for turn in range(400):
+        rows, columns, step = (int(rng.integers(0, most)) for most in (300, 60, 4))
+        rows, columns, step = rows * (turn % 50 != 7), columns * (turn % 50 != 9), step or -1
+        result_step, distance, place = 1 + (turn % 5 == 4), max(rows, 1) + int(rng.integers(0, 9)), turn % 2
+        a, x = rng.standard_normal(columns * distance + 8), rng.standard_normal(2 * columns * abs(step) + 8)
+        y = rng.standard_normal(rows * result_step + 8)
+        if turn % 3 == 0:
+            for each in (a, x, y):
+                for value in (np.nan, -np.nan, np.inf):
+                    each[rng.integers(0, each.size, max(each.size // 30, 1))] = value
+        results = []
+        for kernel in kernels:
+            result = y.copy()
+            where = result.ctypes.data
+            factor = (1.0, -0.3)[turn % 2]
+            kernel(
+                rows, columns, 0, factor, a[place:].ctypes.data, distance, x[x.size // 2 :].ctypes.data, step,
+                where, result_step, buffer.ctypes.data,
+            )  # fmt: skip
+            results.append(result.tobytes())
+        assert results[0] == results[1], (rows, columns)
+
+
+@needs_kernels
+def test_what_clears_the_place_of_a_product_is_the_same() -> None:
+    places = [
+        ctypes.cast(getattr(LIBRARY, name), ctypes.c_void_p).value
+        for name in (widen._SCALING, widen._WIDE_SCALING)
+    ]
+    assert widen._same_scaling(*places)
+    rng = np.random.default_rng(7)
+    for turn in range(200):
+        rows, columns = (int(rng.integers(0, most)) for most in (90, 20))
+        distance = max(rows, 1) + int(rng.integers(0, 9))
+        start = rng.standard_normal(columns * distance + 8)
+        start[rng.integers(0, start.size, 3)] = np.nan, -np.inf, -0.0
+        results = []
+        for place in places:
+            c = start.copy()
+            where, factor = c[turn % 2 :].ctypes.data, (0.0, -1.0, 0.3)[turn % 3]
+            widen.scaling_kernel(place)(rows, columns, 0, factor, None, 0, None, 0, where, distance)
+            results.append(c.tobytes())
+        assert results[0] == results[1], (rows, columns)
 
 
 @pytest.fixture
@@ -114,7 +174,9 @@ def test_products_have_the_same_bits(replaced: None, dtype: type, threads: int) 
                 rng.normal(size=(terms, columns)).astype(dtype),
             )
             results += [a @ b, a.T.copy().T @ b, a @ b.T.copy().T, np.dot(a, b), a @ a.T, a.T @ a]
+            results += [a[0] @ b, b.T @ a[0], a.T[:, ::2] @ a[::2, 0], np.dot(b[:, -1], b)]
             a[rows // 2, terms // 2], b[terms // 2, 0] = np.inf, np.nan
+            results += [a[rows // 2] @ b, a[:, 0] @ a]
             results.append(a @ b)
         stack = rng.normal(size=(3, 40, 50)).astype(dtype)
         return [*results, stack @ stack.transpose(0, 2, 1), np.einsum("ij,jk->ik", a, b), np.inner(b.T, a)]
@@ -130,13 +192,16 @@ def test_products_have_the_same_bits(replaced: None, dtype: type, threads: int) 
 
 
 def test_linear_algebra_has_the_same_bits(replaced: None) -> None:
-    def work() -> list:
-        a = np.random.default_rng(9).normal(size=(150, 150))
-        b = a @ a.T + np.eye(150)
+    def of_size(n: int) -> list:
+        a = np.random.default_rng(9).normal(size=(n, n))
+        b = a @ a.T + np.eye(n)
         return [
-            np.linalg.solve(a, b[:, :7]), np.linalg.inv(a), np.linalg.cholesky(b), *np.linalg.qr(a),
+            np.linalg.solve(a, b[:, :7]), np.linalg.solve(a, b[0]), np.linalg.lstsq(b[:, : n // 2 + 1], a[0], None)[0], np.linalg.inv(a), np.linalg.cholesky(b), *np.linalg.qr(a),
             *np.linalg.svd(a), *np.linalg.eigh(b), np.linalg.eigvals(a), np.linalg.det(a),
         ]  # fmt: skip
+
+    def work() -> list:
+        return [each for n in (1, 2, 3, 4, 5, 8, 9, 17, 40, 150) for each in of_size(n)]
 
     as_they_were, ours = both_ways(work)
     assert as_they_were == ours

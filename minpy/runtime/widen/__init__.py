@@ -2,9 +2,10 @@
 
 OpenBLAS takes a processor that is newer than itself for one of its oldest, a Prescott, and works with vectors of two
 numbers. Its library holds a table of the kernels that it has chosen; in it `start` replaces the kernels of products
-by those of `gemm`, and that of a matrix of doubles and a vector by that of `gemv`, which work with eight. All else
-stays OpenBLAS's: how matrices are cut into blocks and packed, its threads, the corners. So this holds for whatever it
-makes of products: ``@``, `dot`, `einsum`, ``a @ a.T``, and what LAPACK does in blocks.
+by those of `gemm`, and that of a matrix of doubles and a vector by that of `gemv`, which work with eight. What clears
+the place of a product is replaced by what OpenBLAS has for AVX-512 itself. All else stays OpenBLAS's: how matrices are
+cut into blocks and packed, its threads, the corners. So this holds for whatever it makes of products: ``@``, `dot`,
+`einsum`, ``a @ a.T``, and what LAPACK does in blocks.
 
 The kernels are tried against those that they replace, bit for bit, in every process; where a single bit differs, or
 anything is not as it was known when this was written, nothing is replaced.
@@ -32,6 +33,8 @@ _CORE = "Prescott"
 _TABLE, _CHOSEN = "gotoblas_PRESCOTT", "gotoblas"
 _TYPES = (("d", 8, np.float64, ctypes.c_double), ("s", 4, np.float32, ctypes.c_float))
 _VECTOR_KERNEL = "dgemv_n_PRESCOTT"
+# What makes room for a product, or scales what is there: OpenBLAS has it for AVX-512 as well.
+_SCALING, _WIDE_SCALING = "dgemm_beta_PRESCOTT", "dgemm_beta_SKYLAKEX"
 _SOURCES = ("assembler.py", "gemm.py", "gemv.py")  # what the code of kernels follows from
 # Stands in it for the address of OpenBLAS's kernel, which is another one in each process.
 ORIGINAL = b"original"
@@ -101,6 +104,9 @@ def _start() -> str:
         slot = _slot(library, _VECTOR_KERNEL)
         place = _placed(_code(8, slot.value, "gemv"))
         if _same_vectors(slot.value, place):
+            found.append((slot, slot.value, place))
+        slot, place = _slot(library, _SCALING), _address(library, _WIDE_SCALING)
+        if _same_scaling(slot.value, place):
             found.append((slot, slot.value, place))
     except (AttributeError, ValueError, OSError) as error:
         return f"NumPy's OpenBLAS is not as it was known: {error}"
@@ -192,6 +198,28 @@ def _same_vectors(original: int, ours: int) -> bool:
                 rows, columns, 0, _FACTOR, a, rows + 3, x, step, where, result_step, buffer.ctypes.data
             )
             results.append(y.tobytes())
+        if results[0] != results[1]:
+            return False
+    return True
+
+
+def scaling_kernel(place: int) -> Any:
+    """The function at this address, as one that scales a matrix."""
+    whole, pointer = ctypes.c_long, ctypes.c_void_p
+    arguments = (*[whole] * 3, ctypes.c_double, *[pointer, whole] * 3)
+    return ctypes.CFUNCTYPE(ctypes.c_int, *arguments)(place)
+
+
+def _same_scaling(original: int, ours: int) -> bool:
+    """The same of two functions that scale a matrix."""
+    numbers = np.arange(2048) * 0.6180339887498949 % 1 - 0.5
+    numbers[7], numbers[55] = np.nan, np.inf
+    for rows, columns, factor in ((37, 11, 0.0), (64, 7, 0.0), (3, 2, 0.0), (37, 11, _FACTOR), (5, 9, -1.0)):
+        results = []
+        for place in (original, ours):
+            c = numbers.copy()
+            scaling_kernel(place)(rows, columns, 0, factor, None, 0, None, 0, c.ctypes.data, rows + 3)
+            results.append(c.tobytes())
         if results[0] != results[1]:
             return False
     return True

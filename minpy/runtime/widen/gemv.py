@@ -49,6 +49,8 @@ def kernel(size: int) -> bytes:
     code.load(RAX, _RESULT_STEP)
     code.compare(RAX, 1)
     code.jump("other", NOT_ZERO)
+    code.compare(RSI, 1)
+    code.jump("other", BELOW)  # LAPACK asks for products with nothing
     code.move(RAX, RDI)
     code.multiply(RAX, RSI)
     code.compare(RAX, _LARGE)

@@ -34,6 +34,7 @@ c = rng.standard_normal((3, 200))
 d = np.full(140, -0.0)
 s = np.zeros(140)
 t = np.zeros((140, 3))
+e, f = rng.standard_normal((13, 9, 3)), rng.standard_normal((13, 9))
 """
 SUMMED = [
     "for i in range(1, 140): s[i] = w[:i].sum(); y = w[i:2 * i].mean() + d[:i].sum()",
@@ -41,6 +42,12 @@ SUMMED = [
     "for i in range(1, 140): t[i] = c[:, :i].sum(1); t[i - 1] += c[:, i:].mean(axis=1) * c[:, 3:i + 3].var(axis=1)",
     "for i in range(1, 140): s[i] = c.T[i:2 * i, 1].sum() + w[:2 * i:2].std() + (w[:i] * 2).sum()",
     "for i in range(1, 140): s[i] = w[:i] @ w[i:2 * i] + np.dot(w[i:2 * i], w[3:i + 3]); y = d[:i] @ w[:i]",
+    # Along a middle axis, for several rows at once: of expressions, of no rows, with negative zeros, and too large.
+    "for i in range(20): r = e.sum(axis=1); u = (f[:, :, None] * e).sum(axis=1, keepdims=True); e[i % 13] *= -0.5",
+    "for i in range(20): r = e[i % 14:, i % 10:].sum(axis=1); u = np.sum(e[:, :, :2] * 2.0, axis=1) + r.sum()",
+    "for i in range(20):\n  e[3] = -0.0\n  r = e.sum(axis=1); u = (e[::2] - e[i % 13]).sum(axis=1)",
+    "for i in range(20):\n  e[i % 13, 2, 1] = 1e308 if i > 9 else 1.5\n  r = (e * e).sum(axis=1) + e.sum(axis=1)",
+    "for i in range(20):\n  e[12, 2, 1] = np.nan if i > 9 else 1.5\n  r = e.sum(axis=1)",
     "for i in range(1, 20):\n  w[2 * i] = 1e200 if i > 9 else 1.5\n  s[i] = w[:33].std()",
     "for i in range(1, 20):\n  w[i] = np.nan if i > 14 else np.inf if i > 9 else 2.5\n  s[i] = w[:33].sum()",
     "for i in range(1, 20):\n  c[1, i] = np.inf if i > 9 else 2.5\n  t[i] = c[:, :33].sum(axis=1) + c[:, :20].var(1)",

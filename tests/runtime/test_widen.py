@@ -196,7 +196,8 @@ def test_linear_algebra_has_the_same_bits(replaced: None) -> None:
         a = np.random.default_rng(9).normal(size=(n, n))
         b = a @ a.T + np.eye(n)
         return [
-            np.linalg.solve(a, b[:, :7]), np.linalg.solve(a, b[0]), np.linalg.lstsq(b[:, : n // 2 + 1], a[0], None)[0], np.linalg.inv(a), np.linalg.cholesky(b), *np.linalg.qr(a),
+            np.linalg.solve(a, b[:, :7]), np.linalg.solve(a, b[0]), np.linalg.lstsq(b[:, : n // 2 + 1], a[0], None)[0],
+            np.linalg.inv(a), np.linalg.cholesky(b), *np.linalg.qr(a),
             *np.linalg.svd(a), *np.linalg.eigh(b), np.linalg.eigvals(a), np.linalg.det(a),
         ]  # fmt: skip
 

@@ -21,14 +21,14 @@ from numpy import ndarray
 from minpy.runtime.fuse import pool
 
 MOST = 8  # columns
-_LEAST = 1 << 18  # elements of the long matrix
+_LEAST, _LARGEST = 1 << 18, 1 << 25  # elements of the long matrix, of which a trial makes another one
 _TERMS = 32, 1 << 14  # of a product
 _ROWS = (
     8  # side by side; a multiple of what OpenBLAS takes at a time, as its last rows are summed in another way
 )
 _SHARE = 1 << 20  # elements for each thread at least
 _PARTS = 96, 128, 192, 224, 248, 256, 320, 384, 448, 512  # terms that OpenBLAS's kernels take at a time
-_UNIT = 4, 8, 16  # half of what is left is rounded up to these
+_UNITS = 4, 1, 8, 16  # half of what is left is rounded up to these
 _TRIED = 64  # rows of a trial
 _PATIENCE = 20  # products before the code is made
 _REMEMBERED = 256  # shapes
@@ -36,10 +36,9 @@ _REMEMBERED = 256  # shapes
 _DOUBLE = np.dtype(float)
 
 _lock = threading.Lock()
-_met: Counter[tuple[int, int]] = Counter()
-# By the extents of the short matrix, the ends of the parts; None if NumPy's bits are others.
-_known: dict[tuple[int, int], ndarray | None] = {}
-_sure: set[tuple[int, int, int]] = set()  # rows, terms, columns of products that had NumPy's bits
+_met: Counter[tuple[int, int, int]] = Counter()
+# By rows, terms and columns, the ends of the parts; None if NumPy's bits are others.
+_known: dict[tuple[int, int, int], ndarray | None] = {}
 
 
 def product(x: ndarray, y: ndarray) -> ndarray | None:
@@ -47,7 +46,7 @@ def product(x: ndarray, y: ndarray) -> ndarray | None:
     terms, columns = y.shape
     if (
         not 2 <= columns <= MOST
-        or x.size < _LEAST
+        or not _LEAST <= x.size <= _LARGEST
         or not _TERMS[0] <= terms <= _TERMS[1]
         or len(x) % _ROWS
         or not x.dtype is y.dtype is _DOUBLE
@@ -56,58 +55,52 @@ def product(x: ndarray, y: ndarray) -> ndarray | None:
         or np.geterr()["under"] != "ignore"
     ):
         return None
-    key = terms, columns
-    if key not in _known:
-        _met[key] += 1
-        if _met[key] < _PATIENCE:
+    shape = len(x), terms, columns
+    if shape not in _known:
+        _met[shape] += 1
+        if _met[shape] < _PATIENCE:
             return None
-        _find(terms, columns)
-    ends = _known[key]
+        _find(*shape)
+    ends = _known[shape]
     if ends is None:
         return None
     found = _run(x, y, ends)
-    if not np.isfinite(found).all():
-        return None  # which of two NaNs goes on depends on the order of operands
-    shape = len(x), *key
-    if shape not in _sure:
-        # OpenBLAS's threads might cut the rows where the last ones of each are summed in another way.
-        wanted = np.matmul(x, y)
-        if wanted.tobytes() != found.tobytes():
-            _known[key] = None
-            return wanted
-        if len(_sure) >= _REMEMBERED:
-            _sure.clear()
-        _sure.add(shape)
-    return found
+    # Which of two NaNs goes on depends on the order of operands.
+    return found if np.isfinite(found).all() else None
 
 
-def _find(terms: int, columns: int) -> None:
-    """Find out what parts NumPy's products of such matrices have."""
+def _find(rows: int, terms: int, columns: int) -> None:
+    """Find out what parts NumPy's products of such matrices have: with several threads they are others."""
     with _lock:
         found = None
         if _code(columns):
             rng = np.random.Generator(np.random.PCG64(1))
-            x, y = rng.normal(size=(_TRIED, terms)), rng.normal(size=(terms, columns))
-            wanted = np.matmul(x, y).tobytes()
+            few, y = rng.normal(size=(_TRIED, terms)), rng.normal(size=(terms, columns))
+            # All rows, since threads might cut them where the last ones of each are summed in another way.
+            x = np.resize(few, (rows, terms))
+            wanted = np.matmul(x, y)
             for ends in _ways(terms):
-                if _run(x, y, ends).tobytes() == wanted:
-                    found = ends
+                if _run(few, y, ends)[:rows].tobytes() == wanted[:_TRIED].tobytes():
+                    found = ends if _run(x, y, ends).tobytes() == wanted.tobytes() else None
                     break
-        _known[terms, columns] = found
+        if len(_known) >= _REMEMBERED:
+            _known.clear()
+            _met.clear()
+        _known[rows, terms, columns] = found
 
 
 def _ways(terms: int) -> Iterator[ndarray]:
     """The ends of the parts that OpenBLAS may cut so many terms into."""
     seen = set()
     for part in (terms, *_PARTS):
-        for unit in _UNIT:
+        for unit in _UNITS:
             ends, done = [], 0
             while done < terms:
                 left = terms - done
                 if left >= 2 * part:
                     left = part
                 elif left > part:
-                    left = -(-(left // 2) // unit) * unit
+                    left = -(-(left // 2) // unit) * unit if unit > 1 else (left + 1) // 2
                 done += left
                 ends.append(done)
             if tuple(ends) not in seen:

@@ -83,7 +83,7 @@ def test_steps_at_once_are_those_as_written(
 ) -> None:
     monkeypatch.setattr(pool, "width", lambda: width)
     monkeypatch.setattr(lstm, "_SHARE", 1)
-    monkeypatch.setattr(lstm, "_FEW", 3)
+    monkeypatch.setattr(lstm, "_FEW", 2)
     compiled = run(dtype, scale)
     calls = {name: at_once.count(name) for name in ("forward", "back")}
     if scale == 1.0:

@@ -28,7 +28,7 @@ _FORWARD = arithmetic.Rows(
 _WORTH = 1 << 15  # elements of all states from which they are compiled
 
 _SHARE = 1 << 22  # multiplications for each thread at least
-_FEW = 16  # sequences that a thread has at least
+_FEW = 32  # sequences that a thread has at least: MKL gives those of fewer other bits
 
 _GATES = 4  # input, forget, output, candidate
 _LOGISTIC = 3  # of which the first three are logistic
@@ -108,11 +108,12 @@ class Sequences:
     def _shared(self, some: Any) -> None:
         """``some(first, how many)`` for all sequences, which know nothing of each other, by as many threads as pay."""
         _, n, width = self._operands.shape
-        groups = -(-n // _FEW)
+        groups = max(1, n // _FEW)
         work = self._gates.size * width
 
         def ours(first: int, count: int) -> None:
-            some(first * _FEW, min(count * _FEW, n - first * _FEW))
+            start, last = first * _FEW, first + count
+            some(start, (last * _FEW if last < groups else n) - start)
 
         shared.over(ours, groups, work, _SHARE)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minpy.runtime.jit.ir import double
-from minpy.runtime.jit.kinds import BOOLS, CODES, PYTHON, Unsupported
+from minpy.runtime.jit.kinds import BOOLS, PYTHON, Unsupported
 from minpy.runtime.jit.selections import Selections
 from minpy.runtime.jit.values import Known, Ref, Val, scalar
 from minpy.runtime.jit.wholes import is_whole
@@ -155,16 +155,34 @@ class Calls(Selections):
                 raise Unsupported("min() or max() of different types")
             better = self.compare(op, other, best).x
             type_ = {"i": "i64", "d": "double", "b": "i1"}[best.rep]
-            x = self.w.op(f"select i1 {better}, {type_} {other.x}, {type_} {best.x}")
-            tag = best.tag
-            if other.tag == str(CODES["float64"]) and best.kinds <= {"float", "float64"}:
-                # It depends on the tags of all rounds before: the shortest way counts.
-                bit = self.w.op(f"shl i8 {self.w.op(f'zext i1 {better} to i8')}, 1")
-                tag = self.w.op(f"or i8 {best.tag}, {bit}")
-            elif tag != other.tag:
-                tag = self.w.op(f"select i1 {better}, i8 {other.tag}, i8 {best.tag}")
+            if not best.tag.isdigit() and best.tag != other.tag and (self.postponed or not self.flag):
+                x, tag = self._taken_over(better, type_, best, other)
+            else:
+                x = self.w.op(f"select i1 {better}, {type_} {other.x}, {type_} {best.x}")
+                tag = best.tag
+                if tag != other.tag:
+                    tag = self.w.op(f"select i1 {better}, i8 {other.tag}, i8 {best.tag}")
             best = Val(kinds, best.rep, x, tag)
         return best
+
+    def _taken_over(self, better: str, type_: str, best: Val, other: Val) -> tuple[str, str]:
+        """Another value, with its tag, if it is better than a variable's, whose type changes with the first that is.
+
+        As a rule it is not: such loops look for the best one.
+        """
+        places = self.w.alloca(type_, "best"), self.w.alloca("i8", "tag")
+        over, on = self.w.fresh("over"), self.w.fresh("on")
+
+        def put(value: Val) -> None:
+            self.w.put(f"store {type_} {value.x}, ptr {places[0]}")
+            self.w.put(f"store i8 {value.tag}, ptr {places[1]}")
+
+        put(best)
+        self.w.branch(self.w.op(f"xor i1 {better}, true"), on, over, expected=True)
+        self.w.place(over)
+        put(other)
+        self.w.place(on)
+        return self.w.op(f"load {type_}, ptr {places[0]}"), self.w.op(f"load i8, ptr {places[1]}")
 
     def _min(self, arguments: list[Any]) -> Val:
         return self._extreme(arguments, ast.Lt())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minpy.records import dataclass
+from minpy.runtime.fuse import streaming
 from minpy.runtime.fuse.ufuncs import Loop, in_loops
 from minpy.runtime.fuse.walk import Walk
 
@@ -94,6 +95,7 @@ class Rows:
 
     def __init__(self, plan: Plan, in_place: tuple[tuple[int, int], ...]) -> None:
         self.plan, self.in_place = plan, in_place
+        self.is_streamed = not in_place and streaming.is_large(plan)
         self.steps, places = in_loops(plan.steps)
         self._of_output = [places[each.step] for each in plan.outputs]
         self.numbers: list[tuple[int, str]] = []
@@ -330,8 +332,18 @@ class Rows:
             f"{''.join(sorted(self._declared))}"
             "declare i32 @minpy_feclearexcept(i32)\ndeclare i32 @minpy_fetestexcept(i32)\n"
             f"define internal i64 @row({', '.join(self._parameters())}) noinline {{\n"
-            f"{self._pieces() if self.loops else self._whole()}}}\n{self._kernel()}!0 = !{{}}\n"
+            f"{self._pieces() if self.loops else self._whole()}}}\n{self._streamed()}{self._kernel()}!0 = !{{}}\n"
         )
+
+    def _streamed(self) -> str:
+        """A function around ``@row`` for a result that is larger than caches."""
+        if not self.is_streamed:
+            return ""
+        steps = [
+            {FIXED: "0", PACKED: str(dtype.itemsize), STRIDED: f"%d{k}"}[moves]
+            for k, (_, dtype, moves) in enumerate(self.pointers())
+        ]
+        return streaming.text(self._parameters(), steps, self.plan.outputs[0].dtype.itemsize)
 
     def _parameters(self) -> list[str]:
         rights = {"out": "writeonly", "kept": "writeonly", "in": "readonly"}
@@ -524,7 +536,8 @@ class Rows:
         if self.loops:
             arguments.append("ptr %status")
         arguments += [f"{_slot(kind)} %s{k}" for k, (_, kind) in enumerate(self.numbers)]
-        lines.append(f"  %seen = call i64 @row({', '.join(arguments)})")
+        function = "@streamed" if self.is_streamed else "@row"
+        lines.append(f"  %seen = call i64 {function}({', '.join(arguments)})")
         if any(stage.computed_all for stage in self.stages):
             lines.append("  store i64 %seen, ptr %w, align 8")
         lines.append(f"  br label %b{last}")

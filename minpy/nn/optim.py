@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy
@@ -73,29 +73,58 @@ def _is_large(w: Any, dw: Any, config: Config, state: tuple[str, ...]) -> bool:
     ) and all(type(value) in _NUMBERS for name, value in config.items() if name == "t" or name not in state)
 
 
-def follow(rule: str | Rule, params: dict[str, Any], name: str, dw: Any, configs: dict[str, Config]) -> None:
-    """Let the parameter of this name follow its gradient; in its own memory if it is large, and nobody else has it."""
-    function: Any = get(rule)
-    if not _follow_in_place(function, params, name, dw, configs[name]):
-        params[name], configs[name] = function(params[name], dw, configs[name])
+def follow(
+    given: Mapping[str, str | Rule],
+    params: dict[str, Any],
+    grads: Mapping[str, Any],
+    configs: dict[str, Config],
+) -> None:
+    """Let parameters follow their gradients by their rules.
+
+    Large ones are written over in their own memory, if nobody else has it, and by several threads.
+
+    Parameters
+    ----------
+    given : mapping of str to str or callable
+        The rule of each parameter.
+    params, grads, configs : mapping
+        Of parameters by name, of which the first and the last get what the rules give.
+    """
+    found: dict[str, Any] = {}
+    for name, rule in given.items():
+        passed = _in_place(get(rule), params, name, grads[name], configs[name])
+        if passed is not None:
+            found[name] = passed
+    try:
+        in_place.run([passed for passed, _ in found.values()])
+    finally:
+        for name, (passed, rest) in found.items():
+            if passed.left == []:
+                configs[name].update(rest)
+    for name, rule in given.items():
+        function: Any = get(rule)
+        left = found[name][0].left if name in found else None
+        if left is None:
+            params[name], configs[name] = function(params[name], grads[name], configs[name])
+        elif left:
+            arrays = [each for each in function.state if each != "t"]
+            w = params[name]
+            _part_by_part(function.function, w, grads[name], configs[name], arrays, w, left)
 
 
-def _follow_in_place(rule: Any, params: dict[str, Any], name: str, dw: Any, config: Config) -> bool:
+def _in_place(rule: Any, params: dict[str, Any], name: str, dw: Any, config: Config) -> Any:
     state = getattr(rule, "state", None)
     if state is None or type(params) is not dict or config.keys() != {*rule.options, *state}:
-        return False
+        return None
     arrays = [each for each in state if each != "t"]
     if not _is_large(params[name], dw, config, state):
-        return False
+        return None
     if not in_place.is_sole(params, name) or not all(in_place.is_sole(config, each) for each in arrays):
-        return False
+        return None
     w = params[name]
     if not all(each.flags.writeable for each in (w, *(config[each] for each in arrays))):
-        return False
-    left = in_place.run(rule.function, w, dw, config, arrays)
-    if left:
-        _part_by_part(rule.function, w, dw, config, arrays, w, left)
-    return left is not None
+        return None
+    return in_place.prepared(rule.function, w, dw, config, arrays)
 
 
 def _part_by_part(

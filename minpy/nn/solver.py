@@ -319,8 +319,8 @@ class Solver:
             )
         for callback in self.callbacks:
             callback.on_gradients(self, grads)
-        for name, config in self.model.param_configs.items():
-            optim.follow(self._update_rule(config), self.model.params, name, grads[name], self.optim_configs)
+        rules = {name: self._update_rule(config) for name, config in self.model.param_configs.items()}
+        optim.follow(rules, self.model.params, grads, self.optim_configs)
 
     @property
     def stopped(self) -> bool:

@@ -267,7 +267,7 @@ def over(monkeypatch, tmp_path):
     monkeypatch.setattr(in_place, "_functions", {})
     compiled, run, done = native.compiled, in_place.run, []
     monkeypatch.setattr(native, "compiled", lambda text, wait: compiled(text, wait=True))
-    monkeypatch.setattr(in_place, "run", lambda *a: done.append(run(*a)) or done[-1])
+    monkeypatch.setattr(in_place, "run", lambda all: run(all) or done.extend(each.left for each in all))
     with warnings.catch_warnings():
         warnings.simplefilter("always")  # an error would be an exception, not a warning
         yield done
@@ -276,7 +276,7 @@ def over(monkeypatch, tmp_path):
 def started(name, w, slope):
     """A parameter and its state after a step, in dictionaries that alone have them."""
     params, configs = {"w": w.copy()}, {"w": {}}
-    optim.follow(name, params, "w", slope, configs)
+    optim.follow({"w": name}, params, {"w": slope}, configs)
     return params, configs
 
 
@@ -291,7 +291,7 @@ def test_a_parameter_written_over_has_the_bits_of_the_rule(name, dtype, over):
     before = {id(each) for each in (params["w"], *configs["w"].values()) if isinstance(each, np.ndarray)}
     for slope in slopes[1:]:
         kept = slope.copy()
-        optim.follow(name, params, "w", slope, configs)
+        optim.follow({"w": name}, params, {"w": slope}, configs)
         expected, config = optim.RULES[name](expected, slope, config)
         assert np.array_equal(slope, kept)
     assert over == [[]] * 3
@@ -317,7 +317,7 @@ def test_what_somebody_else_has_is_not_written_over(held, over):
     expected, _ = optim.sgd_momentum(
         params["w"].copy(), slope, {**configs["w"], "velocity": configs["w"]["velocity"].copy()}
     )
-    optim.follow("sgd_momentum", params, "w", slope, configs)
+    optim.follow({"w": "sgd_momentum"}, params, {"w": slope}, configs)
     assert np.array_equal(params["w"], expected) and not over
     if kept is not None and held != "state":
         assert np.array_equal(other, kept)
@@ -329,7 +329,7 @@ def test_an_overflow_in_the_midst_is_numpys_warning(over):
     expected, config = optim.adagrad(w, slope, {})
     slope[777] = 1e200
     with pytest.warns(RuntimeWarning, match="overflow encountered in square") as told:
-        optim.follow("adagrad", params, "w", slope, configs)
+        optim.follow({"w": "adagrad"}, params, {"w": slope}, configs)
     assert over == [[(700, 1000)]] and len(told) == 1  # whole pieces before it
     with np.errstate(over="ignore"):
         expected, config = optim.adagrad(expected, slope, config)
@@ -354,11 +354,47 @@ def test_threads_that_share_a_parameter_give_the_same_bits(name, over, together)
     w, *slopes = rng.normal(size=(3, 1001))
     params, configs = started(name, w, slopes[0])
     expected, config = optim.RULES[name](w, slopes[0], {})
-    optim.follow(name, params, "w", slopes[1], configs)
+    optim.follow({"w": name}, params, {"w": slopes[1]}, configs)
     expected, config = optim.RULES[name](expected, slopes[1], config)
     assert over == [[]] and together == [2]
     assert params["w"].tobytes() == expected.tobytes()
     assert all(np.array_equal(value, config[key]) for key, value in configs["w"].items())
+
+
+def test_parameters_follow_their_rules_together(over, together):
+    rng = np.random.default_rng(7)
+    sizes = {"large": 1500, "other": 250, "third": 200, "small": 20, "own": 700}
+    given = {"large": "adam", "other": "sgd_momentum", "third": "adam", "small": "adam"}
+    given["own"] = lambda w, dw, config: (w - dw, {**config, "steps": config.get("steps", 0) + 1})
+    params = {name: rng.normal(size=size) for name, size in sizes.items()}
+    expected = {name: (value.copy(), {}) for name, value in params.items()}
+    configs = {name: {} for name in params}
+    for _ in range(3):
+        grads = {name: rng.normal(size=size) for name, size in sizes.items()}
+        optim.follow(given, params, grads, configs)
+        for name, rule in given.items():
+            expected[name] = optim.get(rule)(expected[name][0], grads[name], expected[name][1])
+    assert over == [[]] * 6 and together == [2, 2]  # three of them, twice
+    for name, (value, config) in expected.items():
+        assert params[name].tobytes() == value.tobytes() and configs[name].keys() == config.keys()
+        assert all(np.array_equal(configs[name][key], each) for key, each in config.items())
+
+
+def test_a_rule_that_fails_leaves_the_others_whole(over):
+    params = {"first": np.ones(10), "second": np.ones(1000)}
+    configs = {"first": {}, "second": {}}
+    grads = {name: np.full(value.shape, 0.5) for name, value in params.items()}
+    optim.follow(dict.fromkeys(params, "adam"), params, grads, configs)
+
+    def fails(w, dw, config):
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        optim.follow({"first": fails, "second": "adam"}, params, grads, configs)
+    expected, config = np.ones(1000), {}
+    for _ in range(2):
+        expected, config = optim.adam(expected, grads["second"], config)
+    assert params["second"].tobytes() == expected.tobytes() and configs["second"]["t"] == config["t"] == 2
 
 
 @pytest.mark.parametrize("where", [[150], [777], [150, 777]])
@@ -368,7 +404,7 @@ def test_what_overflows_in_a_threads_share_is_left_to_the_rule(where, over, toge
     expected, config = optim.adam(w, slope, {})
     slope[where] = 1e200
     with pytest.warns(RuntimeWarning, match="overflow encountered in square") as told:
-        optim.follow("adam", params, "w", slope, configs)
+        optim.follow({"w": "adam"}, params, {"w": slope}, configs)
     left = {150: (100, 500), 777: (700, 1000)}
     assert over == [[left[place] for place in where]] and len(told) == len(where)
     with np.errstate(over="ignore"):
@@ -388,7 +424,7 @@ def test_an_interrupt_leaves_no_parameter_half_done(over, together, monkeypatch)
 
     monkeypatch.setattr(pool, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        optim.follow("sgd_momentum", params, "w", slope, configs)
+        optim.follow({"w": "sgd_momentum"}, params, {"w": slope}, configs)
     expected, config = optim.sgd_momentum(expected, slope, config)
     assert np.array_equal(params["w"], expected)
     assert np.array_equal(configs["w"]["velocity"], config["velocity"])
@@ -418,8 +454,8 @@ def test_an_overflow_that_raises_leaves_all_as_it_was(how, over):
         if how == "filter":
             warnings.simplefilter("error")
         with pytest.raises((FloatingPointError, RuntimeWarning), match="overflow"):
-            optim.follow("adam", params, "w", slope, configs)
-    assert over == [None] and np.array_equal(params["w"], before)
+            optim.follow({"w": "adam"}, params, {"w": slope}, configs)
+    assert over == [] and np.array_equal(params["w"], before)
 
 
 def test_a_number_beyond_single_precision_makes_doubles(over):
@@ -427,5 +463,5 @@ def test_a_number_beyond_single_precision_makes_doubles(over):
     configs["w"]["learning_rate"] = 1e39
     slope = np.zeros(1000, np.float32)
     expected, _ = optim.sgd(params["w"].copy(), slope, configs["w"])
-    optim.follow("sgd", params, "w", slope, configs)
-    assert over == [None] and params["w"].dtype == expected.dtype and np.array_equal(params["w"], expected)
+    optim.follow({"w": "sgd"}, params, {"w": slope}, configs)
+    assert over == [] and params["w"].dtype == expected.dtype and np.array_equal(params["w"], expected)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from minpy.nn.kernels import rules, shared
+from minpy.nn.kernels import rules
 from minpy.nn.kernels.arithmetic import FLAGS, TYPES, Arithmetic
 from minpy.runtime.fuse import native, pool, sites, state
 from minpy.runtime.fuse.ir import Irregular
@@ -93,16 +93,58 @@ class _Pass:
         return "".join(lines)
 
 
-def run(
+class Pass:
+    """A rule, applied to a parameter by `run`.
+
+    Attributes
+    ----------
+    left : list of (int, int), or None
+        The elements that are not done, from one up to another; of the config what else it holds is then as it was.
+        None if nothing has changed.
+    """
+
+    def __init__(
+        self, w: np.ndarray, values: list[np.ndarray], functions: tuple[Any, Any], mask: int
+    ) -> None:
+        self.w, self._values, self._functions, self._mask = w, values, functions, mask
+        self._places = [each.ctypes.data for each in values]
+        self.numbers: list[float] = []
+        self.pieces = [(0, w.size)]
+        self.done = [-1]
+        self.left: list[tuple[int, int]] | None = None
+
+    def cut(self, number: int) -> None:
+        """Let there be so many pieces."""
+        step = -(-self.w.size // number)
+        self.pieces = [(start, min(step, self.w.size - start)) for start in range(0, self.w.size, step)]
+        self.done = [-1] * len(self.pieces)
+
+    def do(self, number: int, alone: bool) -> None:
+        """A piece, if it is not done; `alone`: with the interpreter's lock, so that nobody sees a part of it."""
+        if self.done[number] < 0:
+            start, count = self.pieces[number]
+            places = (place + start * self.w.itemsize for place in self._places)
+            self.done[number] = self._functions[not alone](count, self._mask, *places, *self.numbers)
+
+    def end(self) -> None:
+        """Say what is left."""
+        if any(self.done):
+            self.left = [
+                (start + count, start + size)
+                for (start, size), count in zip(self.pieces, self.done, strict=True)
+                if count < size
+            ]
+
+
+def prepared(
     rule: Callable[..., Any], w: np.ndarray, dw: np.ndarray, config: dict[str, Any], arrays: list[str]
-) -> list[tuple[int, int]] | None:
-    """Apply a rule to arrays of one shape and dtype, all in C order; `w` and those in `config` are written over.
+) -> tuple[Pass, dict[str, Any]] | None:
+    """A rule for arrays of one shape and dtype, all in C order; `w` and those in `config` are to be written over.
 
     Returns
     -------
-    list of (int, int), or None
-        The elements that are not done, from one up to another; of `config` what else it holds is then as it was. None
-        if nothing has changed.
+    (Pass, dict), or None
+        With what the config has besides arrays when all is done; None if it is not for this.
     """
     if sites.mode() == "off" or sites.held or not engine.is_available() or not _is_quiet():
         return None
@@ -115,55 +157,59 @@ def run(
         mask = native.bits_of(state.checked_flags())
         result = rule(first, second, inner)
         targets = [(2 + k, inner[name].text) for k, name in enumerate(arrays)] + [(0, reader.text(result))]
-        alone, together = _function(reader, targets, len(values), w.dtype)
-        numbers = [float(each) for each in reader.values[len(values) :]]
-        if w.dtype.char == "f" and any(not abs(each) <= _MOST for each in numbers):
-            return None  # NumPy would compute with doubles
-        pieces = shared.pieces(w.size, w.nbytes, _SHARE) if pool.is_only_thread() else [(0, w.size)]
-        places = [each.ctypes.data for each in values]
-        if len(pieces) == 1:
-            done = [alone(w.size, mask, *places, *numbers)]
-        else:
-            done = _in_pieces(together, pieces, mask, places, w.itemsize, numbers)
+        made = Pass(w, values, _function(reader, targets, len(values), w.dtype), mask)
+        made.numbers = [float(each) for each in reader.values[len(values) :]]
     except (Irregular, OverflowError, native.Unfit, background.Pending, engine.CompileError):
         return None
     finally:
         state.restore(before)
-    if not any(done):
-        return None
-    left = [
-        (start + count, start + size)
-        for (start, size), count in zip(pieces, done, strict=True)
-        if count < size
-    ]
-    if not left:
-        config.update({name: value for name, value in inner.items() if name not in arrays})
-    return left
+    if w.dtype.char == "f" and any(not abs(each) <= _MOST for each in made.numbers):
+        return None  # NumPy would compute with doubles
+    return made, {name: value for name, value in inner.items() if name not in arrays}
 
 
-def _in_pieces(
-    function: Any,
-    pieces: list[tuple[int, int]],
-    mask: int,
-    places: list[int],
-    size: int,
-    numbers: list[float],
-) -> list[int]:
-    """How many elements of each piece are done, by a thread for each."""
-    done = [-1] * len(pieces)
+def run(passes: list[Pass]) -> None:
+    """Do all of them, by as many threads as it pays."""
+    before = state.present()
+    groups = _groups(passes)
 
     def work(number: int) -> None:
-        start, count = pieces[number]
-        done[number] = function(count, mask, *(place + start * size for place in places), *numbers)
+        for each, piece in groups[number]:
+            each.do(piece, alone=len(groups) == 1)
 
     try:
-        pool.run(work, len(pieces))
+        if len(groups) == 1:
+            work(0)
+        else:
+            pool.run(work, len(groups))
     except BaseException:  # a signal's handler raised: not in the midst of a parameter
-        for number, count in enumerate(done):
-            if count < 0:
-                work(number)
+        for number in range(len(groups)):
+            work(number)
         raise
-    return done
+    finally:
+        state.restore(before)
+        for each in passes:
+            each.end()
+
+
+def _groups(passes: list[Pass]) -> list[list[tuple[Pass, int]]]:
+    """What each thread does: a piece of each large parameter, and some of the others as a whole."""
+    size = sum(each.w.nbytes for each in passes)
+    number = size // _SHARE
+    if number > 1:
+        number = min(number, pool.width()) if pool.is_only_thread() else 1
+    groups: list[list[tuple[Pass, int]]] = [[] for _ in range(max(number, 1))]
+    loads = [0] * len(groups)
+    for each in sorted(passes, key=lambda each: -each.w.nbytes):
+        if len(groups) > 1 and each.w.nbytes >= len(groups) * _SHARE:
+            each.cut(len(groups))
+            for piece in range(len(each.pieces)):
+                groups[piece].append((each, piece))
+        else:
+            least = loads.index(min(loads))
+            groups[least].append((each, 0))
+            loads[least] += each.w.nbytes
+    return groups
 
 
 _MOST = float(np.finfo(np.float32).max)

@@ -19,7 +19,7 @@ SHARE = 0.08  # of the time since the beginning
 START = 0.05  # seconds that are spent in any case, about: on imports, and on looking at what a program does
 SURE = 0.25  # seconds more that may be spent on what surely gains many times that, if it goes on
 LATE = 1.2  # seconds that a process has run, the rewriting aside, before
-DUE = 0.25  # of the time that was spent in one thing may be spent on it, whatever was spent on others
+DUE = 1 / 3  # of the time that was spent in one thing may be spent on it, whatever was spent on others
 AGAIN = 0.25  # of what was gained: it is estimated
 _HEAD_START = 0.1  # seconds that a process has run when this is imported: Python's start and NumPy's
 

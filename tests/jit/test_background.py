@@ -198,11 +198,11 @@ def test_a_share_of_the_time_may_be_spent(young, monkeypatch):
     ("ran", "waited", "spent", "allowed"),
     [
         (1.1, 0.0, 1.0, 0.0),  # a program of a second
-        (1.3, 0.0, 1.2, 0.3),
+        (1.3, 0.0, 1.2, 0.4),
         (1.3, 0.2, 1.2, 0.0),  # the same one, after the rewriting
-        (1.5, 0.2, 1.2, 0.3),
-        (1.5, 0.2, 0.4, 0.1),  # little was spent in this
-        (6.0, 0.2, 1.2, 0.3),
+        (1.5, 0.2, 1.2, 0.4),
+        (1.5, 0.2, 0.3, 0.1),  # little was spent in this
+        (6.0, 0.2, 1.2, 0.4),
     ],
 )
 def test_what_much_time_went_into_may_cost_a_part_of_it(young, monkeypatch, ran, waited, spent, allowed):
@@ -218,7 +218,7 @@ def test_what_much_time_went_into_may_cost_a_part_of_it(young, monkeypatch, ran,
 def test_where_others_have_the_processor_less_was_spent(young, monkeypatch):
     young[0] = 4.0
     monkeypatch.setattr(ledger, "process_time", lambda: 2.0)
-    assert ledger.is_due(0.24, 2.0) and not ledger.is_due(0.26, 2.0)
+    assert ledger.is_due(0.33, 2.0) and not ledger.is_due(0.34, 2.0)
 
 
 def test_what_was_gained_may_be_spent_in_part(young):

@@ -143,7 +143,7 @@ class ByColumns(Deferred):
         self.w.place(columnwise)
         opening = len(self.w.lines)
         made: dict[str, _Made] = {}
-        start, stop, finish = self._over_columns(dims)
+        start, stop, finish = self._over_columns(dims, self._lie_side_by_side(arrays, _stores(node)[0]))
         rounds(lambda: self._round_of_columns(node, dims, (start, stop), made))
         finish()
         # What names stand for after the loop has its memory before it.
@@ -178,12 +178,25 @@ class ByColumns(Deferred):
             apart = self.w.op(f"and i1 {apart}, {self._lie_apart(arrays[one], arrays[other])}")
         return apart
 
-    def _over_columns(self, dims: tuple[str, ...]) -> tuple[str, str, Callable[[], None]]:
-        """Begin a loop over some columns at a time: the first one, that of the next ones, and what ends the loop."""
+    def _lie_side_by_side(self, arrays: dict[str, Ref], target: ast.Subscript) -> str:
+        """Whether the elements that a round stores do, as they may where nothing was known of it."""
+        base = arrays[target.value.id]  # type: ignore[attr-defined]
+        parts = [*parts_of(target), *[ast.Slice()] * (base.type.ndim - len(parts_of(target)))]
+        strides = [
+            each for part, each in zip(parts, base.strides, strict=True) if isinstance(part, ast.Slice)
+        ]
+        return self.w.op(f"icmp eq i64 {strides[-1]}, {BITS[base.type.dtype][1]}")
+
+    def _over_columns(self, dims: tuple[str, ...], at_once: str) -> tuple[str, str, Callable[[], None]]:
+        """Begin a loop over some columns at a time: the first one, that of the next ones, and what ends the loop.
+
+        Over all of them where `at_once` is true.
+        """
         inner = "1"
         for dim in dims[1:]:
             inner = dim if inner == "1" else self.w.op(f"mul i64 {inner}, {dim}")
         several = self.w.op(f"udiv i64 {self.w.op(f'add i64 {inner}, {_AT_ONCE - 1}')}, {inner}")
+        several = self.w.op(f"select i1 {at_once}, i64 {dims[0]}, i64 {several}")
         cell = self.w.alloca("i64", "column")
         self.w.put(f"store i64 0, ptr {cell}")
         head, inside, end = (self.w.fresh(hint) for hint in ("columns", "some", "past"))

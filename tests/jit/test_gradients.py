@@ -101,6 +101,11 @@ COMPILED = {
     "extents": "for i in range(x.shape[0]):\n  for j in range(len(w)): s += x[i] * w[j, -1 - i]\nreturn s",
     "integers": "for i in range(6):\n  k = (k + i * i) % 5\n  y[k] += x[i] * k\n  s += y[k]\nreturn s",
     "an array of integers": "c = np.zeros(4, int)\nfor i in range(6):\n  c[int(i) % 4] += i\n  s += x[c[i % 4] % 6] * c[0]\nreturn s",
+    "an object's array": "h = State()\nh.a, h.b = x * p, np.zeros(6)\nfor i, v in enumerate(h.a):\n  h.a[i] *= 0.8\n  h.b[i] = v * p\n"
+    "return np.sum(np.sin(h.a) * h.b) + s",
+    "an object's array of constants": "h = State()\nh.a = np.zeros(6) + 0.3\nfor i, v in enumerate(h.a): h.a[i] *= 0.8\nreturn np.sum(np.sin(h.a)) * np.sum(x)",
+    "an object's array that was there": "state.copy = np.full(6, 0.3)\nfor i in range(6):\n  state.copy[i] = state.copy[i] * 0.8 + x[i]\n"
+    "  s += state.copy[i] ** 2\nreturn s",
     "what was not bound": "for i in range(4):\n  for j in range(3):\n    u = w[i, j] * p\n    r = u * u\n  s += r\nreturn s + u",
     "single precision": "z = x.astype(np.float32)\nfor i in range(6): z[i] = z[i] * z[i - 1]\nreturn np.sum(z)",
     "a value that goes on": "for i in range(6): s = s * p + x[i]\nfor i in range(6): s = s * x[i]\nreturn s * s",

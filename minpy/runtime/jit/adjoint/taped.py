@@ -226,7 +226,7 @@ class Forward:
         self._arrays = {
             name: entered.arrays[name] for name in entered.arrays if entered.arrays[name].window.ndim
         } | entered.plain
-        for name in pair.put:
+        for name in map(self._named, pair.put):
             if name in entered.plain:
                 view = entered.plain[name].view()
                 self._arrays[name] = Array(view, stores.storage_of(view))
@@ -247,9 +247,9 @@ class Forward:
         pair, entered = self._loops.pair, self._entered
         run = Run(self._loops, over)
         for name in sorted(pair.put - pair.restored):
-            cell = self._arrays[name].storage.cell
-            if cell[NEEDED] or self._tape.replays or name in entered.plain:
-                run.old.append((name, self._arrays[name].window.copy()))
+            array = self._arrays[self._named(name)]
+            if array.storage.cell[NEEDED] or self._tape.replays or self._named(name) in entered.plain:
+                run.old.append((name, array.window.copy()))
         variables = Variables(self._values(floats, integers), entered.known, self._frame)
         try:
             outcome = self._loops.forward.run(variables, over, first, last)
@@ -269,6 +269,10 @@ class Forward:
             run.final[derive.INTS] = _used(values[derive.INTS], tops[1])
             self._record(run, variables)
         return first + done, outcome.broke, outcome.reason, tops
+
+    def _named(self, name: str) -> str:
+        """What the program calls an array of the loop's (``held.a``)."""
+        return self._loops.pair.renamed.get(name, name)
 
     def _interrupted(self, variables: Variables) -> None:
         """A signal's handler raised: what was done is not known as a whole, and must not be differentiated."""
@@ -307,23 +311,23 @@ class Forward:
         """Put the rounds on the tape, and set the frame's variables."""
         pair, tape, arrays = self._loops.pair, self._tape, self._arrays
         for name in sorted(pair.put):
-            storage = arrays[name].storage
+            storage = arrays[self._named(name)].storage
             tape.note_write(storage)
             if name in pair.active and (name not in pair.flags or variables.values[derive.WAS_SET + name]):
                 storage.tape = tape
         kept = [name for name, _ in run.old]
         run.written = [*kept, *sorted(pair.put & pair.restored)]
         for name in pair.reads | pair.restored:
-            array = arrays.get(pair.renamed.get(name, name))
+            array = arrays.get(self._named(name))
             if type(array) is Array:
                 array.storage.cell[NEEDED] = True
         changes = self._changes(run, variables)
         used = pair.reads | pair.restored | pair.cotangents | set(kept)
-        held = {name: arrays[dotted] for name in used if (dotted := pair.renamed.get(name, name)) in arrays}
+        held = {name: arrays[dotted] for name in used if (dotted := self._named(name)) in arrays}
         run.inputs = {
             name: array
             for name in pair.cotangents
-            if (array := self._entered.arrays.get(pair.renamed.get(name, name))) is not None
+            if (array := self._entered.arrays.get(self._named(name))) is not None
             and not array.window.ndim
             and name not in held
         }

@@ -98,6 +98,29 @@ def product(x: Any, y: Any, depth: int) -> Any:
     return result
 
 
+def _added(operand: Array, x: ndarray, g: ndarray) -> bool:
+    """Add ``x.T @ g`` to the cotangent of `operand` as it is made, if that has memory of its own for it."""
+    storage = operand._storage
+    have, held = storage.cell[:2]
+    if (
+        held <= 0
+        or type(have) is not ndarray
+        or operand.window is not storage.host
+        or have.shape != operand.window.shape
+        or not have.dtype is g.dtype is x.dtype
+        or not have.flags.c_contiguous
+        or x.nbytes > _LARGE
+        or np.may_share_memory(have, g)
+        or np.may_share_memory(have, x)
+    ):
+        return False
+    blas.add_dot(x.T, g, have)
+    return True
+
+
+_LARGE = 1 << 20  # bytes from which a product of few columns is made in parts
+
+
 def pull_matrices(tape: Any, entry: tuple) -> None:
     """The product of two matrices: ``g @ y.T`` and ``x.T @ g``."""
     _, cell, first, second, x, y, _, _, _ = entry
@@ -118,7 +141,7 @@ def pull_matrices(tape: Any, entry: tuple) -> None:
         if second is not None:
             if type(second) is not list and tape.can_defer(1, second, x, g):
                 tape.defer(second, x, g)
-            else:
+            elif type(second) is list or not _added(second, x, g):
                 e = crossed(x, g)
     except Exception as error:
         raise record.failure(entry, None, g, error) from error

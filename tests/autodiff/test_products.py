@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minpy
-from minpy.runtime import deferred
+from minpy.runtime import deferred, multiply
 
 
 @minpy.accelerate
@@ -144,3 +144,25 @@ def test_errors_in_the_sweep_name_the_line(monkeypatch: pytest.MonkeyPatch) -> N
         minpy.errors.GradientError, match=r"matmul .*failed: FloatingPointError: as asked.* line \d+"
     ):
         minpy.grad(minpy.accelerate(lambda a: np.sum(a @ np.ones((3, 2)))))(np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_products_are_added_as_they_are_made(dtype, monkeypatch) -> None:
+    """The cotangent of a matrix that is a factor of several products, too large each to be put off."""
+    rng = np.random.default_rng(4)
+    w, xs, cs = (rng.normal(size=shape).astype(dtype) for shape in ((40, 40), (5, 96, 40), (5, 96, 40)))
+    made = []
+    original = multiply.blas.add_dot
+    monkeypatch.setattr(multiply.blas, "add_dot", lambda *args: made.append(1) or original(*args))
+
+    def loss(w):
+        total = np.sum(w * w)
+        for x, c in zip(xs, cs, strict=True):
+            total = total + np.sum(c * (x @ w))
+        return total + np.sum(w @ w)
+
+    slope = minpy.grad(loss)(w)
+    ones = np.ones_like(w)
+    wanted = 2 * w + sum(x.T @ c for x, c in zip(xs, cs, strict=True)) + ones @ w.T + w.T @ ones
+    assert slope.dtype == dtype and made
+    np.testing.assert_allclose(slope, wanted, rtol=1e-4 if dtype == "float32" else 1e-11, atol=1e-3)

@@ -15,7 +15,8 @@ import pytest
 
 pytest.importorskip("llvmlite", reason="without the extra jit loops run as written")
 
-from minpy.runtime.jit import engine, loader, sites, store
+from minpy.runtime.jit import engine, loader, lower, sites, store
+from minpy.runtime.jit.kinds import Unsupported
 
 ROOT = str(Path(__file__).parents[2])
 LOOP = """
@@ -265,6 +266,36 @@ def test_a_bad_library_function_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(engine, "library_function", lambda *_: 0)
     with pytest.raises(engine.CompileError):
         engine.function(b"", {"exp": 1})
+
+
+@pytest.mark.parametrize("kind", [ValueError, RecursionError, AssertionError])
+def test_a_mistake_of_the_compiler_is_not_the_programs(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    """The loop runs as written, for a reason that can be read; where all loops must be compiled it is seen."""
+
+    def mistake(*_: Any) -> Any:
+        raise kind("no such thing")
+
+    monkeypatch.setattr(lower, "_settled", mistake)
+    monkeypatch.setenv("MINPY_JIT", "auto")
+    with pytest.raises(Unsupported, match=rf"a mistake in MinPy.*\({kind.__name__}: no such thing\)"):
+        lower.lower(None, None)
+    monkeypatch.setenv("MINPY_JIT", "force")
+    with pytest.raises(kind, match="no such thing"):
+        lower.lower(None, None)
+
+
+def test_what_a_handler_raises_while_a_loop_is_compiled_is_the_programs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def handler(number: int, frame: Any) -> None:
+        raise TimeoutError("too late")
+
+    monkeypatch.setenv("MINPY_JIT", "auto")
+    monkeypatch.setattr(lower, "_settled", lambda *_: handler(signal.SIGALRM, sys._getframe()))
+    with pytest.raises(TimeoutError, match="too late"):
+        lower.lower(None, None)
 
 
 def test_files_of_other_loops_are_others(monkeypatch: pytest.MonkeyPatch) -> None:

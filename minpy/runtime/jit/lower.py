@@ -18,8 +18,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import field
 from typing import Any
 
+from minpy import handlers
 from minpy.records import dataclass
-from minpy.runtime.jit import buffers, draws, growth, medians, stacks
+from minpy.runtime.jit import buffers, draws, growth, medians, sites, stacks
 from minpy.runtime.jit.appends import WORDS
 from minpy.runtime.jit.comprehensions import Comprehensions
 from minpy.runtime.jit.draws import source_of
@@ -104,8 +105,23 @@ def lower(node: ast.For | ast.While, entry: Entry) -> Code:
     Raises
     ------
     Unsupported
-        The loop runs as written; the message says which line and why.
+        The loop runs as written; the message says which line and why. A mistake of MinPy's own is such a reason too,
+        but where all loops are to be compiled (`MINPY_JIT=force`): there it is seen.
     """
+    try:
+        return _settled(node, entry)
+    except Unsupported:
+        raise
+    except Exception as error:
+        if sites.mode() == "force" or handlers.raised(error):
+            raise
+        raise Unsupported(
+            f"a mistake in MinPy, please report it ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _settled(node: ast.For | ast.While, entry: Entry) -> Code:
+    """Make the code again and again, until it meets the types that it was made for."""
     node = unrolled(node, entry.known)
     findings = _Findings({name: set() for name in entry.stored if name not in entry.arrays})
     for _ in range(_PASSES):

@@ -37,7 +37,8 @@ ROUNDS = [
     "for k in range(9): j[:, k] += j[:, k - 1]",
     "for k in range(9): t[:, k] = u[:, k] > v[:, k - 1]",
     "for k in range(9):\n  s = u[:, k] > 0\n  u[:, k] = np.where(s, v[:, k], u[:, k - 1])",
-    "for k in range(9): z[:, k] = z[:, k] * z[:, k - 1] + u[:, k]",
+    # Whole numbers: with gaps, NumPy rounds products now so and now so, as its temporary happens to lie in memory.
+    "z = 1j * i + i[::-1]\nfor k in range(9): z[:, k] = z[:, k] * z[:, k - 1] + i[:, k]",
     "for k in range(9): u[:, k] = np.sqrt(np.abs(v[:, k])) + np.minimum(u[:, k], w[:, 0])",
     "for k in range(9): u[:, k] = abs(v[:, k]) - (-w[:, k]) ** 2",
     "for k in range(l): c[:, :, k] = row * a[:, :, k]",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import tempfile
 
 import pytest
 
@@ -17,6 +18,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Some thousand processes are started: without bytecode each would compile MinPy anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Nothing is read of the user's cache, and nothing left there: not what tests compile, and not what loops that they make
+# are said to have taken. The processes of one run share a folder, which goes with the first of them.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _cache = tempfile.TemporaryDirectory(prefix="minpy-tests-", ignore_cleanup_errors=True)
+    os.environ["MINPY_CACHE_DIR"] = _cache.name
 
 # Read when MXNet loads: with several test processes at a time its threads would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

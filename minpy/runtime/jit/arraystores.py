@@ -19,7 +19,7 @@ from minpy.runtime.jit.wholes import breaks_of, is_plain, refs_of
 
 # Elements of what is made or stored into: larger arrays are left to NumPy and to the blocks, which have threads, and
 # keep no memory. What is only read, or computed and added up, may be larger.
-LARGEST, LARGEST_READ = 1 << 22, 1 << 28
+LARGEST, LARGEST_READ = 1 << 20, 1 << 28
 # The processor's flags for what NumPy warns of: an invalid operation, a division by zero, an overflow.
 HAS_FLAGS = platform.machine() in ("x86_64", "AMD64")
 RAISED = "an overflow, an invalid value or a division by zero"

@@ -32,6 +32,9 @@ OURS, PLAIN = "MinPy", "NumPy (forward)"
 PORTS = workload_ports.__name__.rpartition(".")[2]
 # A round of less than this is several calls.
 SHORTEST = 0.03
+# Seconds between two rounds of several threads: those of OpenMP look for more work for some 20 ms after one, on
+# the processors that the next framework is to have.
+PAUSE = 0.05
 # Seconds of warming up: MinPy tries its engines and compiles, JAX and PyTorch compile in their first call.
 WARM, WARM_FAST = 3.0, 1.0
 # Seconds within which the first call must be done, compiled and all.
@@ -163,6 +166,8 @@ def measure_one(
         end, done = time.perf_counter() + seconds, 0
         while done < 5 or time.perf_counter() < end:
             for framework in list(processes) if done % 2 else reversed(list(processes)):
+                if threads > 1:
+                    time.sleep(PAUSE)
                 times[framework].append(processes[framework].ask(str(calls[framework]))["seconds"])
             done += 1
     finally:

@@ -293,7 +293,7 @@ def summed(x: ndarray) -> ndarray:
     """The sum of a matrix's rows: a product, which is several times as fast as a reduction."""
     ones = np.ones((1, len(x)), x.dtype)
     if x.size >= _LEAST_SUM and x.dtype.char in "fd" and x.dtype.isnative:
-        library = _library if _library is not _unknown else find()
+        library = _present()
         found = None if library is None else library.product(ones, x, None)
         if found is not None:
             return found[0]
@@ -316,7 +316,7 @@ class Repeated:
 
     def __init__(self, x: ndarray, y: ndarray, out: ndarray) -> None:
         self._multiply = None
-        library = (_library if _library is not _unknown else find()) if _is_for_libraries(x, y) else None
+        library = _present() if _is_for_libraries(x, y) else None
         if library is not None:
             found = library.repeated(x, y)
             if found is not None:
@@ -333,7 +333,7 @@ class Repeated:
 
 def foreign(x: ndarray, y: ndarray) -> Foreign | None:
     """The library's product of such matrices for compiled code, if they are worth it; see `Library.foreign`."""
-    library = (_library if _library is not _unknown else find()) if _is_for_libraries(x, y) else None
+    library = _present() if _is_for_libraries(x, y) else None
     return None if library is None else library.foreign(x, y)
 
 
@@ -354,12 +354,15 @@ def _is_for_libraries(x: Any, y: Any) -> bool:
 def _product(x: Any, y: Any, out: Any, kept: float) -> ndarray | None:
     """The product of two matrices by the library, to which `kept` times `out` is added; None if it is not for it."""
     if _is_for_libraries(x, y):
-        library = _library
-        if library is _unknown:
-            library = find()
+        library = _present()
         if library is not None:
             return library.product(x, y, out, kept)
     return None
+
+
+def _present() -> Library | None:
+    """What `find` gives, without its lock once that is known."""
+    return _library if _library is not _unknown else find()
 
 
 def find() -> Library | None:

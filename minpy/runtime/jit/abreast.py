@@ -357,29 +357,21 @@ class _Code:
 
     def loop(self, statements: list[tuple[Any, Term]]) -> None:
         code, w = self.code, self.code.w
-        counter, self._fine = w.alloca("i64", "k"), w.alloca(_MASK, "fine")
-        w.put(f"store i64 0, ptr {counter}")
+        self._fine = w.alloca(_MASK, "fine")
         w.put(f"store {_MASK} {_ALL}, ptr {self._fine}")
-        head, inside, end = (w.fresh(hint) for hint in ("over", "some", "past"))
-        w.place(head)
-        k = w.op(f"load i64, ptr {counter}")
-        w.branch(w.op(f"icmp slt i64 {k}, {self.step.count}"), inside, end)
-        w.place(inside)
-        self._first = k if self.step.start == "0" else w.op(f"add i64 {k}, {self.step.start}")
-        left = self._spread(w.op(f"sub i64 {self.step.count}, {k}"), "i64")
-        self._mask = w.op(f"icmp slt <{_LANES} x i64> {_NUMBERS}, {left}")
-        for place, value in statements:
-            self._known = {}
-            self._statement(place, value)
-        w.put(f"store i64 {w.op(f'add nuw nsw i64 {k}, {_LANES}')}, ptr {counter}")
-        for name, x in self._names.items():
-            number = w.op(f"sub i64 {w.op(f'sub i64 {self.step.count}, {k}')}, 1")
-            some = w.op(f"icmp slt i64 {number}, {_LANES}")
-            lane = w.op(f"select i1 {some}, i64 {number}, i64 {_LANES - 1}")
-            last = w.op(f"extractelement {_VECTOR} {x}, i64 {lane}")
-            code.assign(code.scalars[name], scalar("float64", "d", last))
-        w.jump(head)
-        w.place(end)
+        with w.rounds("0", self.step.count, _LANES) as k:
+            self._first = k if self.step.start == "0" else w.op(f"add i64 {k}, {self.step.start}")
+            left = self._spread(w.op(f"sub i64 {self.step.count}, {k}"), "i64")
+            self._mask = w.op(f"icmp slt <{_LANES} x i64> {_NUMBERS}, {left}")
+            for place, value in statements:
+                self._known = {}
+                self._statement(place, value)
+            for name, x in self._names.items():
+                number = w.op(f"sub i64 {w.op(f'sub i64 {self.step.count}, {k}')}, 1")
+                some = w.op(f"icmp slt i64 {number}, {_LANES}")
+                lane = w.op(f"select i1 {some}, i64 {number}, i64 {_LANES - 1}")
+                last = w.op(f"extractelement {_VECTOR} {x}, i64 {lane}")
+                code.assign(code.scalars[name], scalar("float64", "d", last))
         w.declarations.add(f"declare i1 @llvm.vector.reduce.and.v{_LANES}i1({_MASK})")
         fine = w.op(f"load {_MASK}, ptr {self._fine}")
         fine = w.op(f"call i1 @llvm.vector.reduce.and.v{_LANES}i1({_MASK} {fine})")

@@ -384,28 +384,22 @@ class Axes(Reductions):
             f"declare i1 @llvm.vector.reduce.or.v{lanes}i1({mask})",
         }
         first = self.spread_out(self.read(out).x, lanes)
-        best, odd, counter = w.alloca(vector, "best"), w.alloca(mask, "odd"), w.alloca("i64", "k")
+        best, odd = w.alloca(vector, "best"), w.alloca(mask, "odd")
         w.put(f"store {vector} {first}, ptr {best}")
         w.put(f"store {mask} zeroinitializer, ptr {odd}")
-        w.put(f"store i64 0, ptr {counter}")
-        head, inside, end = (w.fresh(hint) for hint in ("row", "some", "past"))
-        w.place(head)
-        k = w.op(f"load i64, ptr {counter}")
-        w.branch(w.op(f"icmp slt i64 {k}, {count}"), inside, end)
-        w.place(inside)
-        numbers = f"<{', '.join(f'i64 {lane}' for lane in range(lanes))}>"
-        left = self.spread_out(w.op(f"sub i64 {count}, {k}"), lanes, "i64")
-        there = w.op(f"icmp slt <{lanes} x i64> {numbers}, {left}")
-        place = self.item(ref, [*indices, k], checked=False).pointer
-        x = w.op(f"call {vector} @{load}(ptr {place}, i32 8, {mask} {there}, {vector} {first})")
-        now = w.op(f"load {vector}, ptr {best}")
-        better = w.op(f"fcmp {sign} {vector} {x}, {now}")
-        w.put(f"store {vector} {w.op(f'select {mask} {better}, {vector} {x}, {vector} {now}')}, ptr {best}")
-        before, none = w.op(f"load {mask}, ptr {odd}"), w.op(f"fcmp uno {vector} {x}, {x}")
-        w.put(f"store {mask} {w.op(f'or {mask} {before}, {none}')}, ptr {odd}")
-        w.put(f"store i64 {w.op(f'add nuw nsw i64 {k}, {lanes}')}, ptr {counter}")
-        w.jump(head)
-        w.place(end)
+        with w.rounds("0", count, lanes) as k:
+            numbers = f"<{', '.join(f'i64 {lane}' for lane in range(lanes))}>"
+            left = self.spread_out(w.op(f"sub i64 {count}, {k}"), lanes, "i64")
+            there = w.op(f"icmp slt <{lanes} x i64> {numbers}, {left}")
+            place = self.item(ref, [*indices, k], checked=False).pointer
+            x = w.op(f"call {vector} @{load}(ptr {place}, i32 8, {mask} {there}, {vector} {first})")
+            now = w.op(f"load {vector}, ptr {best}")
+            better = w.op(f"fcmp {sign} {vector} {x}, {now}")
+            w.put(
+                f"store {vector} {w.op(f'select {mask} {better}, {vector} {x}, {vector} {now}')}, ptr {best}"
+            )
+            before, none = w.op(f"load {mask}, ptr {odd}"), w.op(f"fcmp uno {vector} {x}, {x}")
+            w.put(f"store {mask} {w.op(f'or {mask} {before}, {none}')}, ptr {odd}")
         none = w.op(f"load {mask}, ptr {odd}")
         none = w.op(f"call i1 @llvm.vector.reduce.or.v{lanes}i1({mask} {none})")
         self.guard(w.op(f"xor i1 {none}, true"), "a result that is NaN")

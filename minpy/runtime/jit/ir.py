@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _OFTEN = 1 << 20  # times for one that a condition that is expected to hold does not
 
@@ -78,6 +80,21 @@ class Writer:
         """End the function."""
         self.put(f"ret i64 {code}")
         self.ended = True
+
+    @contextmanager
+    def rounds(self, start: str, stop: str, step: int, loop: str = "") -> Iterator[str]:
+        """A loop around what is written inside, which is given the index; `loop` as for `jump`."""
+        counter = self.alloca("i64", "k")
+        self.put(f"store i64 {start}, ptr {counter}")
+        head, inside, past = (self.fresh(hint) for hint in ("rounds", "round", "past"))
+        self.place(head)
+        k = self.op(f"load i64, ptr {counter}")
+        self.branch(self.op(f"icmp slt i64 {k}, {stop}"), inside, past)
+        self.place(inside)
+        yield k
+        self.put(f"store i64 {self.op(f'add nuw nsw i64 {k}, {step}')}, ptr {counter}")
+        self.jump(head, loop)
+        self.place(past)
 
     def note(self, content: str, distinct: bool = True) -> str:
         """A node of metadata, of which ``{}`` in the content is the name; returns its name."""

@@ -142,22 +142,14 @@ class Reductions(Calls):
     def sum_in_eights(self, count: str, elements: Callable[[str, str], str]) -> str:
         """The sum of 8 to 128 elements as NumPy adds them; `elements` gives those from an index on, of a type."""
         w, eight = self.w, "<8 x double>"
-        sums, total, counter = w.alloca(eight, "sums"), w.alloca("double", "total"), w.alloca("i64", "k")
+        sums, total = w.alloca(eight, "sums"), w.alloca("double", "total")
 
         def loop(start: str, stop: str, step: int, cell: str, type_: str) -> None:
-            w.put(f"store i64 {start}, ptr {counter}")
-            head, inside, past = (w.fresh(hint) for hint in ("add", "some", "past"))
-            w.place(head)
-            k = w.op(f"load i64, ptr {counter}")
-            w.branch(w.op(f"icmp slt i64 {k}, {stop}"), inside, past)
-            w.place(inside)
-            x = w.op(f"fadd {type_} {w.op(f'load {type_}, ptr {cell}')}, {elements(k, type_)}")
-            w.put(f"store {type_} {x}, ptr {cell}")
-            w.put(f"store i64 {w.op(f'add nuw nsw i64 {k}, {step}')}, ptr {counter}")
             # So few rounds are not worth another loop.
             one = w.note('!"llvm.loop.vectorize.width", i32 1', distinct=False)
-            w.jump(head, w.note(f"{{}}, {one}"))
-            w.place(past)
+            with w.rounds(start, stop, step, w.note(f"{{}}, {one}")) as k:
+                x = w.op(f"fadd {type_} {w.op(f'load {type_}, ptr {cell}')}, {elements(k, type_)}")
+                w.put(f"store {type_} {x}, ptr {cell}")
 
         w.put(f"store {eight} {elements('0', eight)}, ptr {sums}")
         whole = w.op(f"and i64 {count}, -8")

@@ -27,11 +27,8 @@ from minpy.runtime.widen.assembler import (
 )
 
 _WIDTH, _VECTORS = 64, 8
-_ALPHA, _FACTOR = (
-    31,
-    30,
-)  # vector registers; the sums are in those from 0 on, what is added to them in 16 and so on
-_ADDED = 16
+# Vector registers: the sums are in those from 0 on, what is added to them in those from `_ADDED` on.
+_ADDED, _FACTOR, _ALPHA = 16, 30, 31
 _LARGE = 1 << 16  # elements of a matrix that no near cache holds: memory is what takes the time then
 # Arguments on the stack, and a place below it.
 _STEP, _RESULT, _RESULT_STEP, _BELOW = (Memory(RSP, offset) for offset in (8, 16, 24, -16))

@@ -26,7 +26,7 @@ from minpy.options import Options
 from minpy.runtime.fuse import sites as blocks
 from minpy.runtime.jit import engine
 from minpy.runtime.jit import sites as loops
-from minpy.transform import rewriter
+from minpy.transform import hook, rewriter
 
 OPTIONS = Options(jit="force", fuse="force")
 ENGINES = ["force", "force:tiled1", "force:tiled2"]
@@ -78,7 +78,7 @@ def check(kind: str, seed: int, folder: Path) -> str:
     path.write_text(text, encoding="utf-8")
     plain = execute(compile(text, str(path), "exec", dont_inherit=True), names)
     first, second = len(blocks.sites), len(loops.sites)
-    code = rewriter.compile_source(text, str(path), OPTIONS)
+    code = hook.announce(rewriter.compile_source(text, str(path), OPTIONS))
     # Twice: what has run the long way may go a short one after that.
     for _ in range(2):
         outcome = execute(code, names)

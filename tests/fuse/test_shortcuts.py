@@ -14,7 +14,7 @@ import pytest
 
 from minpy.options import Options
 from minpy.runtime.fuse import shortcut, sites
-from minpy.transform import rewriter
+from minpy.transform import hook, rewriter
 from tests.fuse.conftest import HAS_COMPILER
 from tests.fuse.test_augmented import NAMES
 
@@ -115,10 +115,8 @@ def _program(text: str, monkeypatch: Any, tmp_path: Any, **names: Any) -> dict[s
 
     monkeypatch.setitem(__import__("builtins").__dict__, "__minpy__", routed)
     space: dict[str, Any] = {"np": np, **names}
-    exec(
-        rewriter.compile_source(f"import numpy as np\n{text}\n# {tmp_path}", "p.py", Options(fuse="force")),
-        space,
-    )
+    own = f"import numpy as np\n{text}\n# {tmp_path}"
+    exec(hook.announce(rewriter.compile_source(own, "p.py", Options(fuse="force"))), space)
     return space
 
 

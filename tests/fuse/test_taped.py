@@ -13,7 +13,7 @@ import minpy
 from minpy.options import Options
 from minpy.runtime.entry import routed
 from minpy.runtime.fuse import sites
-from minpy.transform import rewriter
+from minpy.transform import hook, rewriter
 
 HAS_COMPILER = importlib.util.find_spec("llvmlite") is not None
 ENGINES = ["force:tiled1", "force:tiled2", *(["force:native1", "force:native2"] if HAS_COMPILER else [])]
@@ -52,7 +52,7 @@ def differentiate(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Any:
             before = len(sites.sites)
             options = Options(fuse="off" if engine == "off" else "force")
             space = {"__name__": "program"}
-            exec(rewriter.compile_source(f"{text}\n# {engine}", "program.py", options), space)
+            exec(hook.announce(rewriter.compile_source(f"{text}\n# {engine}", "program.py", options)), space)
             given = [each.copy() for each in args]
             value, gradients = verb(space["f"], tuple(range(len(args))))(*given)
             gradients = gradients if isinstance(gradients, (list, tuple)) else [gradients]
@@ -268,7 +268,7 @@ def test_errors_leave_arrays_alone(
             "program.py",
             Options(fuse="off" if engine == "off" else "force"),
         )
-        exec(code, space)
+        exec(hook.announce(code), space)
         with pytest.raises(FloatingPointError, match="divide by zero") as caught:
             minpy.grad(space["f"])(u)
         lines.append(caught.traceback[-1].lineno)
@@ -369,8 +369,7 @@ def test_threads_do_not_matter(differentiate: Any, monkeypatch: pytest.MonkeyPat
     for engine in ("force:tiled1", "force:tiled2", "force:native1", "force:native2"):
         monkeypatch.setenv("MINPY_FUSE", engine)
         space: dict[str, Any] = {"__name__": "program"}
-        exec(
-            rewriter.compile_source(text.format(engine + str(tmp_path)), "p.py", Options(fuse="force")), space
-        )
+        code = rewriter.compile_source(text.format(engine + str(tmp_path)), "p.py", Options(fuse="force"))
+        exec(hook.announce(code), space)
         found.append([each.tobytes() for each in minpy.grad(space["f"], (0, 1))(a, b)])
     assert found[0] == found[1] and found[2] == found[3]

@@ -21,7 +21,7 @@ from minpy.errors import TraceError
 from minpy.options import Options
 from minpy.runtime import entry
 from minpy.runtime.adoption import COUNTED
-from minpy.transform import rewriter
+from minpy.transform import hook, rewriter
 
 HEAD = """\
 import numpy as np
@@ -84,7 +84,7 @@ SITUATIONS = {
 def module(text: str) -> dict[str, Any]:
     """The names of the program, rewritten as the import hook does it."""
     names: dict[str, Any] = {"__minpy__": entry.routed, "__name__": "program"}
-    exec(rewriter.compile_source(text, "program.py", Options()), names)
+    exec(hook.announce(rewriter.compile_source(text, "program.py", Options())), names)
     return names
 
 

@@ -2,6 +2,8 @@
 
     python -m benchmarks workloads [--only name…] [--fast]
 
+MinPy twice: with NumPy's bits, and with ``--fast-math``, where a program's products may be rounded otherwise.
+
 Each framework has a process of its own, so that no thread pool disturbs another; their rounds are interleaved. Once
 with one processor for each process, once with two, in both precisions; `--fast`: doubles with one, singles with two.
 A peer that has not answered its first call within a limit is left out, and named with its limit.
@@ -28,7 +30,7 @@ from benchmarks.whole import Failed
 SCRIPT = Path(__file__).with_name("one_workload.py")
 PACKAGES = {"PyTorch": "torch", "JAX": "jax", "autograd": "autograd", "MXNet": "mxnet"}
 DTYPES = ("float64", "float32")
-OURS, PLAIN = "MinPy", "NumPy (forward)"
+OURS, FREE, PLAIN = "MinPy", "MinPy --fast-math", "NumPy (forward)"
 PORTS = workload_ports.__name__.rpartition(".")[2]
 # A round of less than this is several calls.
 SHORTEST = 0.03
@@ -50,8 +52,7 @@ class Process:
 
     def __init__(self, framework: str, name: str, dtype: str, threads: int, ports: str = PORTS) -> None:
         self.framework = framework
-        ours = framework == OURS
-        words = ["-m", "minpy", "run"] if ours else []
+        words = ["-m", "minpy", "run", *framework.split()[1:]] if framework in (OURS, FREE) else []
         count = str(threads)
         limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), count)
         self._process = subprocess.Popen(
@@ -144,7 +145,7 @@ def measure_one(
     try:
         for framework, process in list(processes.items()):
             try:
-                answer = process.ask("first", None if framework == OURS else limit)
+                answer = process.ask("first", None if framework in (OURS, FREE) else limit)
             except Failed as error:
                 row["failed"][framework] = str(error)
                 if isinstance(error, TooLong):
@@ -174,10 +175,13 @@ def measure_one(
         for process in processes.values():
             process.close()
     row["times"] = {framework: summary(values) for framework, values in times.items()}
-    if OURS in times:
-        row["minpy_to"] = {
-            framework: ratio(times[OURS], values) for framework, values in times.items() if framework != OURS
-        }
+    for ours, key in ((OURS, "minpy_to"), (FREE, "free_to")):
+        if ours in times:
+            row[key] = {
+                framework: ratio(times[ours], values)
+                for framework, values in times.items()
+                if framework not in (OURS, FREE)
+            }
     return row
 
 
@@ -203,17 +207,21 @@ def text(found: dict[str, Any], ports: str = PORTS) -> str:
     for name in dict.fromkeys(row["workload"] for row in found["rows"]):
         rows = [row for row in found["rows"] if row["workload"] == name]
         names = list(dict.fromkeys(framework for row in rows for framework in row["times"]))
+        keys = ["minpy_to", "free_to"] if any("free_to" in row for row in rows) else ["minpy_to"]
         lines = []
         for framework in names:
             line = [framework]
             for row in rows:
-                took, to = row["times"].get(framework), row.get("minpy_to", {}).get(framework)
+                took = row["times"].get(framework)
                 line.append(duration(took["best"]) if took else "")
-                line.append(f"{to['value']:.2f} ± {to['spread']:.2f}" if to else "")
+                for key in keys:
+                    to = row.get(key, {}).get(framework)
+                    line.append(f"{to['value']:.2f} ± {to['spread']:.2f}" if to else "")
             lines.append(line)
         heads = [""]
         for row in rows:
-            heads += [f"{row['dtype']}, {row['threads']} thread{'s' * (row['threads'] > 1)}", "MinPy's is"]
+            heads += [f"{row['dtype']}, {row['threads']} thread{'s' * (row['threads'] > 1)}"]
+            heads += ["MinPy's is", "--fast-math's"][: len(keys)]
         failures = [f"  {each}: {why}" for row in rows for each, why in row["failed"].items()]
         parts.append("\n".join([f"  {name}: {data.WHAT[name]}", table(heads, lines), *failures]))
     return "\n\n".join([*parts, *found["absent"]])

@@ -4,6 +4,7 @@
 FRAMEWORKS = {
     "NumPy (forward)": ("with_minpy", "forward"),
     "MinPy": ("with_minpy", ""),
+    "MinPy --fast-math": ("with_minpy", ""),
     "PyTorch": ("with_torch", ""),
     "PyTorch layers": ("with_torch", "layers"),
     "PyTorch compile": ("with_torch", "compile"),

@@ -18,7 +18,7 @@ from minpy.runtime.primitives.matrices import crossed
 from minpy.runtime.storage import BORROWED, NEEDED, OWN
 
 _new = object.__new__
-_matmul, _dot = np.matmul, blas.dot
+_matmul, _dot, _loose = np.matmul, blas.dot, blas.loose
 
 
 def operator(slow: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -74,7 +74,9 @@ def product(x: Any, y: Any, depth: int) -> Any:
         return None
     value = narrow.product(a, b) if b.shape[1] <= narrow.MOST else None
     if value is None:
-        value = _matmul(a, b)
+        value = _loose(a, b)
+        if value is None:
+            value = _matmul(a, b)
     first, second = handles
     # Each is what the derivative with respect to the other one reads.
     if second is not None and type(x) is Array:

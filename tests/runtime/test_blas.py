@@ -72,6 +72,30 @@ def test_layouts(copy, first: str, second: str, dtype: type) -> None:
     assert np.allclose(out, 2 * exact, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_program_s_products_may_be_the_library_s(copy, monkeypatch, dtype: type) -> None:
+    """With ``--fast-math`` only; with the same bits for any number of threads, and with NumPy's warnings."""
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(300, 90)).astype(dtype), rng.normal(size=(90, 410)).astype(dtype)
+    assert blas.loose(x, y) is None
+    monkeypatch.setenv("MINPY_FAST_MATH", "1")
+    results = []
+    for threads in (1, 2):
+        monkeypatch.setattr(blas, "_width", lambda: threads)  # noqa: B023
+        results.append(blas.loose(x, y))
+    assert results[0].tobytes() == results[1].tobytes()
+    assert np.allclose(results[0], x @ y, rtol=0, atol=2000 * np.finfo(dtype).eps)
+    with np.errstate(under="raise"):
+        assert blas.loose(x, y) is None
+    large = x * dtype(np.finfo(dtype).max ** 0.7)
+    found = [each / large.max() for each in (blas.loose(large, y), large @ y)]
+    assert np.allclose(*found, rtol=0, atol=2000 * np.finfo(dtype).eps)
+    for value in (np.nan, np.inf, np.finfo(dtype).max):
+        other = x.copy()
+        other[7, :] = value
+        assert blas.loose(other, y) is None
+
+
 @pytest.mark.parametrize(
     "shapes", [((0, 3), (3, 4)), ((3, 0), (0, 4)), ((5,), (5, 3)), ((2, 3, 4), (4, 5)), ((), (3, 3))]
 )

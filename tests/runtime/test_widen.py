@@ -47,6 +47,9 @@ INSTRUCTIONS: list[tuple[int, Callable[[Code], None], str]] = [
     (8, lambda code: code.load_vector(23, Memory(RDX, 448), 64, chosen=True), "62 e1 fd c9 10 7a 07"),
     (8, lambda code: code.store_vector(Memory(R11, 64), 17, 64, chosen=True), "62 c1 fd 49 11 4b 01"),
     (8, lambda code: code.product(23, 23, 30, 64, chosen=True), "62 81 c5 41 59 fe"),
+    (8, lambda code: code.add_product(5, 31, 26, 64), "62 92 85 40 b8 ea"),
+    (8, lambda code: code.add_product(5, 31, 26, 8), "62 92 85 00 b9 ea"),
+    (4, lambda code: code.add_product(20, 27, 25, 64), "62 82 25 40 b8 e1"),
 ]
 
 
@@ -82,6 +85,35 @@ def test_kernels_have_the_same_bits(letter: str) -> None:
             kernel(rows, columns, terms, factor, a.ctypes.data, b.ctypes.data, c.ctypes.data, distance)
             results.append(c.tobytes())
         assert results[0] == results[1], (rows, columns, terms)
+
+
+@needs_kernels
+@pytest.mark.parametrize("letter", ["d", "s"])
+def test_fused_kernels_differ_in_rounding_only(letter: str) -> None:
+    """Of blocks of any size; what lies beside them is neither written to nor reckoned with."""
+    _, size, dtype, number = next(each for each in widen._TYPES if each[0] == letter)
+    original = ctypes.cast(getattr(LIBRARY, f"{letter}gemm_kernel_PRESCOTT"), ctypes.c_void_p).value
+    kind = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_long] * 3, number, *[ctypes.c_void_p] * 3, ctypes.c_long)
+    kernels = kind(original), kind(widen._placed(widen._code(size, original, fused=True)))
+    rng = np.random.default_rng(5)
+    apart = 0
+    for _ in range(300):
+        rows, columns, terms = (int(rng.integers(1, most)) for most in (100, 60, 150))
+        distance = rows + int(rng.integers(0, 9))
+        # Behind each block there are what would become NaNs.
+        a, b = (np.full(each * terms + 512, np.inf, dtype) for each in (rows, columns))
+        a[: rows * terms], b[: columns * terms] = rng.random(rows * terms), rng.random(columns * terms)
+        start = rng.standard_normal(distance * columns).astype(dtype)
+        results = []
+        for kernel in kernels:
+            c = start.copy()
+            kernel(rows, columns, terms, 0.5, a.ctypes.data, b.ctypes.data, c.ctypes.data, distance)
+            results.append(c)
+        assert np.allclose(*results, rtol=0, atol=terms**2 * np.finfo(dtype).eps), (rows, columns, terms)
+        beside = [each.reshape(columns, distance)[:, rows:].tobytes() for each in (start, results[1])]
+        assert beside[0] == beside[1]
+        apart += results[0].tobytes() != results[1].tobytes()
+    assert apart
 
 
 @needs_kernels
@@ -234,6 +266,14 @@ def test_a_program_is_told_nothing(replaced: None) -> None:
     assert ran(PROGRAM, OPENBLAS_CORETYPE="Haswell")[1] == "NumPy's OpenBLAS has kernels for Haswell"
 
 
+def test_fused_products_are_asked_for(replaced: None) -> None:
+    digest = ran(PROGRAM)[0]
+    other = ran(PROGRAM, "--fast-math")
+    assert other[1] == "" and other[0] != digest
+    assert ran(PROGRAM, "--no-fast-math", MINPY_FAST_MATH="1") == [digest, ""]
+    assert ran(PROGRAM, "--fast-math", "--no-wide-products")[0] == digest
+
+
 @pytest.mark.parametrize(
     ("text", "other", "looked"),
     [
@@ -267,7 +307,7 @@ if __import__("sys").argv[1:] == ["sum"]:
     assembler.Code.sum = difference
 else:
     widen._CHOSEN = "no such table"
-widen._code = lambda size, original: gemm.kernel(size).replace(widen.ORIGINAL, original.to_bytes(8, "little"))
+widen._code = lambda size, original, fused: gemm.kernel(size).replace(widen.ORIGINAL, original.to_bytes(8, "little"))
 import numpy as np
 a = np.linspace(0.0, 1.0, 90000).reshape(300, 300)
 started = widen.start()

@@ -9,6 +9,9 @@ cut into blocks and packed, its threads, the corners. So this holds for whatever
 
 The kernels are tried against those that they replace, bit for bit, in every process; where a single bit differs, or
 anything is not as it was known when this was written, nothing is replaced.
+
+Under ``--fast-math`` a product of matrices rounds a product and a sum once, in half the time; those kernels are tried
+for being close.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ import numpy as np
 from minpy.errors import MinPyError
 from minpy.options import from_environ
 from minpy.runtime import kept, ledger, openblas
+from minpy.runtime.fuse.free import fast_math
 
 # What is replaced: OpenBLAS's name for the processor, its table, and a letter and bytes for each type of numbers.
 _CORE = "Prescott"
@@ -95,10 +99,10 @@ def _start() -> str:
         slots = [_slot(library, f"{letter}gemm_kernel_PRESCOTT") for letter, _, _, _ in _TYPES]
         if ctypes.c_void_p.in_dll(library, _CHOSEN).value != _address(library, _TABLE):
             return "NumPy's OpenBLAS uses another table of kernels"
-        found = []
+        found, fused = [], fast_math()
         for slot, (_, size, dtype, number) in zip(slots, _TYPES, strict=True):
-            place = _placed(_code(size, slot.value))
-            if not _same_bits(slot.value, place, dtype, number):
+            place = _placed(_code(size, slot.value, fused=fused))
+            if not _same_bits(slot.value, place, dtype, number, fused):
                 return "their bits are not those of NumPy's OpenBLAS"
             found.append((slot, slot.value, place))
         slot = _slot(library, _VECTOR_KERNEL)
@@ -129,15 +133,15 @@ def _slot(library: Any, name: str) -> ctypes.c_uint64:
     return ctypes.c_uint64.from_buffer(table, found[0] * 8)
 
 
-def _code(size: int, original: int, kind: str = "gemm") -> bytes:
+def _code(size: int, original: int, kind: str = "gemm", fused: bool = False) -> bytes:
     """The code of a kernel, from the cache if it is there."""
     stamp = 0
     for name in _SOURCES:
         stamp = zlib.crc32(Path(__file__).with_name(name).read_bytes(), stamp)
-    where = kept.folder("kernels", f"{stamp:08x}-{kind}-{size}")
+    where = kept.folder("kernels", f"{stamp:08x}-{kind}{'-fused' * fused}-{size}")
     code = kept.read_checked(where) if where else None
     if code is None:
-        code = import_module(f"{__name__}.{kind}").kernel(size)
+        code = import_module(f"{__name__}.{kind}").kernel(size, *[True] * fused)
         if where:
             kept.write_checked(where, code)
     return code.replace(ORIGINAL, struct.pack("<Q", original))
@@ -157,8 +161,8 @@ def _placed(code: bytes) -> int:
     return place
 
 
-def _same_bits(original: int, ours: int, dtype: Any, number: Any) -> bool:
-    """Whether two kernels do the same to the bit."""
+def _same_bits(original: int, ours: int, dtype: Any, number: Any, fused: bool = False) -> bool:
+    """Whether two kernels do the same to the bit; if ours is `fused`, but for rounding."""
     whole, place = ctypes.c_long, ctypes.c_void_p
     kind = ctypes.CFUNCTYPE(ctypes.c_int, *[whole] * 3, number, *[place] * 3, whole)
     kernels = kind(original), kind(ours)
@@ -171,8 +175,11 @@ def _same_bits(original: int, ours: int, dtype: Any, number: Any) -> bool:
         for kernel in kernels:
             c = numbers.copy()
             kernel(rows, columns, terms, _FACTOR, a, b, c.ctypes.data, rows + 3)
-            results.append(c.tobytes())
-        if results[0] != results[1]:
+            results.append(c)
+        if fused:
+            results[0][abs(results[0] - results[1]) <= terms * np.finfo(dtype).eps] = 0
+            results[1][results[0] == 0] = 0
+        if results[0].tobytes() != results[1].tobytes():
             return False
     return True
 

@@ -170,6 +170,11 @@ class Code:
         """``to = x + y``; of two NaNs the first."""
         self._vector(0x58, _0F, self._prefix, self._wide, to, x, y, width)
 
+    def add_product(self, to: int, x: int, y: int, width: int, *, chosen: bool = False) -> None:
+        """``to += x * y``, rounded once."""
+        opcode, mask = 0xB9 if width == self.size else 0xB8, _CHOSEN if chosen else 0
+        self._vector(opcode, _0F38, _66, self._wide, to, x, y, width, mask=mask)
+
     def _vector(
         self, opcode: int, space: int, prefix: int, wide: int, first: int, second: int, third: int | Memory,
         width: int, unit: int = 0, mask: int = 0,
@@ -180,7 +185,7 @@ class Code:
         else:
             base, index = third, third >> 1  # bit 4 of a vector register stands for bit 3 of an index
             operand = bytes([self._pair(first, third)])
-        if width == self.size:
+        if width == self.size and space == _0F:
             prefix = _F2 if self.size == 8 else _F3
         registers = (~first << 4 & 0x80) | (~index << 3 & 0x40) | (~base << 2 & 0x20) | (~first & 0x10)
         other, length = (~second & 15) << 3, _LENGTHS.get(width, 0) | (~second & 0x10) >> 1 | mask

@@ -10,6 +10,7 @@ import sys
 import time
 from typing import NoReturn
 
+from minpy import collector
 from minpy.errors import MinPyError, UsageError
 
 BEGAN = time.perf_counter()  # of MinPy's own time, which `-v` and `--profile` show
@@ -37,11 +38,16 @@ def main(argv: list[str] | None = None) -> int:
 
     Bad input is one line on stderr and status 2.
     """
-    argv = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        argv = sys.argv[1:]
+        if argv[:1] == ["run"]:  # a process of its own
+            collector.pause()
     try:
         return _main(argv)
     except MinPyError as error:
         return _fail(str(error))
+    finally:
+        collector.resume()
 
 
 def _main(argv: list[str]) -> int:

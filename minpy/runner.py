@@ -17,7 +17,7 @@ from dataclasses import replace
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
-from minpy import uncaught
+from minpy import collector, uncaught
 from minpy.errors import RewriteError
 from minpy.options import ACTIVE, Options
 
@@ -252,6 +252,7 @@ def _main_code(source: bytes, filename: str, options: Options, cached: bool) -> 
 
     products.wait()
     products.look(source)
+    collector.look(source)
 
     # Wherever it lies, a program that is started by name is user code; only --exclude takes it out.
     if Filter(options.include, options.exclude).why_not("__main__", filename):
@@ -320,7 +321,7 @@ def _run_as_main(name: str, alter_argv: bool, options: Options) -> int:
     _fresh_main(_builtin_importer(), None)
     runpy._get_module_details = details  # type: ignore[attr-defined]
     try:
-        _note_start()
+        _begin(sys.modules["__main__"])
         _deepen(0)
         runpy._run_module_as_main(name, alter_argv)  # type: ignore[attr-defined]
         return 0
@@ -339,11 +340,18 @@ def _run_as_main(name: str, alter_argv: bool, options: Options) -> int:
 start_seconds = 0.0  # from the first line of ours to the program's, the rewriting of its main module included
 
 
-def _note_start() -> None:
+def _begin(main: ModuleType) -> ModuleType:
+    """The program is about to begin in `main`; the module to run it in."""
     global start_seconds
+    collector.begin()
+    # The collector is to find the program's own names: they are in a dictionary that it does not leave out.
+    fresh = ModuleType("__main__")
+    fresh.__dict__.update(main.__dict__)
+    sys.modules["__main__"] = fresh
     cli = sys.modules.get("minpy.cli")
     if cli is not None:
         start_seconds = time.perf_counter() - cli.BEGAN
+    return fresh
 
 
 def _ran_code(traceback: TracebackType | None) -> bool:
@@ -381,7 +389,7 @@ def _run(get_code: Any, main: ModuleType, flush: bool) -> int:
         except (SyntaxError, ValueError, RuntimeError) as error:
             # The program never began: Python shows such an error without any frame.
             raise error.with_traceback(None) from None
-        _note_start()
+        main = _begin(main)
         _deepen(_BELOW_DEPTH + 1)
         try:
             _below(code, main.__dict__, _BELOW_DEPTH)

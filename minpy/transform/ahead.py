@@ -32,6 +32,7 @@ def rewrite(source: bytes, path: str, options: Options) -> tuple[float, float] |
     """
     if b"numpy" not in source or not _may_fork():
         return None  # without NumPy nothing is done, or little
+    begins = begins_with_numpy(source)
     try:
         pid = os.fork()
     except OSError:
@@ -39,14 +40,14 @@ def rewrite(source: bytes, path: str, options: Options) -> tuple[float, float] |
     if not pid:
         status = 1
         try:
-            _fill(source, path, options)
+            _fill(source, path, options, begins)
             status = 0
         finally:
             os._exit(status)
-    began = perf_counter()
+    began, meanwhile = perf_counter(), 0.0
     try:
-        _import_numpy(source)
-        meanwhile = perf_counter() - began
+        if begins:
+            meanwhile = import_numpy()
     except BaseException:
         import signal
 
@@ -79,7 +80,7 @@ def _may_fork() -> bool:
 # --- In the other process
 
 
-def _fill(source: bytes, path: str, options: Options) -> None:
+def _fill(source: bytes, path: str, options: Options, begins: bool) -> None:
     import gc
 
     gc.disable()  # it would go through libcst's objects again and again, and nothing here lives long
@@ -88,7 +89,7 @@ def _fill(source: bytes, path: str, options: Options) -> None:
     from minpy.transform.filters import Filter
 
     lean.load()
-    _keep(source, path, options)
+    _keep(source, path, options, begins)
     chosen = Filter(options.include, options.exclude)
     done = {path}
     waiting = [source]
@@ -104,7 +105,7 @@ def _fill(source: bytes, path: str, options: Options) -> None:
                 _keep(text, file, options)
 
 
-def _keep(source: bytes, path: str, options: Options) -> None:
+def _keep(source: bytes, path: str, options: Options, begins: bool = False) -> None:
     """Rewrite a module into the cache; what cannot be rewritten is left to the other process, which says why."""
     from minpy.transform import build
 
@@ -112,6 +113,7 @@ def _keep(source: bytes, path: str, options: Options) -> None:
         entry = build.rewrite(source, path, options)
     except Exception:
         return
+    entry.begins_with_numpy = begins
     cache.store(source, path, options, entry)
 
 
@@ -164,10 +166,11 @@ def _imported(source: bytes) -> list[str]:
 # --- In this one, meanwhile
 
 
-def _import_numpy(source: bytes) -> None:
-    """Import NumPy if that is what the program begins with, so that nothing of the program can tell."""
-    if not _begins_with_numpy(source) or _may_be_shadowed():
-        return
+def import_numpy() -> float:
+    """Import NumPy for a program that begins with that, so that it cannot tell; the seconds that it took."""
+    if "numpy" in sys.modules or _may_be_shadowed():
+        return 0.0
+    began = perf_counter()
     before = set(sys.modules)
     try:
         import numpy  # noqa: F401
@@ -176,9 +179,10 @@ def _import_numpy(source: bytes) -> None:
         for name in set(sys.modules) - before:
             if name.partition(".")[0] == "numpy":
                 del sys.modules[name]
+    return perf_counter() - began
 
 
-def _begins_with_numpy(source: bytes) -> bool:
+def begins_with_numpy(source: bytes) -> bool:
     """Whether the program imports NumPy before it does anything but import modules of the standard library."""
     try:
         body = ast.parse(source).body

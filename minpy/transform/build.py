@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import CodeType
 from typing import TYPE_CHECKING
 
-from minpy import handlers
+from minpy import collector, handlers
 from minpy.errors import RewriteError, RewriteWarning
 from minpy.options import Options
 from minpy.transform import cache, products
@@ -153,10 +153,17 @@ def find_or_build(
     `minpy.transform.names.Given`), are built afresh.
     """
     products.look(source)
+    collector.look(source)
     if not isinstance(source, bytes) or flags:
         return _build(source, path, options, flags, given)[0], ""
     entry = cache.load(source, path, options)
     if entry is not None:
+        if first and entry.begins_with_numpy:
+            from minpy.transform import ahead
+
+            meanwhile = ahead.import_numpy()
+            work.meanwhile += meanwhile
+            work.seconds -= meanwhile
         return entry, "from cache"
     if first and cache.may_keep(path, options):
         from minpy.transform import ahead
@@ -174,6 +181,10 @@ def find_or_build(
     began = time.thread_time()
     entry, lasting = _build(source, path, options, flags)
     work.processor += time.thread_time() - began
+    if first:
+        from minpy.transform import ahead
+
+        entry.begins_with_numpy = ahead.begins_with_numpy(source)
     trouble = cache.store(source, path, options, entry) if lasting else ""
     return entry, f"not cached: {trouble}" if trouble else ""
 

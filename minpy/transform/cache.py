@@ -46,18 +46,27 @@ class Entry:
         The module could not be rewritten: a warning is due each time it is loaded.
     line : int
         The line the failure is about.
+    begins_with_numpy : bool
+        A main program that imports NumPy before it does anything else (see `minpy.transform.ahead`).
     """
 
-    __slots__ = ("code", "edits", "failed", "line", "reason")
+    __slots__ = ("begins_with_numpy", "code", "edits", "failed", "line", "reason")
 
     def __init__(
-        self, code: CodeType, edits: int = 0, reason: str = "", failed: bool = False, line: int = 1
+        self,
+        code: CodeType,
+        edits: int = 0,
+        reason: str = "",
+        failed: bool = False,
+        line: int = 1,
+        begins_with_numpy: bool = False,
     ) -> None:
         self.code = code
         self.edits = edits
         self.reason = reason
         self.failed = failed
         self.line = line
+        self.begins_with_numpy = begins_with_numpy
 
 
 def source_hash(data: bytes) -> bytes:
@@ -158,7 +167,7 @@ def load(source: bytes, path: str, options: Options) -> Entry | None:
         notes = marshal.loads(data[split:end])
     except (EOFError, ValueError, TypeError):
         return None
-    if type(code) is not CodeType or code.co_filename != path or type(notes) is not tuple or len(notes) != 4:
+    if type(code) is not CodeType or code.co_filename != path or type(notes) is not tuple or len(notes) != 5:
         return None
     return Entry(code, *notes)
 
@@ -170,7 +179,7 @@ def store(source: bytes, path: str, options: Options, entry: Entry) -> str:
     where = entry_path(path, options)
     if not where:
         return "there is no cache folder (HOME is not set; MINPY_CACHE_DIR names one)"
-    notes = marshal.dumps((entry.edits, entry.reason, entry.failed, entry.line))
+    notes = marshal.dumps((entry.edits, entry.reason, entry.failed, entry.line, entry.begins_with_numpy))
     data = b"".join(
         (
             MAGIC_NUMBER,

@@ -101,7 +101,7 @@ class _Finder:
         if not sessions or build.is_rewriting():
             return None
         if sessions[-1].filter.skips_name(fullname):
-            products.meet(fullname)
+            products.meet(fullname, self)
             return None
         asking = self._asking.__dict__.setdefault("names", set())
         if fullname in asking:
@@ -151,7 +151,7 @@ class Installation:
             if not reason:
                 spec.loader = MinPyLoader(spec.loader.name, spec.loader.path, self.options)
                 return
-        products.meet(spec.name)
+        products.meet(spec.name, _finder)
         if self.options.verbose > 1:
             build.say(f"left alone {spec.name}: {reason}")
 

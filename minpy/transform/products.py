@@ -36,14 +36,25 @@ def look(source: bytes | str) -> None:
             entry.expect_products()
 
 
-def meet(name: str) -> None:
-    """Take notice of a module that is imported as it is."""
+def meet(name: str, ours: object = None) -> None:
+    """Take notice of a module that is imported as it is; `ours` is the finder that was asked for it."""
     from minpy.runtime import entry
 
     if not entry.products:
         top = name.partition(".")[0]
-        if top not in _OURS and top not in sys.stdlib_module_names:
+        if top not in _OURS and top not in sys.stdlib_module_names and _is_there(top, ours):
             entry.expect_products()
+
+
+def _is_there(top: str, ours: object) -> bool:
+    """Whether there is such a module at all: Python's own ask for some of other Pythons and releases."""
+    if top in sys.modules:
+        return True
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        if finder is not ours and find is not None and find(top, None) is not None:
+            return True
+    return False
 
 
 __all__ = ["look", "meet", "wait"]

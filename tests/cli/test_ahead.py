@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from minpy.options import Options
-from minpy.transform import ahead, build, cache
+from minpy.runtime import entry
+from minpy.transform import ahead, build, cache, products
 
 linux = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="programs are rewritten ahead on Linux only"
@@ -55,13 +56,13 @@ def test_modules_beside_the_program_are_rewritten_too(bench, tmp_path):
 def test_what_the_other_process_takes_from_the_program(monkeypatch, processors, taken):
     """All that it works with one processor; what is waited for after NumPy's import with more."""
     monkeypatch.setattr(ahead, "_may_fork", lambda: True)
-    monkeypatch.setattr(ahead, "_import_numpy", lambda source: None)
+    monkeypatch.setattr(ahead, "import_numpy", lambda: 5.0)
     monkeypatch.setattr(os, "fork", lambda: 1)
     monkeypatch.setattr(
         os, "wait4", lambda pid, options: (pid, 0, SimpleNamespace(ru_utime=0.7, ru_stime=0.3))
     )
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: processors)
-    ticks = iter((10.0, 15.0, 15.25))
+    ticks = iter((10.0, 15.25))
     monkeypatch.setattr(ahead, "perf_counter", lambda: next(ticks))
     assert ahead.rewrite(b"import numpy", "program.py", Options()) == (5.0, taken)
 
@@ -104,8 +105,27 @@ def test_a_module_that_hides_another(bench, tmp_path, name):
         ("", False),
     ],
 )
-def test_what_begins_with_numpy(text, begins):
-    assert ahead._begins_with_numpy(text.encode()) is begins
+def test_whatbegins_with_numpy(text, begins):
+    assert ahead.begins_with_numpy(text.encode()) is begins
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("org.python.core", False),
+        ("pickle5", False),
+        ("numpy.linalg", False),
+        ("copy", False),
+        ("pytest", True),
+    ],
+)
+def test_what_is_imported_as_it_is_may_ask_for_products(monkeypatch, name, asked):
+    """If it is there: Python's own modules and NumPy ask for some of other Pythons and releases."""
+    found = []
+    monkeypatch.setattr(entry, "products", False)
+    monkeypatch.setattr(entry, "expect_products", lambda: found.append(name))
+    products.meet(name)
+    assert bool(found) is asked
 
 
 SOURCE = b"import numpy as np\nprint(np.exp(1.0))\n"

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from minpy.runtime.jit.kernel import Kernel
 
 _LONG = 0.2  # seconds of a round that is believed at once
-_PIECE = 2e-3  # seconds as written between two looks at the clock
+_PIECE = 2e-3  # seconds as written between two looks at the clock, or so much of what was spent in the loop:
+_SHARE, _LONGEST = 0.02, 20e-3  # but no longer
 _LOOK = 2e-3  # seconds spent in short runs before the next of them is looked at
 _ENTRY = 3e-6  # seconds as written that are worth the short way
 _QUICK = 5e-3  # seconds that code which was made quickly runs between two looks
@@ -182,7 +183,8 @@ def pieces(
         else:
             # A single round right after compiled code says little.
             site.per_round = min(took, 0.8 * site.per_round + 0.2 * took)
-        piece = max(1, min(int(_PIECE / max(site.per_round, 1e-9)), 16 * piece))
+        lasts = _PIECE if site.trial is not None else max(_PIECE, min(_SHARE * site.spent, _LONGEST))
+        piece = max(1, min(int(lasts / max(site.per_round, 1e-9)), 16 * piece))
     yield iterator
 
 

@@ -68,6 +68,17 @@ class Foreign(NamedTuple):
     gate: Gate
 
 
+class _Cut(NamedTuple):
+    """How a product is made: two halves of its terms apart or not, each in so many parts, by so many threads."""
+
+    halves: bool
+    parts: int
+    threads: int
+
+
+_WHOLE = _Cut(False, 1, 1)
+
+
 class Library:
     """A loaded BLAS that is not the one NumPy uses.
 
@@ -111,22 +122,24 @@ class Library:
         rows, columns = x.shape[0], y.shape[1]
         if out is None:
             out = np.empty((rows, columns), x.dtype)
+        cut = self._cut(x, columns)
         if self._gate is None:
-            self._whole(x, y, out, kept, first, second)
+            self._run(self._parts(x, y, out, kept, first, second, cut), x.dtype.char, 1)
             return out
         with self._gate:
-            parts = self._parts(x, columns)
-            if parts > 1:
-                self._in_parts(x, y, out, kept, first, second, parts)
+            if cut.halves:
+                other = np.empty((rows, columns), x.dtype)
+                self._run(self._parts(x, y, out, kept, first, second, cut, other), x.dtype.char, cut.threads)
+                np.add(out, other, out)
             else:
-                self._whole(x, y, out, kept, first, second)
+                self._run(self._parts(x, y, out, kept, first, second, cut), x.dtype.char, cut.threads)
         return out
 
     def repeated(self, x: ndarray, y: ndarray) -> tuple[Any, Any, Any] | None:
         """What `Repeated` needs; None if such products are made in parts, or not at all."""
         first, second = _layout(x), _layout(y)
         (rows, inner), columns = x.shape, y.shape[1]
-        if first is None or second is None or self._parts(x, columns) > 1:
+        if first is None or second is None or self._cut(x, columns) != _WHOLE:
             return None
         if self._terms(x.dtype.char, second, rows, inner) < inner:
             return None
@@ -141,40 +154,96 @@ class Library:
         (rows, inner), second = x.shape, _layout(y)
         if self._gate is None or second is None or self._terms(x.dtype.char, second, rows, inner) < inner:
             return None
+        if self._cut(x, y.shape[1]).halves:
+            return None
         function = self._multiply[x.dtype.char]
         return Foreign(ctypes.cast(function, ctypes.c_void_p).value or 0, self._whole_kind, self._gate)
 
-    def _parts(self, x: ndarray, columns: int) -> int:
-        """By how many threads of ours a product is made."""
-        work = x.size * columns
+    def _cut(self, x: ndarray, columns: int) -> _Cut:
+        """How a product is made; in halves whatever the number of threads, for their bits are others.
+
+        Its longest extent is cut. Weights are so cut in the same way in the products of a layer, forward and back, and
+        by the rule that follows their gradient: each thread finds in its cache what it has left there, and does not
+        wait for what another one has written.
+        """
+        (rows, inner), work = x.shape, x.size * columns
         if self._gate is None or work < 2 * _SHARE:
-            return 1
-        return min(self._most, _width(), work // _SHARE, max(len(x), columns) // _BLOCK)
+            return _WHOLE
+        halves = inner > max(rows, columns)
+        threads = min(self._most, _width(), work // _SHARE)
+        if halves:
+            return _Cut(True, threads // 2 if threads > 1 else 1, min(threads, 2 * (threads // 2) or 1))
+        threads = min(threads, max(rows, columns) // _BLOCK)
+        return _Cut(False, threads, threads)
 
-    def _whole(
-        self, x: ndarray, y: ndarray, out: ndarray, kept: float, first: Layout, second: Layout
-    ) -> None:
-        columns = y.shape[1]
-        self._block(
-            x.dtype.char, first, second, (x.shape[0], columns, x.shape[1]),
-            _address(x), _address(y), kept, _address(out), columns,
-        )  # fmt: skip
+    def _parts(
+        self, x: ndarray, y: ndarray, out: ndarray, kept: float, first: Layout, second: Layout, cut: _Cut,
+        other: ndarray | None = None,
+    ) -> list[list[tuple[Any, ...]]]:  # fmt: skip
+        """The arguments of the calls that make up a product, those of one part after the other."""
+        (rows, inner), columns, size = x.shape, y.shape[1], x.itemsize
+        by_rows = rows >= columns
+        extent = rows if by_rows else columns
+        step = extent if cut.parts < 2 else -(-extent // (cut.parts * _BLOCK)) * _BLOCK
+        left, right, place = map(_address, (x, y, out))
+        spans = [(left, right, place, inner, kept)]
+        if other is not None:
+            half = -(-inner // (2 * _BLOCK)) * _BLOCK
+            spans = [
+                (left, right, place, half, kept),
+                (left + half * x.strides[1], right + half * y.strides[0], _address(other), inner - half, 0.0),
+            ]
+        x_move, y_move, move = (
+            (step * x.strides[0], 0, step * columns * size)
+            if by_rows
+            else (0, step * y.strides[1], step * size)
+        )
+        parts = []
+        for left, right, place, terms, kept in spans:
+            for number in range(-(-extent // step)):
+                length = min(step, extent - number * step)
+                extents = (length, columns) if by_rows else (rows, length)
+                parts.append(
+                    self._calls(
+                        x.dtype.char, first, second, (*extents, terms),
+                        left + number * x_move, right + number * y_move, kept, place + number * move, columns,
+                    )
+                )  # fmt: skip
+        return parts
 
-    def _block(
+    def _calls(
         self, char: str, first: Layout, second: Layout, extents: tuple[int, int, int],
         left: int, right: int, kept: float, result: int, distance: int,
-    ) -> None:  # fmt: skip
+    ) -> list[tuple[Any, ...]]:  # fmt: skip
         """A product of rows by inner elements with these by columns, all given by their addresses."""
         rows, columns, inner = extents
-        multiply, step = self._multiply[char], self._terms(char, second, rows, inner)
-        for start in range(0, inner, step):
-            multiply(
-                _ROW_MAJOR, first[0], second[0], rows, columns, min(step, inner - start), 1.0,
-                left, first[1], right, second[1], kept, result, distance,
-            )  # fmt: skip
-            left += step * 8 * (1 if first[0] == _PLAIN else first[1])
-            right += step * 8 * second[1]
-            kept = 1.0
+        step, size = self._terms(char, second, rows, inner), 8 if char == "d" else 4
+        left_move = step * size * (1 if first[0] == _PLAIN else first[1])
+        right_move = step * size * (second[1] if second[0] == _PLAIN else 1)
+        return [
+            (
+                _ROW_MAJOR, first[0], second[0], rows, columns, min(step, inner - number * step), 1.0,
+                left + number * left_move, first[1], right + number * right_move, second[1],
+                1.0 if number else kept, result, distance,
+            )
+            for number in range(-(-inner // step))
+        ]  # fmt: skip
+
+    def _run(self, parts: list[list[tuple[Any, ...]]], char: str, threads: int) -> None:
+        """Make the calls of all parts."""
+        from minpy.runtime.fuse import pool
+
+        multiply = self._multiply[char]
+
+        def work(number: int) -> None:
+            for each in parts[number]:
+                multiply(*each)
+
+        if threads < 2:
+            for number in range(len(parts)):
+                work(number)
+        else:
+            pool.run(work, len(parts))
 
     def _terms(self, char: str, second: Layout, rows: int, inner: int) -> int:
         """How many terms of a product are taken at a time."""
@@ -187,32 +256,6 @@ class Library:
             and inner >= 3 * _TERMS
         )
         return _TERMS if few else inner
-
-    def _in_parts(
-        self, x: ndarray, y: ndarray, out: ndarray, kept: float, first: Layout, second: Layout, parts: int
-    ) -> None:
-        """The product in so many parts, of rows or of columns, by as many threads."""
-        from minpy.runtime.fuse import pool
-
-        (rows, inner), columns, size = x.shape, y.shape[1], x.itemsize
-        by_rows = rows >= columns
-        extent = rows if by_rows else columns
-        step = -(-extent // (parts * _BLOCK)) * _BLOCK
-        left, right, result = map(_address, (x, y, out))
-        if by_rows:
-            moves = step * x.strides[0], 0, step * columns * size
-        else:
-            moves = 0, step * y.strides[1], step * size
-
-        def work(number: int) -> None:
-            length = min(step, extent - number * step)
-            self._block(
-                x.dtype.char, first, second,
-                (length if by_rows else rows, columns if by_rows else length, inner),
-                left + number * moves[0], right + number * moves[1], kept, result + number * moves[2], columns,
-            )  # fmt: skip
-
-        pool.run(work, -(-extent // step))
 
 
 def _spelling(library: Any) -> tuple[str, str]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minpy.errors import GradientError
-from minpy.runtime import device_calls, entry
+from minpy.runtime import blas, device_calls, entry
 from minpy.runtime.array import Array
 from minpy.runtime.geometry import bounds, covers
 from minpy.runtime.record import Record, Write, current_tape, parts_of, tape_of
@@ -148,7 +148,7 @@ def _summed(g: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Rows or columns of a matrix added up by a product, which BLAS does several times as fast as a reduction."""
     rows, columns = g.shape
     if shape == (columns,) or shape == (1, columns) != g.shape:
-        return np.dot(np.ones(rows, g.dtype), g).reshape(shape)
+        return blas.summed(g).reshape(shape)
     if shape == (rows, 1) != g.shape:
         return np.dot(g, np.ones(columns, g.dtype)).reshape(shape)
     return g

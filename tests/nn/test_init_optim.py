@@ -264,7 +264,9 @@ def over(monkeypatch, tmp_path):
     monkeypatch.setenv("MINPY_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(optim, "_PART", 64)
     monkeypatch.setattr(in_place, "_PIECE", 100)
+    monkeypatch.setattr(in_place, "_LINE", 4)  # wherever an array begins
     monkeypatch.setattr(in_place, "_functions", {})
+    monkeypatch.setattr(in_place, "_rules", {})
     compiled, run, done = native.compiled, in_place.run, []
     monkeypatch.setattr(native, "compiled", lambda text, wait: compiled(text, wait=True))
     monkeypatch.setattr(in_place, "run", lambda all: run(all) or done.extend(each.left for each in all))
@@ -300,6 +302,27 @@ def test_a_parameter_written_over_has_the_bits_of_the_rule(name, dtype, over):
     } == before
     assert params["w"].tobytes() == expected.tobytes() and configs["w"].keys() == config.keys()
     assert all(np.array_equal(value, config[key]) for key, value in configs["w"].items())
+
+
+@pytest.mark.parametrize("count", [1, 3, 15, 16, 17, 250])
+@pytest.mark.parametrize("offset", [0, 4, 16, 60])
+def test_pieces_begin_where_lines_of_the_cache_do(offset, count, over, monkeypatch):
+    monkeypatch.setattr(in_place, "_LINE", 64)
+    rng = np.random.default_rng(7)
+
+    def placed():
+        """An array that begins so many bytes after a line does."""
+        room = np.empty(count + 32, np.float32)
+        first = (offset - room.ctypes.data) % 64 // 4
+        return room[first : first + count]
+
+    w, v, slope = placed(), placed(), placed()
+    w[:], v[:], slope[:] = rng.normal(size=(3, count))
+    config = {"learning_rate": 0.1, "momentum": 0.9, "velocity": v}
+    expected, kept = optim.sgd_momentum(w.copy(), slope, {**config, "velocity": v.copy()})
+    passed, _ = in_place.prepared(optim.sgd_momentum.function, w, slope, config, ["velocity"])
+    in_place.run([passed])
+    assert over == [[]] and w.tobytes() == expected.tobytes() and v.tobytes() == kept["velocity"].tobytes()
 
 
 @pytest.mark.parametrize("held", ["parameter", "view", "state", "view of another", "read only"])
@@ -342,6 +365,7 @@ def together(over, monkeypatch):
     calls = []
     run = pool.run
     monkeypatch.setattr(in_place, "_SHARE", 2400)
+    monkeypatch.setattr(in_place, "_CUT", 2400)
     monkeypatch.setattr(pool, "width", lambda: 2)
     monkeypatch.setattr(pool, "is_only_thread", lambda: True)
     monkeypatch.setattr(pool, "run", lambda work, parts: calls.append(parts) or run(work, parts))

@@ -191,6 +191,22 @@ def test_parts_of_a_product(copy, extent: tuple[int, int, int], monkeypatch: pyt
     assert not parts
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("extent", [(128, 3072, 512), (128, 1000, 130), (600, 500, 300), (64, 128, 3000)])
+@pytest.mark.parametrize("copy", ["mkl"], indirect=True)
+def test_bits_do_not_depend_on_the_number_of_threads(copy, extent, dtype, monkeypatch) -> None:
+    rows, inner, columns = extent
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(rows, inner)).astype(dtype), rng.normal(size=(inner, columns)).astype(dtype)
+    found = set()
+    for width in (1, 2, 3, 4, 7):
+        monkeypatch.setattr(pool, "width", lambda width=width: width)
+        out = np.ones((rows, columns), dtype)
+        blas.add_dot(x, y, out)
+        found.add((blas.dot(x, y).tobytes(), out.tobytes()))
+    assert len(found) == 1
+
+
 @pytest.mark.parametrize(
     "given, most",
     [

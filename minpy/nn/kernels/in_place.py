@@ -12,7 +12,7 @@ import ctypes
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,9 @@ from minpy.runtime.fuse.ir import Irregular
 from minpy.runtime.jit import background, engine
 
 _PIECE = 1024  # elements
-_SHARE = 1 << 19  # bytes of the parameter for each thread at least
+_LINE = 64  # bytes of a line of the cache
+_SHARE = 1 << 19  # bytes of all parameters for each thread at least
+_CUT = 1 << 16  # bytes of a parameter that is shared, for each thread: as products of weights are
 _QUIET = ("ignore", "warn")
 
 _functions: dict[tuple[str, str], tuple[Any, Any]] = {}
@@ -58,9 +60,14 @@ class _Pass:
             f"{self._work.declarations()}{FLAGS}",
             f'define i64 @kernel(i64 %n, i32 %mask, {", ".join(parameters)}) "no-builtins" {{\nentry:\n',
             *(f"  %s{k} = alloca [{_PIECE} x {kind}], align 64\n" for k, _ in stored),
-            "  %cleared = call i32 @minpy_feclearexcept(i32 61)\n  br label %piece\n",
-            "piece:\n  %start = phi i64 [0, %entry], [%next, %copied]\n  %left = sub i64 %n, %start\n",
-            f"  %short = icmp ult i64 %left, {_PIECE}\n  %m = select i1 %short, i64 %left, i64 {_PIECE}\n",
+            "  %cleared = call i32 @minpy_feclearexcept(i32 61)\n",
+            # The first piece ends where a line of the cache does: large arrays begin at the same place in one.
+            f"  %place = ptrtoint ptr %a0 to i64\n  %over = and i64 %place, {_LINE - 1}\n",
+            f"  %rest = sub i64 {_LINE}, %over\n  %few = udiv i64 %rest, {size}\n  %aligned = icmp eq i64 %over, 0\n",
+            f"  %head = select i1 %aligned, i64 {_PIECE}, i64 %few\n  br label %piece\n",
+            "piece:\n  %start = phi i64 [0, %entry], [%next, %copied]\n",
+            f"  %most = phi i64 [%head, %entry], [{_PIECE}, %copied]\n  %left = sub i64 %n, %start\n",
+            "  %short = icmp ult i64 %left, %most\n  %m = select i1 %short, i64 %left, i64 %most\n",
             "  br label %one\n",
             "one:\n  %i = phi i64 [0, %piece], [%after, %one]\n  %at = add nuw nsw i64 %start, %i\n",
         ]
@@ -103,12 +110,9 @@ class Pass:
         None if nothing has changed.
     """
 
-    def __init__(
-        self, w: np.ndarray, values: list[np.ndarray], functions: tuple[Any, Any], mask: int
-    ) -> None:
-        self.w, self._values, self._functions, self._mask = w, values, functions, mask
+    def __init__(self, w: np.ndarray, values: list[np.ndarray], rule: _Rule, mask: int) -> None:
+        self.w, self._values, self._rule, self._mask = w, values, rule, mask
         self._places = [each.ctypes.data for each in values]
-        self.numbers: list[float] = []
         self.pieces = [(0, w.size)]
         self.done = [-1]
         self.left: list[tuple[int, int]] | None = None
@@ -124,7 +128,8 @@ class Pass:
         if self.done[number] < 0:
             start, count = self.pieces[number]
             places = (place + start * self.w.itemsize for place in self._places)
-            self.done[number] = self._functions[not alone](count, self._mask, *places, *self.numbers)
+            function = self._rule.functions[not alone]
+            self.done[number] = function(count, self._mask, *places, *self._rule.numbers)
 
     def end(self) -> None:
         """Say what is left."""
@@ -134,6 +139,14 @@ class Pass:
                 for (start, size), count in zip(self.pieces, self.done, strict=True)
                 if count < size
             ]
+
+
+class _Rule(NamedTuple):
+    """What a rule does to arrays: its function, as `_function` gives it, the numbers in it, and what it leaves."""
+
+    functions: tuple[Any, Any]
+    numbers: list[float]
+    rest: dict[str, Any]
 
 
 def prepared(
@@ -148,24 +161,42 @@ def prepared(
     """
     if sites.mode() == "off" or sites.held or not engine.is_available() or not _is_quiet():
         return None
-    reader = rules.Reader()
-    values = [w, dw, *(config[name] for name in arrays)]
-    first, second, *others = (rules.Value(reader, reader.name(each)) for each in values)
-    inner = {**config, **dict(zip(arrays, others, strict=True))}
     before = state.present()
     try:
         mask = native.bits_of(state.checked_flags())
-        result = rule(first, second, inner)
-        targets = [(2 + k, inner[name].text) for k, name in enumerate(arrays)] + [(0, reader.text(result))]
-        made = Pass(w, values, _function(reader, targets, len(values), w.dtype), mask)
-        made.numbers = [float(each) for each in reader.values[len(values) :]]
+        made = _read(rule, config, arrays, w.dtype)
     except (Irregular, OverflowError, native.Unfit, background.Pending, engine.CompileError):
         return None
     finally:
         state.restore(before)
     if w.dtype.char == "f" and any(not abs(each) <= _MOST for each in made.numbers):
         return None  # NumPy would compute with doubles
-    return made, {name: value for name, value in inner.items() if name not in arrays}
+    return Pass(w, [w, dw, *(config[name] for name in arrays)], made, mask), made.rest
+
+
+def _read(rule: Callable[..., Any], config: dict[str, Any], arrays: list[str], dtype: np.dtype) -> _Rule:
+    """What a rule does to a parameter, its gradient, and those `arrays` of its config."""
+    plain = {name: value for name, value in config.items() if name not in arrays}
+    key = rule, dtype, *arrays, *plain, *map(repr, plain.values())  # it is a function of these numbers
+    found = _rules.get(key)
+    if found is None:
+        reader = rules.Reader()
+        first, second, *others = (rules.Value(reader, reader.name(None)) for _ in range(2 + len(arrays)))
+        inner = {**plain, **dict(zip(arrays, others, strict=True))}
+        result = rule(first, second, inner)
+        targets = [(2 + k, inner[name].text) for k, name in enumerate(arrays)] + [(0, reader.text(result))]
+        count = 2 + len(arrays)
+        functions = _function(reader, targets, count, dtype)
+        numbers = [float(each) for each in reader.values[count:]]
+        rest = {name: value for name, value in inner.items() if name not in arrays}
+        if len(_rules) >= _REMEMBERED:
+            _rules.clear()  # Adam's numbers are others in each step
+        found = _rules[key] = _Rule(functions, numbers, rest)
+    return found
+
+
+_REMEMBERED = 64
+_rules: dict[tuple, _Rule] = {}
 
 
 def run(passes: list[Pass]) -> None:
@@ -201,7 +232,7 @@ def _groups(passes: list[Pass]) -> list[list[tuple[Pass, int]]]:
     groups: list[list[tuple[Pass, int]]] = [[] for _ in range(max(number, 1))]
     loads = [0] * len(groups)
     for each in sorted(passes, key=lambda each: -each.w.nbytes):
-        if len(groups) > 1 and each.w.nbytes >= len(groups) * _SHARE:
+        if len(groups) > 1 and each.w.nbytes >= len(groups) * _CUT:
             each.cut(len(groups))
             for piece in range(len(each.pieces)):
                 groups[piece].append((each, piece))

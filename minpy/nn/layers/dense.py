@@ -68,19 +68,12 @@ def _affine_forward(x: Any, w: Any, b: Any) -> tuple[Any, Any]:
 def _affine_backward(kept: tuple, g: Any) -> tuple:
     x, w, shape = kept
     if type(x) is numpy.ndarray is type(w) and type(g) is numpy.ndarray and products.on_host():
-        of_weights: list[numpy.ndarray] = []
 
         def of_x() -> numpy.ndarray:
-            found = products.together((g, w.T), (x.T, g))
-            if found is not None:
-                of_weights.append(found[1])
-            dx = blas.dot(g, w.T) if found is None else found[0]
+            dx = blas.dot(g, w.T)
             return dx if len(shape) == 2 else dx.reshape(shape)
 
-        def of_w() -> numpy.ndarray:
-            return of_weights.pop() if of_weights else blas.dot(x.T, g)
-
-        return of_x, of_w, lambda: blas.summed(g)
+        return of_x, lambda: blas.dot(x.T, g), lambda: blas.summed(g)
     ones = numpy.ones(numpy.shape(g)[0], g.dtype)
     return (
         lambda: np.reshape(products.dot(g, np.transpose(w)), shape),

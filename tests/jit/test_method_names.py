@@ -10,7 +10,7 @@ from minpy.runtime.jit.lower import _Lowering
 
 LAYERS = [layer for layer in _Lowering.__mro__ if layer is not object]
 # Attributes that the topmost class sets to what it was given, when those below have made them empty.
-FILLED = {"known", "line", "widths", "helpers", "shapes", "counts"}
+FILLED = {"known", "line", "widths", "helpers", "shapes", "counts", "logging"}
 
 
 def body_of(layer):

@@ -426,6 +426,7 @@ class _Code:
         w.declarations.add(f"declare void @{name}({_VECTOR}, ptr, i32, {_MASK})")
         w.put(f"call void @{name}({_VECTOR} {x}, ptr {self._place(ref, row)}, i32 8, {_MASK} {self._mask})")
         self.code.note_store()
+        self.code.loggable = False
 
     def _statement(self, place: Any, value: Term) -> None:
         self._common(value)

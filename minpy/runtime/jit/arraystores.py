@@ -13,6 +13,7 @@ from minpy.runtime.jit.buffers import HEADER
 from minpy.runtime.jit.expressions import BITS, constant_of
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import TooLarge, Unsupported
+from minpy.runtime.jit.undo import BEFORE, NOT
 from minpy.runtime.jit.values import ArrayType, ArrayVariable, Lazy, Ref, Several, Val, small
 from minpy.runtime.jit.views import Views
 from minpy.runtime.jit.wholes import breaks_of, is_plain, refs_of
@@ -54,6 +55,9 @@ def is_turned_all(value: Any) -> bool:
 class Stores(Views):
     """Loops over elements, new arrays, variables that hold arrays."""
 
+    held_in_rounds: frozenset[str] = (
+        frozenset()
+    )  # variables whose arrays are not let go before a round is over
     in_columns = False  # whether nothing but the elements of some columns may be worked on (see `columns`)
 
     def size_of(self, dims: tuple[str, ...], largest: int = LARGEST) -> str:
@@ -134,7 +138,8 @@ class Stores(Views):
             ends.append(end_of_loop)
         opaques, self.opaques = self.opaques, {}
         elements, self.computed_elements = self.computed_elements, {}
-        body(indices)
+        with self.kept_as(BEFORE if self.keeping == BEFORE else NOT):
+            body(indices)
         opaques, self.opaques = self.opaques, opaques
         self.computed_elements = elements
         floats, computed = self.floats, self.computed
@@ -243,6 +248,11 @@ class Stores(Views):
     def fill(self, target: Ref, value: Any, apart: bool = False) -> None:
         """Store an array or a scalar into all elements of another; `apart` if they share no memory."""
         self.size_of(target.dims)
+        self.keep_view(target, BITS[target.type.dtype][1])
+        with self.kept_as(BEFORE):
+            self._fill(target, value, apart)
+
+    def _fill(self, target: Ref, value: Any, apart: bool) -> None:
         if isinstance(value, Val):
             self.nest(target.dims, lambda indices: self.write(self._spot(target, indices), value))
             return
@@ -468,7 +478,8 @@ class Stores(Views):
         """Store into a new array, where it shows nowhere when the loop is left."""
         stored, clean, inner = self.stored, self.clean, self.inner
         self.stored, self.inner = False, 0
-        store()
+        with self.kept_as(BEFORE):
+            store()
         self.stored, self.inner = stored, inner
         self.clean = clean and (self.clean or not stored)
 
@@ -540,7 +551,8 @@ class Stores(Views):
             self.changed = True
         if value.fresh:
             self.made = True
-            self.clean = False  # what a variable held at the start of an iteration may be gone
+            if self.arrays.get(array.name) is not array or array.name not in self.held_in_rounds:
+                self.clean = False  # what a variable held at the start of an iteration may be gone
         array.assigned = True
         if value.fresh or array.fresh:
             self.w.put(f"call void @hold(i64 {value.owner})")

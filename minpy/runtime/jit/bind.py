@@ -20,6 +20,7 @@ from minpy.runtime.jit.helpers import GLOBAL, Helper, helper_of
 from minpy.runtime.jit.kinds import KIND_OF_TYPE, PYTHON, RANGES, Unsupported
 from minpy.runtime.jit.lower import Entry
 from minpy.runtime.jit.stacks import kinds_of
+from minpy.runtime.jit.undo import LEAST
 from minpy.runtime.jit.unroll import MOST
 from minpy.runtime.jit.values import ArrayType, small
 
@@ -418,6 +419,8 @@ class Snapshot:
                 [key for key in self._key if key[1:2] == ("stack",)],
                 sorted(self._scalars.items()),
                 sorted(self._arrays.items()),
+                sum(self.values[name].nbytes for name, each in self._arrays.items() if not each.sequence)
+                >= LEAST,
                 named,
                 stored,
             )

@@ -47,7 +47,7 @@ class Choices(Versions):
     def _tried(self, write: Callable[[], Any]) -> Any:
         """What `write` gives, or None if it is `Unsupported`; then nothing has been written."""
         length, ended, exits, reasons = len(self.w.lines), self.w.ended, dict(self.exits), len(self.reasons)
-        kept = self.conditional, self.inner, self.line, self.flag, self.flag_reason
+        kept = self.conditional, self.inner, self.counters, self.line, self.flag, self.flag_reason
         loops = list(self.loops)
         try:
             return write()
@@ -55,7 +55,7 @@ class Choices(Versions):
             del self.w.lines[length:]
             self.w.ended, self.exits, self.loops = ended, exits, loops
             del self.reasons[reasons:]
-            self.conditional, self.inner, self.line, self.flag, self.flag_reason = kept
+            self.conditional, self.inner, self.counters, self.line, self.flag, self.flag_reason = kept
             return None
 
     def _chosen(self, node: ast.If) -> Val:

@@ -99,7 +99,7 @@ class ByColumns(Deferred):
 
         if not self._written_apart(write):
             return False
-        self.clean = False  # the first columns are stored when the later ones are looked at
+        self.clean = self.loggable = False  # the first columns are stored when the later ones are looked at
         return True
 
     def _written_apart(self, write: Callable[[], bool]) -> bool:

@@ -101,6 +101,8 @@ class Deferred(Abreast):
         """The same in the last round only: nothing but the frame will read it."""
         if not keys:
             return
+        if len(self.lasts) == 1:
+            self.loggable = False  # the array of the round before is not there
         last, on = self.w.fresh("last"), self.w.fresh("on")
         self.w.branch(self.lasts[-1](), last, on)
         self.w.place(last)

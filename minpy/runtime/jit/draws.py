@@ -201,7 +201,7 @@ class Draws(Stacks):
         self.at_once()
         self.drawn.add(name)
         # What was drawn in an iteration that is left must be taken back.
-        self.clean = False
+        self.clean = self.loggable = False
         places = [f"getelementptr i64, ptr %words, i64 {self.sources[name] + i}" for i in range(WORDS)]
         return [self.w.op(f"load ptr, ptr {self.w.op(place)}") for place in places]
 

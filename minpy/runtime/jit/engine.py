@@ -129,6 +129,16 @@ def library_function(name: str, arity: int) -> int:
     return address(function)
 
 
+@cache
+def _moving() -> dict[str, int]:
+    """Of the C library, what LLVM makes of loops that copy or fill memory."""
+    try:
+        library = ctypes.CDLL(None)
+        return {name: address(getattr(library, name)) for name in ("memcpy", "memmove", "memset")}
+    except (AttributeError, OSError):
+        return {}
+
+
 def object_code(text: str, *, quickly: bool = False) -> bytes:
     """Compile an assembly text; `quickly`: so that this, and not the code, takes little time.
 
@@ -162,7 +172,7 @@ def function(code: bytes, externals: dict[str, int]) -> Any:
     """
     from minpy.runtime.jit import numpy_loops, remembered
 
-    outside = {"minpy_PyErr_CheckSignals": address(ctypes.pythonapi.PyErr_CheckSignals)}
+    outside = {"minpy_PyErr_CheckSignals": address(ctypes.pythonapi.PyErr_CheckSignals), **_moving()}
     for name, arity in externals.items():
         if not arity:
             # One of NumPy's loops, or what manages memory.

@@ -22,6 +22,7 @@ from minpy.runtime.jit.kinds import (
     go_together,
     representation,
 )
+from minpy.runtime.jit.undo import Undo
 from minpy.runtime.jit.values import ArrayVariable, Known, Lazy, Ref, Several, Val, Variable, scalar
 
 PAIR = "<2 x double>"
@@ -41,10 +42,11 @@ class Harmful(Exception):
     """Code that must not run where a guard before it should have left the loop."""
 
 
-class Expressions:
+class Expressions(Undo):
     """Expressions of a loop; `minpy.runtime.jit.statements` adds the statements."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.w = Writer()
         self.scalars: dict[str, Variable] = {}
         self.arrays: dict[str, ArrayVariable] = {}
@@ -82,7 +84,7 @@ class Expressions:
         if self.retry:
             return self.retry
         self.at_once()
-        self.clean = self.clean and not self.stored
+        self.clean = self.clean and (self.logging or not self.stored)
         key = self.line, reason
         label = self.exits.get(key)
         if label is None:
@@ -387,11 +389,12 @@ class Expressions:
     def write(self, ref: Ref, value: Val) -> None:
         """Store into the element that a view without axes is."""
         dtype = ref.type.dtype
-        type_, _ = BITS[dtype]
+        type_, size = BITS[dtype]
         if "str" in value.kinds:
             raise Unsupported("a string is stored into an array")
         if dtype == "complex128":
             x = self.as_complex(value).x
+            self.keep_element(ref, type_, size)
             if self.floats is not None:
                 self._write_by_parts(ref, x)
             else:
@@ -414,6 +417,7 @@ class Expressions:
             self.guard_range(x, *RANGES[dtype], f"a value does not fit {dtype}")
             if type_ != "i64":
                 x = self.w.op(f"trunc i64 {x} to {type_}")
+        self.keep_element(ref, type_, size)
         self.w.put(f"store {type_} {x}, ptr {ref.pointer}{ref.access or self.w.access}")
         self.note_store()
 

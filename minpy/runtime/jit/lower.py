@@ -16,11 +16,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Sequence
 from dataclasses import field
+from math import prod
 from typing import Any
 
 from minpy import handlers
 from minpy.records import dataclass
-from minpy.runtime.jit import buffers, draws, growth, medians, sites, stacks
+from minpy.runtime.jit import buffers, draws, growth, medians, sites, stacks, undo
 from minpy.runtime.jit.appends import WORDS
 from minpy.runtime.jit.comprehensions import Comprehensions
 from minpy.runtime.jit.draws import source_of
@@ -97,6 +98,7 @@ class _Findings:
     arrays: dict[str, ArrayVariable] = field(default_factory=dict)
     places: dict[tuple[Any, ...], ArrayVariable] = field(default_factory=dict)
     widths: dict[str, int] = field(default_factory=dict)
+    logging: bool = False  # whether what a round stores over is kept
 
 
 def lower(node: ast.For | ast.While, entry: Entry) -> Code:
@@ -124,6 +126,7 @@ def _settled(node: ast.For | ast.While, entry: Entry) -> Code:
     """Make the code again and again, until it meets the types that it was made for."""
     node = unrolled(node, entry.known)
     findings = _Findings({name: set() for name in entry.stored if name not in entry.arrays})
+    may_log = True
     for _ in range(_PASSES):
         attempt = _Lowering(node, entry, findings)
         try:
@@ -136,11 +139,15 @@ def _settled(node: ast.For | ast.While, entry: Entry) -> Code:
             name: set(variable.own) for name, variable in attempt.scalars.items() if name in findings.kinds
         }
         values = {key: set(variable.own) for key, variable in attempt.temporaries.items()}
-        if new == findings.kinds and values == findings.temporaries and not attempt.changed:
+        may_log = may_log and attempt.loggable and (attempt.clean or not findings.logging)
+        may_log = may_log and attempt.written_bytes() >= undo.LEAST
+        logging = may_log and (findings.logging or not attempt.clean)
+        settled = new == findings.kinds and values == findings.temporaries and not attempt.changed
+        if settled and logging == findings.logging:
             if attempt.unknown:
                 raise Unsupported("a variable is read that nothing sets")
             return code
-        findings = _Findings(new, values, attempt.arrays, attempt.places, attempt.widths)
+        findings = _Findings(new, values, attempt.arrays, attempt.places, attempt.widths, logging)
     raise Unsupported("the types of the variables do not settle")
 
 
@@ -156,6 +163,7 @@ class _Lowering(Comprehensions):
         self.node = node
         self.entry = entry
         self.known = dict(entry.known)
+        self.logging = findings.logging
         self.helpers, self.shapes, self.counts = entry.helpers, entry.shapes, entry.counts
         self.line = node.lineno
         for name in sorted({*kinds, *entry.scalars} - findings.arrays.keys()):
@@ -175,9 +183,17 @@ class _Lowering(Comprehensions):
             self.arrays[name] = ArrayVariable(name, type_, roots=roots, comes_in=True)
         for name, found in findings.arrays.items():
             self.arrays[name] = self._again(found)
+        if self.logging:
+            self.begin_log()
+            self.held_in_rounds = frozenset(name for name, each in self.arrays.items() if each.fresh)
         for key, found in findings.places.items():
             self.places[key] = self._again(found)
             self.allocate_array(self.places[key])
+
+    def written_bytes(self) -> int:
+        """How much memory the arrays take that are stored into, as they are now."""
+        arrays = [each for each in self.arrays.values() if each.name in self.written and each.comes_in]
+        return sum(prod(self.shapes[each.name]) * BITS[each.type.dtype][1] for each in arrays)
 
     @staticmethod
     def _again(found: ArrayVariable) -> ArrayVariable:
@@ -227,6 +243,9 @@ class _Lowering(Comprehensions):
         self.w.branch(self.w.op(f"icmp slt i64 {k}, {last}"), "round", done)
         self.w.place("round")
         starts = self._keep_start()
+        if self.logging:
+            self.begin_round()
+            self._hold_until_next(starts, "hold")
         if any(
             isinstance(inner, (ast.For, ast.While)) for each in self.node.body for inner in ast.walk(each)
         ):
@@ -251,6 +270,7 @@ class _Lowering(Comprehensions):
             self.end_round()
             self.w.jump("next")
         self.w.place("next")
+        self._hold_until_next(starts, "drop")
         k = self.w.op(f"load i64, ptr {position}")
         self.w.put(f"store i64 {self.w.op(f'add nsw i64 {k}, 1')}, ptr {position}")
         self.w.jump("outer")
@@ -271,6 +291,8 @@ class _Lowering(Comprehensions):
         self.w.leave(self.w.op(f"load i64, ptr {answer}"))
         if self.exits and self.clean:
             self.w.place("takeback")
+            if self.logging:
+                self.put_back()
             self._write_back(position, starts)
             self._shorten(starts)
             self.w.leave(self.w.op(f"load i64, ptr {answer}"))
@@ -427,6 +449,13 @@ class _Lowering(Comprehensions):
             self.w.put(f"store i64 {self.w.op(f'load i64, ptr {self._word(slot + 1)}')}, ptr {copy}")
         return starts
 
+    def _hold_until_next(self, starts: dict[str, tuple[str, str]], what: str) -> None:
+        """Let the arrays that variables hold at a round's start live until it is over."""
+        for name in sorted(self.held_in_rounds):
+            owner = self.w.op(f"load i64, ptr {starts[f'[2 {name}'][0]}")
+            head = f", ptr {self.head}" if what == "drop" else ""
+            self.w.put(f"call void @{what}(i64 {owner}{head})")
+
     @staticmethod
     def _places(array: ArrayVariable) -> tuple[str, ...]:
         return (array.ident, array.pointer, array.owner, *array.dims, *array.strides)
@@ -504,12 +533,14 @@ class _Lowering(Comprehensions):
         reasons = tuple(self.exits)
         if self.logs or self.pushes:
             self.externals["realloc"] = 0
-        if self.made:
+        if self.made or self.logging:
+            self.made = True
             self.externals |= {"malloc": 0, "free": 0}
         text = "\n".join(
             (
                 *sorted(self.w.declarations),
                 *((*buffers.DECLARATIONS, buffers.text(self.places_made)) if self.made else ()),
+                *((*undo.DECLARATIONS, undo.TEXT) if self.logging else ()),
                 *((draws.TEXT,) if self.draws else ()),
                 *((draws.INTEGERS,) if self.draws_integers else ()),
                 *((medians.TEXT,) if self.medians else ()),

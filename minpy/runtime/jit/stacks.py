@@ -131,7 +131,9 @@ class Stacks(Appends):
             return super().call_method(value, name, arguments, keywords)
         if keywords:
             raise Unsupported(f".{name}() with keywords")
-        self.clean = False  # what was taken or added in an iteration that is left is put right by Python
+        self.clean = self.loggable = (
+            False  # what was taken or added in an iteration that is left is put right by Python
+        )
         if name == "append" and len(arguments) == 1:
             return self._push(value.name, arguments[0])
         if name == "pop" and (not arguments or self._is_last(arguments)):

@@ -16,6 +16,7 @@ from minpy.runtime.jit.masked import Masked
 from minpy.runtime.jit.operators import SYMBOLS, Result
 from minpy.runtime.jit.selections import Spots
 from minpy.runtime.jit.settling import is_straight
+from minpy.runtime.jit.undo import BEFORE, NOT, NOW
 from minpy.runtime.jit.unroll import written_out_for
 from minpy.runtime.jit.values import ArrayVariable, Known, Lazy, Ref, Several, Val, Variable
 from minpy.runtime.jit.versions import plan_of, sum_of
@@ -26,7 +27,17 @@ ROUNDS = 1 << 14
 
 
 # What the code inside a statement, or a loop over elements, goes by.
-_DEPTH = ("conditional", "inner", "flag", "flag_reason", "floats", "computed", "stored", "unchecked")
+_DEPTH = (
+    "conditional",
+    "inner",
+    "counters",
+    "flag",
+    "flag_reason",
+    "floats",
+    "computed",
+    "stored",
+    "unchecked",
+)
 _DEPTH += ("opaques", "computed_elements", "instead")
 
 
@@ -222,13 +233,20 @@ class Statements(Masked):
             ref = self.parted(base, [self._part(node) for node in nodes])
             self.unchecked = False
             self.note_written(ref)
-            return replace(ref, access=self.proved[id(target)])
+            log = self._log_of(target, ref)
+            if log == NOW and not ref.dims:
+                log = BEFORE  # see `Versions.rows_stored`
+            return replace(ref, access=self.proved[id(target)], log=log)
         parts = [self._part(node) for node in nodes]
         if any(isinstance(part, (Ref, Lazy, Several)) for part in parts):
             return self.changed_spots(base, parts)
         ref = self.parted(base, parts)
         self.note_written(ref)
-        return ref
+        return replace(ref, log=self._log_of(target, ref))
+
+    def _log_of(self, target: ast.Subscript, ref: Ref) -> str:
+        """What becomes of what is stored over; of an array that the loop makes nothing is kept, as it may be gone."""
+        return NOW if not ref.fresh and self.is_kept(target, len(ref.dims)) else NOT
 
     def _augassign(self, node: ast.AugAssign) -> None:
         if not self.by_mask(node, lambda: self._changed(node)):
@@ -450,7 +468,7 @@ class Statements(Masked):
 
     def note_store(self) -> None:
         super().note_store()
-        if self.inner:
+        if self.inner and not self.logging:
             self.clean = False  # the next round of an inner loop may leave
 
     def poll(self) -> None:

@@ -73,8 +73,8 @@ class Ref:
     `ident` tells objects of the program from each other (empty: nothing holds it yet); `owner` whose memory it is, the
     number of an array that came in or the address of a buffer; `roots` names the arrays that came in and may be meant,
     and `fresh` says that it may be a buffer; `access` is what is said of stores into an element. `turned` is a view
-    whose axes were just brought into another order; `made` are the shape and strides that a new array was made with:
-    an array of others is a view of it.
+    whose axes were just brought into another order; `log` says what becomes of what it held (`undo`); `made` are the
+    shape and strides that a new array was made with: an array of others is a view of it.
     """
 
     type: ArrayType
@@ -87,6 +87,7 @@ class Ref:
     fresh: bool = False
     access: str = ""
     turned: bool = False
+    log: str = ""
     made: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
 

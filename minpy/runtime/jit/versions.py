@@ -360,6 +360,7 @@ class Versions(Draws):
             told = self.tell_apart(plan, bases, proved)
             if not told or any(_is_stored(each) and id(each) not in proved for each, _ in plan.subscripts):
                 proved = {each: said for each, said in proved.items() if each not in plan.steady}
+        rows = self.rows_stored(node, step, plan, bases, proved) if self.logging else ()
         ends = tuple(step.item(k).x for k in ("0", self.w.op(f"sub i64 {step.count}, 1")))
         small = self.small_before(node, ends)
         self.flag, self.flag_reason = outer, reason
@@ -369,6 +370,8 @@ class Versions(Draws):
             return False
         self.w.branch(self.w.op(f"load i1, ptr {flag}"), fast, slow, expected=True)
         self.w.place(fast)
+        for pointer, stride, count, size in rows:
+            self.keep(pointer, stride, count, size)
         around, self.proved, self.small = (self.proved, self.even, self.small), proved, small
         self.even = plan.even if len(proved) == len(plan.subscripts) else frozenset()
         try:
@@ -418,6 +421,35 @@ class Versions(Draws):
                     self.w.op(f"icmp ult i64 {number}, {base.dims[axis]}"), "an index is out of bounds"
                 )
         return bases
+
+    def rows_stored(
+        self, node: ast.For, step: Range, plan: Plan, bases: dict[Key, Ref], proved: dict[int, str]
+    ) -> Iterable[tuple[str, str, str, int]]:
+        """The elements that the loop stores into where it knows the indices: as `keep` takes them."""
+        found = {}
+        for each, keys in plan.subscripts:
+            base, size = bases.get(keys[0]), 0
+            if not _is_stored(each) or id(each) not in proved or keys in found or len(keys) < len(base.dims):
+                continue
+            size = BITS[base.type.dtype][1]
+            places = []
+            moves = any(plan.parts[key][3] for key in keys)
+            for k in ("0", "1") if moves else ("0",):
+                self.bind(node.target, step.item(k))
+                numbers = []
+                for axis, key in enumerate(keys):
+                    number = self.integer(plan.parts[key][2])
+                    constant = constant_of(number)
+                    if constant is not None and constant < 0:
+                        number = self.w.op(f"add i64 {number}, {base.dims[axis]}")
+                    numbers.append(number)
+                places.append(self.item(base, numbers, checked=False).pointer)
+            stride = str(size)
+            if moves:
+                one, other = (self.w.op(f"ptrtoint ptr {place} to i64") for place in places)
+                stride = self.w.op(f"sub i64 {other}, {one}")
+            found[keys] = places[0], stride, step.count if moves else "1", size
+        return found.values()
 
     def tell_apart(self, plan: Plan, bases: dict[Key, Ref], proved: dict[int, str]) -> bool:
         """Code that lowers the flag if what is stored into shares memory with other arrays; say so of the accesses.
@@ -538,7 +570,7 @@ class Versions(Draws):
     def _attempt(self, length: int, write: Callable[[], None]) -> bool:
         """Write code that may be found to be harmful; then nothing from line `length` on has been written."""
         exits, reasons, loops = dict(self.exits), len(self.reasons), self.loops
-        kept = self.conditional, self.inner, self.w.access, self.unchecked
+        kept = self.conditional, self.inner, self.counters, self.w.access, self.unchecked
         pending = dict(self.pending)
         self.loops, self.postponed = list(loops), True
         try:
@@ -549,7 +581,7 @@ class Versions(Draws):
             self.w.ended = False
             self.exits = exits
             del self.reasons[reasons:]
-            self.conditional, self.inner, self.w.access, self.unchecked = kept
+            self.conditional, self.inner, self.counters, self.w.access, self.unchecked = kept
             self.pending = pending
             return False
         finally:

@@ -131,7 +131,7 @@ def library_function(name: str, arity: int) -> int:
 
 @cache
 def _moving() -> dict[str, int]:
-    """Of the C library, what LLVM makes of loops that copy or fill memory."""
+    """Of the C library, what LLVM calls of its own accord to copy and to fill memory."""
     try:
         library = ctypes.CDLL(None)
         return {name: address(getattr(library, name)) for name in ("memcpy", "memmove", "memset")}

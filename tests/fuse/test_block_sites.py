@@ -71,6 +71,23 @@ def test_small_arrays_may_be_large_together(block) -> None:
     assert site.block is not None
 
 
+@pytest.mark.parametrize(
+    ("text", "extent", "looked_at"),
+    [
+        ("v0*2.5+v1", 300, True),
+        ("v0*2.5+v1", 30, False),
+        ("v0*1e-05+v1", 30, False),
+        ("v0.real*v1", 30, True),  # whose size nobody knows yet
+        ("_percentile(v0,q=[2.5,97.5])", 300, False),  # no call of so few is made in another way
+        ("_percentile(v0,q=[2.5,97.5])", 5000, True),
+        ("_linalg_inv(v0)", 300, True),
+        ("__random(v0,size=v1)", 3, True),
+    ],
+)
+def test_what_is_looked_at_after_some_naps(text: str, extent: int, looked_at: bool) -> None:
+    assert sites._may_be_large(text, (np.ones(extent), np.ones(extent)), sites._SOME) is looked_at
+
+
 def test_what_a_large_block_gives_is_right_while_engines_are_tried(block) -> None:
     f, site = block("auto")
     expected = np.tanh(LARGE * LARGE + LARGE) - np.exp(-LARGE)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import _thread
 import atexit
 import os
+import re
 import sys
 import threading
 from typing import Any
@@ -296,12 +297,19 @@ def _is_undisturbed() -> bool:
 
 
 def _may_be_large(text: str, values: tuple[Any, ...], many: int) -> bool:
-    if mode() != "auto" or "." in text or text.startswith("__random"):  # looked at later
+    if mode() != "auto" or text.startswith("__random") or _asks_for_attributes(text):  # looked at later
         return True
+    if text[0] == "_" and "linalg" not in text:
+        many = _MANY  # no call of fewer is made in another way
     numpy = sys.modules["numpy"]
     sizes = {value.shape: value.size for value in values if type(value) is numpy.ndarray}
     first, second = sorted([0, 0, *sizes.values()])[-2:]
     return second >= many or first * second >= _BROADCAST  # of different shapes: a column and a row
+
+
+def _asks_for_attributes(text: str) -> bool:
+    """Whether a block asks for attributes (``v0.shape``), a dot that no number has."""
+    return "." in text and re.search(r"\.[A-Za-z_]", text) is not None
 
 
 def _is_left_to_the_host(text: str, values: tuple[Any, ...]) -> bool:

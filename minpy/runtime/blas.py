@@ -23,7 +23,6 @@ import numpy as np
 from numpy import ndarray
 
 from minpy.runtime import mkl, openblas
-from minpy.runtime.fuse.free import fast_math
 from minpy.runtime.gate import Gate
 
 # Multiplications from which it pays. NumPy's OpenBLAS has its threads take part in larger ones, and they then look for
@@ -329,8 +328,8 @@ def dot(x: Any, y: Any, out: Any = None) -> Any:
 
 
 def loose(x: ndarray, y: ndarray) -> ndarray | None:
-    """``x @ y`` of a program's own matrices; None if NumPy makes it, for its bits or its warnings."""
-    if not _is_for_libraries(x, y) or not fast_math() or np.geterr()["under"] != "ignore":
+    """``x @ y`` of a program's own matrices under ``--fast-math``; None if NumPy is to make it, with its warnings."""
+    if not _is_for_libraries(x, y) or np.geterr()["under"] != "ignore":
         return None
     found = _product(x, y, None, 0.0)
     if found is None:
@@ -346,9 +345,12 @@ def add_dot(x: ndarray, y: ndarray, out: ndarray) -> None:
         out += np.dot(x, y)
 
 
-def summed(x: ndarray) -> ndarray:
-    """The sum of a matrix's rows: a product, which is several times as fast as a reduction."""
-    ones = np.ones((1, len(x)), x.dtype)
+def summed(x: ndarray, weights: ndarray | None = None) -> ndarray:
+    """The sum of a matrix's rows: a product, which is several times as fast as a reduction.
+
+    With `weights`, a matrix of one row, each row counts as often as they say.
+    """
+    ones = np.ones((1, len(x)), x.dtype) if weights is None else weights
     if x.size >= _LEAST_SUM and x.dtype.char in "fd" and x.dtype.isnative:
         library = _present()
         found = None if library is None else library.product(ones, x, None)

@@ -87,6 +87,8 @@ def accumulate(tape: Any, operand: Any, g: Any, touched: set[Storage], held: int
     if g is None or not view.size or not tape.watches(storage):
         return
     if type(g) is not np.ndarray or g.shape != view.shape or g.dtype is not view.dtype:
+        if type(g) is np.ndarray and g.ndim == 2 and view.ndim == 1 and tape.defer_sum(operand, g):
+            return
         held = BORROWED
         g = fit(g, view.shape, view.dtype)
     touched.add(storage)

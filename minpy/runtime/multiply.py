@@ -74,7 +74,8 @@ def product(x: Any, y: Any, depth: int) -> Any:
         return None
     value = narrow.product(a, b) if b.shape[1] <= narrow.MOST else None
     if value is None:
-        value = _loose(a, b)
+        if tape.free:
+            value = _loose(a, b)
         if value is None:
             value = _matmul(a, b)
     first, second = handles

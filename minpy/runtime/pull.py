@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from sys import getrefcount
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy import ndarray
@@ -27,6 +27,25 @@ if TYPE_CHECKING:
     from minpy.runtime.tape import Tape
 
 Rule = Callable[..., Any]
+
+
+class Form(NamedTuple):
+    """What a function here does with element-wise records, for who does it another way (`fuse.stretch`).
+
+    Attributes
+    ----------
+    handles : int
+        How many operands are active.
+    derive : callable
+        ``derive(g, ans, operands)`` gives their cotangents.
+    """
+
+    handles: int
+    derive: Callable[[Any, Any, Any], tuple]
+
+
+# By the function.
+forms: dict[Callable[..., None], Form] = {}
 
 _add, _multiply, _asarray = np.add, np.multiply, np.asarray
 
@@ -73,7 +92,9 @@ def one(rule: Rule, i: int, count: int) -> Callable[[Tape, Short], None]:
         else:
             give(tape, handle, d, g, cell[1])
 
-    return pull_unary if count == 1 else pull_binary
+    found = pull_unary if count == 1 else pull_binary
+    forms[found] = Form(1, lambda g, ans, operands: (rule(g, ans, *operands),))
+    return found
 
 
 def _tanh(g: Any, ans: Any, out: Any) -> Any:
@@ -87,6 +108,13 @@ _IN_PLACE: dict[str, Callable[[Any, Any, Any], Any]] = {
     "exp": _multiply,
     "negative": lambda g, ans, out: np.negative(g, out),
     "tanh": _tanh,
+}
+
+
+_PLAINLY: dict[str, Callable[[Any, Any], Any]] = {
+    "exp": lambda g, ans: g * ans,
+    "negative": lambda g, ans: -g,
+    "tanh": lambda g, ans: (1.0 - ans * ans) * g,
 }
 
 
@@ -116,6 +144,7 @@ def unary(name: str, rule: Rule) -> Callable[[Tape, Short], None]:
         else:
             give(tape, handle, d, g, OWN)
 
+    forms[pull] = Form(1, lambda g, ans, operands: (_PLAINLY[name](g, ans),))
     return pull
 
 
@@ -174,7 +203,9 @@ def both(left: Rule, right: Rule) -> Callable[[Tape, Short], None]:
     def rules(g: Any, ans: Any, x: Any, y: Any, record: Short) -> tuple[Any, Any]:
         return left(g, ans, x, y), right(g, ans, x, y)
 
-    return both_at_once(rules, BORROWED)
+    pull = both_at_once(rules, BORROWED)
+    forms[pull] = Form(2, lambda g, ans, operands: (left(g, ans, *operands), right(g, ans, *operands)))
+    return pull
 
 
 def both_at_once(rules: Rule, fresh: int) -> Callable[[Tape, Short], None]:
@@ -238,8 +269,17 @@ def _quotients(g: Any, ans: Any, x: Any, y: Any, record: Short) -> tuple[Any, An
     return d, np.negative(e, e) if type(e) is ndarray else -e
 
 
+def _reciprocals(g: Any, ans: Any, operands: Any) -> tuple:
+    d = g * ans
+    return (-(d * ans),)
+
+
 products = both_at_once(_products, OWN)
 quotient = both_at_once(_quotients, OWN)
+forms[reciprocal] = Form(1, _reciprocals)
+forms[product] = Form(1, lambda g, ans, operands: (g * operands[operands[0] is None],))
+forms[products] = Form(2, lambda g, ans, operands: (g * operands[1], g * operands[0]))
+forms[quotient] = Form(2, lambda g, ans, operands: (g / operands[1], -(g / operands[1] * ans)))
 
 
 # Primitives whose rules never hand on the cotangent, nor a part of it or of an operand.

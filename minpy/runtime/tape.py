@@ -20,9 +20,29 @@ import numpy as np
 from minpy.errors import GradientError
 from minpy.runtime import cotangents, deferred, entry
 from minpy.runtime.array import Array
-from minpy.runtime.pull import pull_kept, pull_link
+from minpy.runtime.fuse.free import fast_math
+from minpy.runtime.pull import forms, pull_kept, pull_link
 from minpy.runtime.record import Record, Short, Write, current_tape, no_rule, open_tape, parts_of
 from minpy.runtime.storage import BORROWED, NEEDED, OWN, SHARED, Storage
+
+_STRETCH = 4  # records
+_WORTH = 1024  # elements
+
+
+def _may_fuse() -> bool:
+    """`fuse.stretch.is_on`, the same."""
+    global _may_fuse
+    from minpy.runtime.fuse.stretch import is_on as _may_fuse
+
+    return _may_fuse()
+
+
+def _pull_stretch(tape: Tape, records: list[Any]) -> bool:
+    """`fuse.stretch.pull`, which is imported where there is something for it to do."""
+    global _pull_stretch
+    from minpy.runtime.fuse.stretch import pull as _pull_stretch
+
+    return _pull_stretch(tape, records)
 
 
 class Tape:
@@ -40,6 +60,8 @@ class Tape:
         Where records in short go that hold what the sweep needs: `records`, or None where records must be whole.
     short : callable or None
         Appends a record in short that holds all operands; None where an outer tape must see it too.
+    free : bool
+        Results may differ from NumPy's in rounding (``--fast-math``).
     replays : bool
         A record's rule is the program's own code (a checkpoint, a custom rule, a right-hand side): it may read
         anything, so every write from now on is logged.
@@ -52,8 +74,8 @@ class Tape:
     """
 
     __slots__ = (
-        "_deferred", "_leaves", "_token", "depth", "open", "outer", "put", "records", "redo", "replays", "saved",
-        "short", "touched", "written",
+        "_deferred", "_last", "_leaves", "_token", "depth", "free", "open", "outer", "put", "records", "redo",
+        "replays", "saved", "short", "touched", "written",
     )  # fmt: skip
 
     def __init__(self, kept: bool = False) -> None:
@@ -64,13 +86,14 @@ class Tape:
         alone = self.outer is None
         self.put = self.records if alone and not kept else None
         self.short = self.records.append if alone and kept else None
-        self.replays = False
+        self.replays, self.free = False, fast_math()
         self.written: WeakSet[Storage] = WeakSet()
         self.touched: set[Storage] = set()
         self.redo: list[tuple[Any, Any, Any]] = []
         self.saved: set[tuple] = set()
         self._leaves: set[Storage] = set()
-        self._deferred: dict[tuple, deferred.Sum] = {}
+        self._deferred: dict[Any, deferred.Sum] = {}  # by what it is for: see `_key`
+        self._last: deferred.Sum | None = None  # the last one that was added to
 
     def __enter__(self) -> Tape:
         entry.activate(tape=True)
@@ -148,10 +171,25 @@ class Tape:
             self._leaves.update(target.storage for target in targets)
             touched.update(self._leaves)
             if self.put is not None and not recorded:
+                fused = looks = len(records) >= _STRETCH
+                asked = False
                 while records:
                     record = records.pop()
                     if type(record) is tuple:
-                        record[0](self, record)
+                        step = record[0]
+                        if step not in forms:
+                            looks = fused
+                        elif looks and (g := record[1][0]) is not None:
+                            looks = False
+                            if type(g) is np.ndarray and g.size >= _WORTH:
+                                if not asked:
+                                    asked, fused = True, _may_fuse()
+                                records.append(record)
+                                if fused and _pull_stretch(self, records):
+                                    looks = True
+                                    continue
+                                records.pop()
+                        step(self, record)
                     elif type(record) is Write:
                         self._unwrite(record)
                     else:
@@ -166,9 +204,9 @@ class Tape:
                         self._unwrite(record)
                     else:
                         self._pull(Record.full(record))
-            while self._deferred:
-                put_off = self._deferred.popitem()[1]
-                cotangents.accumulate(self, put_off.operand, put_off.take(), touched, OWN)
+            for put_off in dict.fromkeys(self._deferred.values()):
+                for operand, total in put_off.take():
+                    cotangents.accumulate(self, operand, total, touched, OWN)
             return [cotangents.hand_out(target) for target in targets]
         finally:
             # What is left of the records if one of them failed; the others cleared their results as they went.
@@ -180,6 +218,7 @@ class Tape:
             self.saved.clear()
             self._leaves.clear()
             self._deferred.clear()
+            self._last = None
             while redo:
                 cotangents.assign(*redo.pop())
 
@@ -201,16 +240,38 @@ class Tape:
             and deferred.pays(other.size // window.shape[1 - i], window)
         )
 
-    def defer(self, operand: Array, left: np.ndarray, right: np.ndarray) -> None:
-        """Add ``left.T @ right`` to the cotangent of `operand` when enough of them have come together."""
-        window = operand.window
-        key = (window.__array_interface__["data"][0], window.shape, window.strides)
+    def defer(self, operand: Array, left: np.ndarray | None, right: np.ndarray) -> None:
+        """Add ``left.T @ right`` to the cotangent of `operand` when enough of them have come together.
+
+        Without `left` it is the sum of the rows of `right`.
+        """
+        window, storage = operand.window, operand.storage
+        key: Any = storage  # which this tape keeps
+        if window is not storage.host:
+            key = (window.__array_interface__["data"][0], window.shape, window.strides)
         found = self._deferred.get(key)
         if found is None:
-            found = self._deferred[key] = deferred.Sum(operand)
-        due = found.add(left, right)
-        if due is not None:
-            cotangents.accumulate(self, operand, due, self.touched, OWN)
+            found = self._last
+            if found is None or not found.takes(key, right):
+                found = deferred.Sum(right)
+            self._deferred[key] = found
+        self._last = found
+        found.add(key, operand, left, right)
+
+    def defer_sum(self, operand: Array, g: np.ndarray) -> bool:
+        """Add the rows of `g` to the cotangent of a vector later, with others; False if it is not to be so."""
+        window = operand.window
+        if (
+            self.put is None
+            or window.shape != g.shape[1:]
+            or operand.storage not in self._leaves
+            or operand.storage in self.written
+            or g.dtype is not window.dtype
+            or not deferred.sum_pays(g)
+        ):
+            return False
+        self.defer(operand, None, g)
+        return True
 
     def _pull(self, record: Record) -> None:
         result = record.result

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minpy
-from minpy.runtime import deferred, multiply
+from minpy.runtime import blas, deferred, multiply
 
 
 @minpy.accelerate
@@ -42,15 +42,21 @@ def test_many_products(left: bool, rows: int, shape: tuple[int, int], steps: int
 
 def test_waiting_is_bounded() -> None:
     """However many products there are, what waits for a matrix is a few times its size."""
-    w = minpy.runtime.array.Array(np.zeros((64, 96)), None)  # type: ignore[arg-type]
-    waiting = deferred.Sum(w)
-    assert waiting._left.size + waiting._right.size <= 1 << 18
     x, g = np.ones((32, 64)), np.ones((32, 96))
-    total = np.zeros((64, 96))
-    for _ in range(1000):
-        due = waiting.add(x, g)
-        total += 0 if due is None else due
-    assert np.array_equal(total + waiting.take(), np.full((64, 96), 32_000.0))
+    waiting = deferred.Sum(g)
+    for turn in range(1000):
+        h = g.copy()
+        waiting.add("w", "w", x, h)
+        if turn % 2:
+            waiting.add("b", "b", None, h)  # the same rows
+            waiting.add("u", "u", x[:, :40], h)
+        waiting.add("w", "w", x, h)
+    assert waiting._right.size <= 1 << 17
+    assert sum(each.left.size for each in waiting._members.values()) <= 3 << 17
+    found = dict(waiting.take())
+    assert np.array_equal(found["w"], np.full((64, 96), 64_000.0))
+    assert np.array_equal(found["u"], np.full((40, 96), 16_000.0))
+    assert np.array_equal(found["b"].ravel(), np.full(96, 16_000.0))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -166,3 +172,18 @@ def test_products_are_added_as_they_are_made(dtype, monkeypatch) -> None:
     wanted = 2 * w + sum(x.T @ c for x, c in zip(xs, cs, strict=True)) + ones @ w.T + w.T @ ones
     assert slope.dtype == dtype and made
     np.testing.assert_allclose(slope, wanted, rtol=1e-4 if dtype == "float32" else 1e-11, atol=1e-3)
+
+
+def test_products_under_fast_math(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are the library's, where they are worth it; without the option they are NumPy's to the bit."""
+    rng = np.random.default_rng(6)
+    x, w = rng.normal(size=(90, 80)), rng.normal(size=(80, 70))
+    made = []
+    monkeypatch.setattr(multiply, "_loose", lambda a, b: made.append(a.shape) or blas.loose(a, b))
+    both = minpy.value_and_grad(minpy.accelerate(lambda w: np.sum(x @ w)))
+    value, gradient = both(w)
+    assert value == np.sum(x @ w) and not made
+    monkeypatch.setenv("MINPY_FAST_MATH", "1")
+    free, other = both(w)
+    assert made == [(90, 80)] and np.isclose(free, value, rtol=1e-11)
+    assert np.array_equal(gradient, other)

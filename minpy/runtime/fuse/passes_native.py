@@ -31,6 +31,11 @@ _LOGIC = {
     "logical_xor": "xor",
 }  # fmt: skip
 
+# What is compiled.
+NATIVE = frozenset((*_BINARY, *_COMPARE, *_LOGIC)) | frozenset(
+    "where invert logical_not negative positive absolute fabs sqrt square reciprocal sign".split()
+)
+
 
 class NativePass:
     """The compiled code of a pass.

@@ -6,6 +6,7 @@ the type that NumPy's loop has, operation by operation. How rows are walked over
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -145,6 +146,7 @@ class Nest(Rows):
         if dtype.kind == "b":
             return value
         if dtype.kind == "f":
+            self._want([place], [value], dtype)
             return self._new(f"fcmp une {type_of(dtype)} {value}, 0.0")
         return self._new(f"icmp ne {type_of(dtype)} {value}, 0")
 
@@ -163,10 +165,7 @@ class Nest(Rows):
                 raise Unfit("a condition that is no truth value")
             values = [self._operand(each, dtype) for each in places[1:]]
             kind = type_of(dtype)
-            self._stage.computed_all += [
-                (value, kind) for (place, _), value in zip(places[1:], values, strict=True)
-                if place == "t" and dtype.kind == "f"
-            ]  # fmt: skip
+            self._want(places[1:], values, dtype)
             return self._choice(self._operand(condition, np.dtype(bool)), kind, *values)
         if name in ("isnan", "isfinite", "isinf"):
             return self._classified(step)
@@ -186,6 +185,13 @@ class Nest(Rows):
         if dtype.kind == "f":
             return self._of_floats(name, dtype, kind, values)
         return self._of_integers(name, dtype, kind, values)
+
+    def _want(self, places: Sequence[tuple[str, int]], values: list[str], dtype: np.dtype) -> None:
+        """See to it that values are computed, each of them, of which only some are taken, or only a truth."""
+        self._stage.computed_all += [
+            (value, type_of(dtype)) for (where, _), value in zip(places, values, strict=True)
+            if where == "t" and dtype.kind == "f"
+        ]  # fmt: skip
 
     def _dtype_of(self, place: tuple[str, int]) -> np.dtype:
         where, k = place
@@ -280,7 +286,8 @@ class Nest(Rows):
     def _comparison(self, step: Step) -> str:
         if step.loop is None:
             raise Unfit("a comparison of different kinds")
-        a, b = (self._operand(each, step.loop) for each in step.operands)
+        a, b = values = [self._operand(each, step.loop) for each in step.operands]
+        self._want(step.operands, values, step.loop)
         kind = type_of(step.loop)
         of_floats, word = _COMPARE[step.name]
         if step.loop.kind == "f":
@@ -294,6 +301,7 @@ class Nest(Rows):
             raise Unfit(step.name)
         kind = type_of(dtype)
         value = self._operand(step.operands[0], dtype)
+        self._want(step.operands, [value], dtype)
         if step.name == "isnan":
             return self._new(f"fcmp uno {kind} {value}, {value}")
         size = self._intrinsic("fabs", kind, value)

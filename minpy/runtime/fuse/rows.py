@@ -60,8 +60,9 @@ class _Stage:
     leaves: set[int] = field(default_factory=set)  # operands that it loads
     taken: dict[int, str] = field(default_factory=dict)  # values of earlier stages, in its registers
     calls: list[_Call] = field(default_factory=list)
-    # Values of which a condition takes some only. Processors that compute with masks report nothing of the others,
-    # so that they must be wanted for something else as well.
+    # Values of which a condition takes some only: processors that compute with masks report nothing of the others. And
+    # values of which nothing but a truth is wanted: LLVM knows that of a root without taking it (`sqrt(x) < 0`). So
+    # they must be wanted for something else as well.
     computed_all: list[tuple[str, str]] = field(default_factory=list)
 
 

@@ -215,3 +215,19 @@ def test_functions_of_the_program(run_both: Any, text: str) -> None:
 @pytest.mark.parametrize("text", FAILING_FUNCTIONS)
 def test_functions_that_cannot_be_part_of_a_loop(run_both: Any, text: str) -> None:
     run_both(SETUP + text, compiled=None)
+
+
+@pytest.mark.parametrize("value", [-(2**63), -(2**53) - 1, 2**63 - 1])
+def test_a_large_integer_where_floats_are_met_as_well(run_both, value: int) -> None:
+    """The least integer has no absolute value in 64 bits: NumPy would warn of it, in MinPy's code."""
+    run_both(
+        f"""
+def run(g):
+    for i in range(50):
+        if i > 40:
+            g = g * 0.5
+        s = g + 1.0
+    return s, g
+found = run(np.int64({value})), run(np.int64(3)), run(np.int64({value}))
+"""
+    )

@@ -599,7 +599,7 @@ def comes_in(variable: Variable, kind: str | None) -> bool:
 def word_in(rep: str, value: Any) -> tuple[Any, int]:
     """The two words of a number in a representation."""
     kind = KIND_OF_TYPE[type(value)]
-    if rep == "d" and kind in INTS and abs(value) > 2**53:
+    if rep == "d" and kind in INTS and abs(int(value)) > 2**53:
         raise Unsupported("an integer beyond 2**53 where floats are met")
     return (float if rep == "d" else int)(value), CODES[kind]
 
@@ -614,7 +614,7 @@ def word_of(variable: Variable, kind: str | None, value: Any) -> tuple[Any, int]
     if variable.rep == "c":
         return complex(value), tag
     if variable.rep == "d":
-        if kind in INTS and abs(value) > 2**53:
+        if kind in INTS and abs(int(value)) > 2**53:
             raise Unsupported(f"{variable.name!r} is an integer beyond 2**53 where floats are met")
         return float(value), tag
     return int(value), tag

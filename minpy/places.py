@@ -31,12 +31,30 @@ def taping_of(door: str) -> str:
     return TAPING if door == "__minpy__" else f"{door}.taping"
 
 
-def flags_in(code: CodeType) -> set[str]:
-    """The flags that code, and all code in it, may ask."""
-    found: set[str] = set()
+def places_in(code: CodeType) -> dict[str, set[str]]:
+    """The flags that code, and all code in it, may ask, each with the names of the places that ask it."""
+    found: dict[str, set[str]] = {}
     waiting = [code]
     while waiting:
         each = waiting.pop()
-        found |= _FLAGS.intersection(each.co_names)
+        for name in each.co_names:
+            if name in _FLAGS:
+                found.setdefault(name, set())
+            elif name[-9:-8] == "_":
+                flag, place = _place(name)
+                if flag:
+                    found.setdefault(flag, set()).add(place)
         waiting += [constant for constant in each.co_consts if isinstance(constant, CodeType)]
     return found
+
+
+def _place(name: str) -> tuple[str, str]:
+    """The flag and the name of a place, of what rewritten code calls it; empty if it is none."""
+    first, *_, number, digest = name.split("_")
+    if not number.isdecimal() or digest.strip("0123456789abcdef"):
+        return "", ""
+    if first in ("nest", "loop", "inner"):
+        return flag_of(LOOPS, int(number), digest), name
+    if first[:1] == "t" and first[1:].isdecimal():
+        return flag_of(BLOCKS, int(number), digest), name[1:]
+    return "", ""

@@ -17,7 +17,7 @@ from typing import Any
 from minpy import memory
 from minpy.errors import RewriteWarning
 from minpy.options import Options, from_environ
-from minpy.places import flags_in
+from minpy.places import places_in
 from minpy.transform import build, children, products
 from minpy.transform.build import DOOR
 from minpy.transform.filters import Filter, anchored
@@ -37,7 +37,7 @@ def announce(code: CodeType) -> CodeType:
     """Let the places in a module's code, which is about to run, be asked for; gives the code back."""
     from minpy.runtime import flags
 
-    flags.expect(flags_in(code))
+    flags.expect(places_in(code))
     return code
 
 

@@ -371,5 +371,7 @@ def test_threads_do_not_matter(differentiate: Any, monkeypatch: pytest.MonkeyPat
         space: dict[str, Any] = {"__name__": "program"}
         code = rewriter.compile_source(text.format(engine + str(tmp_path)), "p.py", Options(fuse="force"))
         exec(hook.announce(code), space)
+        before = len(sites.sites)
         found.append([each.tobytes() for each in minpy.grad(space["f"], (0, 1))(a, b)])
+        assert any(each.taped and each.fused for each in sites.sites[before:]), engine
     assert found[0] == found[1] and found[2] == found[3]

@@ -34,6 +34,9 @@ def flag() -> Any:
     yield name
     setattr(entry.routed, name, before[0])
     flags._awake[name] = before[1]
+    flags._unasked.pop(name, None)
+    flags._until.pop(name, None)
+    flags._asked.difference_update(("one", "two", "late one", "late two", "never seen"))
 
 
 def test_a_flag_is_set_until_the_last_place_sleeps(flag) -> None:
@@ -69,17 +72,74 @@ def test_a_new_module_is_asked_though_its_flags_were_off(flag) -> None:
     flags.wake(flag, "one")
     flags.sleep(flag, "one")
     code = compile(f"def f():\n    return lambda: __minpy__.{flag}\n", "program.py", "exec")
-    assert places.flags_in(code) == {flag}
+    assert places.places_in(code) == {flag: set()}
     assert hook.announce(code) is code
     assert getattr(entry.routed, flag) is True
 
 
 def test_rewritten_code_asks_flags_that_there_are() -> None:
     code = rewriter.compile_source(TEXT, "program.py", Options())
-    found = places.flags_in(code)
+    found = places.places_in(code)
     assert {each[0] for each in found} == {places.BLOCKS, places.LOOPS}
-    assert len(found) == 3  # two loops and a block: each with one of its own
+    # Two loops and a block: each with one of its own.
+    assert [len(names) for names in found.values()] == [1, 1, 1]
     assert all(hasattr(entry.routed, each) for each in found)
+
+
+def test_a_place_that_was_not_asked_yet_keeps_its_flag_set(flag, monkeypatch) -> None:
+    """One module's places go to sleep, or give up, before a place of another one, with the same flag, is met at all."""
+    monkeypatch.setattr(flags, "_NEW", 1000.0)
+    flags.expect({flag: {"one", "two"}})
+    flags.sleep(flag, "one")
+    assert getattr(entry.routed, flag) is True
+    flags.look()
+    assert getattr(entry.routed, flag) is True
+    flags.sleep(flag, "two")  # asked, and not to be compiled
+    flags.look()
+    assert getattr(entry.routed, flag) is False and flag not in flags._until
+    flags.expect({flag: {"one", "two"}})  # the module again, whose places are known
+    flags.sleep(flag, "one")
+    assert getattr(entry.routed, flag) is False
+
+
+def test_a_place_that_is_not_asked_for_long_gets_moments(flag, monkeypatch) -> None:
+    monkeypatch.setattr(flags, "_NEW", -1.0)
+    flags.expect({flag: {"late one", "late two"}})
+    flags.sleep(flag, "late one")
+    assert getattr(entry.routed, flag) is False  # asking costs the places that sleep
+    seen = []
+    monkeypatch.setattr(flags, "_pause", lambda _: seen.append(getattr(entry.routed, flag)))
+    flags.look()
+    assert seen == [True] and getattr(entry.routed, flag) is False
+    monkeypatch.setattr(flags, "_pause", lambda _: flags.wake(flag, "late two"))  # asked in the moment
+    flags.look()
+    assert getattr(entry.routed, flag) is True
+    flags.look()
+    assert getattr(entry.routed, flag) is True and flag not in flags._until
+
+
+def test_loops_of_two_modules_with_one_flag(flag, monkeypatch) -> None:
+    """A loop inside another one, which is left as it is at once, does not hide the loop of another module."""
+    monkeypatch.setitem(builtins.__dict__, "__minpy__", entry.routed)
+    monkeypatch.setenv("MINPY_JIT", "off")  # loops are asked, and left as they are
+    text = "import numpy as np\n{}def f(a):\n    for i in range(3):\n        a[i] = i\n    return a\n"
+    first = rewriter.compile_source(text.format(""), "first.py", Options())
+    (wanted,) = [each for each in places.places_in(first) if each[0] == places.LOOPS]
+    for count in range(1, 600):
+        second = rewriter.compile_source(text.format("\n" * count), "second.py", Options())
+        if wanted in places.places_in(second):
+            break
+    (name,) = places.places_in(second)[wanted]
+    spaces: list[dict[str, Any]] = []
+    for code in (first, second):  # both modules are imported, then one runs, then the other
+        spaces.append({})
+        exec(hook.announce(code), spaces[-1])
+    from minpy.runtime.jit.sites import loops
+
+    spaces[0]["f"](np.zeros(3))
+    assert name not in vars(loops)
+    spaces[1]["f"](np.zeros(3))
+    assert name in vars(loops)  # asked
 
 
 def test_the_door_says_what_it_has_without_its_flags() -> None:

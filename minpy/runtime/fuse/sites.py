@@ -346,6 +346,11 @@ def rest(site: Any, soon: bool) -> None:
     _start_watch(soon)
 
 
+def watch() -> None:
+    """See to it that `flags.look` is called now and then."""
+    _start_watch(False)
+
+
 def _start_watch(soon: bool) -> None:
     """See to it that blocks are woken, soon again if one has not slept often."""
     global _watching, _nap
@@ -369,6 +374,7 @@ def _watch(bell: Any) -> None:
         if not bell.acquire(timeout=_nap):
             _nap = min(_nap * 2, _LONGEST_NAP)
             wake()
+            flags.look()
 
 
 def wake() -> None:

@@ -367,7 +367,7 @@ def outputs(fun: Any, result: Any) -> list[Any]:
 
 
 def _kind(leaf: Any) -> str:
-    if isinstance(leaf, (np.ndarray, np.generic)):
+    if isinstance(leaf, (np.ndarray, np.generic, Array)):
         return "float" if leaf.dtype.kind in "fc" else "integer" if leaf.dtype.kind in "biu" else "other"
     if isinstance(leaf, (float, complex)):
         return "float"

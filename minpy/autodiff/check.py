@@ -11,6 +11,7 @@ from minpy.autodiff import calls, trees
 from minpy.autodiff.forward import jvp
 from minpy.autodiff.reverse import vjp
 from minpy.errors import GradientError
+from minpy.runtime.array import Array
 
 # Steps and tolerances by the precision of the values: the error of a central difference is about eps ** (2 /
 # 3).
@@ -132,7 +133,7 @@ def _least(tree: Any) -> str | None:
 
 
 def _dtype(leaf: Any) -> np.dtype | None:
-    if isinstance(leaf, (np.ndarray, np.generic)):
+    if isinstance(leaf, (np.ndarray, np.generic, Array)):
         return leaf.dtype if leaf.dtype.kind in "fc" else None
     if isinstance(leaf, (float, complex)):
         return np.asarray(leaf).dtype

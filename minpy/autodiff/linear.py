@@ -148,4 +148,4 @@ class Linearization:
 
 def _carries(out: Any) -> bool:
     """Whether a leaf of a result may have a derivative."""
-    return isinstance(out, (np.ndarray, np.generic)) and out.dtype.kind in "fc"
+    return isinstance(out, (np.ndarray, np.generic, Array)) and out.dtype.kind in "fc"

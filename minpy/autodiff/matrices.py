@@ -122,7 +122,7 @@ def _size(arrays: list) -> int:
 
 
 def _dtype(value: Any) -> np.dtype:
-    return value.dtype if isinstance(value, (np.ndarray, np.generic)) else np.asarray(value).dtype
+    return value.dtype if isinstance(value, (np.ndarray, np.generic, Array)) else np.asarray(value).dtype
 
 
 def _rows(line: Linearization) -> list[list[Any]]:

@@ -120,7 +120,7 @@ class Operation:
                     f"but is not an argument, at {call.line}. Pass it as an argument"
                 )
             if isinstance(leaf, (float, complex)) or (
-                isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind in "fc"
+                isinstance(leaf, (np.ndarray, np.generic, Array)) and leaf.dtype.kind in "fc"
             ):
                 scalar = not isinstance(leaf, np.ndarray)
                 if stays and type(leaf) is Array and (_is_far(leaf) or _is_far_scalar(leaf)):
@@ -275,7 +275,7 @@ def _itself(leaf: Any) -> Any:
 
 def _is_float(leaf: Any) -> bool:
     return isinstance(leaf, (float, complex)) or (
-        isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind in "fc"
+        isinstance(leaf, (np.ndarray, np.generic, Array)) and leaf.dtype.kind in "fc"
     )
 
 

@@ -5,6 +5,7 @@ plain ``numpy.ndarray``.
 from __future__ import annotations
 
 import builtins
+import math
 import operator
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from minpy.errors import TraceError
 from minpy.runtime.geometry import covers, is_basic, is_plainly_basic
 from minpy.runtime.record import Line, current_tape, replace_in, tape_of
-from minpy.runtime.storage import NEEDED, WEAK, Storage
+from minpy.runtime.storage import NEEDED, Storage
 
 
 class Array:
@@ -30,7 +31,8 @@ class Array:
     storage : Storage
         The buffer.
     scalar : bool or int
-        NumPy would have given a scalar here: immutable, hashable. `storage.WEAK`: Python would have given a number.
+        NumPy would have given a scalar here: immutable, hashable. An `int` (`storage.PYTHON_SCALAR`): Python would have
+        given a number.
     path : tuple or None
         Of a view that was taken from the whole storage by basic indices: these, in order.
 
@@ -61,7 +63,11 @@ class Array:
 
     @property
     def __class__(self) -> type:  # isinstance, match and singledispatch ask this
-        return self.window.dtype.type if self.scalar else np.ndarray
+        scalar = self.scalar
+        if not scalar:
+            return np.ndarray
+        kind = self.window.dtype
+        return kind.type if scalar is True else complex if kind.kind == "c" else float
 
     @property
     def contents(self) -> np.ndarray:
@@ -82,11 +88,11 @@ class Array:
     base = property(lambda self: None if self.window is self.storage.host else self)
     T = property(lambda self: self.transpose())
     real = property(
-        lambda self: dispatch.apply("real", self),
+        lambda self: _part(self, "real"),
         lambda self, v: writes.write(dispatch.apply("real", self), None, v),
     )
     imag = property(
-        lambda self: dispatch.apply("imag", self),
+        lambda self: _part(self, "imag"),
         lambda self, v: writes.write(dispatch.apply("imag", self), None, v),
     )
     flat = property(lambda self: Flat(self), lambda self, v: _set_flat(self, v))
@@ -146,7 +152,8 @@ class Array:
     # ----- text and Python scalars ----------------------------------------------------------------
 
     def _plain(self) -> Any:
-        return self.contents[()] if self.scalar else self.contents
+        """The array, or the number, itself."""
+        return host(self, False)
 
     def _seen(self) -> np.ndarray:
         """The contents to be looked at: of a part of what only a device has, a copy."""
@@ -201,6 +208,15 @@ class Array:
 
     def __int__(self) -> int:
         return int(self._plain())  # piecewise constant: nothing is lost
+
+    def __floor__(self) -> int:
+        return math.floor(self._plain())
+
+    def __ceil__(self) -> int:
+        return math.ceil(self._plain())
+
+    def __trunc__(self) -> int:
+        return math.trunc(self._plain())
 
     def __index__(self) -> int:
         return operator.index(self._plain())
@@ -356,10 +372,10 @@ class Array:
         return protocols.binary("matmul", other, self)
 
     def __divmod__(self, other: Any) -> Any:
-        return self // other, self % other
+        return numbers.quotient(self, other)
 
     def __rdivmod__(self, other: Any) -> Any:
-        return other // self, other % self
+        return numbers.quotient(other, self)
 
     def __pow__(self, other: Any, modulus: Any = None) -> Any:
         return NotImplemented if modulus is not None else protocols.binary("power", self, other)
@@ -368,14 +384,18 @@ class Array:
         return NotImplemented if modulus is not None else protocols.binary("power", other, self)
 
     def __ipow__(self, other: Any) -> Any:
-        return (
-            protocols.binary("power", self, other) if self.scalar else protocols.power_in_place(self, other)
-        )
+        return NotImplemented if self.scalar else protocols.power_in_place(self, other)
 
     def __round__(self, ndigits: int | None = None) -> Any:
-        if ndigits is None and self.scalar:
-            return round(self._plain())
+        if self.scalar and (ndigits is None or type(self.scalar) is int):
+            return round(self._plain(), ndigits)  # piecewise constant: nothing is lost
         return dispatch.apply("round", self, ndigits or 0)
+
+
+def _part(array: Array, name: str) -> Any:
+    """The real or the imaginary part."""
+    found = dispatch.apply(name, array)
+    return numbers.python(found) if type(array.scalar) is int else found
 
 
 # ----- contents and elements ----------------------------------------------------------------------
@@ -393,7 +413,7 @@ def host(value: Any, kept: bool = True) -> Any:
             storage = value._storage
             (value.cell if storage is None else storage.cell)[NEEDED] = True
         if value.scalar:
-            return value.contents.item() if value.scalar is WEAK else value.contents[()]
+            return value.contents.item() if type(value.scalar) is int else value.contents[()]
         return value.contents
     if kind is tuple or kind is list:
         return kind([host(v, kept) for v in value])
@@ -463,4 +483,4 @@ def _set_flat(array: Array, value: Any) -> None:
 
 
 # At the end: they need the class, whichever module is imported first.
-from minpy.runtime import device_calls, direct, dispatch, entry, operators, protocols, writes  # noqa: E402, F401
+from minpy.runtime import device_calls, direct, dispatch, entry, numbers, operators, protocols, writes  # noqa: E402, F401

@@ -22,7 +22,7 @@ from numpy import ndarray
 from minpy.runtime import entry, pull, record
 from minpy.runtime.primitives.table import Primitive
 from minpy.runtime.record import Record, current_tape, open_tape
-from minpy.runtime.storage import BORROWED, DIFFERENTIABLE, NEEDED, SHARED, WEAK, Storage
+from minpy.runtime.storage import BORROWED, DIFFERENTIABLE, NEEDED, PYTHON_SCALAR, SHARED, WEAK, Storage
 
 # Operands that NumPy takes as they are, and that hold no Array.
 PLAIN = frozenset((np.ndarray, float, int, np.float64, np.float32, complex))
@@ -61,12 +61,18 @@ def passes(rule: Callable[..., Any], count: int) -> bool:
         return False
 
 
-def _scalar(left: Any, right: Any) -> int:
-    """What the scalar that is made of two operands is, of which the left one is an `Array` (see `Array.scalar`)."""
-    if type(left.scalar) is not int:
-        return True
-    kind = right.scalar if type(right) is Array else right
-    return left.scalar if type(kind) in (int, float) else True
+def _number(array: Any) -> Any:
+    """The number that an `Array` stands for which is on the host."""
+    return array.window.item() if type(array.scalar) is int else array.window[()]
+
+
+# What the result of an operator between two numbers is (see `Array.scalar`); what else there is takes the long way.
+_KINDS = {float: PYTHON_SCALAR, complex: PYTHON_SCALAR, **{np.dtype(c).type: True for c in DIFFERENTIABLE}}
+
+
+def _turned_complex(value: Any, x: Any, y: Any) -> bool:
+    """Whether Python made a complex number of two that are not: a power."""
+    return type(value) is complex and type(x) is not complex and type(y) is not complex
 
 
 def _square(g: Any, ans: Any, x: Any) -> Any:
@@ -74,8 +80,13 @@ def _square(g: Any, ans: Any, x: Any) -> Any:
     return d + d
 
 
-def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The operator of a two-operand primitive, and its reflection, for `Array`; `slow` is the long way."""
+def binary(
+    primitive: Primitive, slow: Callable[..., Any], operate: Callable[..., Any] | None = None
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """A two-operand primitive, and its reflection, for `Array`; `slow` is the long way.
+
+    With `operate` they are the operator, which is what computes it where both operands are numbers.
+    """
     function = primitive.function
     flat = primitive.flat
     # What a scalar must not be to be taken as an array without axes: NumPy rounds the powers of the two differently.
@@ -102,8 +113,16 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
 
     def general(self: Any, other: Any, reflect: bool) -> Any:
         # With every kind of tape.
-        if entry.others or self.scalar in other_than:
+        if entry.others:
             return slow(other, self) if reflect else slow(self, other)
+        if self.scalar:
+            if operate is not None and numbers.is_number(other) and numbers.is_number(self):
+                if not flat:
+                    return slow(other, self) if reflect else slow(self, other)
+                left, right = _number(self), _number(other) if type(other) is Array else other
+                return operate(right, left) if reflect else operate(left, right)
+            if self.scalar in other_than:
+                return slow(other, self) if reflect else slow(self, other)
         storage = self.storage
         if storage.remote is not None:
             return slow(other, self) if reflect else slow(self, other)
@@ -127,10 +146,7 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
             return slow(other, self) if reflect else slow(self, other)
         if tape is None or flat:
             return _untraced(value)
-        result = _traced(tape, primitive, (other, self) if reflect else (self, other), value)
-        if self.scalar and type(result) is Array and result.scalar:
-            result.scalar = _scalar(self, other)
-        return result
+        return _traced(tape, primitive, (other, self) if reflect else (self, other), value)
 
     if not lean:
         return lambda self, other: general(self, other, False), lambda self, other: general(self, other, True)
@@ -157,10 +173,12 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
                 tape2, cell2, whole2 = storage.tape, storage.cell, b is storage.host
             else:
                 return general(self, other, False)
-            if other.scalar and other.scalar in other_than:
+            scalar = self.scalar and other.scalar and operate
+            if not scalar and other.scalar and other.scalar in other_than:
                 return general(self, other, False)
         elif kind is float or kind in PLAIN:
             b = other
+            scalar = self.scalar and kind is not ndarray and operate
         else:
             return general(self, other, False)
         both = tape is tape2
@@ -174,19 +192,29 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
             or not tape.open
             or tape.put is None
             or entry.others
-            or (self.scalar and self.scalar in other_than)
+            or (self.scalar and not scalar and self.scalar in other_than)
         ):
             return general(self, other, False)
         number = kind is float and boxes and a.dtype is _DOUBLE
         if number:
             b = _asarray(other)  # once, and not in the sweep again
-        value = function(a, b)
         result = _new(Array)
-        if type(value) is ndarray:
-            result.window, result.scalar = value, False
-        else:
+        if scalar:
+            x, y = _number(self), _number(other) if kind is Array else other
+            value = operate(x, y)
+            result.scalar = made = _KINDS.get(type(value))
+            if made is None or (made is not True and _turned_complex(value, x, y)):
+                return slow(self, other)
             value = _asarray(value)
-            result.window, result.scalar = value, _scalar(self, other)
+            if kind is int:
+                b = float(other)
+        else:
+            value = function(a, b)
+            if type(value) is ndarray:
+                result.scalar = False
+            else:
+                value, result.scalar = _asarray(value), True
+        result.window = value
         result._storage = None
         result.tape = tape
         if tape2 is None:
@@ -274,23 +302,34 @@ def binary(primitive: Primitive, slow: Callable[..., Any]) -> tuple[Callable[...
         else:
             return general(self, other, True)
         kind = type(other)
+        scalar = self.scalar and kind is not ndarray and operate
         if (
             kind not in PLAIN
             or tape is None
             or not tape.open
             or tape.put is None
             or entry.others
-            or (self.scalar and self.scalar in other_than)
+            or (self.scalar and not scalar and self.scalar in other_than)
         ):
             return general(self, other, True)
         a = _asarray(other) if kind is float and boxes and b.dtype is _DOUBLE else other
-        value = function(a, b)
         result = _new(Array)
-        if type(value) is ndarray:
-            result.window, result.scalar = value, False
-        else:
+        if scalar:
+            y = _number(self)
+            value = operate(other, y)
+            result.scalar = made = _KINDS.get(type(value))
+            if made is None or (made is not True and _turned_complex(value, other, y)):
+                return slow(other, self)
             value = _asarray(value)
-            result.window, result.scalar = value, _scalar(self, other)
+            if kind is int:
+                a = float(other)
+        else:
+            value = function(a, b)
+            if type(value) is ndarray:
+                result.scalar = False
+            else:
+                value, result.scalar = _asarray(value), True
+        result.window = value
         result._storage = None
         result.tape = tape
         same = value.dtype is b.dtype
@@ -401,13 +440,14 @@ def in_place(primitive: Primitive, slow: Callable[..., Any]) -> Callable[..., An
     linear = negative or primitive.name == "add"
 
     def operate(self: Any, other: Any) -> Any:
+        if self.scalar:
+            return NotImplemented
         tape = open_tape.get()
         if (
             tape is None
             or not tape.open
             or tape.put is None
             or entry.others
-            or self.scalar
             or self.window.dtype.char not in DIFFERENTIABLE
         ):
             return slow(self, other)
@@ -500,5 +540,5 @@ def _traced(tape: Any, primitive: Primitive, args: tuple, value: Any) -> Any:
 
 
 # At the end: array.py uses this module.
-from minpy.runtime import writes  # noqa: E402
+from minpy.runtime import numbers, writes  # noqa: E402
 from minpy.runtime.array import Array  # noqa: E402

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from minpy.errors import TraceError
-from minpy.runtime import dispatch, fast, multiply, protocols
-from minpy.runtime.array import Array
+from minpy.runtime import dispatch, fast, multiply, numbers, protocols
+from minpy.runtime.array import Array, host
 from minpy.runtime.record import Line, tape_of
 
-# What a traced array may be asked for off the tape: nothing of it comes back as an array or a number.
-_HARMLESS = frozenset(("dump", "dumps", "setflags", "tobytes", "tofile"))
+# What a traced array may be asked for off the tape: nothing of it comes back as an array or a number with a slope.
+_HARMLESS = frozenset(("dump", "dumps", "is_integer", "setflags", "tobytes", "tofile"))
 
 
 def _asked(name: str) -> property:
@@ -27,16 +27,16 @@ def _asked(name: str) -> property:
 
     def ask(self: Array) -> Any:
         if not hasattr(self.__class__, name):
-            raise AttributeError(
-                f"'{self.__class__.__module__}.{self.__class__.__name__}' object has no attribute {name!r}"
-            )
+            kind = self.__class__
+            where = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+            raise AttributeError(f"'{where}{kind.__name__}' object has no attribute {name!r}")
         if tape_of(self.storage) is not None and name not in _HARMLESS:
             raise TraceError(
                 f"{name} of a value that is being differentiated is not on the tape, at {Line()}. Use "
                 f"x.asnumpy().{name} if no gradient should flow"
             )
         if self.scalar:
-            return getattr(self.contents[()], name)
+            return getattr(host(self), name)
         whole = self.window is self.storage.host
         return getattr(self.storage.share() if whole else self.contents, name)
 
@@ -91,7 +91,8 @@ Array.__name__ = "numpy.ndarray"
 
 def _method(name: str) -> Any:
     def method(self: Array, *args: Any, **kwargs: Any) -> Any:
-        return dispatch.apply(name, self, *args, **kwargs)
+        result = dispatch.apply(name, self, *args, **kwargs)
+        return numbers.python(result) if name == "conjugate" and type(self.scalar) is int else result
 
     method.__name__, method.__doc__ = name, f"As ``numpy.ndarray.{name}``."
     return method
@@ -106,7 +107,7 @@ def _operators(dunder: str, name: str) -> None:
 
     def in_place(self: Array, other: Any) -> Any:
         if self.scalar:
-            return protocols.binary(name, self, other)
+            return NotImplemented
         return dispatch.apply(name, self, other, out=self)
 
     for prefix, function in (("", forward), ("r", reflected), ("i", in_place)):
@@ -122,7 +123,7 @@ _SLOW_IN_PLACE: dict[str, Any] = {}
 
 def use_short_cuts() -> None:
     """Exchange operators and element-wise primitives for their short cuts (when the table has been loaded)."""
-    operators = {**_BINARY, **_COMPARE}
+    operators = {**_BINARY, **_COMPARE, "pow": "power"}
     for primitive in dispatch.by_name.values():
         if not primitive.elementwise or primitive.function.nout != 1:
             continue
@@ -135,17 +136,14 @@ def use_short_cuts() -> None:
     Array.__matmul__ = multiply.operator(  # type: ignore[method-assign]
         functools.partial(protocols.binary, "matmul")
     )
-    power = protocols.operator_power()
-    power.bare = dispatch.by_name["power"].bare
-    Array.__pow__, Array.__rpow__ = fast.binary(  # type: ignore[method-assign]
-        power, functools.partial(protocols.binary, "power")
-    )
     for dunder, name in operators.items():
-        primitive = dispatch.by_name[name]
-        if dunder in _COMPARE:
-            forward, reflected = fast.binary(primitive, functools.partial(protocols.compare, name, dunder))
-        else:
-            forward, reflected = primitive.short
+        primitive = numbers.row(name) if name == "power" else dispatch.by_name[name]
+        slow = (
+            functools.partial(protocols.compare, name, dunder)
+            if dunder in _COMPARE
+            else functools.partial(protocols.binary, name)
+        )
+        forward, reflected = fast.binary(primitive, slow, numbers.OPERATORS[name])
         for prefix, function in (("", forward), ("r", reflected)):
             if f"__{prefix}{dunder}__" in vars(Array):
                 setattr(Array, f"__{prefix}{dunder}__", function)
@@ -166,10 +164,9 @@ def _comparison(dunder: str, name: str) -> None:
 
 def _unary(dunder: str, name: str) -> None:
     def operate(self: Array) -> Any:
-        result = dispatch.apply(name, self)
-        if type(self.scalar) is int and type(result) is Array:
-            result.scalar = self.scalar
-        return result
+        if type(self.scalar) is int:
+            return numbers.unary(name, self)
+        return dispatch.apply(name, self)
 
     operate.__name__ = f"__{dunder}__"
     setattr(Array, operate.__name__, operate)

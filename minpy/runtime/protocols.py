@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import operator
 from typing import Any
 
@@ -12,7 +11,6 @@ from minpy.errors import TraceError
 from minpy.runtime import dispatch, outputs, writes
 from minpy.runtime.primitives.table import by_function, by_name, find, load
 from minpy.runtime.record import Line, current_tape, innermost
-from minpy.runtime.storage import PYTHON_SCALAR
 
 
 def function(func: Any, args: tuple, kwargs: dict) -> Any:
@@ -153,6 +151,10 @@ def _at_in_rounds(uf: np.ufunc, target: Any, index: Any, *values: Any) -> None:
         writes.write(target, where, uf(dispatch.apply("getitem", target, where), *operands))
 
 
+# What an operator of NumPy's knows what to do with; lists only where the other operand is NumPy's.
+_KNOWN = (np.ndarray, np.generic, int, float, complex)
+
+
 def _foreign(value: Any) -> bool:
     """Whether `value` is of a class that handles ufuncs itself: NumPy then asks it."""
     kind = type(value)
@@ -162,23 +164,9 @@ def _foreign(value: Any) -> bool:
     return override is not None and override is not np.ndarray.__array_ufunc__
 
 
-_power: Any = None
-
-
-def operator_power() -> Any:
-    """The row of ``power`` as the operator ``**`` computes it: NumPy squares where the exponent is the number 2, and
-    so on, which rounds otherwise than the ufunc."""
-    global _power
-    if _power is None:
-        row = copy.copy(by_name["power"])
-        row.function = operator.pow
-        _power = row
-    return _power
-
-
 def power_in_place(target: Any, other: Any) -> Any:
     """``target **= other``."""
-    return outputs.into(by_name["power"], (target, other), {"out": target}, computed_by=operator_power())
+    return outputs.into(by_name["power"], (target, other), {"out": target}, computed_by=numbers.row("power"))
 
 
 def binary(name: str, left: Any, right: Any) -> Any:
@@ -186,27 +174,26 @@ def binary(name: str, left: Any, right: Any) -> Any:
     other = right if type(left) is Array else left
     if type(other) is not Array and getattr(type(other), "__array_ufunc__", True) is None:
         return NotImplemented
+    if numbers.is_number(left) and numbers.is_number(right):
+        return numbers.binary(name, left, right)
+    if numbers.is_python(left if other is right else right) and not isinstance(other, _KNOWN):
+        return numbers.foreign(name, left, right)
     if _foreign(other):
         return by_name[name].function(left, right)
-    primitive = operator_power() if name == "power" else by_name[name]
+    primitive = numbers.row(name) if name == "power" else by_name[name]
     run = dispatch.call_long if primitive.elementwise else dispatch.call
-    result = run(primitive, (left, right), {})
-    if type(result) is Array and _is_python_number(left) and _is_python_number(right):
-        result.scalar = PYTHON_SCALAR
-    return result
-
-
-def _is_python_number(value: Any) -> bool:
-    return type(value.scalar) is int if type(value) is Array else type(value) in (float, int, complex, bool)
+    return run(primitive, (left, right), {})
 
 
 def compare(name: str, dunder: str, left: Any, right: Any) -> Any:
     """A comparison; against what is no number it answers as ``numpy.ndarray`` does."""
+    if numbers.is_python(left) and (numbers.is_python(right) or not isinstance(right, _KNOWN)):
+        return numbers.OPERATORS[name](host(left), host(right))
     if not isinstance(right, (np.ndarray, np.generic, int, float, complex, list, tuple)):
         return getattr(operator, dunder)(left.contents, right)
     return dispatch.call_long(by_name[name], (left, right), {})
 
 
 # At the end: array.py uses this module.
-from minpy.runtime import adoption  # noqa: E402
+from minpy.runtime import adoption, numbers  # noqa: E402
 from minpy.runtime.array import Array, host  # noqa: E402

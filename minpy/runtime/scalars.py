@@ -51,6 +51,8 @@ def _double(value: Array) -> Any:
     if value.scalar and value.dtype == np.float64:
         number = type(value.scalar) is int
         return value if number else Array(value.window, value.storage, PYTHON_SCALAR, value.path)
+    if type(value.scalar) is int:
+        raise TypeError("must be real number, not complex")  # as Python says it
     builtins.float(host(value))  # raises and warns as NumPy does
     if value.ndim:
         value = dispatch.apply("reshape", value, ())

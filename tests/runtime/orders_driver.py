@@ -21,6 +21,7 @@ import table_driver as driver
 from minpy import grad, jvp
 from minpy.runtime import policy as policies
 from minpy.runtime import profile
+from minpy.runtime.array import Array
 from minpy.runtime.primitives import table
 
 LAYOUTS = ("C", "transposed", "negative", "strided", "F", "readonly")
@@ -166,7 +167,7 @@ def loss(out: Any, rng: np.random.Generator) -> Any:
         return total
     if type(out) is float:
         out = np.float64(out)
-    if not isinstance(out, (np.ndarray, np.generic)) or out.dtype.kind not in "fc":
+    if not isinstance(out, (np.ndarray, np.generic, Array)) or out.dtype.kind not in "fc":
         return 0.0
     weights = rng.uniform(0.5, 1.5, np.shape(out)) * rng.choice([-1.0, 1.0], np.shape(out))
     if out.dtype.kind == "c":

@@ -278,7 +278,7 @@ def test_options(call: Any) -> None:
 
 def test_numbers_lists_and_zero_dimensional_arrays_as_operands() -> None:
     assert grad(lambda x: x * 3 + 2**x)(2.0) == pytest.approx(3 + 4 * np.log(2))
-    assert grad(lambda x: np.sum(x * [1.0, 2.0]))(3.0) == 3.0
+    assert grad(lambda x: np.sum(x * [1.0, 2.0]))(np.float64(3.0)) == 3.0
     assert grad(lambda x: np.sum(np.add([1.0, 2.0], x)))(np.array(3.0)) == 2.0
     assert grad(lambda x: rnp.sum(rnp.multiply([x, 2.0], [[1.0], [3.0]])))(5.0) == 4.0
     assert grad(lambda x: rnp.mean([x, x * x]))(3.0) == 3.5

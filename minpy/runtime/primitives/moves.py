@@ -41,7 +41,7 @@ def as_array(value: Any) -> Any:
 def holds_arrays(value: Any) -> bool:
     """Whether a nested list holds an array or a NumPy scalar, which bring dtypes of their own."""
     return type(value) in (list, tuple) and any(
-        isinstance(v, (np.ndarray, np.generic)) or holds_arrays(v) for v in value
+        isinstance(v, (np.ndarray, np.generic, Array)) or holds_arrays(v) for v in value
     )
 
 
@@ -196,3 +196,6 @@ row(
     vjp=(lambda g, ans, x, places: apply("flat_scatter", g, places, np.shape(x)),),
     samples=cases(lambda a: (a(2, 3), np.array([1, 1, 5])), lambda a: (a(4), np.array([[0, -1], [2, 3]]))),
 )
+
+# At the end: dispatch imports the table.
+from minpy.runtime.array import Array  # noqa: E402

@@ -109,7 +109,7 @@ def in_line(x, axis):
 def spread(g: Any, x: Any) -> Any:
     """`g` broadcast to the shape of `x`."""
     shape = np.shape(x)
-    if entry.others and isinstance(g, (np.ndarray, np.generic)):
+    if entry.others and isinstance(g, (np.ndarray, np.generic, float, complex)):
         g = device_calls.near(g, x)  # else what follows would be done on the host, in full size
         return np.broadcast_to(g, shape)
     if type(g) is np.ndarray and np.size(x) <= 4096:

@@ -7,13 +7,14 @@ from __future__ import annotations
 import builtins
 import math
 import operator
+import sys
 from typing import Any
 
 import numpy as np
 
 from minpy.errors import TraceError
 from minpy.runtime.geometry import covers, is_basic, is_plainly_basic
-from minpy.runtime.record import Line, current_tape, replace_in, tape_of
+from minpy.runtime.record import Line, current_tape, formats_text, replace_in, tape_of
 from minpy.runtime.storage import NEEDED, Storage
 
 
@@ -193,7 +194,7 @@ class Array:
         return (self[i] for i in range(len(self.window)))
 
     def _number(self, kind: Any) -> Any:
-        if tape_of(self.storage) is not None:
+        if tape_of(self.storage) is not None and not (kind is float and formats_text(sys._getframe(2))):
             raise TraceError(
                 f"{kind.__name__}() of a value that is being differentiated would cut its gradient, at {Line()}. "
                 "Use minpy.stop_gradient(x) or x.asnumpy() if that is meant"

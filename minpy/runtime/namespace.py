@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minpy.runtime import dispatch, entry, generators, protocols, small_code, stores
-from minpy.runtime.array import Array
+from minpy.runtime.array import Array, host
 from minpy.runtime.operators import use_short_cuts
 from minpy.runtime.primitives import table
 from minpy.runtime.record import current_tape
@@ -225,7 +225,7 @@ def _binary(plain: Any, primitive: table.Primitive) -> Any:
                 return entry.checker.function(
                     primitive.name, lambda: plain(left, right), (left, right), {}, elementwise=True
                 )
-        return plain(left, right)
+        return plain(left, host(right) if a is str else right)  # (text is formatted with numbers)
 
     routed.__name__ = plain.__name__
     return routed

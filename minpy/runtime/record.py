@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
+from opcode import opmap
 from typing import TYPE_CHECKING, Any
 
 from minpy.errors import GradientError, NanError
@@ -78,6 +79,17 @@ def user_frame(frame: Any) -> Any:
         frame = frame.f_back
     program = frame.f_globals
     return frame
+
+
+# Instructions of ``%``, with their argument where it says so.
+_REMAINDERS = {(opmap["BINARY_OP"], 6), (opmap["BINARY_OP"], 19)} if "BINARY_OP" in opmap else set()
+_OLD_REMAINDERS = {opmap.get("BINARY_MODULO"), opmap.get("INPLACE_MODULO")} - {None}  # Python 3.10
+
+
+def formats_text(frame: Any) -> bool:
+    """Whether what `frame` is about is ``%`` of something that asks for a float: ``"%.3f" % x``. Numbers do not."""
+    text, at = frame.f_code.co_code, frame.f_lasti
+    return at >= 0 and (text[at] in _OLD_REMAINDERS or (text[at], text[at + 1]) in _REMAINDERS)
 
 
 class Line:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import math
 import operator
 import warnings
@@ -188,3 +190,26 @@ def test_derivatives(function, derivative, verb: str) -> None:
             assert minpy.grad(tapes)(x) == pytest.approx(derivative(x) + x * second, rel=1e-5)
             continue
         assert slope == pytest.approx(derivative(x), rel=1e-9)
+
+
+def test_text_is_made_of_numbers() -> None:
+    """``%`` asks a number for a float, as ``float()`` does; what it becomes is text, so no gradient is lost."""
+    logger, stream = logging.Logger("loss"), io.StringIO()
+    logger.addHandler(logging.StreamHandler(stream))
+    seen = []
+
+    def program(x: Any) -> Any:
+        y = np.sum(x * x)
+        text = "at %.2f"
+        text %= y
+        logger.info("loss %.3f", y)
+        seen.append((text, "%.3f of %5.2e, %s, %d" % (y, x[0], y, y), "%(y).1f" % {"y": y}, b"%g" % y))  # noqa: UP031
+        return y
+
+    x = np.array([1.5, 2.0])
+    program(x)
+    np.testing.assert_array_equal(minpy.grad(program)(x), 2 * x)
+    assert seen[0] == seen[1] and stream.getvalue() == "loss 6.250\n" * 2
+    for cut in (lambda x: 2.0 % float(x), lambda x: float(x) % 2.0, lambda x: float.__mod__(float(x), 2.0)):
+        with pytest.raises(minpy.errors.TraceError):
+            minpy.grad(cut)(1.5)

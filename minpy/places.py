@@ -50,8 +50,11 @@ def places_in(code: CodeType) -> dict[str, set[str]]:
 
 def _place(name: str) -> tuple[str, str]:
     """The flag and the name of a place, of what rewritten code calls it; empty if it is none."""
-    first, *_, number, digest = name.split("_")
-    if not number.isdecimal() or digest.strip("0123456789abcdef"):
+    parts = name.split("_")
+    if len(parts) < 3:
+        return "", ""
+    first, number, digest = parts[0], parts[-2], parts[-1]
+    if not (number.isascii() and number.isdecimal()) or digest.strip("0123456789abcdef"):
         return "", ""
     if first in ("nest", "loop", "inner"):
         return flag_of(LOOPS, int(number), digest), name

@@ -142,6 +142,12 @@ def test_loops_of_two_modules_with_one_flag(flag, monkeypatch) -> None:
     assert name in vars(loops)  # asked
 
 
+def test_names_of_the_program_are_no_places() -> None:
+    names = "_getframe x_12345678 t_12345678 t__12345678 loop_12345678 tx_1_12345678 _____________"
+    code = compile("\n".join(f"x.{name}" for name in names.split()), "program.py", "exec")
+    assert places.places_in(code) == {}
+
+
 def test_the_door_says_what_it_has_without_its_flags() -> None:
     with pytest.raises(AttributeError, match="taping") as caught:
         _ = entry._Unfilled().nothing_of_the_kind

@@ -159,6 +159,9 @@ def element(array: Any, index: Any) -> Any:
 def part(storage: Storage, view: np.ndarray) -> np.ndarray | None:
     """A copy of the contents of a view of what only the device has; None, and the host has it all: as `element`."""
     remote = storage.remote
+    if remote.device is None:
+        storage.to_host()
+        return None
     most = storage.host.nbytes // (_LATENCY + view.nbytes)
     if remote.looks > most or remote.shared or remote.device.broken is not None:
         storage.to_host()

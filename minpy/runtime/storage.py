@@ -74,6 +74,23 @@ class Remote:
         self.host_ok, self.shared, self.lent = handle is None, False, False
 
 
+class Pending(Remote):
+    """Contents that are in no array yet: the host memory gets them when somebody asks for them.
+
+    A class of its own says where they are until then, for those who can do without.
+    """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(None, None)
+        self.host_ok = False
+
+    def fill(self, host: np.ndarray) -> None:
+        """Write the contents into the host memory."""
+        raise NotImplementedError
+
+
 class Storage:
     """A buffer that arrays are views of.
 
@@ -130,6 +147,10 @@ class Storage:
         """The host memory, made current."""
         remote = self.remote
         if remote is not None and not remote.host_ok:
+            if isinstance(remote, Pending):
+                remote.fill(self.host)
+                self.remote = None
+                return self.host
             transfers.fetch(remote.device, remote.handle, self.host)
             remote.host_ok = True
             transfers.double.add(self)
@@ -141,6 +162,7 @@ class Storage:
         if remote.handle is not None and remote.device is device:
             return remote.handle
         host = self.to_host()
+        remote = self._far()  # (what was pending is not)
         if remote.shared:
             return transfers.upload(device, host)
         handle = (transfers.upload if remote.lent else transfers.send)(device, host)

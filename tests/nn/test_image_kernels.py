@@ -10,6 +10,8 @@ from minpy.nn import layers
 from minpy.nn.kernels import (
     arithmetic,
     blocked,
+    blocked_maxima,
+    chain,
     convolution,
     engine,
     maxima,
@@ -246,6 +248,137 @@ def test_derivatives_of_higher_order_of_maxima_right_after_relu() -> None:
     best = pooling._largest(y, windows)
     which = pooling._place(y, best, windows)
     assert np.allclose(second, pooling._scattered(2 * (3 * best**2) * 6 * best, which, windows))
+
+
+# ----- maxima that are read from blocks
+
+
+def in_blocks(x: np.ndarray) -> np.ndarray:
+    n, channels, *places = x.shape
+    order = x.reshape(n, channels // 16, 16, *places).transpose(0, 1, 3, 4, 2)
+    return np.ascontiguousarray(order).reshape(x.shape)
+
+
+@pytest.mark.parametrize(
+    "shape, kernel",
+    [
+        ((3, 16, 8, 8), (2, 2)),
+        ((2, 32, 4, 64), (2, 2)),
+        ((5, 48, 4, 32), (1, 4)),
+        ((2, 16, 32, 2), (2, 1)),
+    ],
+)
+def test_maxima_of_blocks(shape: tuple[int, ...], kernel: tuple[int, int]) -> None:
+    x = images(shape, np.float32)
+    windows = Windows(shape, kernel, kernel, (0, 0))
+    best, which = blocked_maxima.largest(in_blocks(x), windows)
+    expected = maxima.largest(np.maximum(x, 0), windows)
+    assert np.array_equal(best, expected[0], equal_nan=True)
+    counts = ~(best <= 0)
+    assert counts.any() and np.array_equal(which[counts], expected[1][counts])
+    g = np.random.default_rng(4).normal(size=best.shape).astype(np.float32)
+    found = np.full(shape, np.nan, np.float32)
+    assert blocked_maxima.spread(g, best, which, windows, found)
+    assert np.array_equal(found, in_blocks(maxima.spread(g, expected[1], windows, best)))
+
+
+@pytest.mark.parametrize(
+    "shape, kernel, stride, pad",
+    [
+        ((2, 16, 8, 8), (3, 3), (2, 2), (0, 0)),
+        ((2, 16, 8, 8), (2, 2), (2, 2), (1, 1)),
+        ((2, 16, 9, 8), (2, 2), (2, 2), (0, 0)),
+        ((2, 16, 8, 24), (2, 2), (2, 2), (0, 0)),
+        ((2, 16, 12, 24), (3, 3), (3, 3), (0, 0)),
+        ((2, 8, 8, 8), (2, 2), (2, 2), (0, 0)),
+    ],
+)
+def test_windows_that_are_not_read_from_blocks(shape, kernel, stride, pad) -> None:
+    assert not blocked_maxima.fits(Windows(shape, kernel, stride, pad))
+
+
+def chained(w: np.ndarray, b: np.ndarray, x: np.ndarray, how: str) -> np.ndarray:
+    y = layers.convolution(x, w, b, pad=1)
+    more = 0.0
+    if how == "convolution looked at":
+        more = y.sum()
+    elif how == "an element":
+        more = y[1, 2, 3, 4] + y[0, 0, :, 1].sum()
+    elif how == "convolution written to":
+        y[0] = 0.5
+    h = layers.relu(y)
+    if how == "relu looked at":
+        more = (h * h).sum()
+    elif how == "relu written to":
+        h[1, 3] = 2
+    elif how == "convolution written to after relu":
+        y[1] = 7
+    elif how == "other windows":
+        return (layers.pooling(h, kernel=3, stride=2) ** 2).sum()
+    elif how == "no windows":
+        return (h**2).sum()
+    best = layers.pooling(h)
+    if how == "all looked at later":
+        more = (y * y).sum() + (h * h).sum() + layers.pooling(h * 2).sum()
+    elif how == "all written to later":
+        y[...] = h[...] = 3
+        w[...] = 0
+    elif how == "maxima written to":
+        best[0, :3] *= 2
+    elif how == "mean":
+        more = layers.pooling(h, mode="avg").sum() + np.mean(y)
+    weights = np.cos(np.arange(best.size, dtype=best.dtype)).reshape(best.shape)
+    return (weights * best).sum() + more
+
+
+@pytest.mark.parametrize("of_images", [False, True])
+@pytest.mark.parametrize(
+    "how, hits",
+    [
+        ("", 2),
+        ("convolution looked at", 0),
+        ("an element", 0),
+        ("convolution written to", 0),
+        ("relu looked at", 0),
+        ("relu written to", 0),
+        ("convolution written to after relu", 0),
+        ("other windows", 0),
+        ("no windows", 0),
+        ("all looked at later", 1),
+        ("all written to later", 1),
+        ("maxima written to", 2),
+        ("mean", 1),
+    ],
+)
+def test_what_lies_between_a_convolution_and_its_maxima_is_made_when_it_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, how: str, hits: int, of_images: bool
+) -> None:
+    pytest.importorskip("mxnet")
+    for name in ("_in_blocks", "_free"):
+        monkeypatch.setattr(engine.Kept, name, {})
+    monkeypatch.setattr(engine, "LEAST_WORK", 0)
+    monkeypatch.setattr(chain, "_followed", set())
+    rng = np.random.default_rng(8)
+    calls = []
+    largest = blocked_maxima.largest
+    monkeypatch.setattr(blocked_maxima, "largest", lambda *args: calls.append(1) or largest(*args))
+    function = minpy.accelerate(chained)
+    gradient = minpy.grad_and_loss(function, [0, 1, 2] if of_images else [0, 1])
+    for number in range(4):
+        x = rng.normal(size=(3, 16 if of_images else 3, 16, 16)).astype(np.float32)
+        w = rng.normal(size=(32, x.shape[1], 3, 3)).astype(np.float32)
+        b = rng.normal(size=32).astype(np.float32)
+        found, value = gradient(w.copy(), b.copy(), x.copy(), how)
+        with monkeypatch.context() as patch:
+            patch.setattr(chain, "is_followed", lambda key: False)
+            before = len(calls), set(chain._followed)
+            expected, plain = gradient(w.copy(), b.copy(), x.copy(), how)
+            assert len(calls) == before[0]
+            monkeypatch.setattr(chain, "_followed", before[1])
+        assert value == plain, number
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
+    assert len(calls) == hits
 
 
 # ----- filters whose results go through both

@@ -20,7 +20,7 @@ from minpy.runtime import policy as policies
 from minpy.runtime.array import Array, host
 from minpy.runtime.backends import device_for
 from minpy.runtime.namespace import numpy_door
-from minpy.runtime.storage import Storage
+from minpy.runtime.storage import Pending, Storage
 
 rnp = numpy_door()
 
@@ -663,6 +663,67 @@ def test_a_view_handed_out_is_shared_too(prefer: None) -> None:
     raw = np.asarray(x[1])
     raw[:] = 9
     same(x.sum(), np.float64(values().sum() - values()[1].sum() + 36))
+
+
+class Later(Pending):
+    """Contents that are computed when somebody asks for them, the first time in vain."""
+
+    __slots__ = ("tries",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tries = 0
+
+    def fill(self, host: np.ndarray) -> None:
+        self.tries += 1
+        if self.tries == 1:
+            raise MemoryError
+        host[...] = values()
+
+
+PENDING = {
+    "an element": lambda x: x[1, 2],
+    "item": lambda x: x.item(5),
+    "a part": lambda x: x[1:, ::2].asnumpy(),
+    "its text": lambda x: repr(x),
+    "an operation": lambda x: (x * 2 + 1).sum(),
+    "with another": lambda x: np.ones_like(x) - x,
+    "written to": lambda x: (operator.setitem(x, (0, 1), 7), x.asnumpy())[1],
+    "all written to": lambda x: (operator.imul(x, 3), x.asnumpy())[1],
+    "membership": lambda x: values()[1, 1] in x,
+    "a list": lambda x: x.tolist(),
+    "an array": lambda x: np.asarray(x),
+    "reshaped": lambda x: x.T.reshape(-1)[3:5],
+}
+
+
+@pytest.mark.parametrize("how", PENDING)
+def test_contents_that_are_pending_are_there_when_they_are_looked_at(how: str) -> None:
+    def made() -> tuple[Array, Later]:
+        host = np.full(values().shape, np.nan)
+        storage = Storage(host)
+        storage.remote = Later()
+        return Array(host, storage), storage.remote
+
+    x, later = made()
+    with pytest.raises(MemoryError):
+        PENDING[how](x)
+    found = PENDING[how](x)
+    assert later.tries == 2 and x.storage.remote is not later
+    expected = PENDING[how](Array(values(), Storage(values())))
+    assert np.array_equal(found, expected) and type(found) is type(expected)
+
+
+@pytest.mark.mxnet
+def test_contents_that_are_pending_go_to_a_device(prefer: None) -> None:
+    host = np.zeros(values().shape)
+    x = Array(host, Storage(host))
+    x.storage.remote = Later()
+    with pytest.raises(MemoryError):
+        x.storage.to_device(device_for("cpu", 0))
+    device = device_for("cpu", 0)
+    assert x.storage.to_device(device) is x.storage.handle and x.storage.device is device
+    same(x * 2, values() * 2)
 
 
 @pytest.mark.mxnet

@@ -16,11 +16,12 @@ import numpy
 
 import minpy.numpy as np
 from minpy.autodiff import custom_vjp
-from minpy.nn.kernels import operators, shared
+from minpy.nn.kernels import chain, operators, shared
 from minpy.nn.kernels.engine import Kept, mxnet_for
 from minpy.nn.kernels.products import is_active
 from minpy.nn.kernels.windows import Windows
 from minpy.runtime import dispatch, entry
+from minpy.runtime.array import Array
 from minpy.runtime.blas import add_dot, dot
 from minpy.runtime.primitives.table import row
 from minpy.runtime.record import Record
@@ -105,12 +106,23 @@ def _operator(mx: Any, w: numpy.ndarray, windows: Windows, bias: bool) -> Any:
 
 def _run(x: Any, w: Any, b: Any, windows: Windows, wanted: Sequence[bool]) -> tuple[Any, Kept | None]:
     x, w, b = (numpy.asarray(each) for each in (x, w, b))
+    kept = _kept(x, w, b, windows, wanted)
+    return (_forward_numpy(x, w, windows, b), None) if kept is None else (kept.result(), kept)
+
+
+def _kept(
+    x: numpy.ndarray, w: numpy.ndarray, b: numpy.ndarray, windows: Windows, wanted: Sequence[bool]
+) -> Kept | None:
+    """The convolution by MXNet; None if that is not for these."""
     mx = mxnet_for(len(x) * math.prod(windows.out) * w.size, x, w, b)
     if mx is None:
-        return _forward_numpy(x, w, windows, b), None
-    images, options = (len(x), len(w), *windows.out), (windows.stride, windows.pad)
-    kept = Kept(mx, _operator(mx, w, windows, True), [x, w, b], wanted, images, options)
-    return kept.result(), kept
+        return None
+    images, options = (len(x), len(w), *windows.out), _options(windows)
+    return Kept(mx, _operator(mx, w, windows, True), [x, w, b], wanted, images, options)
+
+
+def _options(windows: Windows) -> tuple:
+    return windows.stride, windows.pad
 
 
 def _plain(*arrays: Any) -> bool:
@@ -157,8 +169,8 @@ def _to_bias(g: Any) -> Any:
 _with_bias.defvjp(_with_bias_forward, _with_bias_backward)
 
 
-def convolved(y: Any) -> tuple[Any, Any, Any, Windows] | None:
-    """Images, filters, biases and windows of which `y` is the convolution, if no gradient of the images is asked for.
+def convolved(y: Any) -> tuple[Any, Any, Any, Windows, Kept | None] | None:
+    """Images, filters, biases and windows of which `y` is the convolution, and MXNet's operator if that made it.
 
     It must have been put onto the only tape right before the last operation; see `rectified`. Else None.
     """
@@ -167,7 +179,12 @@ def convolved(y: Any) -> tuple[Any, Any, Any, Windows] | None:
     if type(record) is not Record or record.primitive is not _with_bias.row or record.result[0] is not y:
         return None
     x, w, b, windows, _ = record.args[1].arguments[0]
-    return None if is_active(x) else (x, w, b, windows)
+    return x, w, b, windows, record.args[1].residuals[2]
+
+
+def cotangents(x: Any, w: Any, kept: Kept | None, g: Any, windows: Windows) -> tuple:
+    """Cotangents of images, filters and biases for that of a convolution's result; some may be functions."""
+    return _with_bias_backward(windows, (), (x, w, kept), g)
 
 
 def to_filters(x: Any, g: Any, windows: Windows) -> tuple[Any, Any]:
@@ -243,4 +260,21 @@ def convolve(x: Any, w: Any, b: Any, windows: Windows) -> Any:
         y = dispatch.on_device("nn.convolve", x, w, windows)
         if y is not None:
             return y + np.reshape(b, (-1, 1, 1))
-    return _with_bias(x, w, b, windows, tuple(map(is_active, (x, w, b))))
+    wanted = tuple(map(is_active, (x, w, b)))
+    y = _pending(x, w, b, windows, wanted) if any(wanted) else None
+    return _with_bias(x, w, b, windows, wanted) if y is None else y
+
+
+def _pending(x: Any, w: Any, b: Any, windows: Windows, wanted: Sequence[bool]) -> Any:
+    """The convolution as a result that is made when it is looked at; None if that is not for these."""
+    tape = chain.tape_of(x, w, b)
+    arrays = [each.contents if type(each) is Array else each for each in (x, w, b)]
+    if tape is None or not _plain(*arrays):
+        return None
+    if not chain.is_followed(Kept.key_of(arrays, wanted, _options(windows))):
+        return None
+    kept = _kept(*arrays, windows, wanted)
+    y = None if kept is None else chain.pending(kept)
+    if y is not None:
+        _with_bias.put(tape, (x, w, b, windows, wanted), y).residuals = (*arrays[:2], kept)
+    return y

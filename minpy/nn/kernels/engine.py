@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from minpy.runtime.policy import current_policy
 
 # Multiplications (or comparisons) below which copies to MXNet and its threads cost more than they save.
 LEAST_WORK = 2_000_000
+_MANY = 16  # kinds of operators for whose backward run memory is kept
 
 
 def mxnet_for(work: int, *arrays: np.ndarray) -> Any:
@@ -57,6 +58,8 @@ class Kept:
     # Whether a result or a cotangent is in blocks of channels, by all that decides it; what was not yet seen is not in
     # it.
     _in_blocks: ClassVar[dict[Any, bool]] = {}
+    # Arrays of MXNet's that are in blocks, with our memory, for cotangents of results, and not in use.
+    _free: ClassVar[dict[Any, list[tuple[Any, np.ndarray]]]] = {}
 
     def __init__(
         self,
@@ -67,23 +70,33 @@ class Kept:
         images: tuple[int, ...] | None = None,
         options: Any = None,
     ) -> None:
-        self._mx, self._operator, self._wanted = mx, operator, wanted
+        self._mx, self._operator, self.wanted = mx, operator, tuple(wanted)
         self._context = mx.cpu()  # what belongs on a device is a row of the table
-        self._images, self._key = images, (*(array.shape for array in arrays), *wanted, options)
+        self._images, self._key = images, self.key_of(arrays, wanted, options)
         self._handles = [self._handle(array) for array in arrays]
         self._run()
+
+    @staticmethod
+    def key_of(arrays: Sequence[Any], wanted: Sequence[bool], options: Any) -> tuple:
+        """All that decides how an operator runs."""
+        return *(array.shape for array in arrays), *wanted, options
+
+    @property
+    def key(self) -> tuple:
+        """All that decides how the operator runs."""
+        return self._key
 
     def _run(self) -> None:
         self._gradients = [
             self._mx.nd.empty(handle.shape, ctx=self._context) if wanted else None
-            for handle, wanted in zip(self._handles, self._wanted, strict=True)
+            for handle, wanted in zip(self._handles, self.wanted, strict=True)
         ]
         self._cotangent_memory = None
-        if self._wanted[0]:
+        if self.wanted[0]:
             self._cotangent_memory = self._ours(self._handles[0].shape, "cotangent")
             if self._cotangent_memory is not None:
                 self._gradients[0] = self._around(self._cotangent_memory)
-        if any(self._wanted):
+        if any(self.wanted):
             pairs = [(x, d) for x, d in zip(self._handles, self._gradients, strict=True) if d is not None]
             self._mx.autograd.mark_variables(*map(list, zip(*pairs, strict=True)))
             with self._mx.autograd.record():
@@ -132,7 +145,7 @@ class Kept:
 
     def _handle(self, array: np.ndarray) -> Any:
         array = np.ascontiguousarray(array, np.float32)
-        if any(self._wanted):
+        if any(self.wanted):
             # Not where MXNet only runs: it then puts weights in an order of its own, in their place.
             return self._around(array)
         handle = self._mx.nd.empty(array.shape, ctx=self._context)
@@ -141,13 +154,70 @@ class Kept:
 
     def result(self) -> np.ndarray:
         """What the operator gave."""
-        return self._read(self._result, self._memory, "result")
+        found = self._read(self._result, self._memory, "result")
+        if self._memory is not None and np.may_share_memory(found, self._memory):
+            self._memory = None  # MXNet has brought it into plain order, in its place
+        return found
+
+    def in_blocks(self) -> np.ndarray | None:
+        """The memory of what the operator gave, which is in blocks of channels; None if it is not known to be."""
+        if self._memory is None or not self._in_blocks.get(("result", *self._key), False):
+            return None
+        self._result.wait_to_read()
+        return self._memory
 
     def cotangents(self, g: np.ndarray) -> list[np.ndarray | None]:
         """Cotangents of the arrays for that of the result; may be asked any number of times."""
+        return self._backward(self._handle(g))
+
+    def cotangents_by(self, write: Callable[[np.ndarray], bool]) -> list[np.ndarray | None] | None:
+        """As `cotangents`, where `write` puts the cotangent of the result into memory in blocks of channels.
+
+        None if MXNet does not take it so, or if `write` returns False.
+        """
+        free = self._free.get(self._key)
+        if free is None:
+            if len(self._free) >= _MANY:
+                self._free.clear()
+            free = self._free[self._key] = []
+        try:
+            handle, memory = free.pop()
+        except IndexError:  # the first time, or another thread has it
+            made = self._array_in_blocks()
+            if made is None:
+                return None
+            handle, memory = made
+        if not write(memory):
+            return None
+        found = self._backward(handle)
+        free.append((handle, memory))
+        return found
+
+    def _array_in_blocks(self) -> tuple[Any, np.ndarray] | None:
+        """An array of MXNet's like the result, which it knows to be in blocks, and its memory."""
+        key = "array", *self._key
+        if not self._in_blocks.get(("result", *self._key), False) or not self._in_blocks.get(key, True):
+            return None
+        memory = np.empty(self._images, np.float32)
+        handle = self._around(memory)
+
+        def put() -> None:
+            with self._mx.autograd.train_mode():  # else the order is another
+                self._operator(*self._handles, out=handle)
+            handle.wait_to_read()
+
+        put()
+        # It must hold what we write there.
+        memory.reshape(-1)[...] = np.arange(memory.size, dtype=np.float32)
+        expected = blocked.plain(memory)
+        self._in_blocks[key] = np.array_equal(host_of(handle), expected)
+        put()  # (as it was shown, it was brought into plain order)
+        return (handle, memory) if self._in_blocks[key] else None
+
+    def _backward(self, g: Any) -> list[np.ndarray | None]:
         if self._gradients is None:
             self._run()  # those of the last time are the program's now
-        self._result.backward(self._handle(g), retain_graph=True)
+        self._result.backward(g, retain_graph=True)
         found, self._gradients = self._gradients, None
         memory = [self._cotangent_memory, *[None] * (len(found) - 1)]
         return [

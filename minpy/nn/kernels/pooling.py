@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 
 from minpy.autodiff import custom_vjp, primitive
-from minpy.nn.kernels import convolution, maxima, operators, seen_maxima
+from minpy.nn.kernels import chain, convolution, maxima, operators, products, seen_maxima
 from minpy.nn.kernels.engine import Kept, mxnet_for
 from minpy.nn.kernels.masks import masked
 from minpy.nn.kernels.rectifier import rectified, where_positive
@@ -17,6 +17,7 @@ from minpy.nn.kernels.windows import Windows
 from minpy.runtime import dispatch, entry
 from minpy.runtime.array import Array
 from minpy.runtime.primitives.table import row
+from minpy.runtime.storage import Storage
 
 
 def _work(x: numpy.ndarray, windows: Windows) -> int:
@@ -206,6 +207,50 @@ _seen_positive_max = custom_vjp(
 _seen_positive_max.defvjp(_seen_forward, _seen_backward)
 
 
+# And if what relu was given is in blocks of channels still, it is an operation on the convolution's operands.
+
+
+def _chained_forward(x: Any, w: Any, b: Any, seen: Windows, windows: Windows) -> tuple[Any, Any]:
+    y = numpy.maximum(convolution.convolve(x, w, b, seen), 0)
+    best, found = _positive_max_forward(None, y, windows)
+    return best, (x, w, None, found)
+
+
+def _chained_backward(seen: Windows, windows: Windows, residuals: tuple, g: Any) -> tuple:
+    x, w, kept, (best, which) = residuals
+    if type(g) is numpy.ndarray and kept is not None:
+        if not kept.wanted[0]:
+            found = seen_maxima.gradients(x, g, best, which, seen, windows)
+            if found is not None:
+                return None, *found
+        found = chain.gradients(kept, g, best, which, windows)
+        if found is not None:
+            return tuple(found)
+    (spread,) = _positive_max_backward(None, windows, (best, which), g)
+    return convolution.cotangents(x, w, kept, spread, seen)
+
+
+_chained_positive_max = custom_vjp(lambda *args: _chained_forward(*args)[0], nondiff_argnums=(3, 4))
+_chained_positive_max.defvjp(_chained_forward, _chained_backward)
+
+
+def _chained(y: Any, found: tuple, windows: Windows) -> Any:
+    """The maxima of `y`, the positive part of the convolution that was found; None if they are not for this."""
+    x, w, b, seen, kept = found
+    if kept is None:
+        return None
+    tape = chain.tape_of(y) if chain.result_of(y, positive=True) is kept else None
+    maximum = None if tape is None else chain.largest(kept, windows)
+    if maximum is None:
+        chain.follow(kept, windows)
+        return None
+    best = maximum[0]
+    result = Array(best, Storage(best))
+    call = _chained_positive_max.put(tape, (x, w, b, seen, windows), result)
+    call.residuals = (_plain(x), _plain(w), kept, maximum)
+    return result
+
+
 def _plain(x: Any) -> Any:
     return x.contents if type(x) is Array else x
 
@@ -348,10 +393,15 @@ def pool(x: Any, mode: str, windows: Windows) -> Any:
         if y is not None:
             return y
     before = rectified(x)
-    if before is not None and maxima.is_ready(x.contents, windows):
+    if before is not None:
         found = convolution.convolved(before)
-        if found is not None and seen_maxima.is_ready(_plain(found[0]), x.contents, found[3], windows):
-            images, filters, biases, seen = found
-            return _seen_positive_max(images, filters, biases, x, seen, windows)
-        return _positive_max(before, x, windows)
+        y = None if found is None else _chained(x, found, windows)
+        if y is not None:
+            return y
+        if maxima.is_ready(x.contents, windows):
+            if found is not None and not products.is_active(found[0]):
+                images, filters, biases, seen, _ = found
+                if seen_maxima.is_ready(_plain(images), x.contents, seen, windows):
+                    return _seen_positive_max(images, filters, biases, x, seen, windows)
+            return _positive_max(before, x, windows)
     return _max(x, windows)

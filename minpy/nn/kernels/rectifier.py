@@ -8,16 +8,30 @@ import numpy
 
 import minpy.numpy as np
 from minpy.autodiff import custom_vjp
-from minpy.nn.kernels import arithmetic, products, shared
+from minpy.nn.kernels import arithmetic, chain, products, shared
 from minpy.nn.kernels.masks import masked
 from minpy.runtime.array import Array
 from minpy.runtime.record import Record
 
 
-@custom_vjp
 def relu(x: Any) -> Any:
     """The positive part of `x`; its derivative at 0 is 0."""
+    if type(x) is Array:
+        kept = chain.result_of(x)
+        tape = None if kept is None else chain.tape_of(x)
+        y = None if tape is None else chain.pending(kept, positive=True)
+        if y is not None:
+            _relu.put(tape, (x,), y).residuals = y
+            return y
+    return _relu(x)
+
+
+def _positive_part(x: Any) -> Any:
     return np.maximum(x, 0)
+
+
+_positive_part.__name__ = relu.__name__
+_relu = custom_vjp(_positive_part)
 
 
 def _relu_forward(x: Any) -> tuple[Any, Any]:
@@ -42,6 +56,8 @@ def positive(x: numpy.ndarray) -> numpy.ndarray:
 
 
 def _relu_backward(y: Any, g: Any) -> tuple:
+    if type(y) is Array and type(g) is numpy.ndarray:  # it was pending
+        y = y.contents
     if type(y) is numpy.ndarray is type(g):
         return (where_positive(y, g),)
     return (g * np.greater(y, 0),)
@@ -69,8 +85,8 @@ def where_positive(y: numpy.ndarray, g: numpy.ndarray) -> numpy.ndarray:
     return masked(g, numpy.greater(y, 0))
 
 
-relu.defvjp(_relu_forward, _relu_backward)
-relu.stays = True
+_relu.defvjp(_relu_forward, _relu_backward)
+_relu.stays = True
 
 
 def rectified(y: Any) -> Array | None:
@@ -82,7 +98,7 @@ def rectified(y: Any) -> Array | None:
     if tape is None or not tape.open or tape.put is None or not tape.records or not products.on_host():
         return None
     last = tape.records[-1]
-    if type(last) is not Record or last.primitive is not relu.row or last.result[0] is not y:
+    if type(last) is not Record or last.primitive is not _relu.row or last.result[0] is not y:
         return None
     (x,) = last.args[0]
     return x

@@ -10,14 +10,14 @@ import numpy as np
 
 from minpy.runtime.jit.expressions import BITS, TYPES, constant_of
 from minpy.runtime.jit.kinds import BOOLS, Unsupported
-from minpy.runtime.jit.magnitudes import Magnitudes
 from minpy.runtime.jit.reductions import LETTERS
 from minpy.runtime.jit.values import Known, Lazy, Ref, Several, Val, scalar
 from minpy.runtime.jit.wholecalls import FUNCTIONS, MAKERS, METHODS
 from minpy.runtime.jit.wholes import is_whole, kind_of, refs_of
+from minpy.runtime.jit.zones import Zones
 
 
-class Arrangements(Magnitudes):
+class Arrangements(Zones):
     """Calls whose results have other shapes than their arguments."""
 
     def number_of(self, value: Any, what: str) -> int:

@@ -73,6 +73,8 @@ class Deferred(Abreast):
         use = self.plan.get(id(target))
         if use is None or not isinstance(value, Lazy) or not isinstance(target, ast.Name):
             return False
+        if use.selects and not self.tells_by_limits(value):
+            return False
         if value.cost * (use.count - 1) > _WORTH * use.count:
             return False
         self.size_of(value.dims, LARGEST_READ)

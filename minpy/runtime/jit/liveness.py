@@ -35,6 +35,7 @@ class Use:
     last: ast.stmt
     count: int
     seen: bool
+    selects: bool = False  # the statement selects by it
 
 
 def _names(node: ast.AST) -> Iterator[ast.Name]:
@@ -71,6 +72,8 @@ def _reads(statement: ast.stmt, name: str) -> bool | None:
     """Whether a statement reads an array's elements, and nothing else of it; None if it does something else."""
     parents = {id(child): node for node in ast.walk(statement) for child in ast.iter_child_nodes(node)}
     found = False
+    if _selects(statement, name):
+        return True
     for each in _names(statement):
         if each.id != name:
             continue
@@ -89,6 +92,20 @@ def _reads(statement: ast.stmt, name: str) -> bool | None:
             above = parents[id(above)]
         found = True
     return found
+
+
+def _selects(statement: ast.stmt, name: str) -> bool:
+    """Whether a statement is ``x = a[name]``: what selects elements is read once."""
+    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+        return False
+    target, value = statement.targets[0], statement.value
+    return (
+        isinstance(target, ast.Name)
+        and isinstance(value, ast.Subscript)
+        and isinstance(value.value, ast.Name)
+        and isinstance(value.slice, ast.Name)
+        and value.slice.id == name not in (target.id, value.value.id)
+    )
 
 
 def _is_elementwise(node: ast.AST, operand: ast.Name) -> bool:
@@ -114,7 +131,7 @@ def _use(body: list[ast.stmt], place: int, name: str, shown: bool) -> Use | None
 
     `shown` says that the frame has the name, whose value is there where a loop is left.
     """
-    last, count = None, 0
+    last, count, selects = None, 0, False
     for statement in body[place + 1 :]:
         if not any(each.id == name for each in _names(statement)):
             if shown and any(isinstance(each, _JUMPS) for each in ast.walk(statement)):
@@ -125,10 +142,13 @@ def _use(body: list[ast.stmt], place: int, name: str, shown: bool) -> Use | None
             return None
         if reads:
             last, count = statement, count + 1
+            selects = selects or _selects(statement, name)
+            if selects and count > 1:
+                return None
         if any(each.id == name and not isinstance(each.ctx, ast.Load) for each in _names(statement)):
             simply = any(each.id == name for each in defined(statement))
-            return Use(last, count, False) if simply and last is not None else None
-    return Use(last, count, shown) if last is not None else None
+            return Use(last, count, False, selects) if simply and last is not None else None
+    return Use(last, count, shown, selects) if last is not None else None
 
 
 def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:

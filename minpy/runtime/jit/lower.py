@@ -281,6 +281,7 @@ class _Lowering(Comprehensions):
                 continue
             self.w.put(f"store i64 {code}, ptr {answer}")
             self.w.jump("handback")
+        self.note_what_lies_apart(before, lambda: self._rounds_left(last))
         folded = self._leave_if_folded(before)
         for number, label in enumerate(self.exits.values(), 1):
             self.w.place(label)
@@ -326,6 +327,12 @@ class _Lowering(Comprehensions):
 
         count = self.w.op(f"sub i64 {last}, {start}")
         self.outermost_in_columns = self.perhaps_by_columns(node, count, rounds, done)
+
+    def _rounds_left(self, last: str) -> str:
+        """How many rounds are to be run; of a ``while`` nobody knows."""
+        if isinstance(self.node, ast.While):
+            return "0"
+        return self.w.op(f"sub i64 {last}, {self.w.op(f'load i64, ptr {self._word(FIRST)}')}")
 
     def _leave_if_folded(self, place: int) -> str:
         """Do not begin where elements of an array that is changed in place may share their memory.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 from minpy.records import dataclass
-from minpy.runtime.jit.arraystores import Stores
-from minpy.runtime.jit.expressions import BITS
+from minpy.runtime.jit.arraystores import LARGEST, Stores
+from minpy.runtime.jit.expressions import BITS, constant_of
 from minpy.runtime.jit.kinds import INTS, Unsupported
 from minpy.runtime.jit.values import ArrayVariable, Lazy, Ref, Several, Val, scalar
 from minpy.runtime.jit.wholes import breaks_of, is_whole, kind_of, refs_of
@@ -217,7 +218,9 @@ class Selections(Stores):
 
     def _trues(self, mask: Ref, strides: tuple[str, ...]) -> tuple[Ref, str]:
         """Where the elements lie for which a mask is true, and how many they are."""
-        offsets = self.fresh("int64", (self.size_of(mask.dims),))
+        many = prod(self.extents.get(dim, constant_of(dim) or 1) for dim in mask.dims) > LARGEST
+        room = self._room_for(mask) if many else self.size_of(mask.dims)
+        offsets = self.fresh("int64", (room,))
         count = self.w.alloca("i64", "count")
         self.w.put(f"store i64 0, ptr {count}")
 
@@ -270,6 +273,19 @@ class Selections(Stores):
             self.nest(mask.dims[:-1], row)
         number = self.w.op(f"load i64, ptr {count}")
         return replace(offsets, dims=(number,)), number
+
+    def _room_for(self, mask: Ref) -> str:
+        """How many elements of a large mask are true, and the eight that `_note_bits` may write too many."""
+        number = self.w.alloca("i64", "number")
+        self.w.put(f"store i64 8, ptr {number}")
+
+        def add(indices: list[str]) -> None:
+            one = self.w.op(f"zext i1 {self.truth(self.at(mask, indices))} to i64")
+            total = self.w.op(f"load i64, ptr {number}")
+            self.w.put(f"store i64 {self.w.op(f'add i64 {total}, {one}')}, ptr {number}")
+
+        self.nest(self._unfolded(mask.dims, [mask]), add)
+        return self.w.op(f"load i64, ptr {number}")
 
     def _note_bits(
         self, bits: str, start: str, offsets: Ref, count: str, reach: Callable[[str], str]

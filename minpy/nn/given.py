@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from minpy.errors import ArgumentError
-from minpy.nn import checks, layers
+from minpy.nn import checks, init, layers, optim
 from minpy.nn.model import ModelBase
 
 
@@ -24,6 +25,38 @@ def check_parts(model: Any, *iterators: Any) -> None:
                 "Solver",
                 f"{name} must be an iterator over batches, such as NDArrayIter, not {type(iterator).__name__}",
             )
+
+
+def check_rules(init_rule: Any, init_config: Any, update_rule: Any, optim_config: Any) -> None:
+    """Fail if there is no such rule, or if what should be its options is something else."""
+    for name, config in (("init_config", init_config), ("optim_config", optim_config)):
+        if config is not None and not isinstance(config, Mapping):
+            raise checks.fail("Solver", f"{name} must be a dict of options, not {config!r}")
+    init.get(init_rule), optim.get(update_rule)
+    optim.check_options(update_rule, optim_config or {})
+
+
+def check_numbers(**numbers: Any) -> None:
+    """Fail if one of these options is no positive number; some may be None."""
+    for name, number in numbers.items():
+        if number is not None or name in ("num_epochs", "print_every"):
+            checks.positive("Solver", name, number)
+
+
+def check_checkpoint(path: Any, every: Any, resume: bool, dataiter: Any) -> None:
+    """Fail if the options about checkpoints do not fit together, or the iterator does not fit them."""
+    if path is None and (resume or every):
+        raise checks.fail(
+            "Solver", f"{'resume' if resume else 'checkpoint_every'} needs a file: checkpoint=…"
+        )
+    if path is not None and os.path.isdir(path):
+        raise checks.fail("Solver", f"checkpoint must be a file, but {os.fspath(path)} is a folder")
+    if every and not hasattr(dataiter, "get_state"):
+        raise checks.fail(
+            "Solver",
+            f"checkpoint_every needs an iterator that can tell where it is, which {type(dataiter).__name__} "
+            "cannot; the file is written after each epoch in any case",
+        )
 
 
 def unknown_option(owner: type, name: str) -> ArgumentError:

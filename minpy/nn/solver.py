@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -122,32 +122,15 @@ class Solver:
             raise given.unknown_option(Solver, sorted(unknown)[0])
         given.check_parts(model, train_dataiter, test_dataiter)
         checks.choice("Solver", "task_type", task_type, TASKS)
-        for name, config in (("init_config", init_config), ("optim_config", optim_config)):
-            if config is not None and not isinstance(config, Mapping):
-                raise checks.fail("Solver", f"{name} must be a dict of options, not {config!r}")
-        init.get(init_rule), optim.get(update_rule)
-        optim.check_options(update_rule, optim_config or {})
-        for name, number in (
-            ("num_epochs", num_epochs),
-            ("print_every", print_every),
-            ("train_acc_num_samples", train_acc_num_samples),
-            ("early_stop", early_stop),
-            ("checkpoint_every", checkpoint_every),
-        ):
-            if number is not None or name in ("num_epochs", "print_every"):
-                checks.positive("Solver", name, number)
-        if checkpoint is None and (resume or checkpoint_every):
-            raise checks.fail(
-                "Solver", f"{'resume' if resume else 'checkpoint_every'} needs a file: checkpoint=…"
-            )
-        if checkpoint is not None and os.path.isdir(checkpoint):
-            raise checks.fail("Solver", f"checkpoint must be a file, but {os.fspath(checkpoint)} is a folder")
-        if checkpoint_every and not hasattr(train_dataiter, "get_state"):
-            raise checks.fail(
-                "Solver",
-                f"checkpoint_every needs an iterator that can tell where it is, which {type(train_dataiter).__name__} "
-                "cannot; the file is written after each epoch in any case",
-            )
+        given.check_rules(init_rule, init_config, update_rule, optim_config)
+        given.check_numbers(
+            num_epochs=num_epochs,
+            print_every=print_every,
+            train_acc_num_samples=train_acc_num_samples,
+            early_stop=early_stop,
+            checkpoint_every=checkpoint_every,
+        )
+        given.check_checkpoint(checkpoint, checkpoint_every, resume, train_dataiter)
         self.model, self.train_dataiter, self.test_dataiter = model, train_dataiter, test_dataiter
         self.task_type = task_type
         self.init_rule, self.init_config = init_rule, dict(init_config or {})

@@ -32,6 +32,8 @@ _LEAST_WORK = 1 << 18
 _LEAST_SUM = 1 << 13
 # Multiplications for each thread at least, of a library that has no threads of its own.
 _SHARE = 1 << 22
+# Geometries of products that are remembered.
+_KNOWN = 256
 # Rows or columns of its parts are a multiple of this.
 _BLOCK = 16
 # MKL packs a matrix of doubles slowly whose rows are whole pages apart, and so share their places in the cache: a
@@ -98,6 +100,7 @@ class Library:
     def __init__(self, name: str, library: Any, bare: bool = False) -> None:
         self.name = name
         self._gate = Gate() if bare else None
+        self._known: dict[Any, Any] = {}  # by geometry, what `repeated` gives
         self._most = _limit()
         self.library = library  # else it is unloaded
         prefix, suffix = _spelling(library)
@@ -115,6 +118,17 @@ class Library:
 
     def product(self, x: ndarray, y: ndarray, out: ndarray | None, kept: float = 0.0) -> ndarray | None:
         """``x @ y``, to which `kept` times `out` is added; None if their layout is not one that BLAS takes."""
+        key = x.shape, x.strides, y.shape, y.strides, x.dtype.char
+        known = self._known.get(key)
+        if known is not None:
+            multiply, gate, (head, first_step, second_step, columns) = known
+            if out is None:
+                out = np.empty((x.shape[0], columns), x.dtype)
+            with gate:
+                multiply(
+                    *head, _address(x), first_step, _address(y), second_step, kept, _address(out), columns
+                )
+            return out
         first, second = _layout(x), _layout(y)
         if first is None or second is None:
             return None
@@ -122,6 +136,12 @@ class Library:
         if out is None:
             out = np.empty((rows, columns), x.dtype)
         cut = self._cut(x, columns)
+        if cut == _WHOLE and x.size * columns < 2 * _SHARE:  # with any number of threads
+            found = self.repeated(x, y)
+            if found is not None:
+                if len(self._known) >= _KNOWN:
+                    self._known.clear()
+                self._known[key] = found
         if self._gate is None:
             self._run(self._parts(x, y, out, kept, first, second, cut), x.dtype.char, 1)
             return out

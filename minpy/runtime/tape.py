@@ -18,7 +18,7 @@ from weakref import WeakSet
 import numpy as np
 
 from minpy.errors import GradientError
-from minpy.runtime import cotangents, deferred, entry
+from minpy.runtime import blas, cotangents, deferred, entry, packed
 from minpy.runtime.array import Array
 from minpy.runtime.fuse.free import fast_math
 from minpy.runtime.pull import forms, pull_kept, pull_link
@@ -27,6 +27,7 @@ from minpy.runtime.storage import BORROWED, NEEDED, OWN, SHARED, Storage
 
 _STRETCH = 4  # records
 _WORTH = 1024  # elements
+_AGAIN = 3  # products with a matrix before it is packed
 
 
 def _may_fuse() -> bool:
@@ -74,8 +75,8 @@ class Tape:
     """
 
     __slots__ = (
-        "_deferred", "_last", "_leaves", "_token", "depth", "free", "open", "outer", "put", "records", "redo",
-        "replays", "saved", "short", "touched", "written",
+        "_deferred", "_factors", "_last", "_leaves", "_token", "depth", "free", "open", "outer", "put", "records",
+        "redo", "replays", "saved", "short", "touched", "written",
     )  # fmt: skip
 
     def __init__(self, kept: bool = False) -> None:
@@ -93,6 +94,7 @@ class Tape:
         self.saved: set[tuple] = set()
         self._leaves: set[Storage] = set()
         self._deferred: dict[Any, deferred.Sum] = {}  # by what it is for: see `_key`
+        self._factors: dict[int, list[Any]] = {}  # by identity, matrices and what is made of them
         self._last: deferred.Sum | None = None  # the last one that was added to
 
     def __enter__(self) -> Tape:
@@ -218,6 +220,7 @@ class Tape:
             self.saved.clear()
             self._leaves.clear()
             self._deferred.clear()
+            self._factors.clear()
             self._last = None
             while redo:
                 cotangents.assign(*redo.pop())
@@ -257,6 +260,23 @@ class Tape:
             self._deferred[key] = found
         self._last = found
         found.add(key, operand, left, right)
+
+    def keeps(self, operand: Array) -> bool:
+        """Whether `operand` is an argument that was not written to: it is the same during all of the sweep."""
+        storage = operand.storage
+        return operand.window is storage.host and storage in self._leaves and storage not in self.written
+
+    def times(self, g: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """``g @ y.T`` of an argument that it `keeps`; packed from the third time on."""
+        found = self._factors.get(id(y))
+        if found is None or found[0] is not y:
+            found = self._factors[id(y)] = [y, 0]
+        if type(found[1]) is int:
+            found[1] += 1
+            if found[1] < _AGAIN:
+                return blas.dot(g, y.T)
+            found[1] = packed.Factor(y.T, len(g))
+        return found[1].product(g)
 
     def defer_sum(self, operand: Array, g: np.ndarray) -> bool:
         """Add the rows of `g` to the cotangent of a vector later, with others; False if it is not to be so."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minpy
-from minpy.runtime import blas, deferred, multiply
+from minpy.runtime import blas, deferred, multiply, packed
 
 
 @minpy.accelerate
@@ -187,3 +187,68 @@ def test_products_under_fast_math(monkeypatch: pytest.MonkeyPatch) -> None:
     free, other = both(w)
     assert made == [(90, 80)] and np.isclose(free, value, rtol=1e-11)
     assert np.array_equal(gradient, other)
+
+
+@pytest.mark.parametrize("source", [None, "mkl", "blas", "copy"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_factor_of_many_products(monkeypatch: pytest.MonkeyPatch, source: str | None, dtype: type) -> None:
+    """Packed or not, by every library that there is, in rows or in columns; of another number of rows as well."""
+    if source is not None:
+        monkeypatch.setattr(blas, "_SOURCES", tuple(each for each in blas._SOURCES if each[0] == source))
+        library = blas._load()
+        if library is None:
+            pytest.skip(f"no {source} here")
+        monkeypatch.setattr(blas, "_library", library)
+    else:
+        monkeypatch.setattr(blas, "_library", None)
+    rng = np.random.default_rng(9)
+    for shape in ((200, 96), (64, 130)):
+        for matrix in (
+            rng.normal(size=shape),
+            rng.normal(size=shape[::-1]).T,
+            rng.normal(size=(shape[0], 300)),
+        ):
+            y = matrix.astype(dtype, order="K")[:, : shape[1]]
+            factor = packed.Factor(y, 40)
+            for rows in (40, 33, 40):
+                x = rng.normal(size=(rows, shape[0])).astype(dtype)
+                assert packed.pays(x, y)
+                tolerance = 500 * np.finfo(dtype).eps
+                assert np.allclose(factor.product(x), x @ y, rtol=0, atol=tolerance)
+    assert not packed.pays(x[:2], y) and not packed.pays(np.zeros((65, 200)), y)
+
+
+@minpy.accelerate
+def written_between(w: Any, x: Any) -> Any:
+    h = x
+    for _ in range(6):
+        h = np.tanh(h @ w)
+        w *= 0.9
+    return np.sum(h)
+
+
+@minpy.accelerate
+def recurrent(w: Any, x: Any) -> Any:
+    h = x
+    for _ in range(6):
+        h = np.tanh(h @ w)
+    return np.sum(h)
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.9])
+def test_a_matrix_that_is_packed_in_the_sweep(factor: float) -> None:
+    """Not where it is written to between two products."""
+    rng = np.random.default_rng(10)
+    w, x = rng.normal(size=(96, 96)) / 20, rng.normal(size=(33, 96))
+    given = w.copy()
+    found = minpy.grad(recurrent if factor == 1.0 else written_between, (0, 1))(given, x)
+    values = [x]
+    for k in range(6):
+        values.append(np.tanh(values[-1] @ (w * factor**k)))
+    g, expected = np.ones_like(values[-1]), np.zeros_like(w)
+    for k in reversed(range(6)):
+        g = g * (1 - values[k + 1] ** 2)
+        expected += (values[k].T @ g) * factor**k
+        g = g @ (w * factor**k).T
+    assert np.allclose(found[0], expected, rtol=1e-10, atol=1e-12)
+    assert np.allclose(found[1], g, rtol=1e-10, atol=1e-12)

@@ -2,7 +2,8 @@
 
 Whatever is spent in the hope that it pays later (compiling, most of all) asks first: all of it together, and what the
 program waited for before it began to be rewritten, stays below a share of the time that the process has run, so that a
-program which gains nothing loses little; and what was gained may be spent again, in part. After the first second there
+program which gains nothing loses little; and what was gained may be spent again, in part. What surely gains may come
+earlier, but no more of it than one loop or two before something has been gained. After the first second there
 is another share, of the time that went into one thing: else what was spent at the beginning would keep the program for
 seconds from what takes tenths of one. What is spent is processor time (`clock`), since another program that has the
 processor meanwhile would take it from this one in any case. Importing this module imports nothing.
@@ -16,11 +17,11 @@ from time import perf_counter, process_time
 from time import thread_time as clock
 
 SHARE = 0.08  # of the time since the beginning
-START = 0.05  # seconds that are spent in any case, about: on imports, and on looking at what a program does
-SURE = 0.25  # seconds more that may be spent on what surely gains many times that, if it goes on
+START = 0.03  # seconds that are spent in any case, about: on imports, and on looking at what a program does
+SURE = 0.12  # seconds more that may be spent on what surely gains many times that, if it goes on
 LATE = 1.2  # seconds that a process has run, the rewriting aside, before
 DUE = 1 / 3  # of the time that was spent in one thing may be spent on it, whatever was spent on others
-AGAIN = 0.25  # of what was gained: it is estimated
+AGAIN = 0.5  # of what was gained: it is estimated
 _HEAD_START = 0.1  # seconds that a process has run when this is imported: Python's start and NumPy's
 
 _GLANCE = 2e-3  # seconds between two looks at the processor's time
@@ -89,16 +90,28 @@ def is_due(expected: float, spent: float) -> bool:
 
 def _is_left(expected: float) -> bool:
     missing = START + _taken + _waited() + expected - SHARE * ran()
-    return missing < 0.0 or missing < AGAIN * _gained()
+    return missing < 0.0 or missing < AGAIN * gained()
 
 
-def _gained() -> float:
+def gained() -> float:
     """What `gains` tell; they are asked now and then, as they look at all that was made."""
     global _added, _asked
     now = perf_counter()
     if now - _asked > _ASKED:
-        _asked, _added = now, sum(gained() for gained in gains)
+        _asked, _added = now, sum(each() for each in gains)
     return _added
 
 
-__all__ = ["allows", "allows_sure", "clock", "counts", "gains", "is_due", "note", "ran", "seconds", "taken"]
+__all__ = [
+    "allows",
+    "allows_sure",
+    "clock",
+    "counts",
+    "gained",
+    "gains",
+    "is_due",
+    "note",
+    "ran",
+    "seconds",
+    "taken",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 import time
 
@@ -181,17 +182,17 @@ def young(monkeypatch):
 
 
 def test_a_share_of_the_time_may_be_spent(young, monkeypatch):
-    assert ledger.allows(0.02) and not ledger.allows(0.04)
+    assert ledger.allows(0.04) and not ledger.allows(0.06)
     ledger.note("compiling", 0.05)
     assert not ledger.allows(0.01) and ledger.taken() == 0.05
     young[0] = 10.0
-    assert ledger.allows(0.69) and not ledger.allows(0.71)
+    assert ledger.allows(0.71) and not ledger.allows(0.73)
     ledger.note("compiling meanwhile", 5.0, taken=0.1)  # what another thread did costs the program little
-    assert ledger.allows(0.59) and not ledger.allows(0.61)
+    assert ledger.allows(0.61) and not ledger.allows(0.63)
     assert ledger.seconds == {"compiling": 0.05, "compiling meanwhile": 5.0}
     assert ledger.counts == {"compiling": 1, "compiling meanwhile": 1}
     monkeypatch.setattr(ledger, "_waited", lambda: 0.2)  # for the rewriting
-    assert ledger.allows(0.39) and not ledger.allows(0.41)
+    assert ledger.allows(0.41) and not ledger.allows(0.43)
 
 
 @pytest.mark.parametrize(
@@ -226,15 +227,45 @@ def test_what_was_gained_may_be_spent_in_part(young):
     assert not ledger.allows(0.01)
     ledger.gains += [lambda: 1.5, lambda: 0.5]
     young[0] += 0.1  # it is asked now and then
-    assert ledger.allows(0.02) and not ledger.allows(0.04)
+    assert ledger.allows(0.55) and not ledger.allows(0.57)
+
+
+@pytest.mark.parametrize("waited", [0.0, 0.05])
+@pytest.mark.parametrize("gained", [0.0, 0.3])
+@pytest.mark.parametrize("seed", range(4))
+def test_all_that_is_spent_in_the_first_second_is_bounded(young, monkeypatch, seed, gained, waited):
+    """Whatever asks, how often and for how much: a program of a second that gains nothing loses no more than this."""
+    chance = random.Random(seed)
+    monkeypatch.setattr(ledger, "_waited", lambda: waited)
+    young[0], began, taken = 0.1, 0.1, 0.0
+    ledger.gains.append(lambda: gained * (young[0] - began))
+    while young[0] < 1.2:
+        takes = chance.choice((0.001, 0.01, 0.06, 0.2)) * chance.random()
+        ask = chance.choice((ledger.allows, ledger.allows_sure))
+        if ask(takes, *([chance.random()] if ask is ledger.allows else [])):
+            ledger.note("compiling", takes)
+            young[0] += takes  # it is the program that waits
+            taken += takes
+        young[0] += 0.002
+        most = ledger.SHARE * young[0] + ledger.SURE + ledger.AGAIN * gained * (young[0] - began)
+        assert ledger.START + waited + taken < most
+    assert taken > 0.02
 
 
 @pytest.mark.parametrize(
-    ("processors", "size", "early"), [(2, 40_000, True), (2, 20_000, False), (1, 40_000, False)]
+    ("processors", "size", "gained", "early"),
+    [
+        (2, 40_000, 0.5, True),
+        (2, 20_000, 0.5, False),
+        (2, 20_000, 0.0, True),  # nothing that would make up for it
+        (2, 12_000, 0.0, False),
+        (1, 40_000, 0.0, False),
+    ],
 )
-def test_a_program_that_ends_soon_waits_for_no_long_text(young, monkeypatch, processors, size, early):
+def test_a_program_that_ends_soon_waits_for_no_long_text(young, monkeypatch, processors, size, gained, early):
     monkeypatch.setenv("MINPY_JIT", "auto")
     monkeypatch.setattr(background, "_processors", lambda: processors)
+    ledger.gains.append(lambda: gained)
     assert background.is_early(size) is early
     young[0] = 1.25
     assert not background.is_early(size, 1.0)

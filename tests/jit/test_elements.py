@@ -106,7 +106,7 @@ def test_what_surely_gains_is_compiled_early(monkeypatch, text, early):
     monkeypatch.setattr(ledger, "ran", lambda: 0.2)
     monkeypatch.setattr(ledger, "_taken", 0.0)
     monkeypatch.setattr(ledger, "_waited", lambda: 0.0)
-    monkeypatch.setattr(ledger, "_gained", lambda: 0.0)
+    monkeypatch.setattr(ledger, "gained", lambda: 0.0)
     site = Site("nest_range_1_00000000", "range", True, loop.lineno, "00000000")
     for spent, hot in ((0.05, False), (0.07, early), (5.0, early)):
         site.spent = spent

@@ -62,7 +62,7 @@ class Native:
         # Unlike the loops' functions, these let other threads run meanwhile.
         self._function: Any = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_char_p)(self.address)
         self.operands = text.operands
-        self.in_place = in_place
+        self.in_place, self._wait = in_place, wait
         self.slots = text.numbers
         count = len(text.pointers())
         self._pack = struct.Struct(f"={1 + count}q{''.join(kind for _, kind in self.slots)}").pack
@@ -71,9 +71,9 @@ class Native:
         self.plan = plan
 
     def over(self, in_place: tuple[tuple[int, int], ...]) -> Native:
-        """The code that writes some results over operands."""
+        """The code that writes some results over operands; raises as the class does."""
         if in_place not in self._over:
-            self._over[in_place] = Native(self.plan, in_place=in_place)
+            self._over[in_place] = Native(self.plan, self._wait, in_place)
         return self._over[in_place]
 
     def rolls(self) -> list[rolled.Rolls]:
@@ -295,7 +295,9 @@ def placed(text: str, outside: dict[str, int], *, wait: bool = True, quickly: bo
             code = background.quick_code(text)
             keep(code)
         elif wait:
+            began = ledger.clock()
             code = engine.object_code(text)
+            ledger.note("compiling", ledger.clock() - began)
             keep(code)
         else:
             code = background.object_code(text, keep)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 # of the text.
 _QUICKLY = (0.06, 0.015)
 _MEANWHILE, _ALONE = 0.006, 4e-6
-_PATIENCE = 8  # times as long must a program have run as the thread will be at work
+# Times as long must a program have run as the thread will be at work: once so much was gained, and before.
+_PATIENCE, _CAUTION = 8, 20
 
 
 class Job:
@@ -69,7 +70,11 @@ def is_early(size: int, spent: float = 0.0) -> bool:
 
     The program has `spent` so many seconds in what the text is for.
     """
-    return is_used() and ledger.ran() < _PATIENCE * work(size) and not ledger.is_due(work(size), spent)
+    if not is_used():
+        return False
+    takes = work(size)
+    times = _PATIENCE if ledger.gained() > takes else _CAUTION
+    return ledger.ran() < times * takes and not ledger.is_due(takes, spent)
 
 
 def is_busy() -> bool:

@@ -206,7 +206,7 @@ def _adds(types: str, count: int, total: Callable[[Any], Any]) -> bool:
 def complex_product() -> str:
     """How NumPy multiplies complex numbers: ``"fused"``, with one rounding less, or ``"plain"``; nothing: it varies."""
     found = ["fused", "plain"]
-    whole = (np.arange(1, 400) * 0x9E3779B97F4A7C15 % (1 << 30)).tolist()
+    whole = [each * 0x9E3779B97F4A7C15 % (1 << 30) for each in range(1, 400)]
     scale = 2.0**-30
 
     def rounded(value: int) -> int:

@@ -16,6 +16,8 @@ for _folder in ("fuse", "jit", "programs", "engines"):
 
 import differences
 from arrays import Maker as Arrays
+from column_programs import ColumnMaker as Columns
+from forms import FormMaker as Forms
 from generator import Maker as Loops
 from outcomes import execute
 from rows import RowMaker as Rows
@@ -32,7 +34,8 @@ OPTIONS = Options(jit="force", fuse="force")
 ENGINES = ["force", "force:tiled1", "force:tiled2"]
 if engine.is_available():
     ENGINES += ["force:native1", "force:native2", "force:direct", "force:direct"]
-KINDS = ("arrays", "loops", "functions", "gradients", "rows")
+MAKERS = {"arrays": Arrays, "loops": Loops, "rows": Rows, "columns": Columns, "forms": Forms}
+KINDS = ("arrays", "loops", "functions", "gradients", "rows", "columns", "forms", "forms")
 _numbers = itertools.count()
 
 
@@ -42,12 +45,8 @@ class Different(AssertionError):
 
 def text_of(kind: str, seed: int) -> tuple[str, dict[str, Any]]:
     """A program of a kind, and the names that it starts with."""
-    if kind == "arrays":
-        return Arrays(seed).program(), {}
-    if kind == "loops":
-        return Loops(seed).program(), {}
-    if kind == "rows":
-        return Rows(seed).program(), {}
+    if kind in MAKERS:
+        return MAKERS[kind](seed).program(), {}
     text, dims = differences.make(seed, differences.size_of(seed))
     return f"{text}\nonce = f(*arguments)\ntwice = f(*arguments)\n", {"arguments": inputs(dims, seed)}
 

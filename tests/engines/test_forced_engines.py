@@ -7,10 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from forced import ENGINES, KINDS, check
+from forced import ENGINES, check
 
 # How many programs of each kind, in how many tests.
-PARTS = {"arrays": (120, 4), "loops": (48, 2), "functions": (60, 2), "gradients": (40, 2), "rows": (24, 2)}
+PARTS = {
+    "arrays": (120, 4), "loops": (48, 2), "functions": (60, 2), "gradients": (40, 2), "rows": (24, 2),
+    "columns": (16, 1), "forms": (40, 2),
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +26,7 @@ def apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MINPY_CACHE_DIR", str(tmp_path / "cache"))
 
 
-@pytest.mark.parametrize(("kind", "part"), [(kind, part) for kind in KINDS for part in range(PARTS[kind][1])])
+@pytest.mark.parametrize(("kind", "part"), [(kind, part) for kind in PARTS for part in range(PARTS[kind][1])])
 def test_no_difference(kind: str, part: int, tmp_path: Path) -> None:
     count, parts = PARTS[kind]
     outcomes = Counter(check(kind, seed, tmp_path) for seed in range(part, count, parts))
@@ -31,3 +34,5 @@ def test_no_difference(kind: str, part: int, tmp_path: Path) -> None:
         assert sum(n for what, n in outcomes.items() if "in pieces" in what) > 0.8 * count / parts, outcomes
     if kind in ("loops", "rows") and "force:native1" in ENGINES:
         assert sum(n for what, n in outcomes.items() if "compiled" in what) > count / parts / 12, outcomes
+    if kind in ("columns", "forms") and "force:native1" in ENGINES:
+        assert sum(n for what, n in outcomes.items() if "compiled" in what) > count / parts / 3, outcomes

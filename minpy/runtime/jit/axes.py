@@ -22,6 +22,12 @@ _SHORT = 8  # NumPy adds fewer elements one after the other
 class Axes(Reductions):
     """What knows of axes."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        # Of expressions whose places of extremes were looked for, by identity: the extremes (where nothing has been
+        # stored since, and all code after comes here).
+        self.extrema: dict[tuple[Any, ...], tuple[Lazy, Ref]] = {}
+
     def axes_of(self, axis: Any, rank: int) -> tuple[int, ...] | None:
         """The axes that an argument names, or None for all."""
         if isinstance(axis, Known) and axis.value is None:
@@ -60,12 +66,11 @@ class Axes(Reductions):
             if kind_of(value) != "float64":
                 raise Unsupported(f"the mean of {kind_of(value)}")
             return self.held(self.binary("/", total, scalar("int", "i", self._number_along(value, axes))))
-        ref = self.held(value)
         if name in ("var", "std"):
-            return self._variance_along(ref, axes, keep, freedom, name)
+            return self._variance_along(self.held(value), axes, keep, freedom, name)
         if name in ("any", "all"):
-            return self._truths_along(ref, axes, keep, name == "all")
-        return self._best_along(ref, axes, keep, name)
+            return self._truths_along(self.held(value), axes, keep, name == "all")
+        return self._best_along(value, axes, keep, name)
 
     def _number_along(self, ref: Any, axes: tuple[int, ...]) -> str:
         count = "1"
@@ -308,13 +313,21 @@ class Axes(Reductions):
         self.quietly(lambda: self.nest(ref.dims, look))
         return new
 
-    def _best_along(self, ref: Ref, axes: tuple[int, ...], keep: bool, name: str) -> Ref:
-        kind, op = ref.type.kind, ast.Lt() if name in ("min", "argmin") else ast.Gt()
+    def _best_along(self, value: Any, axes: tuple[int, ...], keep: bool, name: str) -> Ref:
+        kind, op = kind_of(value), ast.Lt() if name in ("min", "argmin") else ast.Gt()
         if kind == "uint64" or kind in COMPLEX:
             raise Unsupported(f"the extremum of {kind}")
+        # Across the last axis each element is looked at once, and computed then.
+        across = isinstance(value, Lazy) and len(value.dims) - 1 not in axes and not is_turned_all(value)
+        across = across and not (value.mixed or value.breaks or value.items)
+        if across:
+            self.ordered_alike(value, False)
+        ref = value if across else self.held(value)
         self._number_along(ref, axes)
         dims = self._left(ref.dims, axes, keep, "1")
-        best = self.fresh(ref.type.dtype, dims)
+        key = id(value), axes, keep, name[-3:]
+        known = None if name.startswith("arg") else self.extrema.pop(key, None)
+        best = self.fresh("bool" if kind == "bool_" else kind, dims) if known is None else known[1]
         places = self._filled("int64", dims, self.constant(0)) if name.startswith("arg") else None
 
         def start(indices: list[str]) -> None:
@@ -347,8 +360,11 @@ class Axes(Reductions):
                 x = self.w.op(f"select i1 {better}, i64 {indices[axes[0]]}, i64 {old.x}")
                 self.write(spot, scalar("int64", "i", x))
 
-        self.quietly(lambda: self.nest(best.dims, start))
-        in_rows = axes == (len(ref.dims) - 1,) and ref.strides[-1] == "8" and ref.dims[-1] != "1"
+        again = "" if known is None else self._unless_zero(best)
+        self.quietly(lambda: self.nest(best.dims, start, across))
+        in_rows = (
+            not across and axes == (len(ref.dims) - 1,) and ref.strides[-1] == "8" and ref.dims[-1] != "1"
+        )
         if kind == "float64" and places is None and in_rows and not small(constant_of(ref.dims[-1]) or 0):
 
             def row(indices: list[str]) -> None:
@@ -364,8 +380,33 @@ class Axes(Reductions):
             return best
         # Where the last axis stays, each round of the innermost loop has a result of its own.
         apart = len(ref.dims) - 1 not in axes and not small(constant_of(ref.dims[-1]) or 0)
-        self.quietly(lambda: self.nest(ref.dims, look, independent=apart))
+        self.quietly(lambda: self.nest(ref.dims, look, across, independent=apart))
+        if again:
+            self.w.place(again)
+        if places is not None and across:
+            self.extrema[key] = value, best
         return places or best
+
+    def _unless_zero(self, best: Ref) -> str:
+        """Go on where extremes that are known are to be found once more, as some are zero; else at the label it gives.
+
+        Of zeros of both signs NumPy's choice is its own.
+        """
+        again, done = self.w.fresh("again"), self.w.fresh("known")
+        zero = self.w.alloca("i1", "zero")
+        self.w.put(f"store i1 false, ptr {zero}")
+
+        def look(indices: list[str]) -> None:
+            item = self.read(self.item(best, indices, checked=False))
+            if item.rep == "d":
+                is_zero = self.w.op(f"fcmp oeq double {item.x}, {double(0.0)}")
+                before = self.w.op(f"load i1, ptr {zero}")
+                self.w.put(f"store i1 {self.w.op(f'or i1 {before}, {is_zero}')}, ptr {zero}")
+
+        self.nest(best.dims, look)
+        self.w.branch(self.w.op(f"load i1, ptr {zero}"), again, done)
+        self.w.place(again)
+        return done
 
     def _best_of_row(
         self, ref: Ref, out: Ref, indices: list[str], op: ast.cmpop, look: Callable[[list[str]], None]

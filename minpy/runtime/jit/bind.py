@@ -393,6 +393,7 @@ class Snapshot:
             frozenset(self.lists),
             {name: self.values[name].shape for name in self._arrays},
             {name: kinds_of(value) or (-1, ()) for name, value in self.stacks.items()},
+            {name: _span(self.values[name]) for name, each in self._arrays.items() if not each.sequence},
             tuple(
                 (name, self.values[name])
                 for name, kind in sorted(self._scalars.items())
@@ -558,6 +559,18 @@ def array_of(value: Any) -> tuple[ArrayType, np.ndarray] | None:
 
 
 __all__ = ["PYTHON", "Frame", "Names", "Snapshot", "array_of", "dotted"]
+
+
+def _span(array: np.ndarray) -> tuple[int, int]:
+    """The addresses between which an array lies."""
+    start = array.ctypes.data if array.size else 0
+    reaches = (
+        [(extent - 1) * stride for extent, stride in zip(array.shape, array.strides, strict=True)]
+        if start
+        else []
+    )
+    low, high = sum(min(each, 0) for each in reaches), sum(max(each, 0) for each in reaches)
+    return start + low, start + high + (array.itemsize if start else 0)
 
 
 def _definition(value: Any) -> tuple[Any, ...]:

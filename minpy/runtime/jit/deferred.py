@@ -87,6 +87,8 @@ class Deferred(Abreast):
 
     def passed(self, statement: ast.stmt) -> None:
         """A statement has been written."""
+        if branches(statement):
+            self.extrema.clear()
         for key, later in list(self.pending.items()):
             if later.use.last is statement:
                 if later.seen:
@@ -130,20 +132,44 @@ class Deferred(Abreast):
 
     def before(self, statement: ast.stmt) -> None:
         """Before a statement is written."""
-        if self.pending and branches(statement):
-            self.make_all()
+        if branches(statement):
+            self.extrema.clear()
+            if self.pending:
+                self.make_all()
 
     def note_written(self, ref: Ref) -> None:
         super().note_written(ref)
+        for number, (value, _) in list(self.extrema.items()):
+            if not self._stays(value, ref):
+                del self.extrema[number]
         last = []
         for key, later in list(self.pending.items()):
-            if not any(self.may_meet(ref, each) for each in later.value.refs):
+            if self._stays(later.value, ref):
                 continue
             if not later.done and (not self.now or later.use.last is not self.now[-1]):
                 self.make(key)
             elif later.seen:
                 last.append(key)
         self.make_at_last(last)
+
+    def _stays(self, value: Lazy, ref: Ref) -> bool:
+        """Whether an expression stays what it is when an array is stored into; the loop may be left to make it so."""
+        near = [each for each in dict.fromkeys(value.refs) if self.may_meet(ref, each)]
+        if not near:
+            return True
+        if self.flag or self.postponed or self.retry or ref.fresh:
+            return False
+        for each in near:
+            pairs = {(one, other) for one in ref.roots for other in each.roots}
+            if each.fresh or not pairs or not all(self.are_apart_now(*pair) for pair in pairs):
+                return False
+        for each in near:
+            self.disjoint(ref, each)
+        return True
+
+    def are_apart_now(self, one: str, other: str) -> bool:
+        """Whether two arrays that came in share no memory as they are now."""
+        raise NotImplementedError
 
     def changed_later(self, target: ast.Name, symbol: str, current: Lazy, value: Any) -> None:
         """``t += x`` of a variable that stands for an expression: nothing else holds its array."""

@@ -24,6 +24,9 @@ _ELEMENTWISE = frozenset(
     "logical_and logical_or logical_xor logical_not isnan isinf isfinite".split()
 )
 
+# Along the first axis: several elements of each column, which are computed as they are looked at.
+_EXTREMA = frozenset(("max", "min", "amax", "amin", "argmax", "argmin"))
+
 
 @dataclass(frozen=True)
 class Use:
@@ -120,6 +123,8 @@ def _is_elementwise(node: ast.AST, operand: ast.Name) -> bool:
         return len(node.ops) == 1
     if isinstance(node, ast.Call):
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if name in _EXTREMA and isinstance(node.func, ast.Attribute):
+            return [operand] == node.args and [ast.unparse(each) for each in node.keywords] == ["axis=0"]
         return name in _ELEMENTWISE and not node.keywords and operand in node.args
     if isinstance(node, ast.Assign):
         return len(node.targets) == 1 and isinstance(node.targets[0], ast.Subscript)

@@ -66,6 +66,7 @@ class Entry:
     lists: frozenset[str] = frozenset()  # that are appended to
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # now; the code takes any
     stacks: dict[str, stacks.Kinds] = field(default_factory=dict)  # lists that are taken from
+    spans: dict[str, tuple[int, int]] = field(default_factory=dict)  # where arrays lie now
     counts: tuple[tuple[str, int], ...] = ()  # variables that are small integers now; the code takes any
 
 
@@ -201,6 +202,12 @@ class _Lowering(Comprehensions):
         new = ArrayVariable(found.name, found.type, roots=found.roots, fresh=found.fresh)
         new.comes_in = found.comes_in
         return new
+
+    def are_apart_now(self, one: str, other: str) -> bool:
+        spans = self.entry.spans
+        if one not in spans or other not in spans:
+            return False
+        return spans[one][1] <= spans[other][0] or spans[other][1] <= spans[one][0]
 
     def scope(self) -> ast.AST:
         return self.calls[-1].helper.node if self.calls else self.node

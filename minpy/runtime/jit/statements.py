@@ -60,8 +60,12 @@ class Statements(Masked):
         `owner` is the loop, or the function, of which they are the body.
         """
         around, self.plan = self.plan, {} if owner is None else self.plan_for(owner)
-        with self.run_of_statements():
-            self._statements(body)
+        self.extrema.clear()
+        try:
+            with self.run_of_statements():
+                self._statements(body)
+        finally:
+            self.extrema.clear()
         self.plan = around
 
     def _statements(self, body: list[ast.stmt]) -> None:
@@ -89,6 +93,7 @@ class Statements(Masked):
             except Unsupported as error:
                 self.listed = None
                 self.take_back(waiting)
+                self.extrema.clear()
                 vars(self).update(depth)
                 self.loops, self.w.access = loops, access
                 self.pending, self.now = pending, now

@@ -11,7 +11,6 @@ reads them. So the intermediates of a sum of slices are freed as soon as the pro
 
 from __future__ import annotations
 
-import dis
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -20,8 +19,9 @@ import numpy as np
 from numpy import ndarray
 
 from minpy.runtime import entry, pull, record
+from minpy.runtime.looks import passes, reads
 from minpy.runtime.primitives.table import Primitive
-from minpy.runtime.record import Record, current_tape, open_tape
+from minpy.runtime.record import Record, current_tape
 from minpy.runtime.storage import BORROWED, DIFFERENTIABLE, NEEDED, PYTHON_SCALAR, SHARED, WEAK, Storage
 
 # Operands that NumPy takes as they are, and that hold no Array.
@@ -30,35 +30,6 @@ _DOUBLE = np.dtype(float)
 _new = object.__new__
 _frame = sys._getframe
 _asarray = np.asarray
-
-
-def reads(rule: Callable[..., Any] | None, count: int) -> tuple[bool, ...]:
-    """Which of its arguments after the cotangent (the result, and `count` operands) a derivative rule looks at.
-
-    Found in its code, so that no rule has to say it: an argument that no instruction loads is not looked at.
-    """
-    if rule is None:
-        return (False,) * (count + 1)
-    code = getattr(rule, "__code__", None)
-    if code is None or code.co_flags & 0x0C or code.co_argcount != count + 2:  # *args, **kwargs
-        return (True,) * (count + 1)
-    names = code.co_varnames[1 : count + 2]
-    used = set(code.co_cellvars)
-    for instruction in dis.get_instructions(code):
-        value = instruction.argval
-        used.update(value if type(value) is tuple else (value,) if type(value) is str else ())
-    return tuple(name in used for name in names)
-
-
-def passes(rule: Callable[..., Any], count: int) -> bool:
-    """Whether the rule hands the cotangent on as it is."""
-    if any(reads(rule, count)):
-        return False
-    g = object()
-    try:
-        return rule(g, *[None] * (count + 1)) is g
-    except TypeError:
-        return False
 
 
 def _number(array: Any) -> Any:
@@ -411,106 +382,6 @@ def unary(primitive: Primitive) -> Callable[[Any], Any]:
     return call
 
 
-def in_place(primitive: Primitive, slow: Callable[..., Any]) -> Callable[..., Any]:
-    """``target op= value`` for an `Array`; `slow` is the long way.
-
-    On the host, under one tape, NumPy works in place, and what was overwritten is kept only if a record needs it. For
-    an operation whose derivative is the cotangent itself (``+=``, ``-=``), or needs no more than an inactive operand
-    (``*= 2``), nothing else is kept.
-    """
-    function = primitive.function
-    rules = primitive.bare
-    if rules is None or rules[0] is None or rules[1] is None or primitive.flat:
-        return slow
-    forward = primitive.short[0]
-
-    def in_two_steps(self: Any, other: Any) -> Any:
-        # The old or the new contents, or those of an active operand, are needed after the write.
-        if type(other) is Array or type(other) in PLAIN:
-            result = forward(self, other)
-            if type(result) is Array:
-                old, new = self.window, result.window
-                if new.dtype is old.dtype and new.shape == old.shape:
-                    writes.write(self, None, result)
-                    return self
-        return slow(self, other)
-
-    ans1, x1, _ = reads(rules[0], 2)
-    negative = primitive.name == "subtract"
-    linear = negative or primitive.name == "add"
-
-    def operate(self: Any, other: Any) -> Any:
-        if self.scalar:
-            return NotImplemented
-        tape = open_tape.get()
-        if (
-            tape is None
-            or not tape.open
-            or tape.put is None
-            or entry.others
-            or self.window.dtype.char not in DIFFERENTIABLE
-        ):
-            return slow(self, other)
-        storage = self.storage
-        if storage.remote is not None or (storage.tape is not None and storage.tape is not tape):
-            return slow(self, other)
-        if ans1 or x1:
-            return in_two_steps(self, other)
-        window, value, source = self.window, other, None
-        if type(other) is Array:
-            held = other._storage
-            if other.scalar is WEAK or (held is not None and held.remote is not None):
-                return slow(self, other)
-            value = other.window
-            source = other.tape if held is None else held.tape
-            if source is not None and not linear:
-                return in_two_steps(self, other)
-            if source is not None and source is not tape:
-                return slow(self, other)
-        elif type(other) not in PLAIN:
-            return slow(self, other)
-        cell = storage.cell
-        old = window.copy() if cell[NEEDED] or tape.replays else None
-        try:
-            function(window, value, window)
-        except FloatingPointError:  # raised after the work was done
-            if source is None and storage.tape is None:
-                raise
-            _note(tape, self, other, source, old, value)
-            raise
-        if source is not None or old is not None or storage.tape is not None:
-            _note(tape, self, other, source, old, value)
-        return self
-
-    def _note(tape: Any, self: Any, other: Any, source: Any, old: Any, value: Any) -> None:
-        storage = self.storage
-        handle = None
-        if source is not None:
-            held = other._storage
-            target = self.window
-            if (
-                (held is None or value is held.host)
-                and value.shape == target.shape
-                and value.dtype is target.dtype
-            ):
-                handle = other.cell if held is None else held.cell
-            else:
-                handle = other
-        tape.note_write(storage)
-        if source is not None:
-            storage.tape = tape
-        at = record.user_frame(_frame(2))
-        if linear:
-            put: tuple = (pull.pull_added, storage.cell, self, handle, old, negative)
-        else:
-            if type(other) is Array:
-                other.storage.cell[NEEDED] = True
-            put = (pull.pull_scaled, storage.cell, self, rules[0], old, value)
-        tape.put.append((*put, primitive, at.f_code, at.f_lasti))
-
-    return operate
-
-
 def _untraced(value: Any) -> Any:
     if type(value) is ndarray and current_tape() is not None:
         storage = Storage(value)
@@ -540,5 +411,5 @@ def _traced(tape: Any, primitive: Primitive, args: tuple, value: Any) -> Any:
 
 
 # At the end: array.py uses this module.
-from minpy.runtime import numbers, writes  # noqa: E402
+from minpy.runtime import numbers  # noqa: E402
 from minpy.runtime.array import Array  # noqa: E402

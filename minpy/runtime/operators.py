@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minpy.errors import TraceError
-from minpy.runtime import dispatch, fast, multiply, numbers, protocols
+from minpy.runtime import dispatch, fast, fast_writes, multiply, numbers, protocols
 from minpy.runtime.array import Array, host
 from minpy.runtime.record import Line, tape_of
 
@@ -150,7 +150,9 @@ def use_short_cuts() -> None:
         if dunder in _BINARY:
             name = f"__i{dunder}__"
             setattr(
-                Array, name, fast.in_place(primitive, _SLOW_IN_PLACE.setdefault(name, getattr(Array, name)))
+                Array,
+                name,
+                fast_writes.in_place(primitive, _SLOW_IN_PLACE.setdefault(name, getattr(Array, name))),
             )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("llvmlite", reason="without the extra jit loops run as written")
 
-from minpy.runtime.jit import lower, versions
+from minpy.runtime.jit import lower, stepping
 
 SETUP = """
 import math
@@ -245,5 +245,5 @@ for i in range(5):
 def test_flat(body: str, flat: bool) -> None:
     """What may be done for several rounds at a time is what a round stores, and nothing else."""
     (loop,) = lower.ast.parse(f"for j in range(n):\n  {body}").body
-    plan = versions.plan_of(loop)
-    assert plan is not None and plan.flat == (flat and versions.HAS_FLAGS)
+    plan = stepping.plan_of(loop)
+    assert plan is not None and plan.flat == (flat and stepping.HAS_FLAGS)

@@ -19,8 +19,8 @@ from functools import lru_cache
 from minpy.runtime.jit.iterations import Iteration, Range
 from minpy.runtime.jit.kinds import Unsupported
 from minpy.runtime.jit.speculation import Speculation
+from minpy.runtime.jit.stepping import degree, plan_of
 from minpy.runtime.jit.values import Ref
-from minpy.runtime.jit.versions import degree, plan_of
 
 _FEWEST = 8  # rounds of what becomes the inner loop
 

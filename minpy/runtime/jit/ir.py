@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# Whether code can ask the processor for what NumPy warns of: an invalid operation, a division by zero, an overflow.
+HAS_FLAGS = platform.machine() in ("x86_64", "AMD64")
 _OFTEN = 1 << 20  # times for one that a condition that is expected to hold does not
 
 

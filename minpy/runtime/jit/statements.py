@@ -8,18 +8,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from minpy.runtime.jit.arraystores import RAISED
 from minpy.runtime.jit.expressions import constant_of
 from minpy.runtime.jit.iterations import Elements, Enumerated, Iteration, Range, Reversed, Zipped
 from minpy.runtime.jit.kinds import NotYet, TooLarge, Unsupported
 from minpy.runtime.jit.masked import Masked
+from minpy.runtime.jit.nests import RAISED
 from minpy.runtime.jit.operators import SYMBOLS, Result
 from minpy.runtime.jit.selections import Spots
 from minpy.runtime.jit.settling import is_straight
+from minpy.runtime.jit.stepping import plan_of, sum_of
 from minpy.runtime.jit.undo import BEFORE, NOT, NOW
 from minpy.runtime.jit.unroll import written_out_for
 from minpy.runtime.jit.values import ArrayVariable, Known, Lazy, Ref, Several, Val, Variable
-from minpy.runtime.jit.versions import plan_of, sum_of
 from minpy.runtime.jit.wholes import is_whole, kind_of
 
 # After so many rounds of the loops that hold loops, signals are looked at.

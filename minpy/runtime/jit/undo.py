@@ -22,6 +22,7 @@ from contextlib import contextmanager
 
 from minpy.runtime.jit.buffers import HEADER
 from minpy.runtime.jit.ir import Writer
+from minpy.runtime.jit.stepping import degree
 from minpy.runtime.jit.values import Ref
 
 # Of a store: it is not kept, so that the arrays must be copied; it is kept when it happens; it has been already.
@@ -304,8 +305,6 @@ class Undo:
 
 def _moves(node: ast.expr, name: str) -> bool:
     """Whether an index steps as a variable does, or a slice between two such does."""
-    from minpy.runtime.jit.versions import degree
-
     if isinstance(node, ast.Slice):
         ends = (node.lower, node.upper)
         return node.step is None and all(end is not None and degree(end, name, set()) == 1 for end in ends)

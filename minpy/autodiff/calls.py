@@ -266,7 +266,7 @@ class Run:
 
     def _refuse_shared_memory(self) -> None:
         """Arguments that share memory are apart on the tape, which is right only as long as none is written."""
-        if len(self._entered) < 2:
+        if len(self._entered) < 2 or not note_writes(self.tape):
             return
         shared = [
             (a, b)

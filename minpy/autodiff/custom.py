@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from numpy import ndarray
+
 from minpy.autodiff import trees
 from minpy.autodiff.operation import Call, Operation, result_leaves, tangent_arguments
 from minpy.errors import GradientError
@@ -200,6 +202,8 @@ class custom_vjp(Operation):
     def _cotangents(self, g: Any, ans: Any, leaves: list, call: Call) -> list[Any]:
         args = call.arguments[0]
         kept = call.residuals
+        if call.flat and not self._constant and not any(type(leaf) is Array for leaf in leaves):
+            return self._flat_cotangents(self._bwd(kept, call.like_result(g)), call, leaves)
         higher = any(type(leaf) is Array and tape_of(leaf.storage) is not None for leaf in leaves)
         if higher or self._constant:
             args, _ = call.filled(leaves)
@@ -209,17 +213,34 @@ class custom_vjp(Operation):
         constants = [args[i] for i in self._constant]
         found = self._bwd(*constants, kept, call.like_result(g))
         moving = [i for i in range(len(args)) if i not in self._constant]
-        if not isinstance(found, (tuple, list)) or len(found) != len(moving):
-            raise GradientError(
-                f"the backward rule of {self._row.name} must return a tuple of {len(moving)}, one cotangent "
-                "for each argument, not "
-                f"{trees.summary(found)}. The call was at {call.line}"
-            )
+        self._check_number(found, len(moving), call)
         found = [
             d if not callable(d) else d() if _moves(call.arguments[0][i]) else None
             for i, d in zip(moving, found, strict=True)
         ]
         return self._by_argument(dict(zip(moving, found, strict=True)), call, leaves)
+
+    def _flat_cotangents(self, found: Any, call: Call, leaves: list) -> list[Any]:
+        """As `_cotangents`, of arguments that are no containers."""
+        args = call.arguments[0]
+        self._check_number(found, len(args), call)
+        rest, collected = iter(leaves), []
+        for k, (argument, d) in enumerate(zip(args, found, strict=True)):
+            if type(argument) is Array:
+                leaf = next(rest)
+                if callable(d):
+                    d = d() if argument.storage.tape is not None else None
+                if type(d) is not ndarray or d.shape != leaf.shape or d.dtype is not leaf.dtype:
+                    d = self._fitted(d, leaf, f"a cotangent of argument {k!r}", call)
+                collected.append(d)
+        return collected
+
+    def _check_number(self, found: Any, number: int, call: Call) -> None:
+        if not isinstance(found, (tuple, list)) or len(found) != number:
+            raise GradientError(
+                f"the backward rule of {self._row.name} must return a tuple of {number}, one cotangent for each "
+                f"argument, not {trees.summary(found)}. The call was at {call.line}"
+            )
 
     def _tangents(self, tangents: tuple, ans: Any, leaves: list, call: Call) -> list[Any]:
         return self._forwards(lambda gs: self._cotangents(gs, ans, leaves, call), tangents[0], ans)

@@ -25,10 +25,11 @@ from minpy.runtime.tape import Tape
 class Call:
     """One call of a custom function: its structure, apart from the arrays that are differentiated."""
 
-    __slots__ = ("arguments", "line", "outs", "residuals", "result")
+    __slots__ = ("arguments", "flat", "line", "outs", "residuals", "result")
 
-    def __init__(self, arguments: tuple[tuple, dict]) -> None:
+    def __init__(self, arguments: tuple[tuple, dict], flat: bool = False) -> None:
         self.arguments = arguments
+        self.flat = flat  # no containers, and no names, among the arguments
         self.line = Line()
         self.residuals: Any = None
         self.result: Any = None
@@ -52,6 +53,10 @@ class Call:
     def like_result(self, parts: Sequence[Any]) -> Any:
         """A tree like the result with these values in the places of its floating-point arrays."""
         count = iter(range(len(parts)))
+
+        if type(self.result) is Array:
+            part = parts[0]
+            return part[()] if self.result.scalar and type(part) is np.ndarray else part
 
         def one(leaf: Any) -> Any:
             if type(leaf) is not Array:
@@ -92,11 +97,17 @@ class Operation:
         return self if instance is None else functools.partial(self, instance)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        leaves = trees.arrays_in((args, kwargs))
+        flat = not kwargs and trees.is_flat(args)
+        leaves = [each for each in args if type(each) is Array] if flat else trees.arrays_in((args, kwargs))
         tape = innermost(leaves)
         if tape is None:
             return self._fun(*args, **kwargs)
         self._check_rules()
+        if flat and not entry.others:
+            call = Call((args, kwargs), flat=True)
+            plain = tuple([_plain(each) if type(each) is Array else each for each in args])
+            result = self._value(call, plain, kwargs)
+            return self._recorded(tape, call, leaves, result, False, [])
         # Copies of the containers: the program may change its own.
         call = Call(trees.transform(_itself, (args, kwargs)))
         stays = self.stays and entry.others > 0
@@ -110,6 +121,12 @@ class Operation:
         else:
             untaped = []
             result = self._value(call, *call.filled([_read_only(leaf) for leaf in leaves]))
+        return self._recorded(tape, call, leaves, result, stays, untaped)
+
+    def _recorded(
+        self, tape: Tape, call: Call, leaves: list[Array], result: Any, stays: bool, untaped: list[Any]
+    ) -> Any:
+        """The result as it goes on on the tape; see `stays`."""
         outs: list[Array] = []
 
         def out(leaf: Any) -> Any:
@@ -139,10 +156,11 @@ class Operation:
                 return traced
             return leaf
 
-        call.result = trees.transform(out, result)
+        call.result = out(result) if type(result) is np.ndarray else trees.transform(out, result)
         if outs:
-            tape.append(Record(self._row, (leaves, call), {}, tuple(outs)))
-        return trees.transform(_itself, call.result)
+            line = call.line
+            tape.append(Record(self._row, (leaves, call), {}, tuple(outs), line.code, line.instruction))
+        return call.result if type(call.result) is Array else trees.transform(_itself, call.result)
 
     def put(self, tape: Tape, args: tuple, result: Array) -> Call:
         """The record of a call whose result is there already, or pending; on the tape, which is the only one."""
@@ -221,6 +239,11 @@ def _read_only(leaf: Array) -> Any:
     view = leaf.contents.view()
     view.flags.writeable = False
     return view
+
+
+def _plain(leaf: Array) -> Any:
+    view = _read_only(leaf)
+    return view[()] if leaf.scalar else view
 
 
 def _is_far(array: Array) -> bool:

@@ -18,6 +18,11 @@ _DEEPEST = 200
 _LEAVES = frozenset((Array, np.ndarray, float, int, bool, str, type(None), np.float64, np.float32, np.int64))
 
 
+def is_flat(values: tuple) -> bool:
+    """Whether all of these are surely leaves."""
+    return _LEAVES.issuperset(map(type, values))
+
+
 def children(value: Any) -> list[tuple[str, Any, Any]] | None:
     """The parts of a container as (how it is written after the container's name, key, value); None for a leaf."""
     kind = type(value)

@@ -148,19 +148,20 @@ class Operation:
                     outs.append(traced)
                     return traced
                 value = np.asarray(leaf.contents if type(leaf) is Array else leaf)
-                if any(np.may_share_memory(value, operand.storage.host) for operand in leaves):
-                    value = value.copy()
-                traced = Array(value, Storage(value), scalar=scalar)
-                traced.storage.tape = tape
-                outs.append(traced)
+                outs.append(traced := _traced(tape, value, leaves, scalar))
                 return traced
             return leaf
 
-        call.result = out(result) if type(result) is np.ndarray else trees.transform(out, result)
+        if type(result) is np.ndarray and result.dtype.kind in "fc":
+            call.result = found = _traced(tape, result, leaves, False)
+            outs.append(found)
+        else:
+            call.result = trees.transform(out, result)
+            found = trees.transform(_itself, call.result)
         if outs:
             line = call.line
             tape.append(Record(self._row, (leaves, call), {}, tuple(outs), line.code, line.instruction))
-        return call.result if type(call.result) is Array else trees.transform(_itself, call.result)
+        return found
 
     def put(self, tape: Tape, args: tuple, result: Array) -> Call:
         """The record of a call whose result is there already, or pending; on the tape, which is the only one."""
@@ -239,6 +240,17 @@ def _read_only(leaf: Array) -> Any:
     view = leaf.contents.view()
     view.flags.writeable = False
     return view
+
+
+def _traced(tape: Tape, value: np.ndarray, leaves: list[Array], scalar: bool) -> Array:
+    """A result on the tape, whose memory is not an operand's."""
+    for operand in leaves:
+        if np.may_share_memory(value, operand.storage.host):
+            value = value.copy()
+            break
+    storage = Storage(value)
+    storage.tape = tape
+    return Array(value, storage, scalar)
 
 
 def _plain(leaf: Array) -> Any:

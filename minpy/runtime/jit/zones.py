@@ -23,7 +23,7 @@ from minpy.runtime.jit.wholes import is_whole, kind_of
 _BLOCK, _EACH = 5, 8  # a zone has 2**5 elements; so many zones are looked at at a time
 _GROUP = 8  # 2**8 elements: those zones'
 _LEAST = 1 << 10  # elements: fewer are compared as they are
-_BEFORE = 1  # masks that are made in the plain way before zones are noted
+_BEFORE = 2  # masks that are made in the plain way before zones are noted
 _MANY = 8  # rounds: if so many are left, none is
 _NEVER = -(1 << 40)
 _OPS: dict[type, str] = {ast.Lt: "olt", ast.LtE: "ole", ast.Gt: "ogt", ast.GtE: "oge"}
@@ -179,6 +179,7 @@ class Zones(Magnitudes):
             ),
             by_zones,
             lambda: keep(*self._trues(self.held(mask), strides)),
+            before=0,  # in the last round it is made for the frame as well
         )
         count = self.w.op(f"load i64, ptr {number}")
         ours = self.w.op(f"load i64, ptr {owner}")
@@ -199,8 +200,12 @@ class Zones(Magnitudes):
         conditions: tuple[str, ...],
         by_zones: Callable[[str], str],
         plainly: Callable[[], None],
+        before: int = _BEFORE,
     ) -> None:
-        """Write code that uses zones, and what runs without them; `by_zones` gives how many it had to look into."""
+        """Write code that uses zones, and what runs without them; `by_zones` gives how many it had to look into.
+
+        They are noted when so many masks were made `before` without them.
+        """
         array = limits[0].array
         (name,) = array.roots
         if name not in self._noted:
@@ -227,7 +232,7 @@ class Zones(Magnitudes):
         self.w.place(again)
         times = self.w.op(f"load i64, ptr {noted.met}")
         self.w.put(f"store i64 {self.w.op(f'add i64 {times}, 1')}, ptr {noted.met}")
-        self.w.branch(self.w.op(f"icmp sge i64 {times}, {_BEFORE}"), note, plain)
+        self.w.branch(self.w.op(f"icmp sge i64 {times}, {before}"), note, plain)
         self.w.place(note)
         groups = self.w.op(f"lshr i64 {size}, {_GROUP}")
         new = self.fresh("float64", (self.w.op(f"mul i64 {groups}, {2 * _EACH}"),)).pointer

@@ -14,22 +14,10 @@ from minpy.runtime.jit.appends import logged, release
 from minpy.runtime.jit.bind import Frame, Snapshot
 from minpy.runtime.jit.buffers import Objects, free_all, owner_of
 from minpy.runtime.jit.draws import Source
+from minpy.runtime.jit.exchange import BUFFERS, FIRST, LAST, START, STEP, STOPPED, word_in, word_of
 from minpy.runtime.jit.far import Far
 from minpy.runtime.jit.kinds import Unsupported, value_of
-from minpy.runtime.jit.lower import (
-    BROKE,
-    BUFFERS,
-    ENDED,
-    FIRST,
-    INTERRUPTED,
-    LAST,
-    START,
-    STEP,
-    STOPPED,
-    lower,
-    word_in,
-    word_of,
-)
+from minpy.runtime.jit.lower import BROKE, ENDED, INTERRUPTED, lower
 from minpy.runtime.jit.numpy_loops import LONGEST_SUM
 
 DONE = 0

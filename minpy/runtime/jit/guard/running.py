@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from minpy.runtime.jit.buffers import IDENT, SMALLEST
+from minpy.runtime.jit.exchange import BUFFERS, FIRST, LAST, START, STEP, STOPPED
 from minpy.runtime.jit.guard import layout
 from minpy.runtime.jit.guard.looking import BOUND
 from minpy.runtime.jit.guard.setting import owner_of
 from minpy.runtime.jit.guard.writing import DATA, DIMENSIONS, FLAGS, IN_ORDER, NDIM, TYPE, WRITEABLE, Text
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import CODES
-from minpy.runtime.jit.lower import BROKE, BUFFERS, ENDED, FIRST, INTERRUPTED, LAST, START, STEP, STOPPED
+from minpy.runtime.jit.lower import BROKE, ENDED, INTERRUPTED
 from minpy.runtime.jit.trial import GAIN, LOSS, WORST
 
 _FAR = 1 << 60

@@ -381,6 +381,33 @@ def test_what_lies_between_a_convolution_and_its_maxima_is_made_when_it_is_looke
     assert len(calls) == hits
 
 
+def test_no_memory_is_kept_for_large_cotangents(monkeypatch: pytest.MonkeyPatch) -> None:
+    mx = pytest.importorskip("mxnet")
+    for name in ("_in_blocks", "_free"):
+        monkeypatch.setattr(engine.Kept, name, {})
+    rng = np.random.default_rng(9)
+    windows = Windows((4, 16, 8, 8), (3, 3), (1, 1), (1, 1))
+    x, w, g = (rng.normal(size=s).astype(np.float32) for s in (windows.shape, (16, 16, 3, 3), windows.shape))
+    operator = convolution._operator(mx, w, windows, True)
+
+    def run() -> engine.Kept:
+        return engine.Kept(mx, operator, [x, w, w[:, 0, 0, 0]], (True,) * 3, windows.shape, ())
+
+    def write(memory: np.ndarray) -> bool:
+        memory[...] = in_blocks(g)
+        return True
+
+    first = run()
+    expected = first.result(), first.cotangents(g)
+    assert run().cotangents_by(lambda memory: False) is None
+    for _ in range(2):
+        found = run().cotangents_by(write)
+        assert all(np.array_equal(one, other) for one, other in zip(found, expected[1], strict=True))
+    assert [len(each) for each in engine.Kept._free.values()] == [1]
+    monkeypatch.setattr(engine, "_ROOM", g.nbytes - 1)
+    assert run().cotangents_by(write) is None
+
+
 # ----- filters whose results go through both
 
 

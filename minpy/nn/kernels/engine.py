@@ -14,7 +14,8 @@ from minpy.runtime.policy import current_policy
 
 # Multiplications (or comparisons) below which copies to MXNet and its threads cost more than they save.
 LEAST_WORK = 2_000_000
-_MANY = 16  # kinds of operators for whose backward run memory is kept
+_MANY = 8  # kinds of operators for whose backward run memory is kept
+_ROOM = 1 << 26  # bytes that are kept at most for one of them
 
 
 def mxnet_for(work: int, *arrays: np.ndarray) -> Any:
@@ -173,8 +174,10 @@ class Kept:
     def cotangents_by(self, write: Callable[[np.ndarray], bool]) -> list[np.ndarray | None] | None:
         """As `cotangents`, where `write` puts the cotangent of the result into memory in blocks of channels.
 
-        None if MXNet does not take it so, or if `write` returns False.
+        None if MXNet does not take it so, if it is too large for memory to be kept, or if `write` returns False.
         """
+        if self._memory is None or self._memory.nbytes > _ROOM:
+            return None
         free = self._free.get(self._key)
         if free is None:
             if len(self._free) >= _MANY:

@@ -209,7 +209,7 @@ def complex_part(a: Author) -> None:
     z, made = a.fresh("z"), a.fresh()
     a.say(f"{z} = {name} + 1j * {a.pick(SMALL).format(a.array(shape, 1))}")
     a.say(a.pick((f"{z} *= np.exp(0.3j * {name})", f"{z}.real[...] = np.sin({z}.imag)", f"{z}.imag *= 0.5", f"{z} = np.conj({z}) / (2.0 + {z} ** 2)",
-                  f"{z}[...] = {z}[::-1] * (0.4 - 0.7j)", f"{z} += np.sqrt({z} + 3.0)", f"{z} = np.fft.fft({z}, axis=0) * 0.3")))  # fmt: skip
+                  f"{z}[...] = {z}[::-1].copy() * (0.4 - 0.7j)", f"{z} += np.sqrt({z} + 3.0)", f"{z} = np.fft.fft({z}, axis=0) * 0.3")))  # fmt: skip
     a.say(
         f"{made} = {a.pick(('np.abs({0} + 4.0) * 0.2', '{0}.real', '{0}.imag * 1.0', 'np.angle({0} + 5.0)', '({0} * np.conj({0})).real')).format(z)}"
     )

@@ -111,13 +111,29 @@ there:
 
 define internal void @move_old(ptr %to, i64 %step, ptr %from, i64 %stride, i64 %count, i64 %size) {{
   %close = icmp eq i64 %step, %stride
-  br i1 %close, label %all, label %each
+  br i1 %close, label %all, label %apart
 all:
   %bytes = mul i64 %count, %size
   call void @llvm.memcpy.p0.p0.i64(ptr %to, ptr %from, i64 %bytes, i1 false)
   ret void
+apart:
+  %eight = icmp eq i64 %size, 8
+  br i1 %eight, label %words, label %each
+words:
+  %n = phi i64 [ 0, %apart ], [ %after, %word ]
+  %more = icmp slt i64 %n, %count
+  br i1 %more, label %word, label %out
+word:
+  %thither = mul i64 %n, %step
+  %hither = mul i64 %n, %stride
+  %c = getelementptr i8, ptr %to, i64 %thither
+  %d = getelementptr i8, ptr %from, i64 %hither
+  %x = load i64, ptr %d, align 1
+  store i64 %x, ptr %c, align 1
+  %after = add i64 %n, 1
+  br label %words
 each:
-  %k = phi i64 [ 0, %0 ], [ %following, %one ]
+  %k = phi i64 [ 0, %apart ], [ %following, %one ]
   %left = icmp slt i64 %k, %count
   br i1 %left, label %one, label %out
 one:

@@ -189,7 +189,7 @@ class Library:
         if self._gate is None or work < 2 * _SHARE:
             return _WHOLE
         halves = inner > max(rows, columns)
-        threads = min(self._most, _width(), work // _SHARE)
+        threads = min(self._most, _pool().width(), work // _SHARE)
         if halves:
             return _Cut(True, threads // 2 if threads > 1 else 1, min(threads, 2 * (threads // 2) or 1))
         threads = min(threads, max(rows, columns) // _BLOCK)
@@ -203,7 +203,7 @@ class Library:
         (rows, inner), columns, size = x.shape, y.shape[1], x.itemsize
         by_rows = rows >= columns
         extent = rows if by_rows else columns
-        step = extent if cut.parts < 2 else -(-extent // (cut.parts * _BLOCK)) * _BLOCK
+        pieces = [(0, extent)] if cut.parts < 2 else _pool().cuts(extent, cut.parts, _BLOCK)
         left, right, place = map(_address, (x, y, out))
         spans = [(left, right, place, inner, kept)]
         if other is not None:
@@ -212,20 +212,15 @@ class Library:
                 (left, right, place, half, kept),
                 (left + half * x.strides[1], right + half * y.strides[0], _address(other), inner - half, 0.0),
             ]
-        x_move, y_move, move = (
-            (step * x.strides[0], 0, step * columns * size)
-            if by_rows
-            else (0, step * y.strides[1], step * size)
-        )
+        x_move, y_move, move = (x.strides[0], 0, columns * size) if by_rows else (0, y.strides[1], size)
         parts = []
         for left, right, place, terms, kept in spans:
-            for number in range(-(-extent // step)):
-                length = min(step, extent - number * step)
+            for start, length in pieces:
                 extents = (length, columns) if by_rows else (rows, length)
                 parts.append(
                     self._calls(
                         x.dtype.char, first, second, (*extents, terms),
-                        left + number * x_move, right + number * y_move, kept, place + number * move, columns,
+                        left + start * x_move, right + start * y_move, kept, place + start * move, columns,
                     )
                 )  # fmt: skip
         return parts
@@ -250,8 +245,6 @@ class Library:
 
     def _run(self, parts: list[list[tuple[Any, ...]]], char: str, threads: int) -> None:
         """Make the calls of all parts."""
-        from minpy.runtime.fuse import pool
-
         multiply = self._multiply[char]
 
         def work(number: int) -> None:
@@ -262,7 +255,7 @@ class Library:
             for number in range(len(parts)):
                 work(number)
         else:
-            pool.run(work, len(parts))
+            _pool().run(work, len(parts))
 
     def _terms(self, char: str, second: Layout, rows: int, inner: int) -> int:
         """How many terms of a product are taken at a time."""
@@ -286,11 +279,11 @@ def _spelling(library: Any) -> tuple[str, str]:
     raise AttributeError("it has no products")
 
 
-def _width() -> int:
-    """How many threads may work on one product."""
+def _pool() -> Any:
+    """The threads that share a product, imported where there is one."""
     from minpy.runtime.fuse import pool
 
-    return pool.width()
+    return pool
 
 
 def _limit() -> int:

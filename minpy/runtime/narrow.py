@@ -115,17 +115,16 @@ def _run(x: ndarray, y: ndarray, ends: ndarray) -> ndarray:
     out = np.empty((rows, columns))
     code = _code(columns)
     parts = max(1, min(pool.width(), x.size // _SHARE))
-    step = -(-rows // (parts * _ROWS)) * _ROWS
+    cuts = pool.cuts(rows, parts, _ROWS)
 
     def work(number: int) -> None:
-        first = number * step
-        last = min(first + step, rows)
+        first, count = cuts[number]
         code(
             x.ctypes.data + 8 * first * terms, terms, wide.ctypes.data, out.ctypes.data + 8 * first * columns,
-            (last - first) // _ROWS, ends.ctypes.data, len(ends),
+            count // _ROWS, ends.ctypes.data, len(ends),
         )  # fmt: skip
 
-    pool.run(work, -(-rows // step))
+    pool.run(work, len(cuts))
     return out
 
 

@@ -79,7 +79,7 @@ def test_a_program_s_products_may_be_the_library_s(copy, monkeypatch, dtype: typ
     x, y = rng.normal(size=(300, 90)).astype(dtype), rng.normal(size=(90, 410)).astype(dtype)
     results = []
     for threads in (1, 2):
-        monkeypatch.setattr(blas, "_width", lambda: threads)  # noqa: B023
+        monkeypatch.setattr(pool, "width", lambda: threads)  # noqa: B023
         results.append(blas.loose(x, y))
     assert results[0].tobytes() == results[1].tobytes()
     assert np.allclose(results[0], x @ y, rtol=0, atol=2000 * np.finfo(dtype).eps)

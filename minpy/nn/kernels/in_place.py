@@ -119,8 +119,7 @@ class Pass:
 
     def cut(self, number: int) -> None:
         """Let there be so many pieces."""
-        step = -(-self.w.size // number)
-        self.pieces = [(start, min(step, self.w.size - start)) for start in range(0, self.w.size, step)]
+        self.pieces = pool.cuts(self.w.size, number)
         self.done = [-1] * len(self.pieces)
 
     def do(self, number: int, alone: bool) -> None:

@@ -28,8 +28,7 @@ def pieces(count: int, elements: int, least: int = 0) -> list[tuple[int, int]]:
         number = min(number, count, pool.width())
     if number < 2:
         return [(0, count)]
-    step = -(-count // number)
-    return [(first, min(step, count - first)) for first in range(0, count, step)]
+    return pool.cuts(count, number)
 
 
 def over(work: Callable[[int, int], None], count: int, elements: int, least: int = 0) -> None:

@@ -34,6 +34,12 @@ def width() -> int:
     return max(1, min(usable, int(text) if text.isdecimal() else usable, 64))
 
 
+def cuts(extent: int, parts: int, block: int = 1) -> list[tuple[int, int]]:
+    """Where each of `parts` begins, or of fewer, and how much it has: multiples of `block`, but for the last one."""
+    step = max(-(-extent // (parts * block)), 1) * block
+    return [(first, min(step, extent - first)) for first in range(0, extent, step)]
+
+
 @lru_cache(maxsize=4)
 def quota(table: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup") -> int:
     """How many processors' time the control groups of this process may use, rounded up; many if nothing is said."""

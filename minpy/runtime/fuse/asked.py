@@ -110,12 +110,16 @@ def _code() -> int:
     TooSoon
         There may be later.
     """
-    from minpy.runtime.fuse import native, shortcut
+    from minpy.runtime.fuse import native
 
-    if not native.may_be_used() or not shortcut.is_possible():
+    if not native.may_be_used():
         return 0
     if not _may_compile():
         raise TooSoon
+    from minpy.runtime.fuse import shortcut
+
+    if not shortcut.is_possible():
+        return 0
     item = object()
     if ctypes.c_int64.from_address(id(Instead((item,))) + _ITEM).value != id(item):
         return 0

@@ -210,8 +210,12 @@ class Choice:
         """How many engines there will be, once compiling pays."""
         count = len(candidates)
         if self.compilable and not any(each.startswith("native") for each in candidates):
-            least = _SHORT if getattr(self.plan, "shortcut_cost", None) is None else _SHORTEST
-            enough = self.best.get("written", 1.0) < least or "native1" in self.refused
+            written = self.best.get("written", 1.0)
+            enough = written < _SHORTEST or "native1" in self.refused
+            if (
+                not enough and written < _SHORT
+            ):  # (what says whether there is a short way is not loaded for others)
+                enough = getattr(self.plan, "shortcut_cost", None) is None
             count += not enough
         return count
 
@@ -349,14 +353,15 @@ class Choice:
             except background.Pending:  # until it is there, into an array of its own
                 for k, _ in over:
                     outs[k] = np.empty(plan.shape, plan.outputs[k].dtype)
-        shortcut_cost = plan.shortcut_cost
         engine.run(arrays, numbers, outs, flags, threads)
         for k, target in enumerate(targets):
             if target is not None and outs[k] is not target:
                 np.copyto(target, outs[k])
         took = perf_counter() - began
-        if name == "native1" and shortcut_cost is not None and self.may_be_short:
-            took = min(took, engine.took + shortcut_cost)  # the long way will not be taken again
+        if name == "native1" and self.may_be_short:
+            shortcut_cost = plan.shortcut_cost
+            if shortcut_cost is not None:
+                took = min(took, engine.took + shortcut_cost)  # the long way will not be taken again
         self._measured(name, took)
         return outs
 

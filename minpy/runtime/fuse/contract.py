@@ -7,7 +7,6 @@ arrays are broadcast against each other, as in convolutions by windows (im2col),
 
 from __future__ import annotations
 
-import string
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from minpy.runtime.fuse.state import raising
 
 NAME = "contracted"
 _TYPES = "fd"
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class Contraction:
@@ -31,7 +31,7 @@ class Contraction:
         (step,) = plan.steps
         places = [k for _, k in step.operands]
         self.places = places if len(places) == 2 else places * 2
-        letters = string.ascii_letters[: len(shape)]
+        letters = _LETTERS[: len(shape)]
         out = "".join(letters[axis] for axis in range(len(shape)) if axis not in axes)
         self.indices = []
         terms = []

@@ -80,7 +80,7 @@ class Plan:
         # Compiled, one pass over memory instead of one for each operation; or a remainder that follows the quotient.
         light = sum(each.name in LIGHT for each in self.steps)
         self.gains_surely = not self.is_touchy and (light >= _SEVERAL or any(map(by_quotient, self.steps)))
-        if not self.size or (mode == "auto" and work < self._least()):
+        if not self.size or (mode == "auto" and work < _MIN_WORK and work < self._least()):
             raise Irregular
         self._check_layout(leaves)
         self._settle_outputs(leaves)

@@ -12,9 +12,13 @@ import os
 import sys
 from collections.abc import Callable
 from functools import lru_cache
-from queue import SimpleQueue
 from time import monotonic, sleep
 from typing import Any
+
+try:
+    from _queue import SimpleQueue  # `queue` has it from there, and imports more
+except ImportError:
+    from queue import SimpleQueue
 
 _PATIENCE = 10.0  # seconds that a fork waits for another thread's work at most
 

@@ -17,10 +17,10 @@ from functools import lru_cache
 from typing import Any
 
 from minpy.records import dataclass
-from minpy.runtime.jit.expressions import INFINITY
 from minpy.runtime.jit.interchange import Interchange
 from minpy.runtime.jit.iterations import Range
 from minpy.runtime.jit.kinds import Unsupported
+from minpy.runtime.jit.leaving import INFINITY
 from minpy.runtime.jit.matrices import LONGEST_SPREAD
 from minpy.runtime.jit.operators import SYMBOLS
 from minpy.runtime.jit.values import Known, Ref, Val, scalar

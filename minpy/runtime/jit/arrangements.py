@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.jit.expressions import BITS, TYPES, constant_of
+from minpy.runtime.jit.expressions import BITS, TYPES
 from minpy.runtime.jit.kinds import BOOLS, Unsupported
+from minpy.runtime.jit.leaving import constant_of
 from minpy.runtime.jit.reductions import LETTERS
 from minpy.runtime.jit.values import Known, Lazy, Ref, Several, Val, scalar
 from minpy.runtime.jit.wholecalls import FUNCTIONS, MAKERS, METHODS

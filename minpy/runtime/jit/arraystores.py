@@ -9,8 +9,9 @@ from math import prod
 from typing import Any
 
 from minpy.runtime.jit.buffers import HEADER
-from minpy.runtime.jit.expressions import BITS, constant_of
+from minpy.runtime.jit.expressions import BITS
 from minpy.runtime.jit.kinds import TooLarge, Unsupported
+from minpy.runtime.jit.leaving import constant_of
 from minpy.runtime.jit.nests import Nests
 from minpy.runtime.jit.undo import BEFORE
 from minpy.runtime.jit.values import ArrayType, ArrayVariable, Lazy, Ref, Several, Val

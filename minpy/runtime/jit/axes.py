@@ -8,9 +8,10 @@ from typing import Any
 
 from minpy.runtime.jit import numpy_loops
 from minpy.runtime.jit.arraystores import LARGEST_READ, is_turned_all
-from minpy.runtime.jit.expressions import BITS, constant_of
+from minpy.runtime.jit.expressions import BITS
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import BOOLS, COMPLEX, Unsupported
+from minpy.runtime.jit.leaving import constant_of
 from minpy.runtime.jit.reductions import LETTERS, SIGNED, Reductions
 from minpy.runtime.jit.values import Known, Lazy, Ref, Several, Val, scalar, small
 from minpy.runtime.jit.wholes import breaks_of, kind_of

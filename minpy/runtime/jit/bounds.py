@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ast
 
-from minpy.runtime.jit.expressions import constant_of
+from minpy.runtime.jit.leaving import constant_of
 from minpy.runtime.jit.settling import Settling
 from minpy.runtime.jit.values import Ref, Val, Variable
 

@@ -24,9 +24,10 @@ import numpy as np
 from minpy.records import dataclass
 from minpy.runtime.jit.arraystores import is_turned, is_turned_all
 from minpy.runtime.jit.deferred import Deferred, Later
-from minpy.runtime.jit.expressions import BITS, constant_of
+from minpy.runtime.jit.expressions import BITS
 from minpy.runtime.jit.iterations import Range
 from minpy.runtime.jit.kinds import Unsupported
+from minpy.runtime.jit.leaving import constant_of
 from minpy.runtime.jit.liveness import Use
 from minpy.runtime.jit.operators import SYMBOLS
 from minpy.runtime.jit.values import ArrayType, Lazy, Ref, Val

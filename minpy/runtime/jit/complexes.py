@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from minpy.runtime.jit.expressions import INFINITY, PAIR, Expressions
+from minpy.runtime.jit.expressions import PAIR, Expressions
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import COMPLEX, Unsupported
+from minpy.runtime.jit.leaving import INFINITY
 from minpy.runtime.jit.numpy_loops import complex_product
 from minpy.runtime.jit.values import Val, scalar
 

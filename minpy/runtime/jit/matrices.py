@@ -9,9 +9,10 @@ from typing import Any
 
 from minpy.runtime.jit import numpy_loops
 from minpy.runtime.jit.axes import Axes
-from minpy.runtime.jit.expressions import BITS, constant_of
+from minpy.runtime.jit.expressions import BITS
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import Unsupported
+from minpy.runtime.jit.leaving import constant_of
 from minpy.runtime.jit.reductions import LETTERS
 from minpy.runtime.jit.values import Known, Lazy, Ref, Several, Val
 from minpy.runtime.jit.wholes import kind_of

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from minpy.runtime.jit.expressions import constant_of
 from minpy.runtime.jit.ir import HAS_FLAGS, double
 from minpy.runtime.jit.kinds import Unsupported
+from minpy.runtime.jit.leaving import constant_of
 from minpy.runtime.jit.undo import BEFORE, NOT
 from minpy.runtime.jit.values import small
 from minpy.runtime.jit.views import Views

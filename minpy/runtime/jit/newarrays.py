@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.jit.expressions import BITS, TYPES, constant_of
+from minpy.runtime.jit.expressions import BITS, TYPES
 from minpy.runtime.jit.kinds import Unsupported
+from minpy.runtime.jit.leaving import constant_of
 from minpy.runtime.jit.medians import Medians
 from minpy.runtime.jit.values import Known, Lazy, Ref, Several, Val, scalar, small
 from minpy.runtime.jit.wholes import is_whole, kind_of

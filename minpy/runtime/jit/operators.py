@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any, NamedTuple
 
-from minpy.runtime.jit.expressions import EXACT, constant_of
+from minpy.runtime.jit.expressions import EXACT
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import (
     BOOLS,
@@ -20,6 +20,7 @@ from minpy.runtime.jit.kinds import (
     representation,
     result_kind,
 )
+from minpy.runtime.jit.leaving import constant_of
 from minpy.runtime.jit.powers import Powers
 from minpy.runtime.jit.values import Known, Val, scalar
 

@@ -7,9 +7,9 @@ from functools import cache
 from minpy.runtime.jit import remembered
 from minpy.runtime.jit.complexes import Complexes
 from minpy.runtime.jit.engine import c_library
-from minpy.runtime.jit.expressions import constant_of
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import INTS, MIXABLE, RANGES, Unsupported
+from minpy.runtime.jit.leaving import constant_of
 from minpy.runtime.jit.values import Val
 
 # How far the C library's `pow` is from the exact power, in last places: by its own account less than 0.511 and

@@ -9,9 +9,10 @@ from typing import Any
 from minpy.runtime.jit import numpy_loops
 from minpy.runtime.jit.arraystores import LARGEST, LARGEST_READ
 from minpy.runtime.jit.calls import Calls
-from minpy.runtime.jit.expressions import BITS, constant_of
+from minpy.runtime.jit.expressions import BITS
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import BOOLS, COMPLEX, INTS, Unsupported
+from minpy.runtime.jit.leaving import constant_of
 from minpy.runtime.jit.values import Ref, Val, scalar
 from minpy.runtime.jit.wholes import kind_of
 

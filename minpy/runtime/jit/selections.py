@@ -10,8 +10,9 @@ from typing import Any
 
 from minpy.records import dataclass
 from minpy.runtime.jit.arraystores import LARGEST, Stores
-from minpy.runtime.jit.expressions import BITS, constant_of
+from minpy.runtime.jit.expressions import BITS
 from minpy.runtime.jit.kinds import INTS, Unsupported
+from minpy.runtime.jit.leaving import constant_of
 from minpy.runtime.jit.values import ArrayVariable, Lazy, Ref, Several, Val, scalar
 from minpy.runtime.jit.wholes import breaks_of, is_whole, kind_of, refs_of
 

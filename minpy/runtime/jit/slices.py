@@ -24,9 +24,9 @@ import numpy as np
 
 from minpy.records import dataclass
 from minpy.runtime.jit.columns import ByColumns, Columns, is_elementwise, made_of, parts_of
-from minpy.runtime.jit.expressions import constant_of
 from minpy.runtime.jit.iterations import Range
 from minpy.runtime.jit.kinds import Unsupported
+from minpy.runtime.jit.leaving import constant_of
 from minpy.runtime.jit.unroll import MOST
 from minpy.runtime.jit.values import Ref
 from minpy.runtime.jit.wholes import breaks_of, is_whole, kind_of

@@ -17,8 +17,9 @@ from dataclasses import replace
 from typing import Any
 
 from minpy.runtime.jit.choices import Choices, stored_by_all
-from minpy.runtime.jit.expressions import TYPES, constant_of
+from minpy.runtime.jit.expressions import TYPES
 from minpy.runtime.jit.kinds import Unsupported
+from minpy.runtime.jit.leaving import constant_of
 from minpy.runtime.jit.values import Val
 
 _MOST = 8  # operations, and elements, of all that is computed

@@ -19,8 +19,9 @@ import numpy as np
 from minpy.records import dataclass
 from minpy.runtime.jit.appends import Appends
 from minpy.runtime.jit.buffers import free
-from minpy.runtime.jit.expressions import TYPES, constant_of
+from minpy.runtime.jit.expressions import TYPES
 from minpy.runtime.jit.kinds import KIND_OF_TYPE, MIXABLE, NotYet, Unsupported, value_of
+from minpy.runtime.jit.leaving import constant_of
 from minpy.runtime.jit.values import Several, Val, Variable, scalar
 
 WORDS = 5

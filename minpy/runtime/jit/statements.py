@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from minpy.runtime.jit.expressions import constant_of
 from minpy.runtime.jit.iterations import Elements, Enumerated, Iteration, Range, Reversed, Zipped
 from minpy.runtime.jit.kinds import NotYet, TooLarge, Unsupported
+from minpy.runtime.jit.leaving import constant_of
 from minpy.runtime.jit.masked import Masked
 from minpy.runtime.jit.nests import RAISED
 from minpy.runtime.jit.operators import SYMBOLS, Result

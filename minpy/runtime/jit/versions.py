@@ -18,9 +18,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from minpy.runtime.jit.draws import Draws
-from minpy.runtime.jit.expressions import BITS, TYPES, Harmful, constant_of
+from minpy.runtime.jit.expressions import BITS, TYPES
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import Unsupported
+from minpy.runtime.jit.leaving import Harmful, constant_of
 from minpy.runtime.jit.stepping import (
     Key,
     Plan,

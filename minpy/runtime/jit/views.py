@@ -6,8 +6,9 @@ import ast
 from dataclasses import replace
 from typing import Any
 
-from minpy.runtime.jit.expressions import BITS, constant_of
+from minpy.runtime.jit.expressions import BITS
 from minpy.runtime.jit.kinds import Unsupported
+from minpy.runtime.jit.leaving import constant_of
 from minpy.runtime.jit.values import Known, Lazy, Ref, Several
 from minpy.runtime.jit.wholes import Wholes
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from minpy.runtime.jit.expressions import INFINITY, TYPES, constant_of
+from minpy.runtime.jit.expressions import TYPES
 from minpy.runtime.jit.kinds import COMPLEX, INTS, RANGES, Unsupported
+from minpy.runtime.jit.leaving import INFINITY, constant_of
 from minpy.runtime.jit.newarrays import NewArrays
 from minpy.runtime.jit.numpycalls import ELEMENTWISE
 from minpy.runtime.jit.reductions import LETTERS

@@ -17,9 +17,9 @@ import numpy as np
 
 from minpy.runtime.jit import kinds as kinds_
 from minpy.runtime.jit.bounds import Bounds
-from minpy.runtime.jit.expressions import constant_of
 from minpy.runtime.jit.ir import double
 from minpy.runtime.jit.kinds import BOOLS, Unsupported
+from minpy.runtime.jit.leaving import constant_of
 from minpy.runtime.jit.numpy_loops import complex_product
 from minpy.runtime.jit.operators import COMPARISONS, Operators
 from minpy.runtime.jit.values import Lazy, Ref, Val, scalar

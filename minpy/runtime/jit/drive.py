@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _LONG = 0.2  # seconds of a round that is believed at once
 _PIECE = 2e-3  # seconds as written between two looks at the clock, or so much of what was spent in the loop:
 _SHARE, _LONGEST = 0.02, 20e-3  # but no longer
+_FIRST = 16  # rounds in the first piece of a run
 _LOOK = 2e-3  # seconds spent in short runs before the next of them is looked at
 _ENTRY = 3e-6  # seconds as written that are worth the short way
 _QUICK = 5e-3  # seconds that code which was made quickly runs between two looks
@@ -132,7 +133,8 @@ def pieces(
 
     Not before the first one, if that was `tried`.
     """
-    piece = 1
+    # Rounds of earlier runs tell how long the first ones will take, about.
+    piece = min(_rounds(site), _FIRST) if site.per_round else 1
     iterator = iterator_at(over, position)
     while not site.reason:
         count = length(over)
@@ -183,9 +185,14 @@ def pieces(
         else:
             # A single round right after compiled code says little.
             site.per_round = min(took, 0.8 * site.per_round + 0.2 * took)
-        lasts = _PIECE if site.trial is not None else max(_PIECE, min(_SHARE * site.spent, _LONGEST))
-        piece = max(1, min(int(lasts / max(site.per_round, 1e-9)), 16 * piece))
+        piece = min(_rounds(site), 16 * piece)
     yield iterator
+
+
+def _rounds(site: Site) -> int:
+    """How many rounds are to run as written before somebody looks at the clock again."""
+    lasts = _PIECE if site.trial is not None else max(_PIECE, min(_SHARE * site.spent, _LONGEST))
+    return max(1, int(lasts / max(site.per_round, 1e-9)))
 
 
 def of_samples() -> Callable[[], float]:

@@ -20,10 +20,15 @@ import minpy
 from benchmarks import whole
 from benchmarks.one_program import parts, seen
 from minpy.options import Options
-from minpy.runtime.jit import engine
+from minpy.runtime.jit import engine, sites
 from minpy.transform import hook, rewriter
 
 ROOT = Path(__file__).parents[1]
+# Programs of whole arrays, without a loop that is compiled.
+WITHOUT_LOOPS = frozenset(
+    "black_scholes haversine image_normalisation kernel_density label_propagation median_filter monte_carlo_option "
+    "softmax tanh_exp".split()
+)
 
 
 def path_of(name: str) -> Path:
@@ -77,7 +82,10 @@ def test_same_with_compiled_loops(
     path = tmp_path / f"{name}.py"
     path.write_text(path_of(name).read_text() + f"# {tmp_path}\n")
     code = hook.announce(rewriter.compile_source(path.read_bytes(), str(path), Options()))
+    before = len(sites.sites)
     assert outcome(load(name, code)) == outcome(load(name))
+    found = sites.sites[before:]
+    assert any(site.compiled for site in found) == (name not in WITHOUT_LOOPS), found
 
 
 def test_programs_are_plain_numpy() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from minpy.runtime import blas, cotangents, dispatch, entry, narrow, packed, pull, record
+from minpy.runtime import blas, cotangents, dispatch, entry, narrow, pull, record
 from minpy.runtime.array import Array, host
 from minpy.runtime.primitives.matrices import crossed
 from minpy.runtime.storage import BORROWED, NEEDED, OWN
@@ -141,12 +141,11 @@ def pull_matrices(tape: Any, entry: tuple) -> None:
                 tape.defer(first, g.T, y.T)
             else:
                 # What is packed must not change while the sweep goes on.
-                again = type(second) is Array and tape.keeps(second) and packed.pays(g, y.T)
-                d = tape.times(g, y) if again else _dot(g, y.T)
+                d = tape.times(g, y, second) if type(second) is Array else None
+                if d is None:
+                    d = _dot(g, y.T)
         if second is not None:
-            if type(second) is not list and tape.can_defer(1, second, x, g):
-                tape.defer(second, x, g)
-            elif type(second) is list or not _added(second, x, g):
+            if type(second) is list or not (tape.puts_off(second, x, g) or _added(second, x, g)):
                 e = crossed(x, g)
     except Exception as error:
         raise record.failure(entry, None, g, error) from error

@@ -76,8 +76,8 @@ class Factor:
         self._tail = inner, where, columns, 0.0
 
     def product(self, x: ndarray) -> ndarray:
-        """``x @ y``, of an `x` for which that `pays`."""
-        if self._compute is None or len(x) != self.rows:
+        """``x @ y``."""
+        if self._compute is None or len(x) != self.rows or not x.flags.c_contiguous:
             return blas.dot(x, self._matrix)
         columns = self._matrix.shape[1]
         out = np.empty((self.rows, columns), x.dtype)

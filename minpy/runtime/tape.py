@@ -18,7 +18,7 @@ from weakref import WeakSet
 import numpy as np
 
 from minpy.errors import GradientError
-from minpy.runtime import blas, cotangents, deferred, entry, packed
+from minpy.runtime import cotangents, deferred, entry, packed
 from minpy.runtime.array import Array
 from minpy.runtime.fuse.free import fast_math
 from minpy.runtime.pull import forms, pull_kept, pull_link
@@ -266,21 +266,41 @@ class Tape:
         storage = operand.storage
         return operand.window is storage.host and storage in self._leaves and storage not in self.written
 
-    def times(self, g: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """``g @ y.T`` of an argument that it `keeps`; packed from the third time on."""
+    def times(self, g: np.ndarray, y: np.ndarray, operand: Array) -> np.ndarray | None:
+        """``g @ y.T``, `y` being what `operand` holds, packed from the third time on; None if that is not for it."""
         found = self._factors.get(id(y))
         if found is None or found[0] is not y:
+            if not self.keeps(operand) or not packed.pays(g, y.T):
+                return None
             found = self._factors[id(y)] = [y, 0]
         if type(found[1]) is int:
             found[1] += 1
             if found[1] < _AGAIN:
-                return blas.dot(g, y.T)
+                return None
             found[1] = packed.Factor(y.T, len(g))
         return found[1].product(g)
 
+    def puts_off(self, operand: Array, x: np.ndarray, g: np.ndarray) -> bool:
+        """Add ``x.T @ g`` to the cotangent of `operand` later, with others; False if it is not to be so."""
+        storage = operand._storage
+        found = self._deferred.get(storage)  # there if the whole of it was put off before
+        if found is not None and operand.window is storage.host:
+            self._last = found
+            found.add(storage, operand, x, g)
+            return True
+        if not self.can_defer(1, operand, x, g):
+            return False
+        self.defer(operand, x, g)
+        return True
+
     def defer_sum(self, operand: Array, g: np.ndarray) -> bool:
         """Add the rows of `g` to the cotangent of a vector later, with others; False if it is not to be so."""
-        window = operand.window
+        window, storage = operand.window, operand._storage
+        found = self._deferred.get(storage)
+        if found is not None and window is storage.host and window.shape == g.shape[1:]:
+            self._last = found
+            found.add(storage, operand, None, g)
+            return True
         if (
             self.put is None
             or window.shape != g.shape[1:]

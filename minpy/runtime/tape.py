@@ -31,7 +31,7 @@ _AGAIN = 3  # products with a matrix before it is packed
 
 
 def _may_fuse() -> bool:
-    """`fuse.stretch.is_on`, the same."""
+    """`fuse.stretch.is_on`, imported as that is."""
     global _may_fuse
     from minpy.runtime.fuse.stretch import is_on as _may_fuse
 

@@ -14,9 +14,10 @@ import numpy as np
 
 from minpy.runtime import entry
 from minpy.runtime.jit import background, drive, engine, source, store
-from minpy.runtime.jit.bind import Frame, Names, Snapshot
+from minpy.runtime.jit.bind import Frame, Snapshot
 from minpy.runtime.jit.kernel import Kernel, NoRoom
 from minpy.runtime.jit.kinds import Unsupported
+from minpy.runtime.jit.names import Names
 from minpy.runtime.jit.sites import Site, is_quick, is_undisturbed, loops
 from minpy.runtime.jit.trial import LONGEST, Trial
 

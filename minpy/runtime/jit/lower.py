@@ -27,7 +27,7 @@ from minpy.runtime.jit.kinds import (
     Unsupported,
     go_together,
 )
-from minpy.runtime.jit.statements import ROUNDS
+from minpy.runtime.jit.looping import ROUNDS
 from minpy.runtime.jit.unroll import unrolled
 from minpy.runtime.jit.values import ArrayType, ArrayVariable, Variable
 

@@ -22,12 +22,13 @@ from minpy.runtime.builtin import Kept, function_at
 from minpy.runtime.fuse import shortcut as of_blocks
 from minpy.runtime.fuse.state import usual_state
 from minpy.runtime.jit import engine, guard, store
-from minpy.runtime.jit.bind import Frame, Names, Snapshot
+from minpy.runtime.jit.bind import Frame, Snapshot
 from minpy.runtime.jit.guard import layout, writing
 from minpy.runtime.jit.guard.frames import Irregular, frame_layout, object_at, word
 from minpy.runtime.jit.guard.plans import UNKNOWN, Plan
 from minpy.runtime.jit.kernel import Kernel
 from minpy.runtime.jit.kinds import CODES, TYPES
+from minpy.runtime.jit.names import Names
 from minpy.runtime.jit.trial import LOSS
 
 _MOST_LAID_OUT = 16  # plans of one loop: more means that what it meets does not repeat

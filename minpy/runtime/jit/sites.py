@@ -179,7 +179,7 @@ class Site:
         self.taped: Any = None  # an `adjoint.drive.Taped`, once it was met under a tape
         self.trial: Any = None  # a `trial.Trial`, where array operations must show that they gain
         self.node: Any = None  # in the tree of the program's text, once that was looked at
-        self.names: Any = None  # a `bind.Names`, once the loop was to be compiled
+        self.names: Any = None  # a `names.Names`, once the loop was to be compiled
         self.kernels: dict[Any, Any] = {}
         self.refused: dict[Any, str] = {}  # what it met that cannot be compiled, and why
         self.filename = ""

@@ -22,8 +22,8 @@ from minpy.runtime.jit.adjoint.entered import Entry, Over
 from minpy.runtime.jit.adjoint.nodes import work
 from minpy.runtime.jit.adjoint.program import Program
 from minpy.runtime.jit.adjoint.taped import Forward, Loops, tape_here
-from minpy.runtime.jit.bind import Names, dotted
 from minpy.runtime.jit.kinds import Unsupported
+from minpy.runtime.jit.names import Names, dotted
 from minpy.runtime.tape import Tape
 
 _PIECE = 2e-3  # seconds as written between two looks at the clock

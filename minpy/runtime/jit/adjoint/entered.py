@@ -11,9 +11,10 @@ import numpy as np
 from minpy.runtime.array import Array
 from minpy.runtime.geometry import bounds
 from minpy.runtime.jit.adjoint.nodes import FLOAT, INT, Kind
-from minpy.runtime.jit.bind import MISSING, Frame, Names, Snapshot, array_of, own_names
+from minpy.runtime.jit.bind import MISSING, Frame, Snapshot, array_of
 from minpy.runtime.jit.helpers import Helper, helper_of
 from minpy.runtime.jit.kinds import BOOLS, INTS, KIND_OF_TYPE, Unsupported
+from minpy.runtime.jit.names import Names, own_names
 from minpy.runtime.tape import Tape
 
 _DOUBLE = np.dtype(np.float64)

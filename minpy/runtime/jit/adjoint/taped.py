@@ -25,9 +25,10 @@ from minpy.runtime.jit.adjoint.entered import Entry
 from minpy.runtime.jit.adjoint.nodes import FLOAT
 from minpy.runtime.jit.adjoint.program import Program
 from minpy.runtime.jit.adjoint.rules import NUMPY
-from minpy.runtime.jit.bind import MISSING, Names, Snapshot
+from minpy.runtime.jit.bind import MISSING, Snapshot
 from minpy.runtime.jit.kernel import Kernel
 from minpy.runtime.jit.kinds import Unsupported
+from minpy.runtime.jit.names import Names
 from minpy.runtime.jit.sites import is_quick
 from minpy.runtime.pull import save
 from minpy.runtime.record import current_tape, line_of

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from minpy.runtime.builtin import Kept
-from minpy.runtime.jit.bind import Names, Snapshot
+from minpy.runtime.jit.bind import Snapshot
 from minpy.runtime.jit.guard import layout
 from minpy.runtime.jit.guard.frames import Irregular, Places, object_at
 from minpy.runtime.jit.helpers import GLOBAL
 from minpy.runtime.jit.kernel import Kernel
 from minpy.runtime.jit.kinds import CODES, UNBOUND
+from minpy.runtime.jit.names import Names
 from minpy.runtime.jit.values import ArrayVariable
 
 UNKNOWN = 1e18  # nanoseconds that a round takes as written, if that was not measured: it is worth it

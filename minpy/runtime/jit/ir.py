@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 # Whether code can ask the processor for what NumPy warns of: an invalid operation, a division by zero, an overflow.
@@ -87,17 +87,33 @@ class Writer:
     @contextmanager
     def rounds(self, start: str, stop: str, step: int, loop: str = "") -> Iterator[str]:
         """A loop around what is written inside, which is given the index; `loop` as for `jump`."""
+        k, finish = self.begin_rounds(start, stop, step, loop)
+        yield k
+        finish()
+
+    def begin_rounds(
+        self,
+        start: str,
+        stop: str,
+        step: int,
+        loop: str = "",
+        labels: tuple[str, str, str] = ("rounds", "round", "past"),
+    ) -> tuple[str, Callable[[], None]]:
+        """Begin a loop: its index, and what ends it; `loop` as for `jump`."""
         counter = self.alloca("i64", "k")
         self.put(f"store i64 {start}, ptr {counter}")
-        head, inside, past = (self.fresh(hint) for hint in ("rounds", "round", "past"))
+        head, inside, past = map(self.fresh, labels)
         self.place(head)
         k = self.op(f"load i64, ptr {counter}")
         self.branch(self.op(f"icmp slt i64 {k}, {stop}"), inside, past)
         self.place(inside)
-        yield k
-        self.put(f"store i64 {self.op(f'add nuw nsw i64 {k}, {step}')}, ptr {counter}")
-        self.jump(head, loop)
-        self.place(past)
+
+        def finish() -> None:
+            self.put(f"store i64 {self.op(f'add nuw nsw i64 {k}, {step}')}, ptr {counter}")
+            self.jump(head, loop)
+            self.place(past)
+
+        return k, finish
 
     def note(self, content: str, distinct: bool = True) -> str:
         """A node of metadata, of which ``{}`` in the content is the name; returns its name."""

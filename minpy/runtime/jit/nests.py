@@ -118,20 +118,7 @@ class Nests(Views):
     def _over_elements(self, start: str, stop: str, loop: str = "") -> tuple[str, Callable[[], None]]:
         """Begin a loop from `start` to before `stop`: its index, and what ends it; `loop` as in `Writer.jump`."""
         self.at_once()
-        counter = self.w.alloca("i64", "k")
-        self.w.put(f"store i64 {start}, ptr {counter}")
-        head, inside, end = (self.w.fresh(hint) for hint in ("over", "element", "past"))
-        self.w.place(head)
-        k = self.w.op(f"load i64, ptr {counter}")
-        self.w.branch(self.w.op(f"icmp slt i64 {k}, {stop}"), inside, end)
-        self.w.place(inside)
-
-        def finish() -> None:
-            self.w.put(f"store i64 {self.w.op(f'add nuw nsw i64 {k}, 1')}, ptr {counter}")
-            self.w.jump(head, loop)
-            self.w.place(end)
-
-        return k, finish
+        return self.w.begin_rounds(start, stop, 1, loop, ("over", "element", "past"))
 
     def _cuts(self, dim: str, axis: int, breaks: tuple[tuple[int, str], ...]) -> tuple[str, ...]:
         """Where an axis is cut into pieces: the address of the positions in order, 0 first, and how many pieces.

@@ -141,14 +141,13 @@ class Array:
         return protocols.function(function, args, kwargs)
 
     def __reduce_ex__(self, protocol: int) -> Any:
-        data = self.contents
-        return (data[()] if self.scalar else data).__reduce_ex__(protocol)
+        return self._plain().__reduce_ex__(protocol)
 
     def __copy__(self) -> Array:
-        return self.copy()
+        return self if self.scalar else self.copy()  # (numbers do not change)
 
     def __deepcopy__(self, memo: dict) -> Array:
-        return self.copy()
+        return self if self.scalar else self.copy()
 
     # ----- text and Python scalars ----------------------------------------------------------------
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 import math
 import operator
+import pickle
 import warnings
 from collections.abc import Callable
 from fractions import Fraction
@@ -49,6 +51,7 @@ UNARY: dict[str, Callable[[Any], Any]] = {
     "equal to itself": lambda x: (x == x, x < x, x in (1, x)),
     "chains": lambda x: (-x) // 2 * 3 - x % 2 / 3, "mixed": lambda x: (np.float64(2) + x) // 2,
     "of a fraction": lambda x: (x * Fraction(1, 4), Fraction(1, 4) - x),
+    "copies": lambda x: (copy.copy(x), copy.deepcopy([x]), pickle.loads(pickle.dumps(x)), np.isscalar(x)),
     "length": len, "element": lambda x: x[0], "index": operator.index, "iterator": iter,
 }  # fmt: skip
 MATH = [name for name in dir(math) if not name.startswith("_") and callable(getattr(math, name))]

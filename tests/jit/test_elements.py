@@ -191,6 +191,23 @@ def test_small_arrays_are_compiled_early(monkeypatch, change, early):
     assert not drive.is_hot(site, frame)
 
 
+@pytest.mark.parametrize(
+    ("body", "small"),
+    [
+        ("a[i * 2:] = False", True),
+        ("if a[i]: a[i * 2:] = False", False),
+        ("if a[i * 2] > 0: a[i:] = False", True),
+        ("x = a * 2\n    if s: x += a * 3 + i * 5", True),
+    ],
+)
+def test_operations_of_some_rounds_do_not_make_a_loop_one_of_small_arrays(body, small):
+    """The mean of a sieve's rounds, few of which do anything, says nothing of those."""
+    loop = ast.parse(f"for i in range(k):\n    {body}").body[0]
+    site = Site("loop_range_1_00000000", "range", False, 1, "00000000")
+    site.node, site.least = loop, 1.7e-6
+    assert drive._is_small(site) is small
+
+
 def test_the_first_rounds_say_little_of_arrays(monkeypatch):
     """In them blocks look at what they meet: rounds that took least tell small arrays, and what is left of a loop."""
     frame, loop = frame_of("for i in range(k): a = np.maximum(a * 2 + 1, a[0] - a * (s + 1))")

@@ -399,7 +399,7 @@ def _is_small(site: Site) -> bool:
     """Whether a loop's operations are on arrays so small that hardly any of their time goes into the elements."""
     if site.node is None or site.nest or site.what == "while":
         return False
-    return 0.0 < usual(site) < _SMALL * _operations(site)
+    return 0.0 < usual(site) < _SMALL * _operations_in(site.node, always=True)
 
 
 def usual(site: Site) -> float:
@@ -417,8 +417,11 @@ def _operations(site: Site) -> int:
 
 
 @lru_cache(maxsize=256)
-def _operations_in(loop: ast.For | ast.While, done: bool = False) -> int:
-    """The operations in a loop; `done`: in a round of it, inner loops gone through; 0 if the text does not tell."""
+def _operations_in(loop: ast.For | ast.While, done: bool = False, always: bool = False) -> int:
+    """The operations in a loop; `done`: in a round of it, inner loops gone through; 0 if the text does not tell.
+
+    `always`: only those of every round. In a sieve few rounds do anything, so that the mean says nothing of those.
+    """
     count = 0
     waiting: list[ast.AST] = [*loop.body]
     while waiting:
@@ -432,7 +435,7 @@ def _operations_in(loop: ast.For | ast.While, done: bool = False) -> int:
         if isinstance(node, (ast.BinOp, ast.Compare, ast.AugAssign, ast.Call)):
             mine = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
             count += _FUNCTION if mine else 1
-        waiting += ast.iter_child_nodes(node)
+        waiting += [node.test] if always and isinstance(node, ast.If) else ast.iter_child_nodes(node)
     return count
 
 

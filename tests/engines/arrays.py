@@ -197,7 +197,8 @@ class Maker:
         if kind < 0.93:
             name = self.name()
             value = self.reduction()
-            return [f"def f{name}(a, b, s):", f"  x = {self.matrix(2).replace('y', 'b')}", f"  y = {self.matrix(1).replace('y', 'b')}",
+            # (Of an unbound variable Python complains after what comes before it has warned; a block complains first.)
+            return [f"def f{name}(a, b, s):", "  x = b", f"  x = {self.matrix(2).replace('y', 'b')}", f"  y = {self.matrix(1).replace('y', 'b')}",
                     f"  return x, {value}", f"{name} = [f{name}(a, b, s), f{name}(b, a, 2), f{name}(a[1:], b[1:], e), f{name}(c, i, h)]"]  # fmt: skip
         name = self.name()
         return [

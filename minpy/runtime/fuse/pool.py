@@ -103,6 +103,10 @@ class _Work:
         self.bell.put(None)
 
 
+def _nothing(number: int) -> None:
+    """What is left of work that is done."""
+
+
 class _Helper:
     """One thread of the pool."""
 
@@ -213,6 +217,8 @@ def _shared(work: _Work, parts: int) -> None:
             work.bell.get()
         except BaseException as error:
             failure = failure or error
+    # A thread that comes later finds nothing to do; until then it must not hold what the work was done on.
+    work.function = _nothing
     for error_there in work.gone:
         failure = failure or error_there
     if failure is not None:

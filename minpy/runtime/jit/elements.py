@@ -23,11 +23,11 @@ _OF_NUMBERS = (
     *(ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.Tuple),
     *(ast.GeneratorExp, ast.comprehension),
 )
-_FUNCTIONS = frozenset(
-    getattr(builtins, name)
-    for name in "abs bool enumerate float int len max min ord pow range round zip".split()
+_FUNCTIONS = (
+    *(abs, bool, enumerate, float, int, len, max, min, ord, pow, range, round, zip),
+    *(each for name, each in vars(math).items() if callable(each) and name[0] != "_"),
+    *(np.absolute, np.ceil, np.float64, np.floor, np.int64, np.maximum, np.minimum, np.sqrt, np.trunc),
 )
-_SCALAR = frozenset("absolute abs ceil float64 floor int64 maximum minimum sqrt trunc".split())
 _SEQUENCES = (list, tuple, bytes, bytearray, str, range)
 _NUMBERS = (int, float, complex, np.number, np.bool_)
 _SIZES = frozenset({"shape", "size", "ndim"})
@@ -47,6 +47,11 @@ def only(loop: ast.For | ast.While, frame: FrameType) -> bool:
     except _Other:
         return False
     return True
+
+
+def _is_one_of(function: Any, known: tuple[Any, ...]) -> bool:
+    """Whether it is one of them; what the program has may have no hash, and an `==` of its own."""
+    return any(function is each for each in known)
 
 
 class _Look:
@@ -152,18 +157,13 @@ class _Look:
                 self.number(each)
             return
         function = self._value(node.func)
-        if function in (len, range, enumerate, zip):
+        if _is_one_of(function, (len, range, enumerate, zip)):
             for each in node.args:
                 if not isinstance(self._value(each), (*_SEQUENCES, np.ndarray)):
                     self.number(each)
             return
-        name = getattr(function, "__name__", "")
-        if not (
-            function in _FUNCTIONS
-            or (function in (sum, any, all) and isinstance(node.args[0], ast.GeneratorExp))
-            or (name in vars(math) and vars(math)[name] is function)
-            or (name in _SCALAR and getattr(np, name) is function)
-        ):
+        over = node.args and isinstance(node.args[0], ast.GeneratorExp)
+        if not _is_one_of(function, (*_FUNCTIONS, sum, any, all) if over else _FUNCTIONS):
             raise _Other
         for each in node.args:
             self.number(each)

@@ -40,7 +40,7 @@ class WholeCalls(NewArrays):
                     return handler(self, *arguments)
                 except TypeError as error:
                     raise Unsupported("a call with these arguments") from error
-            if function in (len,) or lookup(METHODS_OF, function) is None:
+            if function is len or lookup(METHODS_OF, function) is None:
                 return super().call_known(function, arguments, keywords)
             return self.call_method(arguments[0], METHODS_OF[function], arguments[1:], keywords)
         name = lookup(METHODS_OF, function)

@@ -17,8 +17,8 @@ from time import perf_counter, process_time
 from time import thread_time as clock
 
 SHARE = 0.08  # of the time since the beginning
-START = 0.03  # seconds that are spent in any case, about: on imports, and on looking at what a program does
-SURE = 0.12  # seconds more that may be spent on what surely gains many times that, if it goes on
+START = 0.04  # seconds that are spent in any case, about: on imports, and on looking at what a program does
+SURE = 0.13  # seconds more that may be spent on what surely gains many times that, if it goes on
 LATE = 1.2  # seconds that a process has run, the rewriting aside, before
 DUE = 1 / 3  # of the time that was spent in one thing may be spent on it, whatever was spent on others
 AGAIN = 0.5  # of what was gained: it is estimated

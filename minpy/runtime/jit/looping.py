@@ -6,10 +6,10 @@ import ast
 import builtins
 from collections.abc import Callable
 
+from minpy.runtime.jit.everywhere import ByComparison
 from minpy.runtime.jit.iterations import Elements, Enumerated, Iteration, Range, Reversed, Zipped
 from minpy.runtime.jit.kinds import Unsupported
 from minpy.runtime.jit.leaving import constant_of
-from minpy.runtime.jit.masked import Masked
 from minpy.runtime.jit.nests import RAISED
 from minpy.runtime.jit.values import Known, Lazy, Ref, Val
 
@@ -17,7 +17,7 @@ from minpy.runtime.jit.values import Known, Lazy, Ref, Val
 ROUNDS = 1 << 14
 
 
-class Looping(Masked):
+class Looping(ByComparison):
     """Rounds, and what they are made for."""
 
     def __init__(self) -> None:

@@ -117,7 +117,7 @@ class Statements(Looping):
             self.kept(self.expression(node.value))
 
     def _assign(self, node: ast.Assign) -> None:
-        if not self.by_mask(node, lambda: self._assigned(node)):
+        if not self.by_mask(node, lambda: self._assigned(node)) and not self.by_comparison(node):
             self._assigned(node)
 
     def _assigned(self, node: ast.Assign) -> None:

@@ -47,3 +47,12 @@ def pytest_collection_finish() -> None:
     """What was collected stays until the end: the tests that call for garbage need not look through it each time."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_other_tests_is_waited_for() -> None:
+    """Places that other tests announced and never asked would keep flags set that a test's own places share."""
+    from minpy.runtime import flags
+
+    flags._unasked.clear()
+    flags._until.clear()

@@ -87,6 +87,12 @@ PROGRAMS = [
     (True, "for i in range(n): c = c * 0.5j + c; e = c.T + 1; e[0] = i"),
     (True, "for i in range(n): a = np.where(m, a, b) + v.astype(complex); m = a == b"),
     (True, "half = 4\nfor i in range(n): e = np.exp(-2j * np.pi * np.arange(half) / (i + 8)); a[:4] = e"),
+    (True, "for i in range(n): e = a * 1; e *= b; c *= 0.3j; c[1:, 2] *= b[1:]; a[m] *= b[m]; a[k] *= b[k]"),
+    # One alone is rounded differently where it is multiplied in place.
+    (None, "e = a[:1].copy()\nfor i in range(n): e *= b[:1]"),
+    (None, "e = a[:1] * 1\nfor i in range(n): f = e * 1; f *= b[:1]; e = f + 0.1"),
+    (None, "for i in range(n): m = np.arange(n) == i; a[m] *= b[m]; b[m] *= c[i, m]"),
+    (None, "for i in range(n): p = np.array([i]); a[p] *= b[p]; c[p, i] *= b[p]"),
     # What overflows, divides by zero, or is left to Python.
     (None, "for i in range(n): z = z * 1e200"),
     (None, "for i in range(n): z = z / (i - 3)"),

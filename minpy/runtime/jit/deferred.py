@@ -16,7 +16,7 @@ from minpy.runtime.jit.abreast import Abreast
 from minpy.runtime.jit.arraystores import LARGEST_READ, is_turned_all
 from minpy.runtime.jit.liveness import Use, branches, uses
 from minpy.runtime.jit.values import Lazy, Ref
-from minpy.runtime.jit.wholes import is_whole
+from minpy.runtime.jit.wholes import is_whole, kind_of
 
 Key = tuple[Any, ...]
 # As many operations on an element as take as long as storing and reading it, per statement that reads it.
@@ -173,11 +173,17 @@ class Deferred(Abreast):
 
     def changed_later(self, target: ast.Name, symbol: str, current: Lazy, value: Any) -> None:
         """``t += x`` of a variable that stands for an expression: nothing else holds its array."""
+        self.several(symbol, current)
         changed = self.whole(self.binary(symbol, current, value))
         self.same_elements(changed, current)
         if not self.defer(target, changed):
             self.pending.pop(self.key_of(target.id), None)
             self.binder(target.id)(self.held(changed))
+
+    def several(self, symbol: str, array: Any) -> None:
+        """Leave the loop where an array of one complex number is multiplied in place: NumPy rounds that differently."""
+        if symbol == "*" and kind_of(array) == "complex128":
+            self.guard(self.w.op(f"icmp ne i64 {self.size_of(array.dims)}, 1"), "one complex number, in place")
 
     def same_elements(self, changed: Any, current: Any) -> None:
         """Make sure that what an array is changed to has its kind and its shape."""

@@ -59,6 +59,8 @@ class Masked(BySlices):
         every = [mask, target, *arrays.values()]
         if not all(isinstance(each, Ref) and each.dims and not each.type.sequence for each in every):
             raise Unsupported("other arrays")
+        if symbol == "*" and target.type.kind == "complex128":
+            raise Unsupported("perhaps one complex number, in place")
         if mask.type.kind != "bool_" or mask.strides[-1] != "1" or "1" in mask.dims or len(mask.dims) > 2:
             raise Unsupported("another mask")
         if any(len(each.dims) != len(mask.dims) or "1" in each.dims for each in every):

@@ -13,6 +13,7 @@ from minpy.places import LOOPS, flag_of
 from minpy.runtime import entry, flags, ledger
 from minpy.runtime.fuse import sites as blocks
 from minpy.runtime.jit import background, drive, sites
+from minpy.runtime.jit.trial import Trial
 
 ROUND = 1e-6
 
@@ -61,6 +62,15 @@ def test_a_round_is_measured_by_the_rounds_that_there_were(site, clock, count) -
             clock.now += ROUND
         assert site.per_round == pytest.approx(ROUND)
     assert site.spent == pytest.approx(3 * count * ROUND)
+
+
+@pytest.mark.parametrize("on_trial", [False, True])
+def test_a_trial_looks_at_single_rounds(site, clock, on_trial) -> None:
+    """A run that is not on trial begins with as many rounds as earlier ones allow."""
+    list(chain.from_iterable(drive.pieces(site, range(2000), run.__code__)))
+    site.per_round, site.trial = ROUND, Trial() if on_trial else None
+    pieces = iter(drive.pieces(site, range(2000), run.__code__))
+    assert len(list(next(pieces))) == (1 if on_trial else drive._FIRST)
 
 
 def test_a_pause_makes_no_loop_seem_short(site, clock) -> None:

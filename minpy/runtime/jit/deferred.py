@@ -183,7 +183,9 @@ class Deferred(Abreast):
     def several(self, symbol: str, array: Any) -> None:
         """Leave the loop where an array of one complex number is multiplied in place: NumPy rounds that differently."""
         if symbol == "*" and kind_of(array) == "complex128":
-            self.guard(self.w.op(f"icmp ne i64 {self.size_of(array.dims)}, 1"), "one complex number, in place")
+            self.guard(
+                self.w.op(f"icmp ne i64 {self.size_of(array.dims)}, 1"), "one complex number, in place"
+            )
 
     def same_elements(self, changed: Any, current: Any) -> None:
         """Make sure that what an array is changed to has its kind and its shape."""

@@ -133,8 +133,8 @@ def pieces(
 
     Not before the first one, if that was `tried`.
     """
-    # Rounds of earlier runs tell how long the first ones will take, about.
-    piece = min(_rounds(site), _FIRST) if site.per_round else 1
+    # Rounds of earlier runs tell how long the first ones will take, about; a trial wants samples of single ones.
+    piece = min(_rounds(site), _FIRST) if site.per_round and site.trial is None else 1
     iterator = iterator_at(over, position)
     while not site.reason:
         count = length(over)

@@ -284,7 +284,9 @@ class Statements(Looping):
     def _change_spots(self, spots: Spots, symbol: str, node: ast.expr) -> None:
         """``a[k] += b``: what is selected is taken out, changed and stored, all of it or each element by itself."""
         calls = any(isinstance(each, ast.Call) for each in ast.walk(node))
-        alone = symbol == "*" and spots.view.type.kind == "complex128"  # NumPy multiplies those taken out in place
+        alone = (
+            symbol == "*" and spots.view.type.kind == "complex128"
+        )  # NumPy multiplies those taken out in place
         if spots.distinct and self.listed is not None and not calls and not alone:
             changed = self.binary(symbol, self.gathered(spots), self.expression(node))
             if kind_of(changed) != spots.view.type.kind or symbol == "@":

@@ -42,8 +42,7 @@ class Call:
         def one(leaf: Any) -> Any:
             if type(leaf) is not Array:
                 return leaf
-            part = next(parts)
-            return part[()] if leaf.scalar and type(part) is np.ndarray else part
+            return _in_place_of(leaf, next(parts))
 
         args, kwargs = self.arguments
         return tuple(trees.transform(one, a) for a in args), {
@@ -52,19 +51,21 @@ class Call:
 
     def like_result(self, parts: Sequence[Any]) -> Any:
         """A tree like the result with these values in the places of its floating-point arrays."""
-        count = iter(range(len(parts)))
-
         if type(self.result) is Array:
-            part = parts[0]
-            return part[()] if self.result.scalar and type(part) is np.ndarray else part
+            return _in_place_of(self.result, parts[0])
+        count = iter(range(len(parts)))
 
         def one(leaf: Any) -> Any:
             if type(leaf) is not Array:
                 return leaf
-            part = parts[next(count)]
-            return part[()] if leaf.scalar and type(part) is np.ndarray else part
+            return _in_place_of(leaf, parts[next(count)])
 
         return trees.transform(one, self.result)
+
+
+def _in_place_of(leaf: Array, part: Any) -> Any:
+    """A value in the place of `leaf`: a number, if that stands for one."""
+    return part[()] if leaf.scalar and type(part) is np.ndarray else part
 
 
 class Operation:
@@ -254,8 +255,7 @@ def _traced(tape: Tape, value: np.ndarray, leaves: list[Array], scalar: bool) ->
 
 
 def _plain(leaf: Array) -> Any:
-    view = _read_only(leaf)
-    return view[()] if leaf.scalar else view
+    return _in_place_of(leaf, _read_only(leaf))
 
 
 def _is_far(array: Array) -> bool:

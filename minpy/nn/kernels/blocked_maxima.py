@@ -15,6 +15,7 @@ import numpy as np
 
 from minpy.nn.kernels import blocked, shared
 from minpy.nn.kernels.blocked import SIDE, STAGES, transposed
+from minpy.nn.kernels.maxima import first_of_largest
 from minpy.nn.kernels.windows import Windows
 from minpy.runtime.fuse import native, sites
 from minpy.runtime.jit import background, engine
@@ -24,6 +25,7 @@ _MOST = (
 )
 _BLOCK = f"<{SIDE} x float>"
 _BYTES = f"<{SIDE} x i8>"
+_TRUTHS = f"<{SIDE} x i1>"
 _ALL = 4 * SIDE  # bytes of the channels of a place
 
 
@@ -136,17 +138,12 @@ def _forward(kernel: tuple[int, int]) -> str:
             lines.append(_address(t, k, place))
             lines.append(f"  %v{t}_{k} = load {_BLOCK}, ptr %e{t}_{k}, align 4\n")
             if k:
-                of, now = f"{t}_{k}", f"{_BLOCK} %v{t}_{k}"
-                lines += [
-                    f"  %above{of} = fcmp ugt {now}, {best}\n  %number{of} = fcmp ord {_BLOCK} {best}, {best}\n",
-                    f"  %better{of} = and <{SIDE} x i1> %above{of}, %number{of}\n",
-                    f"  %best{of} = select <{SIDE} x i1> %better{of}, {now}, {_BLOCK} {best}\n",
-                    f"  %which{of} = select <{SIDE} x i1> %better{of}, {_bytes(k)}, {_BYTES} {which}\n",
-                ]
+                of = f"{t}_{k}"
+                lines += first_of_largest(of, _BLOCK, _TRUTHS, best, _bytes(k), f"{_BYTES} {which}")
                 best, which = f"%best{of}", f"%which{of}"
         lines += [
             f"  %counts{t} = fcmp ugt {_BLOCK} {best}, zeroinitializer\n",
-            f"  %b0_{t} = select <{SIDE} x i1> %counts{t}, {_BLOCK} {best}, {_BLOCK} zeroinitializer\n",
+            f"  %b0_{t} = select {_TRUTHS} %counts{t}, {_BLOCK} {best}, {_BLOCK} zeroinitializer\n",
             f"  %w0_{t} = or {_BYTES} {which}, zeroinitializer\n",
         ]
     lines += [transposed("b", "float"), transposed("w", "i8")]
@@ -168,7 +165,7 @@ def _backward(kernel: tuple[int, int]) -> str:
             f"  %z{c} = getelementptr i8, ptr %best, i64 %ahead{c}\n",
             f"  %best{c} = load {_BLOCK}, ptr %z{c}, align 4\n",
             f"  %counts{c} = fcmp ogt {_BLOCK} %best{c}, zeroinitializer\n",
-            f"  %b0_{c} = select <{SIDE} x i1> %counts{c}, {_BLOCK} %g{c}, {_BLOCK} zeroinitializer\n",
+            f"  %b0_{c} = select {_TRUTHS} %counts{c}, {_BLOCK} %g{c}, {_BLOCK} zeroinitializer\n",
             f"  %w0_{c} = load {_BYTES}, ptr %n{c}, align 1\n",
         ]
     lines += [transposed("b", "float"), transposed("w", "i8")]
@@ -178,7 +175,7 @@ def _backward(kernel: tuple[int, int]) -> str:
             lines += [
                 _address(t, k, place),
                 f"  %mine{of} = icmp eq {_BYTES} %w{STAGES}_{t}, {_bytes(k).partition('> ')[2]}\n",
-                f"  %d{of} = select <{SIDE} x i1> %mine{of}, {_BLOCK} %b{STAGES}_{t}, {_BLOCK} zeroinitializer\n",
+                f"  %d{of} = select {_TRUTHS} %mine{of}, {_BLOCK} %b{STAGES}_{t}, {_BLOCK} zeroinitializer\n",
                 f"  store {_BLOCK} %d{of}, ptr %e{of}, align 4\n",
             ]
     return _loops("".join(lines))

@@ -105,6 +105,19 @@ def _run(
     shared.over(work, planes, images.size)
 
 
+def first_of_largest(of: str, kind: str, truth: str, best: str, number: str, which: str) -> list[str]:
+    """The larger of ``%v`` and `best`, ``%best``, and its number, ``%which``: the first of the largest, NaN being that.
+
+    All names end in `of`; `kind` may be a type of vectors, `truth` is then the one of its comparisons.
+    """
+    return [
+        f"  %above{of} = fcmp ugt {kind} %v{of}, {best}\n  %number{of} = fcmp ord {kind} {best}, {best}\n",
+        f"  %better{of} = and {truth} %above{of}, %number{of}\n",
+        f"  %best{of} = select {truth} %better{of}, {kind} %v{of}, {kind} {best}\n",
+        f"  %which{of} = select {truth} %better{of}, {number}, {which}\n",
+    ]
+
+
 def _forward(kernel: tuple[int, int], char: str) -> str:
     kind, size, _ = TYPES[char]
     lines: list[str] = []
@@ -113,12 +126,7 @@ def _forward(kernel: tuple[int, int], char: str) -> str:
         lines += _element(k, place, kind)
         lines.append(f"  %v{k} = load {kind}, ptr %e{k}, align {size}\n")
         if k:
-            lines += [
-                f"  %above{k} = fcmp ugt {kind} %v{k}, {best}\n  %number{k} = fcmp ord {kind} {best}, {best}\n",
-                f"  %better{k} = and i1 %above{k}, %number{k}\n",
-                f"  %best{k} = select i1 %better{k}, {kind} %v{k}, {kind} {best}\n",
-                f"  %which{k} = select i1 %better{k}, i32 {k}, i32 {which}\n",
-            ]
+            lines += first_of_largest(str(k), kind, "i1", best, f"i32 {k}", f"i32 {which}")
             best, which = f"%best{k}", f"%which{k}"
     lines += [
         f"  %narrow = trunc i32 {which} to i8\n  store i8 %narrow, ptr %w, align 1\n",

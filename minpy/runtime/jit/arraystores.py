@@ -60,13 +60,13 @@ class Stores(Nests):
         self.guard_range(size, 0, largest, "arrays so large are left to NumPy")
         return size
 
-    def bytes_of(self, dtype: str, dims: tuple[str, ...]) -> str:
+    def stored_size(self, dtype: str, dims: tuple[str, ...]) -> str:
         """The number of elements of an array that is made or stored into; of single bytes there may be more."""
         return self.size_of(dims, LARGEST * 8 if BITS[dtype][1] == 1 else LARGEST)
 
     def fill(self, target: Ref, value: Any, apart: bool = False) -> None:
         """Store an array or a scalar into all elements of another; `apart` if they share no memory."""
-        self.bytes_of(target.type.dtype, target.dims)
+        self.stored_size(target.type.dtype, target.dims)
         self.keep_view(target, BITS[target.type.dtype][1])
         with self.kept_as(BEFORE):
             self._fill(target, value, apart)
@@ -247,7 +247,7 @@ class Stores(Nests):
         self.made = True
         self.places_made += 1
         size = BITS[dtype][1]
-        count = self.bytes_of(dtype, dims)
+        count = self.stored_size(dtype, dims)
         cell = self.w.cell("made", "[2 x i64]")
         bytes_ = self.w.op(f"mul i64 {count}, {size}")
         owner = self.w.op(f"call i64 @make(ptr {cell}, i64 {bytes_}, ptr {self.head})")

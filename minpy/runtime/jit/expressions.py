@@ -23,6 +23,7 @@ from minpy.runtime.jit.kinds import (
     representation,
 )
 from minpy.runtime.jit.leaving import Leaving, constant_of
+from minpy.runtime.jit.names import dotted
 from minpy.runtime.jit.values import ArrayVariable, Known, Lazy, Ref, Several, Val, Variable, scalar
 
 PAIR = "<2 x double>"
@@ -219,7 +220,7 @@ class Expressions(Leaving):
 
     def dotted(self, node: ast.expr) -> str | None:
         """The name in the tables of a chain of attributes of a name, or None."""
-        return _dotted(node)
+        return dotted(node)
 
     # Elements of arrays.
 
@@ -474,12 +475,3 @@ class Expressions(Leaving):
             return
         self.w.put(f"store {TYPES[rep]} {value.x}, ptr {variable.value}")
         self.w.put(f"store i8 {value.tag}, ptr {variable.tag}")
-
-
-def _dotted(node: ast.expr) -> str | None:
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute):
-        base = _dotted(node.value)
-        return None if base is None else f"{base}.{node.attr}"
-    return None

@@ -105,7 +105,7 @@ class Zones(Magnitudes):
         if not limits or target.made != (target.dims, target.strides) or target.strides[-1] != "1":
             super().fill(target, value, apart)
             return
-        size, array = self.bytes_of("bool", target.dims), limits[0].array.pointer
+        size, array = self.stored_size("bool", target.dims), limits[0].array.pointer
 
         def by_zones(zones: str) -> str:
             def clear(first: str) -> None:

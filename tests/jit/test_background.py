@@ -256,6 +256,7 @@ def test_all_that_is_spent_in_the_first_second_is_bounded(young, monkeypatch, se
     ("processors", "size", "gained", "early"),
     [
         (2, 40_000, 0.5, True),
+        (2, 40_000, 0.7, False),  # enough to pay for it several times
         (2, 20_000, 0.5, False),
         (2, 20_000, 0.0, True),  # nothing that would make up for it
         (2, 12_000, 0.0, False),

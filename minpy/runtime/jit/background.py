@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 # of the text.
 _QUICKLY = (0.06, 0.015)
 _MEANWHILE, _ALONE = 0.006, 4e-6
-# Times as long must a program have run as the thread will be at work: once so much was gained, and before.
-_PATIENCE, _CAUTION = 8, 20
+_COMPILING = "compiling meanwhile"  # what the thread's work is called in the ledger
+# Times as long must a program have run as the thread will be at work: once so much was gained, and before. What was
+# gained so many times over pays for that at any time.
+_PATIENCE, _CAUTION, _PAID = 8, 20, 4
 
 
 class Job:
@@ -48,7 +50,7 @@ class Job:
             self.keep(self.code)
         except Exception as error:
             self.failure = error
-        ledger.note("compiling meanwhile", ledger.clock() - began, taken=_MEANWHILE)
+        ledger.note(_COMPILING, ledger.clock() - began, taken=_MEANWHILE)
         self.done = True
 
 
@@ -73,7 +75,10 @@ def is_early(size: int, spent: float = 0.0) -> bool:
     if not is_used():
         return False
     takes = work(size)
-    times = _PATIENCE if ledger.gained() > takes else _CAUTION
+    gained = ledger.gained()
+    if gained > _PAID * (takes + ledger.seconds.get(_COMPILING, 0.0)):
+        return False
+    times = _PATIENCE if gained > takes else _CAUTION
     return ledger.ran() < times * takes and not ledger.is_due(takes, spent)
 
 

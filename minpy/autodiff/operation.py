@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from minpy.errors import GradientError, TraceError
 from minpy.runtime import cotangents, device_calls, entry
 from minpy.runtime.array import Array
 from minpy.runtime.primitives.table import Primitive, Scalar
-from minpy.runtime.record import Line, Record, innermost, tape_of
-from minpy.runtime.storage import Storage
+from minpy.runtime.record import Line, Record, Short, innermost, tape_of
+from minpy.runtime.storage import BORROWED, COTANGENT, HELD, NEEDED, OWN, Storage
 from minpy.runtime.tape import Tape
 
 
@@ -108,6 +109,13 @@ class Operation:
             call = Call((args, kwargs), flat=True)
             plain = tuple([_plain(each) if type(each) is Array else each for each in args])
             result = self._value(call, plain, kwargs)
+            if tape.put is not None and (type(result) is np.ndarray or type(result) in _NUMBERS):
+                number = type(result) is not np.ndarray
+                if number or result.dtype.kind in "fc":
+                    value = np.asarray(result) if number else result
+                    call.result = found = _traced(tape, value, leaves, number)
+                    self._note(tape, call, leaves, found)
+                    return found
             return self._recorded(tape, call, leaves, result, False, [])
         # Copies of the containers: the program may change its own.
         call = Call(trees.transform(_itself, (args, kwargs)))
@@ -159,18 +167,40 @@ class Operation:
         else:
             call.result = trees.transform(out, result)
             found = trees.transform(_itself, call.result)
-        if outs:
+        if len(outs) == 1 and outs[0] is call.result and tape.put is not None and not entry.others:
+            self._note(tape, call, leaves, call.result)
+        elif outs:
             line = call.line
             tape.append(Record(self._row, (leaves, call), {}, tuple(outs), line.code, line.instruction))
         return found
 
     def put(self, tape: Tape, args: tuple, result: Array) -> Call:
         """The record of a call whose result is there already, or pending; on the tape, which is the only one."""
-        call = Call((args, {}))
+        call = Call((args, {}), trees.is_flat(args))
         call.result = result
         result.storage.tape = tape
-        tape.append(Record(self._row, (trees.arrays_in((args, {})), call), {}, (result,)))
+        self._note(tape, call, trees.arrays_in((args, {})), result)
         return call
+
+    def call_of(self, result: Array, back: int = 1) -> Call | None:
+        """The call that gave `result`, if it was put onto the only tape so many records ago; else None."""
+        tape = result.storage.tape
+        if tape is None or not tape.open or tape.put is None or len(tape.records) < back:
+            return None
+        record = tape.records[-back]
+        if type(record) is not tuple or record[0] is not _pull or record[4] is not result:
+            return None
+        return record[3] if record[5] is self._row else None
+
+    def _note(self, tape: Tape, call: Call, leaves: list[Array], result: Array) -> None:
+        """The record of a call with one result, in short, on a tape that is the only one and has one sweep."""
+        tape.replays = True
+        for leaf in leaves:
+            leaf.storage.cell[NEEDED] = True
+        line = call.line
+        cell = result.storage.cell
+        cell[NEEDED] = True
+        tape.put.append((_pull, cell, tuple(leaves), call, result, self._row, line.code, line.instruction))
 
     # ----- what the tape asks for
 
@@ -234,6 +264,45 @@ class Operation:
                 if type(leaf) is Array:
                     collected.append(self._fitted(part, next(rest), f"a cotangent of {place}", call))
         return collected
+
+
+_NUMBERS = frozenset((np.float64, np.float32))
+
+
+def _pull(tape: Tape, record: Short) -> None:
+    """The part of the sweep of a call that `Operation._note` put down; see `minpy.runtime.pull`."""
+    _, cell, leaves, call, result, row, code, instruction = record
+    g = cell[COTANGENT]
+    if g is None:
+        return
+    values: list[Any] | None = []
+    for leaf in leaves:
+        storage = leaf.storage
+        if storage.remote is not None or (storage.tape is not tape and storage.tape is not None):
+            values = None
+            break
+        values.append(leaf.window)
+    if values is None or entry.others or type(g) is not np.ndarray or result.storage.remote is not None:
+        tape.pull(Record(row, (list(leaves), call), {}, (result,), code, instruction))
+        return
+    cell[COTANGENT] = None
+    try:
+        found = row.rule(0)([g], [result.window], values, call)
+        for i, leaf in enumerate(leaves):
+            d, found[i] = found[i], None
+            storage = leaf.storage
+            if d is None or storage.tape is None or not leaf.window.size:
+                continue
+            # What the rule made, and nothing else refers to, may be written to.
+            held = OWN if type(d) is np.ndarray and d.base is None and getrefcount(d) == 2 else BORROWED
+            handle = storage.cell
+            if handle[COTANGENT] is None and leaf.window is storage.host and type(d) is np.ndarray:
+                handle[COTANGENT], handle[HELD] = d, held
+                tape.touched.add(storage)
+            else:
+                cotangents.accumulate(tape, leaf, d, tape.touched, held)
+    except Exception as error:
+        raise Record(row, (list(leaves), call), {}, (result,), code, instruction).failed(0, error) from error
 
 
 def _read_only(leaf: Array) -> Any:

@@ -34,11 +34,12 @@ def shape_of(function: str, name: str, x: Any, wanted: Sequence[Size], **sizes: 
         Lengths of letters.
     """
     shape = x.shape if type(x) is Array or type(x) is np.ndarray else np.shape(x)
-    if len(shape) == len(wanted) and all(
-        n == (sizes.get(axis, n) if isinstance(axis, str) else axis)
-        for n, axis in zip(shape, wanted, strict=True)
-    ):
-        return shape
+    if len(shape) == len(wanted):
+        for n, axis in zip(shape, wanted, strict=True):
+            if n != (sizes.get(axis, n) if type(axis) is str else axis):
+                break
+        else:
+            return shape
     text = f"({', '.join(str(axis) for axis in wanted)}{',' if len(wanted) == 1 else ''})"
     known = [f"{axis} = {sizes[axis]}" for axis in dict.fromkeys(wanted) if axis in sizes]
     raise fail(

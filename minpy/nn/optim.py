@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy
@@ -42,12 +42,14 @@ def _rule(state: tuple[str, ...] = (), **options: float) -> Callable[[Callable[.
                     f"optim.{name}", f"dw must have the shape of w, {numpy.shape(w)}, not {numpy.shape(dw)}"
                 )
             if _is_large(w, dw, config, state):
-                arrays = [each for each in state if each != "t"]
+                arrays = rule.arrays  # type: ignore[attr-defined]
                 new = rules.in_one_pass(function, w, dw, config, arrays) if w.size >= _MANY else None
                 return _part_by_part(function, w, dw, config, arrays) if new is None else new, config
             return function(w, dw, config), config
 
         rule.options, rule.state, rule.function = tuple(options), state, function  # type: ignore[attr-defined]
+        rule.known = frozenset(known)  # type: ignore[attr-defined]
+        rule.arrays = tuple([each for each in state if each != "t"])  # type: ignore[attr-defined]
         RULES[name] = rule
         return rule
 
@@ -91,10 +93,13 @@ def follow(
         Of parameters by name, of which the first and the last get what the rules give.
     """
     found: dict[str, Any] = {}
-    for name, rule in given.items():
-        passed = _in_place(get(rule), params, name, grads[name], configs[name])
-        if passed is not None:
-            found[name] = passed
+    given = {name: get(rule) for name, rule in given.items()}
+    mask = in_place.allowed() if type(params) is dict and products.on_host() else None
+    if mask is not None:
+        for name, rule in given.items():
+            passed = _in_place(rule, params, name, grads[name], configs[name], mask)
+            if passed is not None:
+                found[name] = passed
     try:
         in_place.run([passed for passed, _ in found.values()])
     finally:
@@ -102,33 +107,46 @@ def follow(
             if passed.left == []:
                 configs[name].update(rest)
     for name, rule in given.items():
-        function: Any = get(rule)
+        function: Any = rule
         left = found[name][0].left if name in found else None
         if left is None:
             params[name], configs[name] = function(params[name], grads[name], configs[name])
         elif left:
-            arrays = [each for each in function.state if each != "t"]
             w = params[name]
-            _part_by_part(function.function, w, grads[name], configs[name], arrays, w, left)
+            _part_by_part(function.function, w, grads[name], configs[name], function.arrays, w, left)
 
 
-def _in_place(rule: Any, params: dict[str, Any], name: str, dw: Any, config: Config) -> Any:
-    state = getattr(rule, "state", None)
-    if state is None or type(params) is not dict or config.keys() != {*rule.options, *state}:
-        return None
-    arrays = [each for each in state if each != "t"]
-    if not _is_large(params[name], dw, config, state):
+def _in_place(rule: Any, params: dict[str, Any], name: str, dw: Any, config: Config, mask: int) -> Any:
+    arrays = getattr(rule, "arrays", None)
+    if arrays is None or config.keys() != rule.known:
         return None
     if not in_place.is_sole(params, name) or not all(in_place.is_sole(config, each) for each in arrays):
         return None
     w = params[name]
-    if not all(each.flags.writeable for each in (w, *(config[each] for each in arrays))):
+    if not type(w) is type(dw) is numpy.ndarray or not w.flags.carray:
         return None
-    return in_place.prepared(rule.function, w, dw, config, arrays)
+    kind, shape = w.dtype, w.shape
+    if kind.kind != "f" or not shape:
+        return None
+    if dw.dtype != kind or dw.shape != shape or not dw.flags.c_contiguous:
+        return None
+    for each in arrays:
+        kept = config[each]
+        if (
+            type(kept) is not numpy.ndarray
+            or kept.dtype != kind
+            or kept.shape != shape
+            or not kept.flags.carray
+        ):
+            return None
+    if not all(type(value) in _NUMBERS or each in arrays for each, value in config.items()):
+        return None
+    # Few elements are taken along where the code is there.
+    return in_place.prepared(rule.function, w, dw, config, arrays, mask, w.size < 2 * _PART)
 
 
 def _part_by_part(
-    function: Any, w: Any, dw: Any, config: Config, arrays: list[str], out: Any = None, ranges: Any = None
+    function: Any, w: Any, dw: Any, config: Config, arrays: Sequence[str], out: Any = None, ranges: Any = None
 ) -> Any:
     """What the rule gives, in `out`; of `ranges` of elements alone if they are given."""
     if out is None:

@@ -31,7 +31,7 @@ _LEAST_WORK = 1 << 18
 # Elements of a matrix whose rows are added up, from which the same goes for its product with a vector.
 _LEAST_SUM = 1 << 13
 # Multiplications for each thread at least, of a library that has no threads of its own.
-_SHARE = 1 << 22
+SHARE = 1 << 22
 # Geometries of products that are remembered.
 _KNOWN = 256
 # Rows or columns of its parts are a multiple of this.
@@ -125,18 +125,16 @@ class Library:
             if out is None:
                 out = np.empty((x.shape[0], columns), x.dtype)
             with gate:
-                multiply(
-                    *head, _address(x), first_step, _address(y), second_step, kept, _address(out), columns
-                )
+                multiply(*head, address(x), first_step, address(y), second_step, kept, address(out), columns)
             return out
-        first, second = _layout(x), _layout(y)
+        first, second = layout(x), layout(y)
         if first is None or second is None:
             return None
         rows, columns = x.shape[0], y.shape[1]
         if out is None:
             out = np.empty((rows, columns), x.dtype)
         cut = self._cut(x, columns)
-        if cut == _WHOLE and x.size * columns < 2 * _SHARE:  # with any number of threads
+        if cut == _WHOLE and x.size * columns < 2 * SHARE:  # with any number of threads
             found = self.repeated(x, y)
             if found is not None:
                 if len(self._known) >= _KNOWN:
@@ -156,7 +154,7 @@ class Library:
 
     def repeated(self, x: ndarray, y: ndarray) -> tuple[Any, Any, Any] | None:
         """What `Repeated` needs; None if such products are made in parts, or not at all."""
-        first, second = _layout(x), _layout(y)
+        first, second = layout(x), layout(y)
         (rows, inner), columns = x.shape, y.shape[1]
         if first is None or second is None or self._cut(x, columns) != _WHOLE:
             return None
@@ -170,7 +168,7 @@ class Library:
 
         None if such products are cut, or the library has threads of its own.
         """
-        (rows, inner), second = x.shape, _layout(y)
+        (rows, inner), second = x.shape, layout(y)
         if self._gate is None or second is None or self._terms(x.dtype.char, second, rows, inner) < inner:
             return None
         if self._cut(x, y.shape[1]).halves:
@@ -186,10 +184,10 @@ class Library:
         wait for what another one has written.
         """
         (rows, inner), work = x.shape, x.size * columns
-        if self._gate is None or work < 2 * _SHARE:
+        if self._gate is None or work < 2 * SHARE:
             return _WHOLE
         halves = inner > max(rows, columns)
-        threads = min(self._most, _pool().width(), work // _SHARE)
+        threads = min(self._most, _pool().width(), work // SHARE)
         if halves:
             return _Cut(True, threads // 2 if threads > 1 else 1, min(threads, 2 * (threads // 2) or 1))
         threads = min(threads, max(rows, columns) // _BLOCK)
@@ -204,13 +202,13 @@ class Library:
         by_rows = rows >= columns
         extent = rows if by_rows else columns
         pieces = [(0, extent)] if cut.parts < 2 else _pool().cuts(extent, cut.parts, _BLOCK)
-        left, right, place = map(_address, (x, y, out))
+        left, right, place = map(address, (x, y, out))
         spans = [(left, right, place, inner, kept)]
         if other is not None:
             half = -(-inner // (2 * _BLOCK)) * _BLOCK
             spans = [
                 (left, right, place, half, kept),
-                (left + half * x.strides[1], right + half * y.strides[0], _address(other), inner - half, 0.0),
+                (left + half * x.strides[1], right + half * y.strides[0], address(other), inner - half, 0.0),
             ]
         x_move, y_move, move = (x.strides[0], 0, columns * size) if by_rows else (0, y.strides[1], size)
         parts = []
@@ -311,10 +309,10 @@ def _address_of() -> Callable[[ndarray], int]:
 
 _place = ctypes.c_void_p.from_address
 _DATA = object.__basicsize__  # where it stands in an array's object: first
-_address = _address_of()
+address = _address_of()
 
 
-def _layout(x: ndarray) -> Layout | None:
+def layout(x: ndarray) -> Layout | None:
     """How BLAS is told of a matrix: as it is or transposed, and the elements from one row to the next."""
     (rows, columns), (down, right), size = x.shape, x.strides, x.itemsize
     if right == size and down >= columns * size and down % size == 0:
@@ -365,7 +363,7 @@ def summed(x: ndarray, weights: ndarray | None = None) -> ndarray:
     """
     ones = np.ones((1, len(x)), x.dtype) if weights is None else weights
     if x.size >= _LEAST_SUM and x.dtype.char in "fd" and x.dtype.isnative:
-        library = _present()
+        library = present()
         found = None if library is None else library.product(ones, x, None)
         if found is not None:
             return found[0]
@@ -388,7 +386,7 @@ class Repeated:
 
     def __init__(self, x: ndarray, y: ndarray, out: ndarray) -> None:
         self._multiply = None
-        library = _present() if _is_for_libraries(x, y) else None
+        library = present() if _is_for_libraries(x, y) else None
         if library is not None:
             found = library.repeated(x, y)
             if found is not None:
@@ -400,12 +398,12 @@ class Repeated:
             return
         head, first, second, columns = self._arguments
         with self._gate:
-            self._multiply(*head, _address(x), first, _address(y), second, 0.0, _address(out), columns)
+            self._multiply(*head, address(x), first, address(y), second, 0.0, address(out), columns)
 
 
 def foreign(x: ndarray, y: ndarray) -> Foreign | None:
     """The library's product of such matrices for compiled code, if they are worth it; see `Library.foreign`."""
-    library = _present() if _is_for_libraries(x, y) else None
+    library = present() if _is_for_libraries(x, y) else None
     return None if library is None else library.foreign(x, y)
 
 
@@ -426,13 +424,13 @@ def _is_for_libraries(x: Any, y: Any) -> bool:
 def _product(x: Any, y: Any, out: Any, kept: float) -> ndarray | None:
     """The product of two matrices by the library, to which `kept` times `out` is added; None if it is not for it."""
     if _is_for_libraries(x, y):
-        library = _present()
+        library = present()
         if library is not None:
             return library.product(x, y, out, kept)
     return None
 
 
-def _present() -> Library | None:
+def present() -> Library | None:
     """What `find` gives, without its lock once that is known."""
     return _library if _library is not _unknown else find()
 

@@ -18,7 +18,7 @@ from minpy.runtime import blas
 
 MOST = 64  # rows of the left factor
 # Multiplications from which a product is worth it, and from which threads may share it, each with a part of its own.
-_LEAST, _SHARED = 1 << 18, 2 * blas._SHARE
+_LEAST, _SHARED = 1 << 18, 2 * blas.SHARE
 _ROW_MAJOR, _RIGHT, _PLAIN, _PACKED = 101, 162, 111, 151
 _ALIGNED = 64  # bytes
 
@@ -42,7 +42,7 @@ class Factor:
 
     def __init__(self, y: ndarray, rows: int) -> None:
         self.rows, self._matrix, self._compute = rows, y, None
-        library, layout = blas._present(), blas._layout(y)
+        library, layout = blas.present(), blas.layout(y)
         if library is not None and library.name == "mkl" and layout is not None:
             self._pack(library, layout)
         elif not y.flags.c_contiguous:
@@ -64,11 +64,11 @@ class Factor:
         compute.restype = None
         compute.argtypes = [*[whole] * 6, place, whole, place, whole, number, place, whole]
         memory = np.empty(size(_RIGHT, self.rows, columns, inner) + _ALIGNED, np.uint8)
-        where = -(-blas._address(memory) // _ALIGNED) * _ALIGNED
+        where = -(-blas.address(memory) // _ALIGNED) * _ALIGNED
         self._gate, self._memory = library._gate or nullcontext(), memory
         with self._gate:
             pack(
-                _ROW_MAJOR, _RIGHT, layout[0], self.rows, columns, inner, 1.0, blas._address(self._matrix), layout[1],
+                _ROW_MAJOR, _RIGHT, layout[0], self.rows, columns, inner, 1.0, blas.address(self._matrix), layout[1],
                 where,
             )  # fmt: skip
         self._compute = compute
@@ -82,5 +82,5 @@ class Factor:
         columns = self._matrix.shape[1]
         out = np.empty((self.rows, columns), x.dtype)
         with self._gate:
-            self._compute(*self._head, blas._address(x), *self._tail, blas._address(out), columns)
+            self._compute(*self._head, blas.address(x), *self._tail, blas.address(out), columns)
         return out

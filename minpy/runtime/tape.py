@@ -195,7 +195,7 @@ class Tape:
                     elif type(record) is Write:
                         self._unwrite(record)
                     else:
-                        self._pull(record)
+                        self.pull(record)
             else:
                 while records:
                     record = records.pop()
@@ -205,7 +205,7 @@ class Tape:
                     if kind is Write:
                         self._unwrite(record)
                     else:
-                        self._pull(Record.full(record))
+                        self.pull(Record.full(record))
             for put_off in dict.fromkeys(self._deferred.values()):
                 for operand, total in put_off.take():
                     cotangents.accumulate(self, operand, total, touched, OWN)
@@ -313,7 +313,8 @@ class Tape:
         self.defer(operand, None, g)
         return True
 
-    def _pull(self, record: Record) -> None:
+    def pull(self, record: Record) -> None:
+        """The part of the sweep of a whole record."""
         result = record.result
         many = type(result) is not Array
         outs = result if many else (result,)

@@ -267,6 +267,7 @@ def over(monkeypatch, tmp_path):
     monkeypatch.setattr(in_place, "_LINE", 4)  # wherever an array begins
     monkeypatch.setattr(in_place, "_functions", {})
     monkeypatch.setattr(in_place, "_rules", {})
+    monkeypatch.setattr(in_place, "_last", {})
     compiled, run, done = native.compiled, in_place.run, []
     monkeypatch.setattr(native, "compiled", lambda text, wait: compiled(text, wait=True))
     monkeypatch.setattr(in_place, "run", lambda all: run(all) or done.extend(each.left for each in all))
@@ -304,6 +305,23 @@ def test_a_parameter_written_over_has_the_bits_of_the_rule(name, dtype, over):
     assert all(np.array_equal(value, config[key]) for key, value in configs["w"].items())
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_parameter_written_over_follows_options_that_change(dtype, over):
+    w, slope = np.arange(130).astype(dtype), np.full(130, 0.5, dtype)
+    params, configs = started("sgd_momentum", w, slope)
+    expected, config = optim.sgd_momentum(w, slope, {})
+    numbers = [(0.1, 0.5), (0.1, 0.5), (0.0, 1), (-0.0, 1.0), (0.0, True), (2, 0), (0.3, 1e300), (0.3, 0.25)]
+    for rate, momentum in numbers:
+        for each in (config, configs["w"]):
+            each.update(learning_rate=rate, momentum=momentum)
+        with np.errstate(all="ignore"):
+            optim.follow({"w": "sgd_momentum"}, params, {"w": slope}, configs)
+            expected, config = optim.sgd_momentum(expected, slope, config)
+        assert params["w"].tobytes() == expected.tobytes(), (rate, momentum)
+        assert type(configs["w"]["momentum"]) is type(momentum)
+    assert len(over) >= len(numbers) - 2
+
+
 @pytest.mark.parametrize("count", [1, 3, 15, 16, 17, 250])
 @pytest.mark.parametrize("offset", [0, 4, 16, 60])
 def test_pieces_begin_where_lines_of_the_cache_do(offset, count, over, monkeypatch):
@@ -320,7 +338,9 @@ def test_pieces_begin_where_lines_of_the_cache_do(offset, count, over, monkeypat
     w[:], v[:], slope[:] = rng.normal(size=(3, count))
     config = {"learning_rate": 0.1, "momentum": 0.9, "velocity": v}
     expected, kept = optim.sgd_momentum(w.copy(), slope, {**config, "velocity": v.copy()})
-    passed, _ = in_place.prepared(optim.sgd_momentum.function, w, slope, config, ["velocity"])
+    passed, _ = in_place.prepared(
+        optim.sgd_momentum.function, w, slope, config, ["velocity"], in_place.allowed()
+    )
     in_place.run([passed])
     assert over == [[]] and w.tobytes() == expected.tobytes() and v.tobytes() == kept["velocity"].tobytes()
 
@@ -398,7 +418,7 @@ def test_parameters_follow_their_rules_together(over, together):
         optim.follow(given, params, grads, configs)
         for name, rule in given.items():
             expected[name] = optim.get(rule)(expected[name][0], grads[name], expected[name][1])
-    assert over == [[]] * 6 and together == [2, 2]  # three of them, twice
+    assert over == [[]] * 8 and together == [2, 2]  # four of them, twice: the small one is taken along
     for name, (value, config) in expected.items():
         assert params[name].tobytes() == value.tobytes() and configs[name].keys() == config.keys()
         assert all(np.array_equal(configs[name][key], each) for key, each in config.items())

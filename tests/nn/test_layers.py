@@ -296,7 +296,7 @@ def both(request, monkeypatch):
 @pytest.mark.parametrize("width", [1, 2, 3])
 @pytest.mark.parametrize("wanted", [[0, 1, 2], [0, 2], [1, 2]])
 def test_the_products_of_a_layers_derivative(rng, width, wanted, monkeypatch):
-    monkeypatch.setattr(blas, "_SHARE", 1 << 8)
+    monkeypatch.setattr(blas, "SHARE", 1 << 8)
     monkeypatch.setattr(blas, "_LEAST_WORK", 1 << 8)
     monkeypatch.setattr(pool, "width", lambda: width)
     x, w, b, head = (rng.normal(size=size) for size in ((40, 60), (60, 50), (50,), (40, 50)))

@@ -226,7 +226,7 @@ def test_the_environment_limits_threads(
 def test_addresses_of_arrays() -> None:
     x = np.arange(24.0).reshape(4, 6)
     for each in (x, x[1:, 2:], x.T, x[:0], np.array(3.0), np.frombuffer(b"12345678")):
-        assert blas._address(each) == blas._address_asked(each) == each.ctypes.data
+        assert blas.address(each) == blas._address_asked(each) == each.ctypes.data
 
 
 _HIDDEN = """

@@ -24,7 +24,6 @@ from minpy.runtime import dispatch, entry
 from minpy.runtime.array import Array
 from minpy.runtime.blas import add_dot, dot
 from minpy.runtime.primitives.table import row
-from minpy.runtime.record import Record
 
 _SHARE = 1 << 22  # multiplications for each thread at least
 _SUMS = 8  # that threads may work on
@@ -174,12 +173,11 @@ def convolved(y: Any) -> tuple[Any, Any, Any, Windows, Kept | None] | None:
 
     It must have been put onto the only tape right before the last operation; see `rectified`. Else None.
     """
-    records = y.storage.tape.records if y.storage.tape is not None else ()
-    record = records[-2] if len(records) > 1 else None
-    if type(record) is not Record or record.primitive is not _with_bias.row or record.result[0] is not y:
+    call = _with_bias.call_of(y, 2)
+    if call is None:
         return None
-    x, w, b, windows, _ = record.args[1].arguments[0]
-    return x, w, b, windows, record.args[1].residuals[2]
+    x, w, b, windows, _ = call.arguments[0]
+    return x, w, b, windows, call.residuals[2]
 
 
 def cotangents(x: Any, w: Any, kept: Kept | None, g: Any, windows: Windows) -> tuple:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import ctypes
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minpy.nn.kernels import rules
 from minpy.nn.kernels.arithmetic import FLAGS, TYPES, Arithmetic
+from minpy.runtime import blas
 from minpy.runtime.fuse import native, pool, sites, state
 from minpy.runtime.fuse.ir import Irregular
 from minpy.runtime.jit import background, engine
@@ -112,7 +113,8 @@ class Pass:
 
     def __init__(self, w: np.ndarray, values: list[np.ndarray], rule: _Rule, mask: int) -> None:
         self.w, self._values, self._rule, self._mask = w, values, rule, mask
-        self._places = [each.ctypes.data for each in values]
+        self._places = list(map(blas.address, values))
+        self.size = w.nbytes
         self.pieces = [(0, w.size)]
         self.done = [-1]
         self.left: list[tuple[int, int]] | None = None
@@ -126,9 +128,11 @@ class Pass:
         """A piece, if it is not done; `alone`: with the interpreter's lock, so that nobody sees a part of it."""
         if self.done[number] < 0:
             start, count = self.pieces[number]
-            places = (place + start * self.w.itemsize for place in self._places)
-            function = self._rule.functions[not alone]
-            self.done[number] = function(count, self._mask, *places, *self._rule.numbers)
+            places, rule = self._places, self._rule
+            if start:
+                ahead = start * self.w.itemsize
+                places = [place + ahead for place in places]
+            self.done[number] = rule.functions[not alone](count, self._mask, *places, *rule.numbers)
 
     def end(self) -> None:
         """Say what is left."""
@@ -141,41 +145,95 @@ class Pass:
 
 
 class _Rule(NamedTuple):
-    """What a rule does to arrays: its function, as `_function` gives it, the numbers in it, and what it leaves."""
+    """What a rule does to arrays: its function, as `_function` gives it, the numbers in it, and what it leaves.
+
+    `fits` is whether these numbers are of the arrays' type.
+    """
 
     functions: tuple[Any, Any]
     numbers: list[float]
     rest: dict[str, Any]
+    fits: bool
+
+
+def allowed() -> int | None:
+    """What of the floating-point state must not occur, for `prepared`; None if nothing is to be done in this way."""
+    if sites.mode() == "off" or sites.held or not engine.is_available() or not _is_quiet():
+        return None
+    try:
+        return native.bits_of(state.checked_flags())
+    except Irregular:
+        return None
 
 
 def prepared(
-    rule: Callable[..., Any], w: np.ndarray, dw: np.ndarray, config: dict[str, Any], arrays: list[str]
+    rule: Callable[..., Any],
+    w: np.ndarray,
+    dw: np.ndarray,
+    config: dict[str, Any],
+    arrays: Sequence[str],
+    mask: int,
+    known: bool = False,
 ) -> tuple[Pass, dict[str, Any]] | None:
     """A rule for arrays of one shape and dtype, all in C order; `w` and those in `config` are to be written over.
+
+    Parameters
+    ----------
+    mask : int
+        As `allowed` gives it.
+    known : bool
+        Only if the code is there already.
 
     Returns
     -------
     (Pass, dict), or None
         With what the config has besides arrays when all is done; None if it is not for this.
     """
-    if sites.mode() == "off" or sites.held or not engine.is_available() or not _is_quiet():
-        return None
-    before = state.present()
-    try:
-        mask = native.bits_of(state.checked_flags())
-        made = _read(rule, config, arrays, w.dtype)
-    except (Irregular, OverflowError, native.Unfit, background.Pending, engine.CompileError):
-        return None
-    finally:
-        state.restore(before)
-    if w.dtype.char == "f" and any(not abs(each) <= _MOST for each in made.numbers):
-        return None  # NumPy would compute with doubles
-    return Pass(w, [w, dw, *(config[name] for name in arrays)], made, mask), made.rest
-
-
-def _read(rule: Callable[..., Any], config: dict[str, Any], arrays: list[str], dtype: np.dtype) -> _Rule:
-    """What a rule does to a parameter, its gradient, and those `arrays` of its config."""
     plain = {name: value for name, value in config.items() if name not in arrays}
+    last = _last.get((rule, w.dtype))
+    if last is not None and last.answers(plain):
+        made = last.rule
+    elif known and (rule, w.dtype) not in _last:
+        return None
+    else:
+        before = state.present()
+        try:
+            made = _read(rule, plain, arrays, w.dtype)
+        except (Irregular, OverflowError, native.Unfit, background.Pending, engine.CompileError):
+            return None
+        finally:
+            state.restore(before)
+        if len(_last) >= _REMEMBERED:
+            _last.clear()
+        _last[rule, w.dtype] = _Last(tuple(plain.items()), made)
+    if not made.fits:
+        return None
+    return Pass(w, [w, dw, *[config[name] for name in arrays]], made, mask), made.rest
+
+
+class _Last(NamedTuple):
+    """What a rule with these options made of parameters of a dtype, the last time."""
+
+    options: tuple[tuple[str, Any], ...]
+    rule: _Rule
+
+    def answers(self, plain: dict[str, Any]) -> bool:
+        """Whether these are the same options, to the bit."""
+        if len(plain) != len(self.options):
+            return False
+        for name, value in self.options:
+            other = plain.get(name, plain)
+            # (0 is also False and -0.0.)
+            if other is not value and (type(other) is not type(value) or other != value or not value):
+                return False
+        return True
+
+
+_last: dict[tuple[Any, np.dtype], _Last] = {}
+
+
+def _read(rule: Callable[..., Any], plain: dict[str, Any], arrays: Sequence[str], dtype: np.dtype) -> _Rule:
+    """What a rule with these options does to a parameter, its gradient, and those `arrays` of its config."""
     key = rule, dtype, *arrays, *plain, *map(repr, plain.values())  # it is a function of these numbers
     found = _rules.get(key)
     if found is None:
@@ -190,7 +248,9 @@ def _read(rule: Callable[..., Any], config: dict[str, Any], arrays: list[str], d
         rest = {name: value for name, value in inner.items() if name not in arrays}
         if len(_rules) >= _REMEMBERED:
             _rules.clear()  # Adam's numbers are others in each step
-        found = _rules[key] = _Rule(functions, numbers, rest)
+        # (Beyond float32, NumPy would compute with doubles.)
+        fits = dtype.char != "f" or all(abs(each) <= _MOST for each in numbers)
+        found = _rules[key] = _Rule(functions, numbers, rest, fits)
     return found
 
 
@@ -224,21 +284,21 @@ def run(passes: list[Pass]) -> None:
 
 def _groups(passes: list[Pass]) -> list[list[tuple[Pass, int]]]:
     """What each thread does: a piece of each large parameter, and some of the others as a whole."""
-    size = sum(each.w.nbytes for each in passes)
+    size = sum(each.size for each in passes)
     number = size // _SHARE
     if number > 1:
         number = min(number, pool.width()) if pool.is_only_thread() else 1
     groups: list[list[tuple[Pass, int]]] = [[] for _ in range(max(number, 1))]
     loads = [0] * len(groups)
-    for each in sorted(passes, key=lambda each: -each.w.nbytes):
-        if len(groups) > 1 and each.w.nbytes >= len(groups) * _CUT:
+    for each in sorted(passes, key=lambda each: -each.size):
+        if len(groups) > 1 and each.size >= len(groups) * _CUT:
             each.cut(len(groups))
             for piece in range(len(each.pieces)):
                 groups[piece].append((each, piece))
         else:
             least = loads.index(min(loads))
             groups[least].append((each, 0))
-            loads[least] += each.w.nbytes
+            loads[least] += each.size
     return groups
 
 

@@ -15,10 +15,11 @@ import numpy as np
 from numpy import ndarray
 
 from minpy.runtime import blas
+from minpy.runtime.cblas import SHARE, address, layout
 
 MOST = 64  # rows of the left factor
 # Multiplications from which a product is worth it, and from which threads may share it, each with a part of its own.
-_LEAST, _SHARED = 1 << 18, 2 * blas.SHARE
+_LEAST, _SHARED = 1 << 18, 2 * SHARE
 _ROW_MAJOR, _RIGHT, _PLAIN, _PACKED = 101, 162, 111, 151
 _ALIGNED = 64  # bytes
 
@@ -42,13 +43,13 @@ class Factor:
 
     def __init__(self, y: ndarray, rows: int) -> None:
         self.rows, self._matrix, self._compute = rows, y, None
-        library, layout = blas.present(), blas.layout(y)
-        if library is not None and library.name == "mkl" and layout is not None:
-            self._pack(library, layout)
+        library, lies = blas.present(), layout(y)
+        if library is not None and library.name == "mkl" and lies is not None:
+            self._pack(library, lies)
         elif not y.flags.c_contiguous:
             self._matrix = np.ascontiguousarray(y)
 
-    def _pack(self, library: Any, layout: tuple[int, int]) -> None:
+    def _pack(self, library: Any, lies: tuple[int, int]) -> None:
         (inner, columns), char = self._matrix.shape, self._matrix.dtype.char
         letter, number = ("d", ctypes.c_double) if char == "d" else ("s", ctypes.c_float)
         whole, place = ctypes.c_int, ctypes.c_void_p
@@ -64,11 +65,11 @@ class Factor:
         compute.restype = None
         compute.argtypes = [*[whole] * 6, place, whole, place, whole, number, place, whole]
         memory = np.empty(size(_RIGHT, self.rows, columns, inner) + _ALIGNED, np.uint8)
-        where = -(-blas.address(memory) // _ALIGNED) * _ALIGNED
-        self._gate, self._memory = library._gate or nullcontext(), memory
+        where = -(-address(memory) // _ALIGNED) * _ALIGNED
+        self._gate, self._memory = library.gate or nullcontext(), memory
         with self._gate:
             pack(
-                _ROW_MAJOR, _RIGHT, layout[0], self.rows, columns, inner, 1.0, blas.address(self._matrix), layout[1],
+                _ROW_MAJOR, _RIGHT, lies[0], self.rows, columns, inner, 1.0, address(self._matrix), lies[1],
                 where,
             )  # fmt: skip
         self._compute = compute
@@ -82,5 +83,5 @@ class Factor:
         columns = self._matrix.shape[1]
         out = np.empty((self.rows, columns), x.dtype)
         with self._gate:
-            self._compute(*self._head, blas.address(x), *self._tail, blas.address(out), columns)
+            self._compute(*self._head, address(x), *self._tail, address(out), columns)
         return out

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minpy.runtime import blas, links, mkl, openblas
+from minpy.runtime import blas, cblas, links, mkl, openblas
 from minpy.runtime.fuse import pool
 
 LAYOUTS = {
@@ -184,6 +184,7 @@ def test_parts_of_a_product(copy, extent: tuple[int, int, int], monkeypatch: pyt
         assert np.array_equal(out, exact + 1)
     assert max(parts, default=0) > 1
     monkeypatch.setattr(copy, "_most", 1)
+    monkeypatch.setattr(copy, "_plans", {})
     parts.clear()
     blas.dot(x, y)
     assert not parts
@@ -216,17 +217,17 @@ def test_bits_do_not_depend_on_the_number_of_threads(copy, extent, dtype, monkey
 def test_the_environment_limits_threads(
     monkeypatch: pytest.MonkeyPatch, given: dict[str, str], most: int
 ) -> None:
-    for name in blas._LIMITS:
+    for name in cblas._LIMITS:
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    assert blas._limit() == most
+    assert cblas._limit() == most
 
 
 def test_addresses_of_arrays() -> None:
     x = np.arange(24.0).reshape(4, 6)
     for each in (x, x[1:, 2:], x.T, x[:0], np.array(3.0), np.frombuffer(b"12345678")):
-        assert blas.address(each) == blas._address_asked(each) == each.ctypes.data
+        assert cblas.address(each) == cblas._address_asked(each) == each.ctypes.data
 
 
 _HIDDEN = """
@@ -234,7 +235,7 @@ import ctypes, os, sys, threading
 import numpy as np
 x = np.random.default_rng(0).normal(size=(300, 300))
 before = (x @ x).tobytes(), np.linalg.inv(x).tobytes()
-from minpy.runtime import blas
+from minpy.runtime import blas, cblas
 library = blas.find()
 assert library is not None and library.name == "mkl", blas.failures()
 right = blas.dot(x, x)

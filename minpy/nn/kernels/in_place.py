@@ -18,7 +18,7 @@ import numpy as np
 
 from minpy.nn.kernels import rules
 from minpy.nn.kernels.arithmetic import FLAGS, TYPES, Arithmetic
-from minpy.runtime import blas
+from minpy.runtime.cblas import address
 from minpy.runtime.fuse import native, pool, sites, state
 from minpy.runtime.fuse.ir import Irregular
 from minpy.runtime.jit import background, engine
@@ -113,7 +113,7 @@ class Pass:
 
     def __init__(self, w: np.ndarray, values: list[np.ndarray], rule: _Rule, mask: int) -> None:
         self.w, self._values, self._rule, self._mask = w, values, rule, mask
-        self._places = list(map(blas.address, values))
+        self._places = list(map(address, values))
         self.size = w.nbytes
         self.pieces = [(0, w.size)]
         self.done = [-1]

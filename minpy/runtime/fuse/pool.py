@@ -29,12 +29,19 @@ def width() -> int:
     ``OMP_NUM_THREADS`` (which ``minpy run --threads`` sets), the process's affinity and the quota of its control
     group are respected.
     """
+    return _most(_usable(), quota(), os.environ.get("OMP_NUM_THREADS"))
+
+
+def _usable() -> int:
     try:
-        usable = len(os.sched_getaffinity(0))
+        return len(os.sched_getaffinity(0))
     except AttributeError:
-        usable = os.cpu_count() or 1
-    usable = min(usable, quota())
-    text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+        return os.cpu_count() or 1
+
+
+@lru_cache(maxsize=64)
+def _most(usable: int, share: int, text: str | None) -> int:
+    usable, text = min(usable, share), (text or "").split(",")[0].strip()
     return max(1, min(usable, int(text) if text.isdecimal() else usable, 64))
 
 

@@ -126,6 +126,29 @@ def test_differences_are_named() -> None:
     assert whole.differences(["a", "b"], ["a"]) == ["nothing instead of b"]
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere turns follow each other at once")
+def test_processor_time_of_another_process() -> None:
+    """The processor's time of another process is its own, all threads together."""
+    text = (
+        "import threading, time, sys\n"
+        "def spin():\n"
+        "    while time.process_time() < 0.1: pass\n"
+        "thread = threading.Thread(target=spin)\n"
+        "thread.start()\n"
+        "thread.join()\n"
+        "print(time.process_time(), flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", text], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with child:
+        assert child.stdout is not None and child.stdin is not None
+        used = float(child.stdout.readline())
+        assert 0.1 <= used <= whole.processor_time(child.pid)
+        child.stdin.close()
+
+
 def test_measurement(tmp_path: Path) -> None:
     """One small program through the whole of it: two processes, figures, a table, a picture."""
     words = ["programs", "--size", "small", "--fast", "--only", "label_propagation"]

@@ -36,7 +36,7 @@ from minpy.runtime.jit.wholes import is_whole, kind_of
 # Elements of a round that are worked on before the next round is: with a line of the cache for each of some arrays they
 # fill half of the nearest cache.
 _AT_ONCE = 64
-_WORTH = 2 * _AT_ONCE
+WORTH = 2 * _AT_ONCE
 _MOST_ARRAYS = 12
 # What the code inside a loop over elements goes by.
 _DEPTH = ("floats", "computed", "stored", "clean", "unchecked", "opaques", "computed_elements", "instead")
@@ -56,7 +56,7 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class _Made:
+class Made:
     """An array that a name stands for after the loop: the elements' kind, and where its address is."""
 
     kind: str
@@ -91,14 +91,21 @@ class ByColumns(Deferred):
         columns = columns_of(node) if isinstance(node, ast.For) else None
         if columns is None or not self._are_known(columns, lambda function: False):
             return False
+        return self.written_for_some(lambda: self._write_columns(node, columns, count, rounds), end)
 
-        def write() -> bool:
-            plain = self._write_columns(node, columns, count, rounds)
+    def written_for_some(self, write: Callable[[], str], end: str) -> bool:
+        """Whether `write` could write all rounds for some elements after the other; the code goes on at `end`.
+
+        It gives the label that is jumped to where that cannot be.
+        """
+
+        def written() -> bool:
+            plain = write()
             self.w.jump(end)
             self.w.place(plain)
             return True
 
-        if not self._written_apart(write):
+        if not self._written_apart(written):
             return False
         self.clean = self.loggable = False  # the first columns are stored when the later ones are looked at
         return True
@@ -133,7 +140,7 @@ class ByColumns(Deferred):
         """Write the loop column by column; the label that is jumped to where that is not possible."""
         arrays = self._arrays_of(node, columns)
         dims = self._space(arrays, _stores(node)[0])
-        if prod(self.extents.get(dim, constant_of(dim) or _WORTH) for dim in dims) < _WORTH:
+        if prod(self.extents.get(dim, constant_of(dim) or WORTH) for dim in dims) < WORTH:
             raise Unsupported("few columns")
         self.size_of(dims)
         plain, columnwise = self.w.fresh("plain"), self.w.fresh("columnwise")
@@ -142,21 +149,28 @@ class ByColumns(Deferred):
             fine = self.w.op(f"and i1 {fine}, {self.w.op(f'icmp sgt i64 {number}, 0')}")
         self.w.branch(fine, columnwise, plain, expected=True)
         self.w.place(columnwise)
+        made: dict[str, Made] = {}
+
+        def write() -> None:
+            start, stop, finish = self._over_columns(dims, self._lie_side_by_side(arrays, _stores(node)[0]))
+            rounds(lambda: self._round_of_columns(node, dims, (start, stop), made))
+            finish()
+
+        self.with_made(dims, made, write)
+        return plain
+
+    def with_made(self, dims: tuple[str, ...], made: dict[str, Made], write: Callable[[], None]) -> None:
+        """Write a loop; what names stand for after it, which is in `made` then, has its memory before it."""
         opening = len(self.w.lines)
-        made: dict[str, _Made] = {}
-        start, stop, finish = self._over_columns(dims, self._lie_side_by_side(arrays, _stores(node)[0]))
-        rounds(lambda: self._round_of_columns(node, dims, (start, stop), made))
-        finish()
-        # What names stand for after the loop has its memory before it.
+        write()
         code, self.w.lines = self.w.lines, []
-        found = {name: self.fresh(_dtype(each.kind), dims) for name, each in made.items()}
+        found = {name: self.fresh(dtype_of(each.kind), dims) for name, each in made.items()}
         for name, each in made.items():
             self.w.put(f"store ptr {found[name].pointer}, ptr {each.cell}")
         self.w.lines = [*code[:opening], *self.w.lines, *code[opening:]]
         for name, ref in found.items():
             self.pending.pop(self.key_of(name), None)
             self.binder(name)(ref)
-        return plain
 
     def _arrays_of(self, node: ast.For, columns: Columns) -> dict[str, Ref]:
         """The arrays that a loop reads or stores into."""
@@ -188,15 +202,17 @@ class ByColumns(Deferred):
         ]
         return self.w.op(f"icmp eq i64 {strides[-1]}, {BITS[base.type.dtype][1]}")
 
-    def _over_columns(self, dims: tuple[str, ...], at_once: str) -> tuple[str, str, Callable[[], None]]:
+    def _over_columns(
+        self, dims: tuple[str, ...], at_once: str, few: int = _AT_ONCE
+    ) -> tuple[str, str, Callable[[], None]]:
         """Begin a loop over some columns at a time: the first one, that of the next ones, and what ends the loop.
 
-        Over all of them where `at_once` is true.
+        Over all of them where `at_once` is true, and else `few` elements or a little more.
         """
         inner = "1"
         for dim in dims[1:]:
             inner = dim if inner == "1" else self.w.op(f"mul i64 {inner}, {dim}")
-        several = self.w.op(f"udiv i64 {self.w.op(f'add i64 {inner}, {_AT_ONCE - 1}')}, {inner}")
+        several = self.w.op(f"udiv i64 {self.w.op(f'add i64 {inner}, {few - 1}')}, {inner}")
         several = self.w.op(f"select i1 {at_once}, i64 {dims[0]}, i64 {several}")
         cell = self.w.alloca("i64", "column")
         self.w.put(f"store i64 0, ptr {cell}")
@@ -233,7 +249,7 @@ class ByColumns(Deferred):
         return dims
 
     def _round_of_columns(
-        self, node: ast.For, dims: tuple[str, ...], piece: tuple[str, str], made: dict[str, _Made]
+        self, node: ast.For, dims: tuple[str, ...], piece: tuple[str, str], made: dict[str, Made]
     ) -> None:
         """A round for some columns: one loop over their elements for all statements."""
         around, self.in_columns = self.in_columns, True
@@ -247,10 +263,10 @@ class ByColumns(Deferred):
             value = self.expression(statement.value)
             if isinstance(target, ast.Name):
                 kind = self._made_in_columns(value, dims)
-                if made.setdefault(target.id, _Made(kind, "")).kind != kind:
+                if made.setdefault(target.id, Made(kind, "")).kind != kind:
                     raise Unsupported("a name that stands for arrays of several kinds")
                 if not made[target.id].cell:
-                    made[target.id] = _Made(kind, self.w.alloca("ptr", "made"))
+                    made[target.id] = Made(kind, self.w.alloca("ptr", "made"))
                 steps.append(((target.id, number), value))
                 instead = Lazy(kind, dims, lambda _, number=number: now[number], value.refs, plain=True)
                 key = self.key_of(target.id)
@@ -288,9 +304,9 @@ class ByColumns(Deferred):
         self.nest(dims, element, True, independent=True, piece=piece)
         self.in_columns = around
 
-    def _made_at(self, made: _Made, dims: tuple[str, ...]) -> Ref:
+    def _made_at(self, made: Made, dims: tuple[str, ...]) -> Ref:
         """The array that a name will stand for."""
-        dtype = _dtype(made.kind)
+        dtype = dtype_of(made.kind)
         strides = [str(BITS[dtype][1])]
         for dim in reversed(dims[1:]):
             strides.insert(0, strides[0] if dim == "1" else self.w.op(f"mul i64 {strides[0]}, {dim}"))
@@ -333,7 +349,7 @@ class ByColumns(Deferred):
         return replace(ref, dims=dims)
 
 
-def _dtype(kind: str) -> str:
+def dtype_of(kind: str) -> str:
     return "bool" if kind == "bool_" else kind
 
 
@@ -375,17 +391,17 @@ def columns_of(node: ast.For) -> Columns | None:
         return None
     if names & stored or node.target.id in names | stored:
         return None
-    callees = [each.func for each in _inside(node) if isinstance(each, ast.Call)]
+    callees = [each.func for each in inside_of(node) if isinstance(each, ast.Call)]
     called = {id(part) for each in callees for part in ast.walk(each)}
-    if not all(is_elementwise(each, called) for each in _inside(node)):
+    if not all(is_elementwise(each, called) for each in inside_of(node)):
         return None
     if _reads_round_before(node, names) or not _keeps_to_columns(node, stored, names | {node.target.id}):
         return None
-    read = made_of(_inside(node), called) - {*names, node.target.id}
+    read = made_of(inside_of(node), called) - {*names, node.target.id}
     return Columns(tuple(sorted(stored)), tuple(sorted(read)), tuple(callees))
 
 
-def _inside(node: ast.For) -> Iterator[ast.AST]:
+def inside_of(node: ast.For) -> Iterator[ast.AST]:
     """What the statements of a loop are made of."""
     return (
         each for statement in node.body for part in ast.iter_child_nodes(statement) for each in ast.walk(part)
@@ -430,13 +446,15 @@ def _keeps_to_columns(node: ast.For, stored: set[str], changing: set[str]) -> bo
     """Whether arrays that are stored into are always met with the same slices of the same axes."""
     shapes: dict[str, tuple[str, ...]] = {}
     met = set()
-    for each in _inside(node):
+    for each in inside_of(node):
         if isinstance(each, ast.Subscript) and isinstance(each.value, ast.Name) and each.value.id in stored:
             met.add(id(each.value))
             shape = _shape(each, changing)
             if shape is None or shapes.setdefault(each.value.id, shape) != shape:
                 return False
-    return all(id(each) in met for each in _inside(node) if isinstance(each, ast.Name) and each.id in stored)
+    return all(
+        id(each) in met for each in inside_of(node) if isinstance(each, ast.Name) and each.id in stored
+    )
 
 
 def _shape(node: ast.Subscript, changing: set[str]) -> tuple[str, ...] | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from minpy.records import dataclass
 from minpy.runtime.jit.kinds import Unsupported
-from minpy.runtime.jit.masked import Masked
+from minpy.runtime.jit.points import ByPoints
 from minpy.runtime.jit.values import Ref
 from minpy.runtime.jit.wholes import is_whole, kind_of
 
@@ -33,7 +33,7 @@ class Everywhere:
     numbers: tuple[str, ...]
 
 
-class ByComparison(Masked):
+class ByComparison(ByPoints):
     """Statements that work where a comparison holds."""
 
     scopes: list[dict[str, Any]]  # names that stand for something while an expression is written

@@ -24,6 +24,7 @@ from minpy.runtime.jit.expressions import BITS
 from minpy.runtime.jit.helpers import Helper
 from minpy.runtime.jit.iterations import Elements, Enumerated, Iteration, Range, Zipped
 from minpy.runtime.jit.kinds import (
+    TooLarge,
     Unsupported,
     go_together,
 )
@@ -260,7 +261,7 @@ class _Lowering(Exchange):
             self.counters = [self.node.target.id]
         round_ = k
         self.lasts.append(lambda: self.w.op(f"icmp eq i64 {round_}, {self.w.op(f'sub i64 {last}, 1')}"))
-        self.block(self.node.body, self.node)
+        self._body()
         if not self.w.ended:
             self.end_round()
             self.w.jump("next")
@@ -298,30 +299,59 @@ class _Lowering(Exchange):
             self.w.leave(self.w.op(f"load i64, ptr {answer}"))
         return self._code(words)
 
-    def _outermost_by_columns(self, over: Iteration, position: str, last: str, done: str) -> None:
+    def _outermost_by_columns(self, step: Iteration, position: str, last: str, done: str) -> None:
         """Write the loop column by column, where that can be; it is left in the round that `position` tells."""
         node = self.node
-        if not isinstance(over, Range) or not isinstance(node, ast.For):
+        if not isinstance(step, Range) or not isinstance(node, ast.For):
             return
         start = self.w.op(f"load i64, ptr {self._word(FIRST)}")
 
-        def rounds(inside: Callable[[], None]) -> None:
+        def rounds(inside: Callable[[], str | None]) -> None:
             head, body, end = (self.w.fresh(hint) for hint in ("for", "body", "end"))
             self.w.put(f"store i64 {start}, ptr {position}")
             self.w.place(head)
             k = self.w.op(f"load i64, ptr {position}")
             self.w.branch(self.w.op(f"icmp slt i64 {k}, {last}"), body, end)
             self.w.place(body)
-            self.bind(node.target, over.item(k))
+            self.bind(node.target, step.item(k))
             self.inner += 1
-            inside()
+            idle = inside()
             self.inner -= 1
+            if idle is not None and idle != "false":
+                k = self.w.op(f"select i1 {idle}, i64 {self.w.op(f'sub nsw i64 {last}, 1')}, i64 {k}")
             self.w.put(f"store i64 {self.w.op(f'add nsw i64 {k}, 1')}, ptr {position}")
             self.w.jump(head)
             self.w.place(end)
 
         count = self.w.op(f"sub i64 {last}, {start}")
+
+        def over() -> None:
+            self.bind(node.target, step.item(self.w.op(f"sub nsw i64 {last}, 1")))
+
         self.outermost_in_columns = self.perhaps_by_columns(node, count, rounds, done)
+        if not self.outermost_in_columns:
+            self.outermost_in_columns = self.perhaps_by_points(node, count, rounds, over, done)
+
+    def _body(self) -> None:
+        """What a round does; of arrays so large that they are left to NumPy, only as `_outermost_by_columns` says."""
+        refused: list[Unsupported] = []
+
+        def write() -> bool:
+            try:
+                self.block(self.node.body, self.node)
+            except TooLarge:
+                raise
+            except Unsupported as error:
+                refused.append(error)
+                raise
+            return True
+
+        if not self.outermost_in_columns:
+            self.block(self.node.body, self.node)
+        elif not self._written_apart(write):
+            if refused:
+                raise refused[0]
+            self.w.jump(self.exit("arrays so large are left to NumPy"))
 
     def _rounds_left(self, last: str) -> str:
         """How many rounds are to be run; of a ``while`` nobody knows."""

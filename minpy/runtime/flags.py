@@ -1,16 +1,23 @@
-"""The flags that rewritten code asks before it names a place (see `minpy.places`): who keeps them set.
+"""The flags that rewritten code asks before it names a place (see `minpy.places`): whose they are, who keeps them set.
 
-A flag is set until a place that asks it goes to sleep and no other one that shares it is awake. A place that was not
-asked yet counts as awake while its module is new; later its flag is set now and then, for a moment. So none is passed
-by for ever, and those that sleep cost what they do with the flag set (some 30 ns) for the first seconds at most.
+Each place gets a flag of its own when its code is loaded, as long as there are free ones: then it is asked when it is
+reached for the first time, however late that is.
+
+Where places share a flag, it is set until one of them goes to sleep and no other one is awake. A place that was not
+asked yet counts as awake while its module is new; later its flag is set now and then, for a moment. So those that sleep
+cost what they do with the flag set (some 30 ns) for the first seconds at most; what runs only once, and late, may be
+passed by.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from time import perf_counter
 from time import sleep as _pause
+from types import CodeType
 
+from minpy import places
 from minpy.runtime import entry
 
 # Seconds that places which were not asked keep their flag set; seconds of a moment in which they are waited for later.
@@ -21,28 +28,69 @@ _unasked: dict[str, set[str]] = {}
 _asked: set[str] = set()
 # Until when the flags count as new that are set for places only that were not asked.
 _until: dict[str, float] = {}
+# Flags that no code asks; and those that the code of a place asks, where it was loaded with flags of its own.
+_free = dict.fromkeys(places.FLAGS)
+_flags_of: dict[str, tuple[str, ...]] = {}
+_lock = threading.Lock()
 
 
 def wake(flag: str, name: str) -> None:
-    """Let the place `name` be asked for."""
-    _note(flag, name)
-    _awake.setdefault(flag, set()).add(name)
-    setattr(entry.routed, flag, True)
+    """Let the place `name` be asked for, whose flag is this one if it was given no other."""
+    for each in _flags_of.get(name, (flag,)):
+        _note(each, name)
+        _awake.setdefault(each, set()).add(name)
+        setattr(entry.routed, each, True)
 
 
 def sleep(flag: str, name: str) -> None:
     """Let the place `name` be passed by, as far as others let it."""
-    _note(flag, name)
-    _awake.setdefault(flag, set()).discard(name)
-    if _unasked.get(flag):
-        _wait(flag)
-    if flag not in _until or _until[flag] < perf_counter():
-        _settle(flag)
+    for each in _flags_of.get(name, (flag,)):
+        _note(each, name)
+        _awake.setdefault(each, set()).discard(name)
+        if _unasked.get(each):
+            _wait(each)
+        if each not in _until or _until[each] < perf_counter():
+            _settle(each)
 
 
-def expect(places: Mapping[str, set[str]]) -> None:
+def assigned(code: CodeType) -> CodeType:
+    """The code of a module that is about to run, with flags that no other code asks, where there are free ones.
+
+    Its places are expected (`expect`).
+    """
+    with _lock:
+        code = places.with_flags(code, _choose)
+    found: dict[str, set[str]] = {}
+    for flag, names in places.places_in(code).items():
+        for name in names:
+            for each in _flags_of.get(name, (flag,)):
+                found.setdefault(each, set()).add(name)
+        if not names:
+            found.setdefault(flag, set())
+    expect(found)
+    return code
+
+
+def _choose(flag: str, names: set[str]) -> str:
+    """The flag that places are to ask which are in one piece of code, and would ask `flag`."""
+    known = {_flags_of.get(name, ()) for name in names}
+    if len(known) == 1 and len(only := known.pop()) == 1:
+        return only[0]  # a module that is loaded again
+    if not names:
+        return flag
+    chosen = flag if flag in _free else next((each for each in _free if each[0] == flag[0]), flag)
+    _free.pop(chosen, None)
+    for name in names:
+        _flags_of[name] = (*_flags_of.get(name, ()), chosen)
+    return chosen
+
+
+def expect(found: Mapping[str, set[str]]) -> None:
     """Let places be asked for that are new: their module is about to run. Their names by their flags."""
-    for flag, names in places.items():
+    for flag, names in found.items():
+        _free.pop(flag, None)
+        for name in names:
+            _flags_of.setdefault(name, (flag,))
         unasked = names - _asked
         if unasked:
             _unasked.setdefault(flag, set()).update(unasked)
@@ -53,9 +101,9 @@ def expect(places: Mapping[str, set[str]]) -> None:
 
 def _note(flag: str, name: str) -> None:
     """Put down that a place was asked."""
-    if name not in _asked:
-        _asked.add(name)
-        _unasked.get(flag, set()).discard(name)
+    _asked.add(name)
+    if flag in _unasked:
+        _unasked[flag].discard(name)
 
 
 def _wait(flag: str) -> None:

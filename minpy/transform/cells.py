@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from minpy.errors import RewriteError, RewriteWarning
 from minpy.options import Options
+from minpy.places import places_in
 from minpy.transform import build
 from minpy.transform.granted import granted, path_of
 
@@ -76,9 +77,10 @@ class Cells:
         return tree
 
     def _take(self, plain: ast.AST, code: CodeType, given: dict[str, str | None]) -> None:
-        from minpy.transform import hook
+        from minpy.runtime import flags
 
-        hook.announce(code)
+        # (The code that will run is IPython's, of the same tree: it asks the flags that it has.)
+        flags.expect(places_in(code))
         if not any(isinstance(constant, CodeType) for constant in code.co_consts):
             return  # what has run cannot go wrong any more
         namespace, bound = self.shell.user_ns, set(_bound(plain))

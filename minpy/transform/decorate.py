@@ -298,10 +298,9 @@ def _both(
         ):
             flags = 0  # the text says so itself: the cache may have it
         entry, _ = build.find_or_build(source, filename, options, flags, given=given)
-        hook.announce(entry.code)
         if entry.failed:
             raise _CannotError(entry.reason)
-        found = plain, entry.code
+        found = plain, hook.announce(entry.code)
     _modules[key] = found
     while len(_modules) > _KEPT_MODULES:
         del _modules[next(iter(_modules))]

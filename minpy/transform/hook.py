@@ -17,7 +17,6 @@ from typing import Any
 from minpy import memory
 from minpy.errors import RewriteWarning
 from minpy.options import Options, from_environ
-from minpy.places import places_in
 from minpy.transform import build, children, products
 from minpy.transform.build import DOOR
 from minpy.transform.filters import Filter, anchored
@@ -34,11 +33,10 @@ def put_door() -> None:
 
 
 def announce(code: CodeType) -> CodeType:
-    """Let the places in a module's code, which is about to run, be asked for; gives the code back."""
+    """The code that is to run in the place of a module's: it has flags of its own, and its places will be asked for."""
     from minpy.runtime import flags
 
-    flags.expect(places_in(code))
-    return code
+    return flags.assigned(code)
 
 
 def _as_importlib(function: Any) -> Any:

@@ -12,6 +12,7 @@ import pytest
 import minpy
 from minpy import places
 from minpy.runtime import entry, flags
+from minpy.runtime.jit import sites
 from minpy.runtime.tape import Tape
 from minpy.transform import hook, rewriter
 from minpy.transform.rewriter import Options
@@ -118,28 +119,72 @@ def test_a_place_that_is_not_asked_for_long_gets_moments(flag, monkeypatch) -> N
     assert getattr(entry.routed, flag) is True and flag not in flags._until
 
 
-def test_loops_of_two_modules_with_one_flag(flag, monkeypatch) -> None:
-    """A loop inside another one, which is left as it is at once, does not hide the loop of another module."""
+LOOP = "import numpy as np\n{}def f(a):\n    for i in range(3):\n        a[i] = i\n    return a\n"
+
+
+@pytest.fixture
+def two(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Two modules whose texts have one flag between them, and the name of the second one's loop."""
     monkeypatch.setitem(builtins.__dict__, "__minpy__", entry.routed)
     monkeypatch.setenv("MINPY_JIT", "off")  # loops are asked, and left as they are
-    text = "import numpy as np\n{}def f(a):\n    for i in range(3):\n        a[i] = i\n    return a\n"
-    first = rewriter.compile_source(text.format(""), "first.py", Options())
+    first = rewriter.compile_source(LOOP.format(""), "first.py", Options())
     (wanted,) = [each for each in places.places_in(first) if each[0] == places.LOOPS]
     for count in range(1, 600):
-        second = rewriter.compile_source(text.format("\n" * count), "second.py", Options())
+        second = rewriter.compile_source(LOOP.format("\n" * count), "second.py", Options())
         if wanted in places.places_in(second):
             break
     (name,) = places.places_in(second)[wanted]
+    (other,) = places.places_in(first)[wanted]
+    set_ = {each: getattr(entry.routed, each) for each in places.FLAGS}
+    monkeypatch.setattr(flags, "_free", dict.fromkeys(places.FLAGS))
+    monkeypatch.setattr(flags, "_awake", {})
+    monkeypatch.setattr(flags, "_flags_of", {})
+    for place in (name, other):
+        flags._asked.discard(place)
+        vars(sites.loops).pop(place, None)
+    yield first, second, wanted, name
+    for each, value in set_.items():
+        setattr(entry.routed, each, value)
+
+
+def asked(code: Any) -> list[str]:
+    """The flags of loops that the function in a module's code asks."""
+    (function,) = [each for each in code.co_consts if hasattr(each, "co_names")]
+    return [each for each in function.co_names if each in places.FLAGS and each[0] == places.LOOPS]
+
+
+@pytest.mark.parametrize("seconds", [1000.0, -1.0])
+@pytest.mark.parametrize("is_full", [False, True])
+def test_loops_of_two_modules_with_one_flag(two, monkeypatch, seconds, is_full) -> None:
+    """A loop that is left as it is at once does not hide the loop of another module, which is met first much later.
+
+    Only where more places are there than flags it does, when the module is not new any more.
+    """
+    first, second, wanted, name = two
+    monkeypatch.setattr(flags, "_NEW", seconds)
+    if is_full:
+        monkeypatch.setattr(flags, "_free", {wanted: None})
     spaces: list[dict[str, Any]] = []
     for code in (first, second):  # both modules are imported, then one runs, then the other
         spaces.append({})
         exec(hook.announce(code), spaces[-1])
-    from minpy.runtime.jit.sites import loops
-
     spaces[0]["f"](np.zeros(3))
-    assert name not in vars(loops)
+    assert name not in vars(sites.loops)
     spaces[1]["f"](np.zeros(3))
-    assert name in vars(loops)  # asked
+    assert (name in vars(sites.loops)) is (seconds > 0 or not is_full)  # asked
+
+
+def test_a_module_has_flags_of_its_own(two) -> None:
+    first, second, wanted, name = two
+    ours, others = hook.announce(first), hook.announce(second)
+    assert ours is first and asked(ours) == [wanted]
+    (own,) = asked(others)
+    assert own != wanted
+    assert hook.announce(second) == others  # loaded again
+    flags.sleep(wanted, name)
+    assert getattr(entry.routed, own) is False and getattr(entry.routed, wanted) is True
+    flags.wake(wanted, name)
+    assert getattr(entry.routed, own) is True
 
 
 def test_names_of_the_program_are_no_places() -> None:

@@ -22,6 +22,7 @@ from generator import Maker as Loops
 from outcomes import execute
 from rows import RowMaker as Rows
 from source import inputs
+from wholes import WholeMaker as Wholes
 
 import minpy
 from minpy.options import Options
@@ -34,8 +35,15 @@ OPTIONS = Options(jit="force", fuse="force")
 ENGINES = ["force", "force:tiled1", "force:tiled2"]
 if engine.is_available():
     ENGINES += ["force:native1", "force:native2", "force:direct", "force:direct"]
-MAKERS = {"arrays": Arrays, "loops": Loops, "rows": Rows, "columns": Columns, "forms": Forms}
-KINDS = ("arrays", "loops", "functions", "gradients", "rows", "columns", "forms", "forms")
+MAKERS = {
+    "arrays": Arrays,
+    "loops": Loops,
+    "rows": Rows,
+    "columns": Columns,
+    "forms": Forms,
+    "wholes": Wholes,
+}
+KINDS = ("arrays", "loops", "functions", "gradients", "rows", "columns", "forms", "forms", "wholes", "wholes")
 _numbers = itertools.count()
 
 

@@ -25,17 +25,32 @@ def shown(value: Any) -> Any:
             parts = [value.real, value.imag] if value.dtype.kind == "c" else [value]
             for part in parts:
                 part[np.isnan(part)] = np.nan
+            if value.dtype.itemsize > 8 * len(
+                parts
+            ):  # of a long double, whose bytes hold some that mean nothing
+                return type(value).__name__, value.dtype.str, value.shape, value.strides, repr(value.tolist())
         if value.dtype == object:
-            return type(value), repr(value)
+            return type(value).__name__, [shown(item) for item in value.ravel()], value.shape, value.strides
+        if value.dtype.names:  # there may be gaps between the fields
+            return (
+                type(value).__name__,
+                value.dtype.str,
+                value.strides,
+                [shown(value[each]) for each in value.dtype.names],
+            )
         return type(value).__name__, value.dtype.str, value.shape, value.strides, value.tobytes("A")
     if isinstance(value, np.generic):
         return type(value), repr(value)
     if isinstance(value, (list, tuple)):
-        return type(value), [shown(item) for item in value]
+        return type(value).__name__, [shown(item) for item in value]
     if isinstance(value, dict):
         return {key: shown(item) for key, item in value.items()}
     if hasattr(value, "__dict__") and not callable(value):
-        return type(value).__name__, shown(vars(value))
+        return (
+            type(value).__name__,
+            shown(vars(value)),
+            [shown(e) for e in value] if isinstance(value, list) else [],
+        )
     if type(value) is int:
         return "int", hex(value)  # of whatever size
     return type(value).__name__, repr(value) if isinstance(
@@ -47,7 +62,7 @@ def execute(code: Any, names: dict[str, Any]) -> dict[str, Any]:
     """Run a program; what is left of it, with its error and its warnings."""
     space = {"__name__": "program", "np": np, **copy.deepcopy(names)}
     error = None
-    with warnings.catch_warnings(record=True) as caught:
+    with np.errstate(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             exec(code, space)

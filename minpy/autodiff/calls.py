@@ -180,7 +180,7 @@ class Run:
         """
         if written is None:
             written = note_writes(self.tape)
-        for inner, outer in self._entered:
+        for inner, outer in self._entered if len(written) else ():
             if inner.storage not in written:
                 continue
             if type(outer) is Array:
@@ -194,6 +194,14 @@ class Run:
     # ----- entering
 
     def _enter(self, value: Any, path: str, lenient: bool = False) -> Any:
+        if type(value) is dict and trees.is_flat(value.values()):
+            made = {}
+            for key, part in value.items():
+                plain = type(part) is np.ndarray and part.dtype.kind in "fc"  # nothing to be said about it
+                made[key] = self._enter_leaf(part, "" if plain else f"{path}[{key!r}]", lenient)
+            inner: Any = made.copy()
+            self._containers.append((inner, value, {key: (made[key], part) for key, part in value.items()}))
+            return inner
         parts = trees.children(value)
         if parts is None:
             return self._enter_leaf(value, path, lenient)
@@ -235,8 +243,9 @@ class Run:
                 # Elements that share memory (a broadcast) are variables of their own all the same.
                 if self.private or (0 in view.strides and view.size > 1 and not view.flags.writeable):
                     view = view.copy(order="K")
-                inner = Array(view, _over(view))
-                stores.adopt(inner.storage)
+                storage = _over(view)
+                inner = Array(view, storage)
+                stores.adopt(storage)
         elif isinstance(value, (float, int, complex, np.floating, np.complexfloating)) and not isinstance(
             value, bool
         ):
@@ -291,7 +300,7 @@ class Run:
     # ----- leaving
 
     def _leave_container(self, inner: Any, outer: Any, before: dict) -> None:
-        parts = {key: part for _, key, part in trees.children(inner) or []}
+        parts = inner if type(inner) is dict else {key: part for _, key, part in trees.children(inner) or []}
         if parts.keys() == before.keys() and all(parts[key] is before[key][0] for key in parts):
             return
         new = {
@@ -345,6 +354,8 @@ def outputs(fun: Any, result: Any) -> list[Any]:
     GradientError
         If nothing in it has a derivative: not a number, or integers computed by NumPy.
     """
+    if type(result) is Array and result.dtype.kind in "fc":
+        return [result]
     found = trees.leaves(result)
     kinds = {_kind(leaf) for leaf in found}
     if kinds & {"float"} or kinds == {"int"}:
@@ -400,6 +411,8 @@ def detached(tape: Any, result: Any, copies: bool = False) -> Any:
 
 def gradient(leaf: Array, g: Any) -> Any:
     """The cotangent of an argument as the caller gets it: of the argument's shape and dtype, and nobody else's."""
+    if type(g) is np.ndarray and not leaf.scalar:
+        return g
     if g is None:
         g = np.zeros(leaf.shape, leaf.dtype)
     if type(g) is Array:

@@ -189,8 +189,17 @@ class custom_vjp(Operation):
         result, call.residuals = self._run(args, call)
         return result
 
+    def _plain_cotangents(self, g: ndarray, ans: ndarray, leaves: list, call: Call) -> list[Any]:
+        if not call.flat or self._constant:
+            return self._cotangents([g], [ans], leaves, call)
+        return self._flat_cotangents(
+            self._bwd(call.residuals, g[()] if call.result.scalar else g), call, leaves
+        )
+
     def _run(self, args: tuple, call: Call) -> tuple[Any, Any]:
         both = self._fwd(*args)
+        if type(both) is tuple and len(both) == 2:
+            return both
         if not isinstance(both, tuple) or len(both) != 2:
             raise GradientError(
                 f"the forward rule of {self._row.name} must return a pair (result, what the backward rule "
@@ -223,12 +232,13 @@ class custom_vjp(Operation):
     def _flat_cotangents(self, found: Any, call: Call, leaves: list) -> list[Any]:
         """As `_cotangents`, of arguments that are no containers."""
         args = call.arguments[0]
-        self._check_number(found, len(args), call)
-        rest, collected = iter(leaves), []
-        for k, (argument, d) in enumerate(zip(args, found, strict=True)):
+        if type(found) is not tuple or len(found) != len(args):
+            self._check_number(found, len(args), call)
+        collected: list[Any] = []
+        for k, argument in enumerate(args):
             if type(argument) is Array:
-                leaf = next(rest)
-                if callable(d):
+                d, leaf = found[k], leaves[len(collected)]
+                if type(d) is not ndarray and callable(d):
                     d = d() if argument.storage.tape is not None else None
                 if type(d) is not ndarray or d.shape != leaf.shape or d.dtype is not leaf.dtype:
                     d = self._fitted(d, leaf, f"a cotangent of argument {k!r}", call)

@@ -7,6 +7,7 @@ plain arrays, or, for derivatives of higher order, values on the tapes around.
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Sequence
 from sys import getrefcount
 from typing import Any
@@ -18,7 +19,7 @@ from minpy.errors import GradientError, TraceError
 from minpy.runtime import cotangents, device_calls, entry
 from minpy.runtime.array import Array
 from minpy.runtime.primitives.table import Primitive, Scalar
-from minpy.runtime.record import Line, Record, Short, innermost, tape_of
+from minpy.runtime.record import Line, Record, Short, innermost, line_of, tape_of, user_frame
 from minpy.runtime.storage import BORROWED, COTANGENT, HELD, NEEDED, OWN, Storage
 from minpy.runtime.tape import Tape
 
@@ -26,15 +27,21 @@ from minpy.runtime.tape import Tape
 class Call:
     """One call of a custom function: its structure, apart from the arrays that are differentiated."""
 
-    __slots__ = ("arguments", "flat", "line", "outs", "residuals", "result")
+    __slots__ = ("arguments", "code", "flat", "instruction", "outs", "residuals", "result")
 
     def __init__(self, arguments: tuple[tuple, dict], flat: bool = False) -> None:
         self.arguments = arguments
         self.flat = flat  # no containers, and no names, among the arguments
-        self.line = Line()
+        frame = user_frame(sys._getframe(1))
+        self.code, self.instruction = frame.f_code, frame.f_lasti
         self.residuals: Any = None
         self.result: Any = None
         self.outs: list[int] = []
+
+    @property
+    def line(self) -> Line:
+        """Where in the program it is."""
+        return line_of(self.code, self.instruction)
 
     def filled(self, leaves: Sequence[Any]) -> tuple[tuple, dict]:
         """The arguments with these arrays in the places of those that were differentiated."""
@@ -109,14 +116,13 @@ class Operation:
             call = Call((args, kwargs), flat=True)
             plain = tuple([_plain(each) if type(each) is Array else each for each in args])
             result = self._value(call, plain, kwargs)
-            if tape.put is not None and (type(result) is np.ndarray or type(result) in _NUMBERS):
-                number = type(result) is not np.ndarray
-                if number or result.dtype.kind in "fc":
-                    value = np.asarray(result) if number else result
-                    call.result = found = _traced(tape, value, leaves, number)
-                    self._note(tape, call, leaves, found)
-                    return found
-            return self._recorded(tape, call, leaves, result, False, [])
+            number = type(result) in _NUMBERS
+            if tape.put is None or not (number or (type(result) is np.ndarray and result.dtype.kind in "fc")):
+                return self._recorded(tape, call, leaves, result, False, [])
+            value = np.asarray(result) if number else result
+            call.result = found = _traced(tape, value, leaves, number)
+            self._note(tape, call, leaves, found)
+            return found
         # Copies of the containers: the program may change its own.
         call = Call(trees.transform(_itself, (args, kwargs)))
         stays = self.stays and entry.others > 0
@@ -170,8 +176,7 @@ class Operation:
         if len(outs) == 1 and outs[0] is call.result and tape.put is not None and not entry.others:
             self._note(tape, call, leaves, call.result)
         elif outs:
-            line = call.line
-            tape.append(Record(self._row, (leaves, call), {}, tuple(outs), line.code, line.instruction))
+            tape.append(Record(self._row, (leaves, call), {}, tuple(outs), call.code, call.instruction))
         return found
 
     def put(self, tape: Tape, args: tuple, result: Array) -> Call:
@@ -190,17 +195,17 @@ class Operation:
         record = tape.records[-back]
         if type(record) is not tuple or record[0] is not _pull or record[4] is not result:
             return None
-        return record[3] if record[5] is self._row else None
+        return record[3] if record[5] is self else None
 
     def _note(self, tape: Tape, call: Call, leaves: list[Array], result: Array) -> None:
         """The record of a call with one result, in short, on a tape that is the only one and has one sweep."""
         tape.replays = True
         for leaf in leaves:
-            leaf.storage.cell[NEEDED] = True
-        line = call.line
+            (leaf._storage or leaf.storage).cell[NEEDED] = True
         cell = result.storage.cell
         cell[NEEDED] = True
-        tape.put.append((_pull, cell, tuple(leaves), call, result, self._row, line.code, line.instruction))
+        record = _pull, cell, tuple(leaves), call, result, self, self._row, call.code, call.instruction
+        tape.put.append(record)
 
     # ----- what the tape asks for
 
@@ -213,6 +218,10 @@ class Operation:
     def _cotangents(self, g: Any, ans: Any, leaves: list, call: Call) -> list[Any]:
         """The cotangents of the differentiated arrays."""
         raise NotImplementedError
+
+    def _plain_cotangents(self, g: np.ndarray, ans: np.ndarray, leaves: list, call: Call) -> list[Any]:
+        """The same for one result, where all arrays are plain."""
+        return self._cotangents([g], [ans], leaves, call)
 
     def _tangents(self, tangents: tuple, ans: Any, leaves: list, call: Call) -> list[Any]:
         """The tangents of the results, from the tangents of the differentiated arrays."""
@@ -271,13 +280,13 @@ _NUMBERS = frozenset((np.float64, np.float32))
 
 def _pull(tape: Tape, record: Short) -> None:
     """The part of the sweep of a call that `Operation._note` put down; see `minpy.runtime.pull`."""
-    _, cell, leaves, call, result, row, code, instruction = record
+    _, cell, leaves, call, result, operation, row, code, instruction = record
     g = cell[COTANGENT]
     if g is None:
         return
     values: list[Any] | None = []
     for leaf in leaves:
-        storage = leaf.storage
+        storage = leaf._storage
         if storage.remote is not None or (storage.tape is not tape and storage.tape is not None):
             values = None
             break
@@ -287,10 +296,10 @@ def _pull(tape: Tape, record: Short) -> None:
         return
     cell[COTANGENT] = None
     try:
-        found = row.rule(0)([g], [result.window], values, call)
+        found = operation._plain_cotangents(g, result.window, values, call)
         for i, leaf in enumerate(leaves):
             d, found[i] = found[i], None
-            storage = leaf.storage
+            storage = leaf._storage
             if d is None or storage.tape is None or not leaf.window.size:
                 continue
             # What the rule made, and nothing else refers to, may be written to.
@@ -302,20 +311,25 @@ def _pull(tape: Tape, record: Short) -> None:
             else:
                 cotangents.accumulate(tape, leaf, d, tape.touched, held)
     except Exception as error:
-        raise Record(row, (list(leaves), call), {}, (result,), code, instruction).failed(0, error) from error
+        whole = Record(row, (list(leaves), call), {}, (result,), code, instruction)
+        raise whole.failed(0, error) from error
 
 
 def _read_only(leaf: Array) -> Any:
     # The function works on the memory itself, and must not write to it behind the tape's back.
     view = leaf.contents.view()
-    view.flags.writeable = False
+    view.setflags(write=False)
     return view
 
 
 def _traced(tape: Tape, value: np.ndarray, leaves: list[Array], scalar: bool) -> Array:
     """A result on the tape, whose memory is not an operand's."""
+    own = value.base is None and value.flags.owndata
     for operand in leaves:
-        if np.may_share_memory(value, operand.storage.host):
+        host = operand.storage.host
+        if own and host.base is None and host is not value and host.flags.owndata:
+            continue  # two arrays with memory of their own
+        if np.may_share_memory(value, host):
             value = value.copy()
             break
     storage = Storage(value)
@@ -324,7 +338,8 @@ def _traced(tape: Tape, value: np.ndarray, leaves: list[Array], scalar: bool) ->
 
 
 def _plain(leaf: Array) -> Any:
-    return _in_place_of(leaf, _read_only(leaf))
+    view = _read_only(leaf)
+    return view[()] if leaf.scalar else view
 
 
 def _is_far(array: Array) -> bool:

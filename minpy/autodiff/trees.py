@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ _DEEPEST = 200
 _LEAVES = frozenset((Array, np.ndarray, float, int, bool, str, type(None), np.float64, np.float32, np.int64))
 
 
-def is_flat(values: tuple) -> bool:
+def is_flat(values: Iterable[Any]) -> bool:
     """Whether all of these are surely leaves."""
     return _LEAVES.issuperset(map(type, values))
 
@@ -129,7 +129,12 @@ def transform(function: Callable[..., Any], value: Any, *others: Any, depth: int
             if kind is list:
                 return [transform(function, part, depth=depth + 1) for part in value]
             if kind is dict:
-                return {key: transform(function, part, depth=depth + 1) for key, part in value.items()}
+                return {
+                    key: function(part)
+                    if type(part) in _LEAVES
+                    else transform(function, part, depth=depth + 1)
+                    for key, part in value.items()
+                }
     parts = children(value)
     if parts is None:
         return function(value, *others)

@@ -244,27 +244,11 @@ class Solver:
                 "its attributes has them once it was called with a batch, model(x)",
             )
 
-        def run(traced: dict[str, Any]) -> Any:
-            params.update(traced)
-            try:
-                loss = self.loss(batch)
-            finally:
-                # What the model replaced stays replaced.
-                for name, value in traced.items():
-                    if params.get(name) is value:
-                        params[name] = before[name]
-            # (Of what is still on its way on a device only the geometry is asked for.)
-            if (loss.size if hasattr(loss, "size") else np.size(loss)) != 1:
-                raise checks.fail(
-                    "Solver", f"the loss must be one number, not an array of shape {np.shape(loss)}"
-                )
-            return loss
-
-        return grad_and_loss(run)(before)
+        return _gradients(before, self, batch, before)
 
     def _placed(self) -> contextlib.AbstractContextManager:
         """On the device that holds the parameters."""
-        return self.contexts[0] if self.contexts else contextlib.nullcontext()
+        return self.contexts[0] if self.contexts else _anywhere
 
     def step(self, batch: DataBatch | None) -> float | None:
         """Learn from one batch, and from those of the other workers.
@@ -486,3 +470,26 @@ class Solver:
         self._resumed = state.get("resumed", False)
         if self.summaries is not None:
             self.summaries.run = state.get("summaries")
+
+
+_anywhere = contextlib.nullcontext()
+
+
+def _loss(traced: dict[str, Any], solver: Solver, batch: DataBatch, before: dict[str, Any]) -> Any:
+    """The loss of a batch, of the parameters `traced` in the places of those `before`."""
+    params = solver.model.params
+    params.update(traced)
+    try:
+        loss = solver.loss(batch)
+    finally:
+        # What the model replaced stays replaced.
+        for name, value in traced.items():
+            if params.get(name) is value:
+                params[name] = before[name]
+    # (Of what is still on its way on a device only the geometry is asked for.)
+    if (loss.size if hasattr(loss, "size") else np.size(loss)) != 1:
+        raise checks.fail("Solver", f"the loss must be one number, not an array of shape {np.shape(loss)}")
+    return loss
+
+
+_gradients = grad_and_loss(_loss)

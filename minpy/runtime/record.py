@@ -60,10 +60,10 @@ def program_frame(frame: Any) -> tuple[Any, Any]:
 
 
 class _Passed(dict):
-    """By the name of a module, whether it is MinPy's or NumPy's."""
+    """By the name of a module, whether it is MinPy's, NumPy's or SciPy's."""
 
     def __missing__(self, name: Any) -> bool:
-        self[name] = passed = str(name or "").partition(".")[0] in ("minpy", "numpy")
+        self[name] = passed = str(name or "").partition(".")[0] in ("minpy", "numpy", "scipy")
         return passed
 
 
@@ -73,7 +73,7 @@ _passed = _Passed()
 def user_frame(frame: Any) -> Any:
     """The nearest frame, from `frame` outwards, that is neither MinPy's nor NumPy's nor SciPy's."""
     global program
-    while (frame.f_globals.get("__name__") or "").partition(".")[0] in ("minpy", "numpy", "scipy"):
+    while _passed[frame.f_globals.get("__name__")]:
         if frame.f_back is None:
             return frame
         frame = frame.f_back

@@ -15,7 +15,7 @@ from __future__ import annotations
 import operator
 import sys
 from typing import Any, NoReturn
-from weakref import WeakValueDictionary
+from weakref import ref
 
 import numpy as np
 
@@ -132,15 +132,26 @@ def _outlasting(view: np.ndarray, iterator: Any) -> np.ndarray:
 
 
 # The storages of plain memory, by the array that owns it: writes that overlap are writes to one storage. An
-# entry lasts as long as a tape, or a differentiated argument, refers to the storage, and the storage keeps
+# entry counts as long as a tape, or a differentiated argument, refers to the storage, and the storage keeps
 # the array alive.
-_storages: WeakValueDictionary[int, Storage] = WeakValueDictionary()
+_storages: dict[int, ref[Storage]] = {}
+_due = 256  # entries at which those that do not count are looked for
 
 
 def adopt(storage: Storage) -> None:
     """Make `storage`, of a differentiated argument, the one that plain writes to the same memory belong to."""
     if storage.host.base is None:
-        _storages[id(storage.host)] = storage
+        _keep(storage.host, storage)
+
+
+def _keep(owner: np.ndarray, storage: Storage) -> None:
+    global _due
+    if len(_storages) >= _due:
+        for key, known in tuple(_storages.items()):
+            if known() is None and _storages.get(key) is known:
+                _storages.pop(key, None)
+        _due = max(256, 2 * len(_storages))
+    _storages[id(owner)] = ref(storage)
 
 
 def storage_of(view: np.ndarray) -> Storage:
@@ -148,12 +159,14 @@ def storage_of(view: np.ndarray) -> Storage:
     owner: Any = view
     while is_plain(owner.base):
         owner = owner.base
-    found = _storages.get(id(owner))
+    known = _storages.get(id(owner))
+    found = None if known is None else known()
     if found is None:
         whole = owner.view(np.ndarray)
         if not whole.flags.writeable or whole.dtype.hasobject:
             return Storage(view)
-        found = _storages[id(owner)] = Storage(whole)
+        found = Storage(whole)
+        _keep(owner, found)
         found.shared = True  # the program holds the memory itself
     return found
 

@@ -52,6 +52,28 @@ def test_it_is_asked_again() -> None:
     assert one.is_over
 
 
+@pytest.mark.parametrize(
+    ("per_round", "left", "rounds"),
+    [(5e-4, 320, 20), (5e-4, 3, 4), (1e-6, 10_000, 2000), (1e-6, 100_000, 6250), (1.0, 5, 1), (0.0, 7, 7)],
+)
+def test_samples_are_near_the_rounds_that_they_are_compared_with(per_round, left, rounds) -> None:
+    assert trial.nearby(per_round, left) == rounds
+
+
+@pytest.mark.parametrize(("gain", "goes_on"), [(1.5, True), (0.9, False)])
+def test_rounds_that_get_shorter_flatter_no_code(gain: float, goes_on: bool) -> None:
+    """The columns of a triangle: round k takes as long as what is left."""
+    one, count, k = Trial(), 300, 0
+    gone_on = True
+    while not one.is_over:
+        one.wrote(5e-6 * (count - k), 1)
+        k += 1
+        done = trial.nearby(5e-6 * (count - k), count - k)
+        gone_on = one.ran(sum(5e-6 * (count - each) / gain for each in range(k, k + done)) / done)
+        k += done
+    assert gone_on is goes_on
+
+
 def test_it_waits_for_expressions_that_try_out_engines() -> None:
     """From the second time on, for a part of the time that it ran; rounds as written are theirs then."""
     count = trial._SAMPLES

@@ -19,7 +19,7 @@ from minpy.runtime.jit.kernel import Kernel, NoRoom
 from minpy.runtime.jit.kinds import Unsupported
 from minpy.runtime.jit.names import Names
 from minpy.runtime.jit.sites import Site, is_quick, is_undisturbed, loops
-from minpy.runtime.jit.trial import LONGEST, Trial
+from minpy.runtime.jit.trial import LONGEST, Trial, nearby
 
 _CHUNK = 30e-3  # seconds compiled between two looks at the program's variables
 _SMALL_WORTH = (
@@ -71,6 +71,8 @@ def run(
             tried = _trial(site, kernel)
             target = max(_CHUNK, 20 * copying) if tried is None else LONGEST
             wanted = int(target / rate) if rate else 1
+            if tried is not None:
+                wanted = min(wanted, nearby(site.per_round, count - position))
             chunk = max(1, min(wanted, 64 * chunk if chunk else wanted))
             if snapshot.far.arrays:
                 site.fetched += snapshot.far.fetch(kernel)

@@ -17,12 +17,22 @@ _MARGIN = 0.95  # compiled rounds must take less than this part of the others
 _CLOSE = 6.0  # times what rounds as written take: code that was compiled quickly and takes less may win yet
 _AGAIN = (0.02, 0.2, 2.0)  # seconds of compiled runs after which the question is asked once more
 LONGEST = 2e-3  # seconds of a compiled sample
+_NEARBY = 16  # part of the rounds that are left that it has, unless these are short
 # Of the time that a loop has run compiled: what expressions in it may spend on finding their engines, before it is
 # compared with them, unless compiled rounds are so much faster that these cannot be.
 _PATIENCE, _HOPELESS = 0.1, 15.0
 # Seconds that compiled runs may have lost before the loop rests, and that they may have gained ahead.
 LOSS, GAIN = 500e-6, 20e-3
 WORST = LOSS / 10  # what a single run may lose in the account: others may have had the processor meanwhile
+
+
+def nearby(per_round: float, left: int) -> int:
+    """How many rounds a compiled sample has at most: rounds that are like the one as written before them.
+
+    One takes `per_round` seconds as written, and `left` of them are left. Where they get shorter as the loop goes on,
+    by columns of a triangle, the mean of all that are left is half of that one.
+    """
+    return max(1, left // _NEARBY, int(LONGEST / per_round) if per_round else left)
 
 
 class Balance:

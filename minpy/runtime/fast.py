@@ -58,32 +58,28 @@ def binary(
 
     With `operate` they are the operator, which is what computes it where both operands are numbers.
     """
+    forward = _any_tape(primitive, slow, operate, False)
+    reflected = _any_tape(primitive, slow, operate, True)
+    rules = primitive.bare
+    if rules is None or primitive.flat or rules[0] is None or rules[1] is None:
+        return forward, reflected
+    return _forward(primitive, slow, operate, forward), _reflected(primitive, slow, operate, reflected)
+
+
+def _other_than(primitive: Primitive) -> tuple:
+    """What a scalar must not be to be taken as an array without axes (NumPy rounds powers of the two differently)."""
+    return (WEAK, True) if primitive.name == "power" else (WEAK,)
+
+
+def _any_tape(
+    primitive: Primitive, slow: Callable[..., Any], operate: Callable[..., Any] | None, reflect: bool
+) -> Callable[..., Any]:
+    """`self` and `other` (with `reflect`: `other` and `self`), with every kind of tape, and with none."""
     function = primitive.function
     flat = primitive.flat
-    # What a scalar must not be to be taken as an array without axes: NumPy rounds the powers of the two differently.
-    other_than = (WEAK, True) if primitive.name == "power" else (WEAK,)
-    rules = primitive.bare
-    lean = rules is not None and not flat and rules[0] is not None and rules[1] is not None
-    left, right = reads(rules[0], 2) if lean else (), reads(rules[1], 2) if lean else ()
-    if lean:
-        # For a record in which only the left, only the right operand is active, or both.
-        (ans1, x1, y1), (ans2, x2, y2) = left, right
-        ans12, x12, y12 = ans1 or ans2, x1 or x2, y1 or y2
-        pull_left, pull_right = pull.one(rules[0], 0, 2), pull.one(rules[1], 1, 2)
-        pull_both = pull.both(rules[0], rules[1])
-        passes_left, passes_right = passes(rules[0], 2), passes(rules[1], 2)
-        square = primitive.name == "multiply"
-        if square:
-            pull_left = pull_right = pull.product
-            pull_both = pull.products
-        elif primitive.name == "divide":
-            pull_both = pull.quotient
-        pull_square = pull.one(_square, 0, 1)
-        boxes = isinstance(function, np.ufunc)
-        inverts = primitive.name == "divide"
+    other_than = _other_than(primitive)
 
-    def general(self: Any, other: Any, reflect: bool) -> Any:
-        # With every kind of tape.
+    def general(self: Any, other: Any) -> Any:
         if entry.others:
             return slow(other, self) if reflect else slow(self, other)
         if self.scalar:
@@ -119,8 +115,52 @@ def binary(
             return _untraced(value)
         return _traced(tape, primitive, (other, self) if reflect else (self, other), value)
 
-    if not lean:
-        return lambda self, other: general(self, other, False), lambda self, other: general(self, other, True)
+    return general
+
+
+class _Derivative:
+    """What records of a primitive with a rule for either operand hold.
+
+    Attributes
+    ----------
+    left, right, both
+        If only the left, only the right operand is active, or both: what the record does in the sweep, and whether that
+        reads the result, the left, the right operand.
+    passes_left, passes_right
+        Whether the operand's cotangent is the result's, so that there need be no record.
+    """
+
+    def __init__(self, primitive: Primitive) -> None:
+        rules = primitive.bare
+        assert rules is not None
+        pull_left, pull_right = pull.one(rules[0], 0, 2), pull.one(rules[1], 1, 2)
+        pull_both = pull.both(rules[0], rules[1])
+        if primitive.name == "multiply":
+            pull_left = pull_right = pull.product
+            pull_both = pull.products
+        elif primitive.name == "divide":
+            pull_both = pull.quotient
+        left, right = reads(rules[0], 2), reads(rules[1], 2)
+        self.left, self.right = (pull_left, *left), (pull_right, *right)
+        self.both = (pull_both, *(one or two for one, two in zip(left, right, strict=True)))
+        self.passes_left, self.passes_right = passes(rules[0], 2), passes(rules[1], 2)
+
+
+def _forward(
+    primitive: Primitive,
+    slow: Callable[..., Any],
+    operate: Callable[..., Any] | None,
+    general: Callable[[Any, Any], Any],
+) -> Callable[..., Any]:
+    """`self` and `other` on a tape that is swept at once, for rows with a rule for either operand; else `general`."""
+    function = primitive.function
+    other_than = _other_than(primitive)
+    boxes = isinstance(function, np.ufunc)
+    derivative = _Derivative(primitive)
+    left, right, both_active = derivative.left, derivative.right, derivative.both
+    passes_left, passes_right = derivative.passes_left, derivative.passes_right
+    square = primitive.name == "multiply"
+    pull_square = pull.one(_square, 0, 1)
 
     def forward(self: Any, other: Any, modulus: Any = None) -> Any:
         if modulus is not None:  # pow(array, exponent, modulus)
@@ -132,8 +172,9 @@ def binary(
         elif storage.remote is None:
             tape, cell, whole = storage.tape, storage.cell, a is storage.host
         else:
-            return general(self, other, False)
+            return general(self, other)
         kind = type(other)
+        mine = self.scalar
         tape2 = cell2 = None
         if kind is Array:
             b = other.window
@@ -143,37 +184,33 @@ def binary(
             elif storage.remote is None:
                 tape2, cell2, whole2 = storage.tape, storage.cell, b is storage.host
             else:
-                return general(self, other, False)
-            scalar = self.scalar and other.scalar and operate
+                return general(self, other)
+            scalar = mine and other.scalar and operate
             if not scalar and other.scalar and other.scalar in other_than:
-                return general(self, other, False)
+                return general(self, other)
         elif kind is float or kind in PLAIN:
             b = other
-            scalar = self.scalar and kind is not ndarray and operate
+            scalar = mine and kind is not ndarray and operate
         else:
-            return general(self, other, False)
+            return general(self, other)
         both = tape is tape2
         if not both:
             if tape is None:
                 tape = tape2
             elif tape2 is not None:
-                return general(self, other, False)
-        if (
-            tape is None
-            or not tape.open
-            or tape.put is None
-            or entry.others
-            or (self.scalar and not scalar and self.scalar in other_than)
-        ):
-            return general(self, other, False)
+                return general(self, other)
+        if tape is None or not tape.open or entry.others or (mine and not scalar and mine in other_than):
+            return general(self, other)
+        put = tape.put
+        if put is None:
+            return general(self, other)
         number = kind is float and boxes and a.dtype is _DOUBLE
         if number:
             b = _asarray(other)  # once, and not in the sweep again
-        result = _new(Array)
         if scalar:
             x, y = _number(self), _number(other) if kind is Array else other
             value = operate(x, y)
-            result.scalar = made = _KINDS.get(type(value))
+            made = _KINDS.get(type(value))
             if made is None or (made is not True and _turned_complex(value, x, y)):
                 return slow(self, other)
             value = _asarray(value)
@@ -182,13 +219,15 @@ def binary(
         else:
             value = function(a, b)
             if type(value) is ndarray:
-                result.scalar = False
+                made = False
             else:
-                value, result.scalar = _asarray(value), True
+                value, made = _asarray(value), True
+        result = _new(Array)
         result.window = value
+        result.scalar = made
         result._storage = None
         result.tape = tape
-        if tape2 is None:
+        if tape2 is None:  # only the left operand is active
             if number:
                 fits = whole
             else:
@@ -201,65 +240,66 @@ def binary(
                 result.cell = cell
                 cell[SHARED] = True
                 return result
-            result.cell = out = [None, BORROWED, ans1, False]
-            if x1:
-                cell[NEEDED] = True
-            if y1 and cell2 is not None:
-                cell2[NEEDED] = True
-            at = _frame(1)
-            code = at.f_code
-            if code is not record.seen:
-                at, code = record.program_frame(at)
-            tape.put.append(
-                (
-                    pull_left, out, cell if fits else self,
-                    value if ans1 else None, a if x1 else None, b if y1 else None,
-                    primitive, code, at.f_lasti,
-                )
-            )  # fmt: skip
-            return result
-        at = _frame(1)
-        code = at.f_code
-        if code is not record.seen:
-            at, code = record.program_frame(at)
-        if not both:
+            place = cell if fits else self
+            part, keeps, reads_a, reads_b = left
+        elif not both:  # only the right one
             fits = whole2 and value.dtype is b.dtype and value.shape == b.shape
             if passes_right and fits:
                 result.cell = cell2
                 cell2[SHARED] = True
                 return result
-            result.cell = out = [None, BORROWED, ans2, False]
-            if x2:
-                cell[NEEDED] = True
-            if y2:
-                cell2[NEEDED] = True
-            tape.put.append(
+            place = cell2 if fits else other
+            part, keeps, reads_a, reads_b = right
+        else:
+            part, keeps, reads_a, reads_b = both_active
+        result.cell = out = [None, BORROWED, keeps, False]
+        if reads_a:
+            cell[NEEDED] = True
+        if reads_b and cell2 is not None:
+            cell2[NEEDED] = True
+        at = _frame(1)
+        code = at.f_code
+        if code is not record.seen:
+            at, code = record.program_frame(at)
+        if not both:
+            put.append(
                 (
-                    pull_right, out, cell2 if fits else other,
-                    value if ans2 else None, a if x2 else None, b if y2 else None,
+                    part, out, place, value if keeps else None, a if reads_a else None, b if reads_b else None,
                     primitive, code, at.f_lasti,
                 )
             )  # fmt: skip
-            return result
-        result.cell = out = [None, BORROWED, ans12, False]
-        if x12:
-            cell[NEEDED] = True
-        if y12:
-            cell2[NEEDED] = True
-        if other is self and square:
-            tape.put.append((pull_square, out, cell if whole else self, None, a, primitive, code, at.f_lasti))
-            return result
-        shape, dtype = value.shape, value.dtype
-        tape.put.append(
-            (
-                pull_both, out,
-                cell if whole and dtype is a.dtype and shape == a.shape else self,
-                cell2 if whole2 and dtype is b.dtype and shape == b.shape else other,
-                value if ans12 else None, a if x12 else None, b if y12 else None,
-                primitive, code, at.f_lasti,
-            )
-        )  # fmt: skip
+        elif other is self and square:
+            put.append((pull_square, out, cell if whole else self, None, a, primitive, code, at.f_lasti))
+        else:
+            shape, dtype = value.shape, value.dtype
+            put.append(
+                (
+                    part, out,
+                    cell if whole and dtype is a.dtype and shape == a.shape else self,
+                    cell2 if whole2 and dtype is b.dtype and shape == b.shape else other,
+                    value if keeps else None, a if reads_a else None, b if reads_b else None,
+                    primitive, code, at.f_lasti,
+                )
+            )  # fmt: skip
         return result
+
+    return forward
+
+
+def _reflected(
+    primitive: Primitive,
+    slow: Callable[..., Any],
+    operate: Callable[..., Any] | None,
+    general: Callable[[Any, Any], Any],
+) -> Callable[..., Any]:
+    """As `_forward`, with a plain operand on the left."""
+    function = primitive.function
+    other_than = _other_than(primitive)
+    boxes = isinstance(function, np.ufunc)
+    derivative = _Derivative(primitive)
+    pull_right, keeps, reads_a, reads_b = derivative.right
+    passes_right = derivative.passes_right
+    inverts = primitive.name == "divide"
 
     def reflected(self: Any, other: Any, modulus: Any = None) -> Any:
         if modulus is not None:
@@ -271,7 +311,7 @@ def binary(
         elif storage.remote is None:
             tape, cell, whole = storage.tape, storage.cell, b is storage.host
         else:
-            return general(self, other, True)
+            return general(self, other)
         kind = type(other)
         scalar = self.scalar and kind is not ndarray and operate
         if (
@@ -282,7 +322,7 @@ def binary(
             or entry.others
             or (self.scalar and not scalar and self.scalar in other_than)
         ):
-            return general(self, other, True)
+            return general(self, other)
         a = _asarray(other) if kind is float and boxes and b.dtype is _DOUBLE else other
         result = _new(Array)
         if scalar:
@@ -311,7 +351,7 @@ def binary(
             result.cell = cell
             cell[SHARED] = True
             return result
-        result.cell = out = [None, BORROWED, ans2, False]
+        result.cell = out = [None, BORROWED, keeps, False]
         at = _frame(1)
         code = at.f_code
         if code is not record.seen:
@@ -319,18 +359,18 @@ def binary(
         if inverts and fits and (kind is int or kind is float) and other == 1:
             tape.put.append((pull.reciprocal, out, cell, value, None, None, primitive, code, at.f_lasti))
             return result
-        if y2:
+        if reads_b:
             cell[NEEDED] = True
         tape.put.append(
             (
                 pull_right, out, cell if fits else self,
-                value if ans2 else None, a if x2 else None, b if y2 else None,
+                value if keeps else None, a if reads_a else None, b if reads_b else None,
                 primitive, code, at.f_lasti,
             )
         )  # fmt: skip
         return result
 
-    return forward, reflected
+    return reflected
 
 
 def unary(primitive: Primitive) -> Callable[[Any], Any]:

@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 from minpy.records import dataclass
+from minpy.runtime.jit.ahead import Ahead
 from minpy.runtime.jit.kinds import Unsupported
-from minpy.runtime.jit.points import ByPoints
 from minpy.runtime.jit.values import Ref
 from minpy.runtime.jit.wholes import is_whole, kind_of
 
@@ -33,7 +33,7 @@ class Everywhere:
     numbers: tuple[str, ...]
 
 
-class ByComparison(ByPoints):
+class ByComparison(Ahead):
     """Statements that work where a comparison holds."""
 
     scopes: list[dict[str, Any]]  # names that stand for something while an expression is written

@@ -20,6 +20,7 @@ _CHARACTERS = {np.dtype(each).num: each for each in "?bBhHiIlLqQfdD"}
 # The largest sum that every NumPy computes by one call of its loop: older ones look at a buffer's length at a time.
 LONGEST_SUM = 8192
 _WHOLE = 1 << 40
+ROWS = 16  # columns of a matrix, see `adds_rows`
 # Lengths and steps of two vectors.
 _SPREAD = tuple(
     (count, *steps)
@@ -316,6 +317,24 @@ def spread_order() -> str:
 
 
 @cache
+def adds_rows() -> bool:
+    """Whether BLAS, as NumPy calls it, adds up a vector times a matrix (of `ROWS` columns or more) row by row.
+
+    Each element is then a sum from nothing on, term by term, each product and each sum rounded. Enough rows are looked
+    at that a BLAS with several threads has these take part.
+    """
+    sizes = ((1, 16, 3), (2, 33, 0), (7, 17, 1), (70, 40, 5), (3000, 16, 7), (150, 260, 1))
+    for rows, columns, gap in sizes:
+        table = np.sin(np.arange(rows * (columns + gap + 1)) * 1.7).reshape(rows, -1) * 1.9
+        column, behind = table[:, 0], table[:, 1 : columns + 1]
+        terms = np.zeros((rows + 1, columns))
+        terms[1:] = column[:, None] * behind
+        if not _same(column @ behind, np.add.accumulate(terms, axis=0)[-1]):
+            return False
+    return True
+
+
+@cache
 def vector_product() -> int:
     """The address of BLAS' product of two float64 vectors without gaps, with whole numbers of 64 bits; 0 if unknown."""
     from minpy.runtime import openblas
@@ -438,7 +457,7 @@ def address(what: str) -> int:
             return 0
     how, name, types = what.split(" ")
     if how == "order":
-        return int(spread_order() == name)
+        return int(adds_rows() if name == "rows" else spread_order() == name)
     if how == "blas":
         return vector_product()
     try:

@@ -98,11 +98,17 @@ def pair(function: str, name: str, value: Any, least: int = 1) -> tuple[int, int
 
 def class_numbers(function: str, name: str, label: Any, classes: int) -> np.ndarray:
     """Labels as whole numbers, each of which is a class; they may come as floating-point numbers."""
-    values = np.asarray(stop_gradient(label))
+    values = label if type(label) is np.ndarray else np.asarray(stop_gradient(label))
     if values.dtype.kind not in "iuf":
         raise fail(function, f"{name} must hold class numbers, not {values.dtype}")
-    with np.errstate(invalid="ignore"):
-        numbers = values.astype(np.intp)
+    if values.dtype == np.intp:
+        # Not a negative number nor too large a one, in one comparison.
+        if not (values.view(np.uintp) >= classes).any():
+            return values.copy()
+        numbers = values
+    else:
+        with np.errstate(invalid="ignore"):
+            numbers = values.astype(np.intp)
     if values.dtype.kind == "f" and not np.array_equal(numbers, values):
         wrong = values[numbers != values].flat[0]
         raise fail(function, f"{name} holds {wrong}, which is no class number")

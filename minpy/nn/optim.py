@@ -118,29 +118,22 @@ def follow(
 
 def _in_place(rule: Any, params: dict[str, Any], name: str, dw: Any, config: Config, mask: int) -> Any:
     arrays = getattr(rule, "arrays", None)
-    if arrays is None or config.keys() != rule.known:
+    if arrays is None or config.keys() != rule.known or type(params[name]) is not numpy.ndarray:
         return None
-    if not in_place.is_sole(params, name) or not all(in_place.is_sole(config, each) for each in arrays):
+    if not in_place.is_sole(params, name) or type(dw) is not numpy.ndarray:
         return None
     w = params[name]
-    if not type(w) is type(dw) is numpy.ndarray or not w.flags.carray:
-        return None
     kind, shape = w.dtype, w.shape
-    if kind.kind != "f" or not shape:
+    if kind.char not in "fd" or not kind.isnative or not shape or not w.flags.carray:
         return None
-    if dw.dtype != kind or dw.shape != shape or not dw.flags.c_contiguous:
+    if dw.dtype is not kind or dw.shape != shape or not dw.flags.c_contiguous:
         return None
     for each in arrays:
-        kept = config[each]
-        if (
-            type(kept) is not numpy.ndarray
-            or kept.dtype != kind
-            or kept.shape != shape
-            or not kept.flags.carray
-        ):
+        if type(config[each]) is not numpy.ndarray or not in_place.is_sole(config, each):
             return None
-    if not all(type(value) in _NUMBERS or each in arrays for each, value in config.items()):
-        return None
+        kept = config[each]
+        if kept.dtype is not kind or kept.shape != shape or not kept.flags.carray:
+            return None
     # Few elements are taken along where the code is there.
     return in_place.prepared(rule.function, w, dw, config, arrays, mask, w.size < 2 * _PART)
 

@@ -372,6 +372,7 @@ def test_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pool.width() == min(len(before), 64)
     try:
         os.sched_setaffinity(0, {min(before)})
+        monkeypatch.setattr(pool, "_affinity", (-1.0, 0))
         assert pool.width() == 1
     finally:
         os.sched_setaffinity(0, before)

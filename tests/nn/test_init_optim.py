@@ -345,7 +345,9 @@ def test_pieces_begin_where_lines_of_the_cache_do(offset, count, over, monkeypat
     assert over == [[]] and w.tobytes() == expected.tobytes() and v.tobytes() == kept["velocity"].tobytes()
 
 
-@pytest.mark.parametrize("held", ["parameter", "view", "state", "view of another", "read only"])
+@pytest.mark.parametrize(
+    "held", ["parameter", "view", "state", "view of another", "read only", "swapped bytes"]
+)
 def test_what_somebody_else_has_is_not_written_over(held, over):
     w, slope = np.ones((30, 20)), np.full((30, 20), 0.5)
     params, configs = started("sgd_momentum", w, slope)
@@ -355,6 +357,7 @@ def test_what_somebody_else_has_is_not_written_over(held, over):
         "state": lambda: configs["w"]["velocity"],
         "view of another": lambda: params.update(w=np.ones((60, 20))[:30]),
         "read only": lambda: params["w"].setflags(write=False),
+        "swapped bytes": lambda: params.update(w=params["w"].astype(">f8")),
     }[held]()
     kept = None if other is None else other.copy()
     expected, _ = optim.sgd_momentum(

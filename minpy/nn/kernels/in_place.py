@@ -12,6 +12,7 @@ import ctypes
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,14 +116,14 @@ class Pass:
         self.w, self._values, self._rule, self._mask = w, values, rule, mask
         self._places = list(map(address, values))
         self.size = w.nbytes
-        self.pieces = [(0, w.size)]
+        self.pieces: Sequence[tuple[int, int]] = [(0, w.size)]
         self.done = [-1]
         self.left: list[tuple[int, int]] | None = None
 
-    def cut(self, number: int) -> None:
-        """Let there be so many pieces."""
-        self.pieces = pool.cuts(self.w.size, number)
-        self.done = [-1] * len(self.pieces)
+    def cut(self, pieces: Sequence[tuple[int, int]]) -> None:
+        """Let there be these pieces."""
+        self.pieces = pieces
+        self.done = [-1] * len(pieces)
 
     def do(self, number: int, alone: bool) -> None:
         """A piece, if it is not done; `alone`: with the interpreter's lock, so that nobody sees a part of it."""
@@ -190,10 +191,11 @@ def prepared(
         With what the config has besides arrays when all is done; None if it is not for this.
     """
     plain = {name: value for name, value in config.items() if name not in arrays}
-    last = _last.get((rule, w.dtype))
+    key = rule, w.dtype.char
+    last = _last.get(key)
     if last is not None and last.answers(plain):
         made = last.rule
-    elif known and (rule, w.dtype) not in _last:
+    elif (known and last is None) or not _NUMBERS.issuperset(map(type, plain.values())):
         return None
     else:
         before = state.present()
@@ -205,10 +207,13 @@ def prepared(
             state.restore(before)
         if len(_last) >= _REMEMBERED:
             _last.clear()
-        _last[rule, w.dtype] = _Last(tuple(plain.items()), made)
+        _last[key] = _Last(tuple(plain.items()), made)
     if not made.fits:
         return None
     return Pass(w, [w, dw, *[config[name] for name in arrays]], made, mask), made.rest
+
+
+_NUMBERS = frozenset((int, float, type(None)))
 
 
 class _Last(NamedTuple):
@@ -229,7 +234,7 @@ class _Last(NamedTuple):
         return True
 
 
-_last: dict[tuple[Any, np.dtype], _Last] = {}
+_last: dict[tuple[Any, str], _Last] = {}
 
 
 def _read(rule: Callable[..., Any], plain: dict[str, Any], arrays: Sequence[str], dtype: np.dtype) -> _Rule:
@@ -284,22 +289,48 @@ def run(passes: list[Pass]) -> None:
 
 def _groups(passes: list[Pass]) -> list[list[tuple[Pass, int]]]:
     """What each thread does: a piece of each large parameter, and some of the others as a whole."""
-    size = sum(each.size for each in passes)
-    number = size // _SHARE
+    sizes = tuple([each.size for each in passes])
+    number = sum(sizes) // _SHARE
     if number > 1:
         number = min(number, pool.width()) if pool.is_only_thread() else 1
-    groups: list[list[tuple[Pass, int]]] = [[] for _ in range(max(number, 1))]
-    loads = [0] * len(groups)
-    for each in sorted(passes, key=lambda each: -each.size):
-        if len(groups) > 1 and each.size >= len(groups) * _CUT:
-            each.cut(len(groups))
-            for piece in range(len(each.pieces)):
-                groups[piece].append((each, piece))
+    if number < 2:
+        return [[(each, 0) for each in passes]]
+    counts = tuple([each.w.size for each in passes])
+    cuts, groups = _shares(counts, sizes, number, number * _CUT)
+    for each, pieces in zip(passes, cuts, strict=True):
+        if pieces is not None:
+            each.cut(pieces)
+    return [[(passes[k], piece) for k, piece in group] for group in groups]
+
+
+@lru_cache(maxsize=64)
+def _shares(
+    counts: tuple[int, ...], sizes: tuple[int, ...], number: int, least: int
+) -> tuple[list[list[tuple[int, int]] | None], list[list[tuple[int, int]]]]:
+    """The pieces of each parameter, None of those that stay whole; and what each of the threads does.
+
+    Parameters
+    ----------
+    counts, sizes : tuple of int
+        Elements and bytes of each parameter.
+    number : int
+        How many threads there are.
+    least : int
+        Bytes of a parameter that is shared.
+    """
+    groups: list[list[tuple[int, int]]] = [[] for _ in range(number)]
+    cuts: list[list[tuple[int, int]] | None] = [None] * len(sizes)
+    loads = [0] * number
+    for k in sorted(range(len(sizes)), key=lambda k: -sizes[k]):
+        if sizes[k] >= least:
+            cuts[k] = pieces = pool.cuts(counts[k], number)
+            for piece in range(len(pieces)):
+                groups[piece].append((k, piece))
         else:
-            least = loads.index(min(loads))
-            groups[least].append((each, 0))
-            loads[least] += each.size
-    return groups
+            lightest = loads.index(min(loads))
+            groups[lightest].append((k, 0))
+            loads[lightest] += sizes[k]
+    return cuts, groups
 
 
 _MOST = float(np.finfo(np.float32).max)
@@ -307,9 +338,17 @@ _MOST = float(np.finfo(np.float32).max)
 
 def _is_quiet() -> bool:
     """Whether an overflow is a warning at most."""
-    return all(each in _QUIET for each in np.geterr().values()) and not any(
-        each[0] == "error" for each in warnings.filters
-    )
+    if not state.is_usual() and not all(each in _QUIET for each in np.geterr().values()):
+        return False
+    filters = warnings.filters
+    if filters != _quiet_filters:
+        if any(each[0] == "error" for each in filters):
+            return False
+        _quiet_filters[:] = filters
+    return True
+
+
+_quiet_filters: list[Any] = []  # as they were the last time
 
 
 def _function(

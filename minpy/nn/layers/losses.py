@@ -17,7 +17,7 @@ from minpy.runtime import entry
 
 def _labels(function: str, label: Any, name: str, n: int, classes: int) -> Any:
     """Class numbers, shape (N,), or a distribution for each sample, shape (N, C)."""
-    shape = numpy.shape(label)
+    shape = label.shape if type(label) is numpy.ndarray else numpy.shape(label)
     if shape == (n, classes) and not (classes == 1 and not _is_float(label)):
         return label
     if shape not in ((n,), (n, 1)):
@@ -44,13 +44,17 @@ def _count(x: Any, n: int) -> Any:
 
 # ----- softmax
 
+# What `numpy.max` and `numpy.sum` call.
+_greatest, _total = numpy.maximum.reduce, numpy.add.reduce
+
 
 def _entropy_forward(x: Any, label: Any, weights: Any) -> tuple[Any, Any]:
     """Weighted sum of cross entropies of the rows of `x`, and what its derivative needs."""
-    xp = numpy if type(x) is numpy.ndarray and products.on_host() else np
-    shifted = x - xp.max(x, axis=1, keepdims=True)
+    here = type(x) is numpy.ndarray and products.on_host()
+    xp = numpy if here else np
+    shifted = x - (_greatest(x, 1, None, None, True) if here else np.max(x, axis=1, keepdims=True))
     e = xp.exp(shifted)
-    total = xp.sum(e, axis=1, keepdims=True)
+    total = _total(e, 1, None, None, True) if here else np.sum(e, axis=1, keepdims=True)
     probability = e / total
     if numpy.ndim(label) == 1:
         if entry.others and type(shifted) is not numpy.ndarray:

@@ -131,6 +131,7 @@ class Native:
             raise FloatingPointError
 
 
+@lru_cache(maxsize=8)
 def bits_of(flags: int) -> int:
     """Flags of `state` as the processor has them."""
     assert _BITS is not None

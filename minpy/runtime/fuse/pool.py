@@ -27,21 +27,40 @@ def width() -> int:
     """How many threads may work on one block, the caller's included.
 
     ``OMP_NUM_THREADS`` (which ``minpy run --threads`` sets), the process's affinity and the quota of its control
-    group are respected.
+    group are respected; of the affinity a change is seen after a hundredth of a second.
     """
-    return _most(_usable(), quota(), os.environ.get("OMP_NUM_THREADS"))
+    return _most(_usable(), quota(), _setting(_NAME))
+
+
+def _settings() -> tuple[Callable[[Any], Any], Any]:
+    """What gives the setting, and by which name: where it can be, without the conversions of `os.environ`."""
+    known = getattr(os.environ, "_data", None)
+    if type(known) is not dict or not hasattr(os.environ, "encodekey"):
+        return os.environ.get, "OMP_NUM_THREADS"
+    return known.get, os.environ.encodekey("OMP_NUM_THREADS")
+
+
+_setting, _NAME = _settings()
+_FRESH = 0.01  # seconds
+_affinity = (-1.0, 0)  # when it was looked at, and how many processors there were
 
 
 def _usable() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
+    global _affinity
+    now = monotonic()
+    when, usable = _affinity
+    if not when <= now < when + _FRESH:
+        try:
+            usable = len(os.sched_getaffinity(0))
+        except AttributeError:
+            usable = os.cpu_count() or 1
+        _affinity = now, usable
+    return usable
 
 
 @lru_cache(maxsize=64)
-def _most(usable: int, share: int, text: str | None) -> int:
-    usable, text = min(usable, share), (text or "").split(",")[0].strip()
+def _most(usable: int, share: int, setting: str | bytes | None) -> int:
+    usable, text = min(usable, share), os.fsdecode(setting or "").split(",")[0].strip()
     return max(1, min(usable, int(text) if text.isdecimal() else usable, 64))
 
 

@@ -36,7 +36,7 @@ def checked_flags() -> int:
     Irregular
         Underflow would be reported too.
     """
-    if _geterrobj is not None and _geterrobj()[1] == _DEFAULT:
+    if is_usual():
         return ALL
     state = np.geterr()
     if state["under"] != "ignore":
@@ -46,6 +46,11 @@ def checked_flags() -> int:
         if state[name] != "ignore":
             flags |= flag
     return flags
+
+
+def is_usual() -> bool:
+    """Whether NumPy surely is as it is by default: it warns, but not of underflow."""
+    return _geterrobj is not None and _geterrobj()[1] == _DEFAULT
 
 
 def present() -> Any:

@@ -84,9 +84,14 @@ class Operation:
     stays : bool
         Whether arrays that live on a device are given to the function, and to its rules, as such. It must then work
         by routed functions alone, as the library's layers do. Else it gets plain arrays.
+    joins : callable or None
+        ``joins(tape, call, g)`` may do a call's part of the sweep together with that of the call whose record is the
+        last on the tape, which it takes off: then it gives the differentiated arrays of both, but for the result of the
+        one that is an argument of the other, and their cotangents. Else None.
     """
 
     stays = False
+    joins: Callable[[Tape, Call, np.ndarray], tuple[Sequence[Array], list[Any]] | None] | None = None
 
     def __init__(self, fun: Callable[..., Any]) -> None:
         if not callable(fun):
@@ -190,7 +195,11 @@ class Operation:
     def call_of(self, result: Array, back: int = 1) -> Call | None:
         """The call that gave `result`, if it was put onto the only tape so many records ago; else None."""
         tape = result.storage.tape
-        if tape is None or not tape.open or tape.put is None or len(tape.records) < back:
+        return None if tape is None or not tape.open else self.last_call(tape, result, back)
+
+    def last_call(self, tape: Tape, result: Array, back: int = 1) -> Call | None:
+        """The same for a tape that may be closed: that of a sweep."""
+        if tape.put is None or len(tape.records) < back:
             return None
         record = tape.records[-back]
         if type(record) is not tuple or record[0] is not _pull or record[4] is not result:
@@ -296,7 +305,11 @@ def _pull(tape: Tape, record: Short) -> None:
         return
     cell[COTANGENT] = None
     try:
-        found = operation._plain_cotangents(g, result.window, values, call)
+        joined = None if operation.joins is None else operation.joins(tape, call, g)
+        if joined is None:
+            found = operation._plain_cotangents(g, result.window, values, call)
+        else:
+            leaves, found = joined
         for i, leaf in enumerate(leaves):
             d, found[i] = found[i], None
             storage = leaf._storage

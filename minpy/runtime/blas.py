@@ -19,7 +19,7 @@ import numpy as np
 from numpy import ndarray
 
 from minpy.runtime import mkl, openblas
-from minpy.runtime.cblas import Foreign, Library, address
+from minpy.runtime.cblas import Foreign, Library, Then, address
 
 # Multiplications from which it pays. NumPy's OpenBLAS has its threads take part in larger ones, and they then look for
 # more work for 30 ms, on the processors that MinPy's threads are to have.
@@ -56,6 +56,23 @@ def dot(x: Any, y: Any, out: Any = None) -> Any:
     if found is not None:
         return found
     return np.dot(x, y) if out is None else np.dot(x, y, out)
+
+
+def dot_then(x: ndarray, y: ndarray, then: Then) -> ndarray:
+    """``np.dot(x, y)``, of two matrices of one dtype, of which each part goes through `then` when it is made.
+
+    Parameters
+    ----------
+    x, y : numpy.ndarray
+    then : callable
+        ``then(result, rows, columns, place)`` changes so many rows and columns of the result, in C order, from `place`
+        bytes after its beginning on; perhaps in another thread.
+    """
+    found = _product(x, y, None, 0.0, then)
+    if found is None:
+        found = np.dot(x, y)
+        then(found, *found.shape, 0)
+    return found
 
 
 def loose(x: ndarray, y: ndarray) -> ndarray | None:
@@ -141,12 +158,12 @@ def _is_for_libraries(x: Any, y: Any) -> bool:
     )
 
 
-def _product(x: Any, y: Any, out: Any, kept: float) -> ndarray | None:
+def _product(x: Any, y: Any, out: Any, kept: float, then: Then | None = None) -> ndarray | None:
     """The product of two matrices by the library, to which `kept` times `out` is added; None if it is not for it."""
     if _is_for_libraries(x, y):
         library = present()
         if library is not None:
-            return library.product(x, y, out, kept)
+            return library.product(x, y, out, kept, then)
     return None
 
 

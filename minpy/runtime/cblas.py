@@ -33,6 +33,8 @@ _LIMITS = ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 # How BLAS is told of a matrix.
 Layout = tuple[int, int]
+# What is to be done to a part of a result: the result, rows and columns of the part, and the bytes before it.
+Then = Callable[[ndarray, int, int, int], None]
 
 
 class Foreign(NamedTuple):
@@ -77,6 +79,11 @@ class _Call(NamedTuple):
     place: int
     step: int
     apart: bool
+
+    @property
+    def region(self) -> tuple[int, int, int]:
+        """Rows and columns of the result, and where they begin in it."""
+        return self.head[3], self.head[4], self.place
 
 
 class _Plan(NamedTuple):
@@ -128,8 +135,13 @@ class Library:
             )  # fmt: skip
             self._multiply[char] = function
 
-    def product(self, x: ndarray, y: ndarray, out: ndarray | None, kept: float = 0.0) -> ndarray | None:
-        """``x @ y``, to which `kept` times `out` is added; None if their layout is not one that BLAS takes."""
+    def product(
+        self, x: ndarray, y: ndarray, out: ndarray | None, kept: float = 0.0, then: Then | None = None
+    ) -> ndarray | None:
+        """``x @ y``, to which `kept` times `out` is added; None if their layout is not one that BLAS takes.
+
+        `then` is called for each part of the result, by the thread that has made it.
+        """
         char, work = x.dtype.char, x.size * y.shape[1]
         width = _pool().width() if self.gate is not None and work >= 2 * SHARE else 1
         key = x.shape, x.strides, y.shape, y.strides, char, width
@@ -157,12 +169,15 @@ class Library:
             ]
             for part in parts
         ]  # fmt: skip
+        last = None if halves else then
         with self._entered:
             if threads > 1:
 
                 def some(number: int) -> None:
                     for each in calls[number]:
                         multiply(*each)
+                    if last is not None:
+                        last(out, *parts[number][0].region)
 
                 _pool().run(some, len(calls))
             else:
@@ -171,6 +186,8 @@ class Library:
                         multiply(*each)
             if halves:
                 np.add(out, other, out)
+        if then is not None and (halves or threads < 2):
+            then(out, x.shape[0], columns, 0)
         return out
 
     def repeated(self, x: ndarray, y: ndarray) -> tuple[Any, Any, Any] | None:

@@ -12,8 +12,9 @@ from minpy.errors import ArgumentError
 from minpy.nn import layers as L
 from minpy.nn.kernels import convolution, engine, rectifier, shared, windows
 from minpy.nn.kernels.masks import masked
+from minpy.nn.layers import dense
 from minpy.runtime import blas, cblas
-from minpy.runtime.fuse import pool
+from minpy.runtime.fuse import native, pool
 
 
 @pytest.fixture
@@ -306,6 +307,78 @@ def test_the_products_of_a_layers_derivative(rng, width, wanted, monkeypatch):
     exact = [head @ w.T, x.T @ head, head.sum(0)]
     for number, one in zip(wanted, found, strict=True):
         np.testing.assert_allclose(one, exact[number], rtol=1e-11, atol=1e-11)
+
+
+def _two_layers(x, w, b, v, c):
+    return (L.affine(L.relu(L.affine(x, w, b)), v, c) ** 2).sum()
+
+
+def _seen_again(x, w, b, v, c):
+    h = L.relu(L.affine(x, w, b))
+    return (L.affine(h, v, c) ** 2).sum() + (h * h).sum()
+
+
+def _used_before(x, w, b, v, c):
+    h = L.relu(L.affine(x, w, b))
+    return (h * h).sum() + (L.affine(h, v, c) ** 2).sum()
+
+
+def _two_readers(x, w, b, v, c):
+    h = L.relu(L.affine(x, w, b))
+    return (L.affine(h, v, c) * L.affine(h, v * 2, c)).sum()
+
+
+def _written_to(x, w, b, v, c):
+    h = L.relu(L.affine(x, w, b))
+    h[3:5] = -1.0
+    return (L.affine(h, v, c) ** 2).sum()
+
+
+def _of_an_argument(x, w, b, v, c):
+    return (L.affine(L.relu(x), w, b) ** 2).sum() + v.sum() + c.sum()
+
+
+def _in_another_precision(x, w, b, v, c):
+    return (L.affine(L.relu(L.affine(x, w, b)), v, c.astype(np.float16)) ** 2).sum()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(
+    "function, joined",
+    [
+        (_two_layers, 1),
+        (_seen_again, 0),
+        (_used_before, 0),
+        (_two_readers, 0),
+        (_written_to, 0),
+        (_of_an_argument, 1),
+        (_in_another_precision, 0),
+    ],
+)  # fmt: skip
+def test_a_layer_and_the_relu_before_it(rng, function, joined, dtype, monkeypatch, tmp_path):
+    """Their cotangents in one go have the bits of one after the other, whichever arguments are differentiated."""
+    pytest.importorskip("llvmlite", reason="the extra jit compiles this")
+    monkeypatch.setenv("MINPY_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(rectifier, "_COMPILED", 1)
+    monkeypatch.setattr(pool, "width", lambda: 2)
+    compiled, before, done = native.compiled, rectifier.product_before, []
+    monkeypatch.setattr(native, "compiled", lambda text, wait: compiled(text, wait=True))
+    monkeypatch.setattr(
+        rectifier, "product_before", lambda *a: (found := before(*a), done.append(found is not None))[0]
+    )
+    args = [rng.normal(size=size).astype(dtype) for size in ((40, 30), (30, 64), (64,), (64, 36), (36,))]
+    args[0][7] = np.nan
+    for wanted in ([0, 1, 2, 3, 4], [1, 2], [0, 4], [3]):
+        done.clear()
+        found = grad(function, wanted)(*args)
+        number = sum(done)
+        with monkeypatch.context() as patch:
+            patch.setattr(dense._affine, "joins", None)
+            expected = grad(function, wanted)(*args)
+        pairs = zip(found, expected, strict=True) if len(wanted) > 1 else [(found, expected)]
+        assert all(one.tobytes() == other.tobytes() and one.dtype == other.dtype for one, other in pairs)
+        if wanted[0] == 0 and len(wanted) > 2:
+            assert number == joined
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

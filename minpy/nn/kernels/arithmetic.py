@@ -95,17 +95,20 @@ class Rows:
         Names of the arrays that the lines read, and that they give values to; they may be the same.
     text : str
         Assignments.
+    locked : bool
+        The function runs with the interpreter's lock; else threads may share the work.
     """
 
-    def __init__(self, read: Sequence[str], written: Sequence[str], text: str) -> None:
+    def __init__(self, read: Sequence[str], written: Sequence[str], text: str, locked: bool = True) -> None:
         self._read, self._written, self._text = read, written, text
+        self._make = ctypes.PYFUNCTYPE if locked else ctypes.CFUNCTYPE
         self.names = list(dict.fromkeys([*read, *written]))
 
     @cache  # noqa: B019  (there are two of them, for as long as there is the module)
     def function(self, char: str) -> Any:
         """The function for a dtype; see `call`."""
         kinds = [ctypes.c_int64] * (2 + 2 * len(self.names))
-        return ctypes.PYFUNCTYPE(ctypes.c_int64, *kinds)(native.compiled(self._code(char), wait=False))
+        return self._make(ctypes.c_int64, *kinds)(native.compiled(self._code(char), wait=False))
 
     def ready(self, char: str) -> Any:
         """The function if it is compiled, and may be used: else None.

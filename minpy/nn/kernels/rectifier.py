@@ -10,7 +10,10 @@ import minpy.numpy as np
 from minpy.autodiff import custom_vjp
 from minpy.nn.kernels import arithmetic, chain, products, shared
 from minpy.nn.kernels.masks import masked
+from minpy.runtime import blas
 from minpy.runtime.array import Array
+from minpy.runtime.cblas import address
+from minpy.runtime.storage import COTANGENT
 
 
 def relu(x: Any) -> Any:
@@ -63,6 +66,7 @@ def _relu_backward(y: Any, g: Any) -> tuple:
 
 
 _RELU_BACK = arithmetic.Rows(("y", "g"), ("d",), "d = where_positive(y, g)")
+_MASKED = arithmetic.Rows(("y", "g"), ("g",), "g = where_positive(y, g)", locked=False)
 _COMPILED = 1 << 14  # elements from which it is one pass
 _SHARED = 1 << 19  # elements from which threads may share it
 
@@ -86,6 +90,38 @@ def where_positive(y: numpy.ndarray, g: numpy.ndarray) -> numpy.ndarray:
 
 _relu.defvjp(_relu_forward, _relu_backward)
 _relu.stays = True
+
+
+def product_before(
+    tape: Any, x: Array, g: numpy.ndarray, w: numpy.ndarray
+) -> tuple[Array, numpy.ndarray] | None:
+    """What `x`, a factor of a product with `w`, is the positive part of, and its cotangent for that of the product.
+
+    So it is if that was the last that went onto the tape, and if nothing else has used `x`; its record is taken off.
+    Each part of the product is masked by the thread that has made it. Else None.
+    """
+    storage = x.storage
+    call = _relu.last_call(tape, x)
+    if call is None or storage.cell[COTANGENT] is not None or storage.tape is not tape:
+        return None
+    (source,), y = call.arguments[0], call.residuals
+    if type(source) is not Array or type(y) is not numpy.ndarray or type(w) is not numpy.ndarray:
+        return None
+    if source.storage.remote is not None or source.storage.tape is not tape or y.ndim != 2:
+        return None
+    if not y.dtype is g.dtype is w.dtype or y.size < _COMPILED or g.ndim != 2 or not y.flags.c_contiguous:
+        return None
+    function = _MASKED.ready(g.dtype.char) if g.dtype.char in "fd" and g.dtype.isnative else None
+    if function is None:
+        return None
+    step, first = y.strides[0], address(y)
+
+    def mask(result: numpy.ndarray, rows: int, columns: int, place: int) -> None:
+        function(rows, columns, step, step, first + place, address(result) + place)
+
+    found = blas.dot_then(g, w.T, mask)
+    tape.records.pop()
+    return source, found
 
 
 def rectified(y: Any) -> Array | None:

@@ -10,7 +10,7 @@ import numpy
 import minpy.numpy as np
 from minpy.autodiff import custom_vjp
 from minpy.nn import checks
-from minpy.nn.kernels import products
+from minpy.nn.kernels import products, rectifier
 from minpy.runtime import blas
 from minpy.runtime.array import Array
 
@@ -82,10 +82,29 @@ def _affine_backward(kept: tuple, g: Any) -> tuple:
     )
 
 
+def _with_the_relu_before(tape: Any, call: Any, g: numpy.ndarray) -> tuple[list, list] | None:
+    """The part of the sweep of a layer whose argument is a `relu` of something, and of that; see `Operation.joins`."""
+    (x, *others), (rows, w, shape) = call.arguments[0], call.residuals
+    if type(x) is not Array or len(shape) != 2 or not products.on_host():
+        return None
+    if any(type(each) is Array and each.dtype is not g.dtype for each in others):
+        return None
+    before = rectifier.product_before(tape, x, g, w)
+    if before is None:
+        return None
+    leaves, found = [before[0]], [before[1]]
+    for each, slope in zip(others, (lambda: blas.dot(rows.T, g), lambda: blas.summed(g)), strict=True):
+        if type(each) is Array:
+            leaves.append(each)
+            found.append(slope() if each.storage.tape is not None else None)
+    return leaves, found
+
+
 _affine = custom_vjp(lambda x, w, b: _affine_forward(x, w, b)[0])
 _affine.__name__ = "affine"
 _affine.defvjp(_affine_forward, _affine_backward)
 _affine.stays = True
+_affine.joins = _with_the_relu_before
 
 
 def tanh(x: Any) -> Any:

@@ -54,6 +54,37 @@ def test_code_comes_later(processors):
         background.object_code(text, KEPT.append)
 
 
+@pytest.mark.parametrize(
+    ("shares", "asked", "sleeps"),
+    [
+        ([1.0], 1, 1),  # it is at work
+        ([0.0], 1, background._STEPS),  # it waits for something else
+        ([0.0, 0.3, 0.9], 1, 3),  # it got the interpreter, and goes on without it
+        ([1.0], 2, 1),  # asked again at once
+    ],
+)
+def test_whoever_asks_makes_way(monkeypatch, shares, asked, sleeps):
+    """A program that lets the interpreter go for moments would have the thread wait for seconds."""
+    clock, worked, slept = [100.0], [0.0], []
+    left = iter([*shares, *[shares[-1]] * background._STEPS])
+
+    def sleep(seconds):
+        slept.append(seconds)
+        clock[0] += 7e-5
+        worked[0] += 7e-5 * next(left)
+
+    monkeypatch.setattr(background, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(background, "_worked", lambda: worked[0])
+    monkeypatch.setattr(background, "sleep", sleep)
+    monkeypatch.setattr(background, "_way_made", 0.0)
+    job = background.Job("", KEPT.append)
+    assert not any(job.done for _ in range(asked))
+    assert len(slept) == sleeps
+    job.forget()
+    clock[0] += 1.0
+    assert job.done and len(slept) == sleeps
+
+
 def test_many_texts(processors):
     texts = [TEXT.format(k) for k in range(20)]
     for text in texts:

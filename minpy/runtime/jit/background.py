@@ -3,6 +3,10 @@
 LLVM lets other threads run while it works. Loading it does not, takes 30 ms, and would take ten times as long in a
 thread that has to wait for its turn at each file that it reads: that is done here. With one processor, and where every
 loop is to be compiled, the program waits for the code.
+
+Between two calls of LLVM the thread wants the interpreter. It would ask for it after 5 ms in which nobody else had it,
+but a program that lets it go for a moment every millisecond, as NumPy does with each large array, begins these anew
+each time: code of a quarter of a second came after two or three. So whoever asks for the code makes way.
 """
 
 from __future__ import annotations
@@ -10,7 +14,10 @@ from __future__ import annotations
 import _thread
 import atexit
 import os
+import sys
+import time
 from collections.abc import Callable
+from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
 from minpy import handlers
@@ -25,6 +32,10 @@ if TYPE_CHECKING:
 # of the text.
 _QUICKLY = (0.06, 0.015)
 _MEANWHILE, _ALONE = 0.006, 4e-6
+# Seconds between two times that the program makes way for the thread, and how often it does so in a row while the
+# thread gets on by short steps: each takes 70 µs, as the kernel adds 50 to these seconds of sleep. The thread is at
+# work, and wants no interpreter, where it had a processor for this part of them.
+_BETWEEN, _STEPS, _MOMENT, _AT_WORK = 5e-3, 8, 20e-6, 0.7
 _COMPILING = "compiling meanwhile"  # what the thread's work is called in the ledger
 # Times as long must a program have run as the thread will be at work: once so much was gained, and before. What was
 # gained so many times over pays for that at any time.
@@ -34,13 +45,24 @@ _PATIENCE, _CAUTION, _PAID = 8, 20, 4
 class Job:
     """A text that is being compiled."""
 
-    __slots__ = ("code", "done", "failure", "keep", "text")
+    __slots__ = ("_is_over", "code", "failure", "keep", "text")
 
     def __init__(self, text: str, keep: Callable[[bytes], None]) -> None:
         self.text, self.keep = text, keep
-        self.done = False
+        self._is_over = False
         self.code = b""
         self.failure: Exception | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether it is over. If not, the thread gets its chance at the interpreter."""
+        if not self._is_over:
+            _make_way()
+        return self._is_over
+
+    def forget(self) -> None:
+        """Let whoever asks again begin anew."""
+        self._is_over = True
 
     def work(self) -> None:
         """Compile."""
@@ -51,7 +73,7 @@ class Job:
         except Exception as error:
             self.failure = error
         ledger.note(_COMPILING, ledger.clock() - began, taken=_MEANWHILE)
-        self.done = True
+        self._is_over = True
 
 
 class Pending(Exception):
@@ -84,7 +106,7 @@ def is_early(size: int, spent: float = 0.0) -> bool:
 
 def is_busy() -> bool:
     """Whether the thread is at work: llvmlite lets only one at a time, and who compiles quickly would wait for it."""
-    return any(not job.done for job in list(_jobs.values()))
+    return not all(job.done for job in list(_jobs.values()))
 
 
 def _processors() -> int:
@@ -125,6 +147,31 @@ _jobs: dict[str, Job] = {}
 _lock = _thread.allocate_lock()
 _queue: SimpleQueue[Job | None] | None = None
 _over: Any = None  # is released by the thread as the last thing it does
+_ident = 0  # the thread, as the system knows it
+_way_made = 0.0
+
+
+def _make_way() -> None:
+    """Let go of the interpreter for some moments, until the thread is at work without it."""
+    global _way_made
+    if perf_counter() - _way_made < _BETWEEN:
+        return
+    for _ in range(_STEPS):
+        began, worked = perf_counter(), _worked()
+        sleep(_MOMENT)
+        if _worked() - worked >= _AT_WORK * (perf_counter() - began):
+            break
+    _way_made = perf_counter()
+
+
+def _worked() -> float:
+    """The seconds that the thread has had a processor; where the system does not tell, as much as there were."""
+    if sys.platform.startswith("linux") and _ident:
+        try:
+            return time.clock_gettime((~_ident << 3) | 6)  # as pthread_getcpuclockid(3) gives it
+        except OSError:  # it is over
+            pass
+    return perf_counter()
 
 
 def object_code(text: str, keep: Callable[[bytes], None]) -> bytes:
@@ -196,6 +243,8 @@ def _begin(text: str, keep: Callable[[bytes], None]) -> bool:
 
 
 def _serve(queue: SimpleQueue[Job | None], over: Any) -> None:
+    global _ident
+    _ident = _thread.get_native_id()
     while (job := queue.get()) is not None:
         job.work()
     over.release()
@@ -219,7 +268,7 @@ def _stop() -> None:
             waiting = queue.get_nowait()
             if waiting is not None:
                 _jobs.pop(waiting.text, None)
-                waiting.done = True  # whoever asks again begins anew
+                waiting.forget()
     except Empty:
         pass
     queue.put(None)

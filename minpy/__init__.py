@@ -1,6 +1,7 @@
 """MinPy runs plain NumPy programs faster and differentiates them, unmodified.
 
 The public names; each is imported on first use, so that ``import minpy`` costs next to nothing.
+``__init__.pyi`` says the same to type checkers.
 """
 
 from __future__ import annotations

@@ -60,7 +60,16 @@ def minpy_to_numpy(var: Any) -> Any:
 
 
 def convert_args(func: F) -> F:
-    """Decorate a function: `numpy_to_minpy` of all arguments."""
+    """Decorate a function: it gets `numpy_to_minpy` of all its arguments.
+
+    Parameters
+    ----------
+    func : callable
+
+    Returns
+    -------
+    callable
+    """
 
     @functools.wraps(func)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -70,7 +79,16 @@ def convert_args(func: F) -> F:
 
 
 def return_numpy(func: F) -> F:
-    """Decorate a function: `minpy_to_numpy` of its result."""
+    """Decorate a function: it gives `minpy_to_numpy` of its result.
+
+    Parameters
+    ----------
+    func : callable
+
+    Returns
+    -------
+    callable
+    """
 
     @functools.wraps(func)
     def wrapper(*args: Any, **kwargs: Any) -> Any:

@@ -16,7 +16,15 @@ from minpy.runtime.tape import Tape
 def stop_gradient(x: Any) -> Any:
     """`x` as a constant: a copy through which no gradient flows.
 
-    Arrays inside lists, tuples, dicts and dataclasses become constants too.
+    Parameters
+    ----------
+    x : array, number, or lists, tuples, dicts and dataclasses of them
+        The arrays inside become constants too.
+
+    Returns
+    -------
+    array, number or container
+        As `x`, with the same shapes and dtypes. What is not being differentiated is not copied.
     """
 
     def constant(leaf: Any) -> Any:

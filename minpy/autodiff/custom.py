@@ -277,7 +277,13 @@ class custom_jvp(Operation):
         self._rule: Any = None
 
     def def_jvp(self, rule: Callable[..., Any]) -> None:
-        """Give the rule: ``rule(primals, tangents)``, both tuples, returns a pair, the result and its tangent."""
+        """Give the rule.
+
+        Parameters
+        ----------
+        rule : callable
+            ``rule(primals, tangents)``, both tuples, returns a pair: the result and its tangent.
+        """
         self._rule = rule
 
     defjvp = def_jvp
@@ -331,12 +337,42 @@ def _all_positional(fun: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
 
 
 def def_vjp(fun: Any, *rules: Any, argnums: Sequence[int] | None = None) -> None:
-    """Give a `primitive` (or `custom_vjp`) its rules for cotangents: see ``primitive.def_vjp``."""
+    """Give a function that is one operation its rules for cotangents.
+
+    Parameters
+    ----------
+    fun : primitive or custom_vjp
+        What the decorator made.
+    *rules : callable or None
+        As ``fun.def_vjp`` takes them.
+    argnums : sequence of int, optional
+        Which arguments the rules are for; by default the first ones.
+
+    Raises
+    ------
+    GradientError
+        If `fun` is something else, or there are more or fewer rules than `argnums`.
+    """
     _define(fun, "def_vjp", rules, argnums)
 
 
 def def_jvp(fun: Any, *rules: Any, argnums: Sequence[int] | None = None) -> None:
-    """Give a `primitive` (or `custom_jvp`) its rules for tangents: see ``primitive.def_jvp``."""
+    """Give a function that is one operation its rules for tangents.
+
+    Parameters
+    ----------
+    fun : primitive or custom_jvp
+        What the decorator made.
+    *rules : callable or None
+        As ``fun.def_jvp`` takes them.
+    argnums : sequence of int, optional
+        Which arguments the rules are for; by default the first ones.
+
+    Raises
+    ------
+    GradientError
+        If `fun` is something else, or there are more or fewer rules than `argnums`.
+    """
     _define(fun, "def_jvp", rules, argnums)
 
 

@@ -88,6 +88,13 @@ def jacobian(
 def hessian(fun: Callable[..., Any], argnum: Argnum = 0, *, has_aux: bool = False) -> Callable[..., Any]:
     """The second derivatives of a scalar function: the forward-mode Jacobian of its gradient.
 
+    Parameters
+    ----------
+    fun : callable
+        A function whose result is one number.
+    argnum, has_aux
+        As in `grad`.
+
     Returns
     -------
     callable

@@ -68,7 +68,23 @@ def grad(fun: Callable[..., Any], argnum: Argnum = 0, *, has_aux: bool = False) 
 def value_and_grad(
     fun: Callable[..., Any], argnum: Argnum = 0, *, has_aux: bool = False
 ) -> Callable[..., Any]:
-    """As `grad`, returning ``(result, gradient)``; with `has_aux`, ``((result, aux), gradient)``."""
+    """The result of `fun` and its gradient, of one run.
+
+    Parameters
+    ----------
+    fun, argnum, has_aux
+        As in `grad`.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of `fun`; returns ``(result, gradient)``, with `has_aux` ``((result, aux), gradient)``.
+
+    Raises
+    ------
+    GradientError
+        As `grad`.
+    """
     run = _differentiate(fun, argnum, has_aux)
 
     @functools.wraps(fun, updated=())
@@ -82,7 +98,23 @@ def value_and_grad(
 def grad_and_loss(
     fun: Callable[..., Any], argnum: Argnum = 0, *, has_aux: bool = False
 ) -> Callable[..., Any]:
-    """As `grad`, returning ``(gradient, result)``; with `has_aux`, ``(gradient, (result, aux))``."""
+    """The gradient of `fun` and its result, of one run: the original's order.
+
+    Parameters
+    ----------
+    fun, argnum, has_aux
+        As in `grad`.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of `fun`; returns ``(gradient, result)``, with `has_aux` ``(gradient, (result, aux))``.
+
+    Raises
+    ------
+    GradientError
+        As `grad`.
+    """
     run = _differentiate(fun, argnum, has_aux)
 
     @functools.wraps(fun, updated=())
@@ -99,6 +131,16 @@ def elementwise_grad(
     """The derivative of an element-wise function at every element: the sums of the columns of its Jacobian.
 
     The same as `grad`, which sums over the elements of the result; the name says what is meant.
+
+    Parameters
+    ----------
+    fun, argnum, has_aux
+        As in `grad`.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of `fun`; returns an array of the argument's shape and dtype, as `grad` does.
 
     Examples
     --------

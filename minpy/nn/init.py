@@ -6,18 +6,37 @@ A rule takes a shape and a dict of options, and returns an array. Random ones dr
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from minpy.nn import checks
+from minpy.nn import checks, named
 
 Rule = Callable[[Sequence[int], Mapping[str, Any] | None], np.ndarray]
 
 RULES: dict[str, Rule] = {}
+
+# What the docstring of each rule goes on with.
+_RULE = """
+Parameters
+----------
+shape : sequence of int
+    The shape of the parameter.
+config : mapping, optional
+    Options: {options}.
+
+Returns
+-------
+numpy.ndarray
+    A new array of that shape, of the type `dtype`.
+
+Raises
+------
+ArgumentError
+    If there is no such option, an option does not fit, or `shape` is no tuple of whole numbers.
+"""
 
 
 def _rule(**defaults: Any) -> Callable[[Callable[..., Any]], Rule]:
@@ -27,7 +46,6 @@ def _rule(**defaults: Any) -> Callable[[Callable[..., Any]], Rule]:
     def decorate(function: Callable[..., Any]) -> Rule:
         name = function.__name__
 
-        @functools.wraps(function)
         def rule(shape: Sequence[int], config: Mapping[str, Any] | None = None) -> np.ndarray:
             unknown = set(config or ()) - set(defaults)
             if unknown:
@@ -42,6 +60,7 @@ def _rule(**defaults: Any) -> Callable[[Callable[..., Any]], Rule]:
             dtype = options.pop("dtype")
             return np.array(function(shape, **options), dtype, order="C").reshape(shape)
 
+        named.describe(rule, function, _RULE, defaults)
         RULES[name] = rule
         return rule
 
@@ -51,15 +70,21 @@ def _rule(**defaults: Any) -> Callable[[Callable[..., Any]], Rule]:
 def get(rule: str | Rule) -> Rule:
     """The rule of this name; a function is its own rule.
 
+    Parameters
+    ----------
+    rule : {'xavier', 'constant', 'gaussian', 'uniform', 'he', 'orthogonal', 'custom'} or callable
+
+    Returns
+    -------
+    callable
+        Takes a shape and a mapping of options (or None), and gives an array.
+
     Raises
     ------
     ArgumentError
         If there is none.
     """
-    if callable(rule):
-        return rule
-    checks.choice("init", "init_rule", rule, RULES)
-    return RULES[rule]
+    return named.find("init", "init_rule", rule, RULES)
 
 
 def _fan(shape: tuple[int, ...]) -> int:
@@ -69,7 +94,7 @@ def _fan(shape: tuple[int, ...]) -> int:
 
 @_rule()
 def xavier(shape: tuple[int, ...]) -> Any:
-    """Normal, of standard deviation ``sqrt(6 / (shape[0] + prod(shape[1:])))``."""
+    """Normal, of standard deviation ``sqrt(6 / (shape[0] + prod(shape[1:])))``, as the original has it."""
     return (
         np.random.standard_normal(shape) * math.sqrt(6 / max(1, shape[0] + math.prod(shape[1:])))
         if shape
@@ -102,7 +127,7 @@ def uniform(shape: tuple[int, ...], low: float, high: float) -> Any:
 
 @_rule(gain=math.sqrt(2))
 def he(shape: tuple[int, ...], gain: float) -> Any:
-    """Normal, of standard deviation ``gain / sqrt(inputs)``: for layers that are followed by `relu`.
+    """Normal, of standard deviation ``gain / sqrt(inputs)`` (He et al., 2015): for layers that `relu` follows.
 
     The inputs are the rows of a matrix, and what a filter of a convolution sees.
     """
@@ -111,7 +136,10 @@ def he(shape: tuple[int, ...], gain: float) -> Any:
 
 @_rule(gain=1.0)
 def orthogonal(shape: tuple[int, ...], gain: float) -> Any:
-    """`gain` times a matrix with orthonormal rows or columns, whichever are fewer; more axes than two are flattened."""
+    """`gain` times a matrix with orthonormal rows or columns, whichever are fewer (Saxe et al., 2014).
+
+    More axes than two are flattened.
+    """
     if len(shape) < 2:
         raise checks.fail("init.orthogonal", f"shape must have two axes or more, not {shape}")
     rows, columns = shape[0], math.prod(shape[1:])

@@ -7,7 +7,6 @@ the parameter and the dict. The state of a parameter (velocity, averages) is kep
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,13 +14,37 @@ from typing import Any
 import numpy
 
 import minpy.numpy as np
-from minpy.nn import checks
+from minpy.nn import checks, named
 from minpy.nn.kernels import in_place, products, rules
 
 Config = dict[str, Any]
 Rule = Callable[..., tuple[Any, Config]]
 
 RULES: dict[str, Rule] = {}
+
+# What the docstring of each rule goes on with.
+_RULE = """
+Parameters
+----------
+w : array
+    The parameter, of any shape.
+dw : array
+    Its gradient, of the same shape.
+config : dict, optional
+    Options: {options}. What the rule keeps from step to step is entered here too.
+
+Returns
+-------
+next_w : array
+    The parameter after the step, of the shape of `w`.
+config : dict
+    The same dict, for the next step.
+
+Raises
+------
+ArgumentError
+    If there is no such option, one is no finite number, or the shapes differ.
+"""
 
 
 def _rule(state: tuple[str, ...] = (), **options: float) -> Callable[[Callable[..., Any]], Rule]:
@@ -30,7 +53,6 @@ def _rule(state: tuple[str, ...] = (), **options: float) -> Callable[[Callable[.
     def decorate(function: Callable[..., Any]) -> Rule:
         name = function.__name__
 
-        @functools.wraps(function)
         def rule(w: Any, dw: Any, config: Config | None = None) -> tuple[Any, Config]:
             config = {} if config is None else config
             if config.keys() != known:
@@ -50,6 +72,7 @@ def _rule(state: tuple[str, ...] = (), **options: float) -> Callable[[Callable[.
         rule.options, rule.state, rule.function = tuple(options), state, function  # type: ignore[attr-defined]
         rule.known = frozenset(known)  # type: ignore[attr-defined]
         rule.arrays = tuple([each for each in state if each != "t"])  # type: ignore[attr-defined]
+        named.describe(rule, function, _RULE, options)
         RULES[name] = rule
         return rule
 
@@ -160,19 +183,32 @@ def _part_by_part(
 def get(rule: str | Rule) -> Rule:
     """The rule of this name; a function is its own rule.
 
+    Parameters
+    ----------
+    rule : {'sgd', 'sgd_momentum', 'nesterov', 'rmsprop', 'adagrad', 'adam', 'adamw'} or callable
+
+    Returns
+    -------
+    callable
+        Takes a parameter, its gradient and a dict, and gives the next value of the parameter and the dict.
+
     Raises
     ------
     ArgumentError
         If there is none.
     """
-    if callable(rule):
-        return rule
-    checks.choice("optim", "update_rule", rule, RULES)
-    return RULES[rule]
+    return named.find("optim", "update_rule", rule, RULES)
 
 
 def check_options(rule: str | Rule, config: Config) -> None:
     """Fail if `config` holds an option that the rule does not have.
+
+    Parameters
+    ----------
+    rule : str or callable
+        The rule; of a function of the program's own nothing is known.
+    config : dict
+        Options and state.
 
     Raises
     ------
@@ -202,7 +238,7 @@ def _state(config: Config, name: str, w: Any) -> Any:
 
 @_rule(learning_rate=1e-2)
 def sgd(w: Any, dw: Any, config: Config) -> Any:
-    """Against the gradient."""
+    """A step against the gradient: ``w - learning_rate * dw``."""
     return w - config["learning_rate"] * dw
 
 
@@ -217,7 +253,7 @@ def sgd_momentum(w: Any, dw: Any, config: Config) -> Any:
 
 @_rule(("velocity",), learning_rate=1e-2, momentum=0.9)
 def nesterov(w: Any, dw: Any, config: Config) -> Any:
-    """As `sgd_momentum`, where the velocity looks one step ahead."""
+    """As `sgd_momentum`, where the velocity looks one step ahead: ``w + momentum * v - learning_rate * dw``."""
     step = config["learning_rate"] * dw
     v = _state(config, "velocity", w)
     v *= config["momentum"]
@@ -227,7 +263,10 @@ def nesterov(w: Any, dw: Any, config: Config) -> Any:
 
 @_rule(("cache",), learning_rate=1e-2, decay_rate=0.99, epsilon=1e-8)
 def rmsprop(w: Any, dw: Any, config: Config) -> Any:
-    """Steps relative to a running average of the gradient's magnitude."""
+    """Steps relative to a running average of the gradient's magnitude (Tieleman and Hinton, 2012).
+
+    ``cache = decay_rate * cache + (1 - decay_rate) * dw**2``, and ``w - learning_rate * dw / (sqrt(cache) + epsilon)``.
+    """
     cache = _state(config, "cache", w)
     cache *= config["decay_rate"]
     cache += (1 - config["decay_rate"]) * np.square(dw)
@@ -236,7 +275,10 @@ def rmsprop(w: Any, dw: Any, config: Config) -> Any:
 
 @_rule(("cache",), learning_rate=1e-2, epsilon=1e-8)
 def adagrad(w: Any, dw: Any, config: Config) -> Any:
-    """Steps relative to the gradients so far."""
+    """Steps relative to the gradients so far (Duchi, Hazan and Singer, 2011).
+
+    ``cache = cache + dw**2``, and ``w - learning_rate * dw / (sqrt(cache) + epsilon)``.
+    """
     cache = _state(config, "cache", w)
     cache += np.square(dw)
     return w - config["learning_rate"] * dw / (np.sqrt(cache) + config["epsilon"])
@@ -258,11 +300,15 @@ def _adam_step(w: Any, dw: Any, config: Config) -> Any:
 
 @_rule(("m", "v", "t"), learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8)
 def adam(w: Any, dw: Any, config: Config) -> Any:
-    """Running averages of the gradient and of its square, both corrected for their start at zero."""
+    """Running averages of the gradient and of its square, both corrected for their start at zero (Kingma and Ba, 2015).
+
+    ``m = beta1 * m + (1 - beta1) * dw``, ``v = beta2 * v + (1 - beta2) * dw**2``, and
+    ``w - learning_rate * m / (1 - beta1**t) / (sqrt(v / (1 - beta2**t)) + epsilon)`` in step `t`.
+    """
     return w - _adam_step(w, dw, config)
 
 
 @_rule(("m", "v", "t"), learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8, weight_decay=1e-2)
 def adamw(w: Any, dw: Any, config: Config) -> Any:
-    """As `adam`, and the parameter itself shrinks by ``learning_rate * weight_decay`` at each step."""
+    """As `adam`, and the parameter itself shrinks by ``learning_rate * weight_decay`` (Loshchilov and Hutter, 2019)."""
     return w * (1 - config["learning_rate"] * config["weight_decay"]) - _adam_step(w, dw, config)

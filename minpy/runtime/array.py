@@ -17,6 +17,11 @@ from minpy.runtime.geometry import covers, is_basic, is_plainly_basic
 from minpy.runtime.record import Line, current_tape, formats_text, replace_in, tape_of
 from minpy.runtime.storage import NEEDED, Storage
 
+_REMEDY = (
+    "Use minpy.stop_gradient(x) or x.asnumpy() if that is meant; "
+    "if the code should be differentiated, run it rewritten (minpy run, minpy.accelerate)"
+)
+
 
 class Array:
     """An array whose buffer NumPy alone cannot keep: on a device, or on a tape.
@@ -124,8 +129,7 @@ class Array:
             raise TraceError(
                 f"a value that is being differentiated (shape {self.shape}, {self.dtype}) would become a "
                 "plain array, and its gradient would "
-                f"be lost, at {Line()}. {in_scipy()}Use minpy.stop_gradient(x) or x.asnumpy() if that is meant; "
-                "if the code should be differentiated, run it rewritten (minpy run, minpy.accelerate)"
+                f"be lost, at {Line()}. {in_scipy()}{_REMEDY}"
             )
         if copy or (dtype is not None and dtype != self.dtype) or self.scalar:
             return np.array(self.contents, dtype=dtype)
@@ -195,8 +199,8 @@ class Array:
     def _number(self, kind: Any) -> Any:
         if tape_of(self.storage) is not None and not (kind is float and formats_text(sys._getframe(2))):
             raise TraceError(
-                f"{kind.__name__}() of a value that is being differentiated would cut its gradient, at {Line()}. "
-                "Use minpy.stop_gradient(x) or x.asnumpy() if that is meant"
+                f"{kind.__name__}() of a value that is being differentiated, or storing it into a plain array, would "
+                f"cut its gradient, at {Line()}. {_REMEDY}"
             )
         return kind(self._plain())
 

@@ -107,12 +107,32 @@ class Context:
 
 
 def cpu(device_id: int = 0) -> Context:
-    """The host: NumPy, or MXNet's CPU kernels where the policy asks for them."""
+    """The host: NumPy, or MXNet's CPU kernels where the policy asks for them.
+
+    Parameters
+    ----------
+    device_id : int
+        Taken for the original's sake: there is one host.
+
+    Returns
+    -------
+    Context
+    """
     return Context("cpu", device_id)
 
 
 def gpu(device_id: int = 0) -> Context:
-    """The GPU number `device_id`; looked for when it is entered, set or first used."""
+    """A GPU; it is looked for when the context is entered, set or first used.
+
+    Parameters
+    ----------
+    device_id : int
+        Its number, from 0.
+
+    Returns
+    -------
+    Context
+    """
     return Context("gpu", device_id)
 
 
@@ -129,6 +149,11 @@ def current_context() -> Context:
 
 def set_context(context: Context) -> None:
     """Make `context` the process's default.
+
+    Parameters
+    ----------
+    context : Context
+        As `cpu` and `gpu` give it.
 
     Raises
     ------

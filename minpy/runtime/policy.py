@@ -299,7 +299,17 @@ def get_global_policy() -> Policy:
 
 
 def set_global_policy(policy: str | Policy) -> None:
-    """Make `policy` (a name or a policy object) the default of the whole process."""
+    """Make `policy` the default of the whole process.
+
+    Parameters
+    ----------
+    policy : {'auto', 'prefer_mxnet', 'only_numpy', 'only_mxnet', 'auto_blacklist'} or Policy
+
+    Raises
+    ------
+    UsageError
+        If there is no policy of that name; the default stays as it was.
+    """
     global _global
     new = create(policy)
     if not new.idle:
@@ -310,7 +320,23 @@ def set_global_policy(policy: str | Policy) -> None:
 
 
 def wrap_policy(policy: str | Policy) -> Callable[[F], F]:
-    """Decorate a function to run under `policy`; what was in force comes back however it ends."""
+    """Decorate a function to run under `policy`; what was in force comes back however it ends.
+
+    Parameters
+    ----------
+    policy : str or Policy
+        As `set_global_policy` takes it.
+
+    Returns
+    -------
+    callable
+        The decorator.
+
+    Raises
+    ------
+    UsageError
+        If there is no policy of that name.
+    """
     chosen = create(policy)
 
     def decorate(function: F) -> F:

@@ -152,7 +152,13 @@ def record_op_stat() -> None:
 
 
 def show_op_stat(stream: TextIO | None = None) -> None:
-    """Print which operations ran on MXNet and which on NumPy, and the proportion of each."""
+    """Print which operations ran on MXNet and which on NumPy, and the proportion of each.
+
+    Parameters
+    ----------
+    stream : text stream, optional
+        Where to; by default standard output.
+    """
     print(op_stat_text(_statistics), file=stream or sys.stdout)
 
 

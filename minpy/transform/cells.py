@@ -154,7 +154,13 @@ def settle(options: Options | None) -> None:
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """``%load_ext minpy``: rewrite the cells that follow, and the modules that they import."""
+    """``%load_ext minpy``: rewrite the cells that follow, and the modules that they import.
+
+    Parameters
+    ----------
+    shell : IPython.core.interactiveshell.InteractiveShell
+        The session, which IPython gives.
+    """
     from minpy.transform import hook
 
     if getattr(shell, "_minpy_extension", None) is None:
@@ -162,7 +168,13 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """``%unload_ext minpy``: cells and modules from now on run as written."""
+    """``%unload_ext minpy``: cells and modules from now on run as written.
+
+    Parameters
+    ----------
+    shell : IPython.core.interactiveshell.InteractiveShell
+        The session, which IPython gives.
+    """
     installation: Installation | None = getattr(shell, "_minpy_extension", None)
     if installation is not None:
         installation.uninstall()

@@ -17,7 +17,18 @@ from minpy.runtime.storage import COTANGENT
 
 
 def relu(x: Any) -> Any:
-    """The positive part of `x`; its derivative at 0 is 0."""
+    """The positive part of `x`; its derivative at 0 is 0.
+
+    Parameters
+    ----------
+    x : array
+        Of any shape.
+
+    Returns
+    -------
+    array
+        Of the shape of `x`.
+    """
     if type(x) is Array:
         kept = chain.result_of(x)
         tape = None if kept is None else chain.tape_of(x)

@@ -108,13 +108,35 @@ _affine.joins = _with_the_relu_before
 
 
 def tanh(x: Any) -> Any:
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent of each element.
+
+    Parameters
+    ----------
+    x : array
+        Of any shape.
+
+    Returns
+    -------
+    array
+        Of the shape of `x`.
+    """
     return np.tanh(x)
 
 
 @custom_vjp
 def sigmoid(x: Any) -> Any:
-    """``1 / (1 + exp(-x))``, without overflow and exact for large negative `x` too."""
+    """``1 / (1 + exp(-x))``, without overflow and exact for large negative `x` too.
+
+    Parameters
+    ----------
+    x : array
+        Of any shape.
+
+    Returns
+    -------
+    array
+        Of the shape of `x`.
+    """
     e = np.exp(-np.abs(x))
     return np.where(np.greater_equal(x, 0), 1, e) / (1 + e)
 

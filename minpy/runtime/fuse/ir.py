@@ -137,6 +137,9 @@ class Program:
             )
             for each, count in zip(self.results, read_when, strict=True)
         ]
+        # What NumPy's functions in it may be called; in whichever way, they must be NumPy's.
+        called = {each.name for each in self.operations if not each.symbol}
+        self.called = (*called, *(name for name, same in _SAME.items() if same in called))
         self.names = _count_names(text)
         names = ", ".join(
             [*(f"v{i}" for i in range(self.names)), *(f"w{i}" for i in range(len(self.chains)))]

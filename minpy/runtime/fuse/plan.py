@@ -304,8 +304,8 @@ class Plan:
 
         If it was not, the second value says whether that may change soon.
         """
-        for step in self.program.operations:
-            if not step.symbol and getattr(np, step.name) is not FUNCTIONS[step.name]:
+        for name in self.program.called:
+            if getattr(np, name) is not FUNCTIONS[name]:
                 raise Irregular
         if self.is_rolled and np.roll is not FUNCTIONS["roll"]:
             raise Irregular

@@ -67,7 +67,6 @@ class Taped:
                 index = eval(f"lambda place, {', '.join(names)}: place{found[3]}", {"__builtins__": {}})
             self._bases.append((number, index))
         self._used = {each for operation in self.operations for each in operation.operands if each >= 0}
-        self._called = {each.name for each in self.operations if not each.symbol}
         self._plans: dict[Any, Plan | None] = {}
 
     def run(self, values: tuple[Any, ...]) -> Any:
@@ -81,7 +80,7 @@ class Taped:
         tape = open_tape.get()
         if tape is None or not tape.open or tape.put is None:
             raise Irregular
-        for name in self._called:
+        for name in self.program.called:
             if getattr(np, name) is not FUNCTIONS[name]:
                 raise Irregular  # replaced by somebody
         program = self.program

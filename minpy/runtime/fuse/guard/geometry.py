@@ -89,9 +89,7 @@ class Geometry:
         # Up to so many elements no device in use would get the block: who else is active has it looked at.
         few = all(each.size <= sites.left_alone for each in names if type(each) is np.ndarray)
         same = [(vars(entry), "watchers" if few else "holders", 0)]
-        same += [
-            (vars(np), each.name, FUNCTIONS[each.name]) for each in program.operations if not each.symbol
-        ]
+        same += [(vars(np), name, FUNCTIONS[name]) for name in program.called]
         if plan.is_rolled:
             same.append((vars(np), "roll", FUNCTIONS["roll"]))
         self._put(layout.SAME, layout.SAME_AT, [tuple(map(self._of, each)) for each in same])

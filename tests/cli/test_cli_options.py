@@ -301,7 +301,8 @@ def test_warm_start_is_light(bench):
     cold = bench.minpy("run", "program.py")
     assert cold.status == 0 and "libcst" in cold.text
     warm = bench.minpy("run", "program.py")
-    assert warm.text == "[2. 2.]\n[]\nFalse ['minpy.runtime', 'minpy.runtime.entry', 'minpy.runtime.originals']\n"
+    light = ["minpy.runtime", "minpy.runtime.entry", "minpy.runtime.originals"]
+    assert warm.text == f"[2. 2.]\n[]\nFalse {light}\n"
     assert bench.minpy("run", "--no-cache", "program.py").text.splitlines()[1] != "[]"
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from math import isfinite
 from time import perf_counter
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 from numpy import ndarray
 
 from minpy.runtime import mkl, openblas
-from minpy.runtime.cblas import Foreign, Library, Then, address
+from minpy.runtime.cblas import Add, Foreign, Library, Then, address
 
 # Multiplications from which it pays. NumPy's OpenBLAS has its threads take part in larger ones, and they then look for
 # more work for 30 ms, on the processors that MinPy's threads are to have.
@@ -75,6 +76,12 @@ def dot_then(x: ndarray, y: ndarray, then: Then) -> ndarray:
     return found
 
 
+def dot_adding(x: ndarray, y: ndarray, add: Add) -> ndarray:
+    """``np.dot(x, y)``; where it is made in two halves, `add` is asked to add them up."""
+    found = _product(x, y, None, 0.0, None, add)
+    return np.dot(x, y) if found is None else found
+
+
 def loose(x: ndarray, y: ndarray) -> ndarray | None:
     """``x @ y`` of a program's own matrices under ``--fast-math``; None if NumPy is to make it, with its warnings."""
     if not _is_for_libraries(x, y) or np.geterr()["under"] != "ignore":
@@ -98,13 +105,21 @@ def summed(x: ndarray, weights: ndarray | None = None) -> ndarray:
 
     With `weights`, a matrix of one row, each row counts as often as they say.
     """
-    ones = np.ones((1, len(x)), x.dtype) if weights is None else weights
+    ones = _ones(len(x), x.dtype) if weights is None else weights
     if x.size >= _LEAST_SUM and x.dtype.char in "fd" and x.dtype.isnative:
         library = present()
         found = None if library is None else library.product(ones, x, None)
         if found is not None:
             return found[0]
     return ones[0].dot(x)
+
+
+@lru_cache(maxsize=16)
+def _ones(count: int, dtype: np.dtype) -> ndarray:
+    """A row of ones, the same for all sums of so many rows."""
+    ones = np.ones((1, count), dtype)
+    ones.flags.writeable = False
+    return ones
 
 
 class Repeated:
@@ -158,12 +173,14 @@ def _is_for_libraries(x: Any, y: Any) -> bool:
     )
 
 
-def _product(x: Any, y: Any, out: Any, kept: float, then: Then | None = None) -> ndarray | None:
+def _product(
+    x: Any, y: Any, out: Any, kept: float, then: Then | None = None, add: Add | None = None
+) -> ndarray | None:
     """The product of two matrices by the library, to which `kept` times `out` is added; None if it is not for it."""
     if _is_for_libraries(x, y):
         library = present()
         if library is not None:
-            return library.product(x, y, out, kept, then)
+            return library.product(x, y, out, kept, then, add)
     return None
 
 

@@ -35,6 +35,8 @@ _LIMITS = ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 Layout = tuple[int, int]
 # What is to be done to a part of a result: the result, rows and columns of the part, and the bytes before it.
 Then = Callable[[ndarray, int, int, int], None]
+# Adds the second of two matrices in C order to the first, with whatever else; False if it has done nothing.
+Add = Callable[[ndarray, ndarray], bool]
 
 
 class Foreign(NamedTuple):
@@ -136,11 +138,13 @@ class Library:
             self._multiply[char] = function
 
     def product(
-        self, x: ndarray, y: ndarray, out: ndarray | None, kept: float = 0.0, then: Then | None = None
-    ) -> ndarray | None:
+        self, x: ndarray, y: ndarray, out: ndarray | None, kept: float = 0.0, then: Then | None = None,
+        add: Add | None = None,
+    ) -> ndarray | None:  # fmt: skip
         """``x @ y``, to which `kept` times `out` is added; None if their layout is not one that BLAS takes.
 
-        `then` is called for each part of the result, by the thread that has made it.
+        `then` is called for each part of the result, by the thread that has made it. `add` is asked to add the second
+        half of the terms to the first, where they are apart.
         """
         char, work = x.dtype.char, x.size * y.shape[1]
         width = _pool().width() if self.gate is not None and work >= 2 * SHARE else 1
@@ -184,7 +188,7 @@ class Library:
                 for part in calls:
                     for each in part:
                         multiply(*each)
-            if halves:
+            if halves and (add is None or not add(out, other)):
                 np.add(out, other, out)
         if then is not None and (halves or threads < 2):
             then(out, x.shape[0], columns, 0)

@@ -10,7 +10,7 @@ import pytest
 from minpy import OnlyNumPyPolicy, PreferMXNetPolicy, check_grads, grad, value_and_grad, vjp
 from minpy.errors import ArgumentError
 from minpy.nn import layers as L
-from minpy.nn.kernels import convolution, engine, rectifier, shared, windows
+from minpy.nn.kernels import convolution, engine, products, rectifier, shared, windows
 from minpy.nn.kernels.masks import masked
 from minpy.nn.layers import dense
 from minpy.runtime import blas, cblas
@@ -307,6 +307,31 @@ def test_the_products_of_a_layers_derivative(rng, width, wanted, monkeypatch):
     exact = [head @ w.T, x.T @ head, head.sum(0)]
     for number, one in zip(wanted, found, strict=True):
         np.testing.assert_allclose(one, exact[number], rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_halves_of_a_product_are_added_up_with_the_bias(rng, dtype, monkeypatch, tmp_path):
+    pytest.importorskip("llvmlite", reason="the extra jit compiles this")
+    if blas.find() is None or blas.find().gate is None:
+        pytest.skip("no library here makes products in halves")
+    monkeypatch.setenv("MINPY_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(cblas, "SHARE", 1 << 8)
+    monkeypatch.setattr(blas, "_LEAST_WORK", 1 << 8)
+    monkeypatch.setattr(blas.find(), "_plans", {})
+    compiled, asked = native.compiled, []
+    monkeypatch.setattr(native, "compiled", lambda text, wait: compiled(text, wait=True))
+    ready = products._BIASED.ready
+    monkeypatch.setattr(products._BIASED, "ready", lambda char: asked.append(char) or ready(char))
+    x, w, b = (rng.normal(size=size).astype(dtype) for size in ((40, 100), (100, 30), (30,)))
+    x[3] = np.nan
+    for each in (b, -b, np.full_like(b, np.inf)):
+        y = products.biased(x, w, each)
+        assert y.dtype == dtype and y.tobytes() == (blas.dot(x, w) + each).tobytes()
+    assert asked == [np.dtype(dtype).char] * 3
+    most = np.finfo(dtype).max
+    with pytest.warns(RuntimeWarning, match="overflow encountered in add"):
+        y = products.biased(np.ones_like(x), np.full_like(w, most / 100), np.full_like(b, most / 2))
+    assert np.isposinf(y).all()
 
 
 def _two_layers(x, w, b, v, c):

@@ -6,13 +6,14 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 JOBS := 2
 
-.PHONY: campaign engines tables demo docs test lint bench results corpus clean help
+.PHONY: campaign engines tables demo docs test numpy2 lint bench results corpus clean help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo     train two plain NumPy programs under MinPy, on real data"
 	@echo "make test     the test suite"
+	@echo "make numpy2   what takes NumPy apart (blocks, loops, the table, tapes), tested with NumPy 2"
 	@echo "make docs     the manual as web pages, its tutorials executed, into docs/_build/html"
 	@echo "make lint     ruff: rules and layout"
 	@echo "make bench    what MinPy costs and gains, as ratios to plain NumPy"
@@ -32,6 +33,11 @@ demo: $(VENV)/.has-demo
 # Neighbours run in one process, which keeps what their fixtures have made.
 test: $(VENV)/.has-test
 	@$(PY) -m pytest -n $(JOBS) --dist worksteal
+
+# MXNet keeps the other targets on NumPy 1. Blocks and loops call NumPy's inner loops and rely on its order of additions,
+# and the table says what each function gives: all of that is NumPy 2's business as well.
+numpy2: $(VENV)-numpy2/.has-test
+	@$(VENV)-numpy2/bin/python -m pytest -n $(JOBS) --dist worksteal tests/fuse tests/jit tests/engines tests/programs tests/autodiff tests/runtime
 
 lint: $(VENV)/.has-dev
 	$(PY) -m ruff check .
@@ -85,7 +91,7 @@ engines: $(VENV)/.has-test
 	$(PY) tests/engines/forced_campaign.py --jobs $(JOBS)
 
 clean:
-	rm -rf $(VENV) build dist docs/_build campaign .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-numpy2 build dist docs/_build campaign .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment. It is editable, so that a change of the source needs no installation; a change of pyproject.toml
@@ -94,6 +100,12 @@ clean:
 $(PY):
 	@python=$$(.ci/find-python $(if $(PYTHON),"$(PYTHON)")) && echo "== making $(VENV) with $$python" && rm -rf $(VENV) && \
 	{ "$$python" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }; }
+
+$(VENV)-numpy2/.has-test: pyproject.toml $(PY)
+	@echo "== installing minpy[test] and NumPy 2 into $(VENV)-numpy2"
+	@$(PY) -m venv $(VENV)-numpy2
+	@$(VENV)-numpy2/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' 'numpy>=2'
+	@touch $@
 
 $(VENV)/.has-demo: EXTRAS := cpu,examples
 $(VENV)/.has-test: EXTRAS := cpu,test

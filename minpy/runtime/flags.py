@@ -11,7 +11,6 @@ passed by.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from time import perf_counter
 from time import sleep as _pause
@@ -31,7 +30,6 @@ _until: dict[str, float] = {}
 # Flags that no code asks; and those that the code of a place asks, where it was loaded with flags of its own.
 _free = dict.fromkeys(places.FLAGS)
 _flags_of: dict[str, tuple[str, ...]] = {}
-_lock = threading.Lock()
 
 
 def wake(flag: str, name: str) -> None:
@@ -58,8 +56,7 @@ def assigned(code: CodeType) -> CodeType:
 
     Its places are expected (`expect`).
     """
-    with _lock:
-        code = places.with_flags(code, _choose)
+    code = places.with_flags(code, _choose)
     found: dict[str, set[str]] = {}
     for flag, names in places.places_in(code).items():
         for name in names:
@@ -78,8 +75,9 @@ def _choose(flag: str, names: set[str]) -> str:
         return only[0]  # a module that is loaded again
     if not names:
         return flag
-    chosen = flag if flag in _free else next((each for each in _free if each[0] == flag[0]), flag)
-    _free.pop(chosen, None)
+    # (Without a lock, which a signal's handler that imports, or a fork, would find taken: each is taken once.)
+    others = [] if flag in _free else [each for each in list(_free) if each[0] == flag[0]]
+    chosen = next((each for each in (flag, *others) if _free.pop(each, each) is None), flag)
     for name in names:
         _flags_of[name] = (*_flags_of.get(name, ()), chosen)
     return chosen

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import importlib
 import itertools
 import os
 import random
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from arrays import Maker as Arrays
 from column_programs import ColumnMaker as Columns
 from forms import FormMaker as Forms
 from generator import Maker as Loops
+from later_forms import LaterMaker as Later
 from outcomes import execute
 from rows import RowMaker as Rows
 from source import inputs
@@ -41,9 +45,29 @@ MAKERS = {
     "rows": Rows,
     "columns": Columns,
     "forms": Forms,
+    "later": Later,
     "wholes": Wholes,
 }
-KINDS = ("arrays", "loops", "functions", "gradients", "rows", "columns", "forms", "forms", "wholes", "wholes")
+KINDS = (
+    "arrays",
+    "loops",
+    "functions",
+    "gradients",
+    "rows",
+    "columns",
+    "forms",
+    "forms",
+    "later",
+    "later",
+    "wholes",
+    "wholes",
+)
+# Limits from which on some code is made, or used: in these programs all is small.
+LIMITS = {
+    "jit.undo.LEAST": 0, "jit.bind.LEAST": 0, "jit.zones._LEAST": 256, "jit.zones._BEFORE": 0, "jit.zones._MANY": 2, "jit.columns.WORTH": 2, "jit.columns._AT_ONCE": 4,
+    "jit.points.WORTH": 2, "jit.points._AT_ONCE": 4, "jit.looping.ROUNDS": 7, "jit.lower.ROUNDS": 7, "jit.interchange._FEWEST": 1, "jit.undo._ROOM": 64,
+    "fuse.streaming.LEAST": 1, "fuse.streaming._LEAST_ROW": 32, "fuse.tapedplan._SHARED": 1, "fuse.stretch._SHARED_WORK": 1, "fuse.stretch._PATIENCE": 0,
+}  # fmt: skip
 _numbers = itertools.count()
 
 
@@ -59,6 +83,23 @@ def text_of(kind: str, seed: int) -> tuple[str, dict[str, Any]]:
     return f"{text}\nonce = f(*arguments)\ntwice = f(*arguments)\n", {"arguments": inputs(dims, seed)}
 
 
+@contextmanager
+def lowered(r: random.Random) -> Iterator[str]:
+    """Some of the limits lowered, in one of three programs; gives their names."""
+    names = [each for each in LIMITS if r.random() < 0.5] if r.random() < 0.34 else []
+    kept = []
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        holder = importlib.import_module(f"minpy.runtime.{module}")
+        kept.append((holder, attribute, getattr(holder, attribute)))
+        setattr(holder, attribute, LIMITS[name])
+    try:
+        yield " ".join(names)
+    finally:
+        for each in kept:
+            setattr(*each)
+
+
 def check(kind: str, seed: int, folder: Path) -> str:
     """Compare a program with itself under one of the engines; what became of it.
 
@@ -67,7 +108,16 @@ def check(kind: str, seed: int, folder: Path) -> str:
     Different
         With the text and what differs.
     """
-    name = ENGINES[random.Random(seed).randrange(len(ENGINES))]
+    r = random.Random(seed)
+    name = ENGINES[r.randrange(len(ENGINES))]
+    with lowered(r) as limits:
+        try:
+            return _checked(kind, seed, folder, name)
+        except Different as error:
+            raise Different(f"{error}\n\nlowered: {limits}") from error
+
+
+def _checked(kind: str, seed: int, folder: Path, name: str) -> str:
     jit = "force:quick" if seed % 3 else "force"
     os.environ |= {"MINPY_FUSE": name, "MINPY_JIT": jit, "OMP_NUM_THREADS": "2"}
     builtins.__minpy__ = minpy.routed

@@ -12,7 +12,7 @@ from forced import ENGINES, check
 # How many programs of each kind, in how many tests.
 PARTS = {
     "arrays": (120, 4), "loops": (48, 2), "functions": (60, 2), "gradients": (40, 2), "rows": (24, 2),
-    "columns": (16, 1), "forms": (40, 2), "wholes": (16, 1),
+    "columns": (16, 1), "forms": (40, 2), "later": (10, 1), "wholes": (16, 1),
 }  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def test_no_difference(kind: str, part: int, tmp_path: Path) -> None:
         assert sum(n for what, n in outcomes.items() if "in pieces" in what) > 0.8 * count / parts, outcomes
     if kind in ("loops", "rows") and "force:native1" in ENGINES:
         assert sum(n for what, n in outcomes.items() if "compiled" in what) > count / parts / 12, outcomes
-    if kind == "wholes" and "force:native1" in ENGINES:
-        assert sum(n for what, n in outcomes.items() if what != "wholes: ") > count / parts / 4, outcomes
+    if kind in ("later", "wholes") and "force:native1" in ENGINES:
+        assert sum(n for what, n in outcomes.items() if what != f"{kind}: ") > count / parts / 4, outcomes
     if kind in ("columns", "forms") and "force:native1" in ENGINES:
         assert sum(n for what, n in outcomes.items() if "compiled" in what) > count / parts / 3, outcomes

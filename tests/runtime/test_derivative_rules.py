@@ -13,6 +13,7 @@ from minpy import grad, jvp, value_and_grad
 from minpy.errors import GradientError, TraceError
 from minpy.runtime.namespace import numpy_door
 from minpy.runtime.primitives import table
+from minpy.runtime.primitives.rules import where_holds
 
 rnp = numpy_door()
 ROWS = {primitive.name: primitive for primitive in table.rows()}
@@ -352,3 +353,18 @@ def test_where_without_out_is_refused() -> None:
 def test_the_deviation_of_equal_numbers_does_not_move_with_them() -> None:
     for value in np.linspace(0.1, 0.9, 30):
         assert abs(grad(lambda t: np.std(np.full(7, 1.0) * np.tanh(0.4 * t)))(value)) < 1e-12
+
+
+@pytest.mark.parametrize("holds", [True, False])
+@pytest.mark.parametrize("dtype", ["f", "d", ">d", "F", "e"])
+@pytest.mark.parametrize("shape", [(5,), (4096,), (64, 64)])
+def test_a_choice_is_the_one_of_numpy_to_the_bit(shape: tuple, dtype: str, holds: bool) -> None:
+    """What is left out is zero whatever it is, and the rest is as it was: bits are put together, no products."""
+    rng = np.random.default_rng(3)
+    g = rng.normal(size=shape).astype(dtype)
+    g.ravel()[:4] = [np.inf, np.nan, -0.0, -np.inf]
+    mask = rng.normal(size=shape) > 0
+    for each, chosen in ((g, mask), (g.T, mask.T), (g[::-1], mask), (g, mask[:1])):
+        expected = np.where(chosen, each, 0) if holds else np.where(chosen, 0, each)
+        found = where_holds(chosen, each, holds)
+        assert found.dtype == expected.dtype and found.tobytes() == expected.tobytes()

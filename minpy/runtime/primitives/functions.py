@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minpy.runtime.primitives.kernels import ARITHMETIC, EXACT, MOST_DIMENSIONS, options, spread
-from minpy.runtime.primitives.rules import derived, nothing, tied
+from minpy.runtime.primitives.rules import derived, nothing, tied, where_holds
 from minpy.runtime.primitives.samples import array, special
 from minpy.runtime.primitives.table import FLOATS, Kernel, row
 
@@ -81,8 +81,8 @@ row(
     mxnet=Kernel(_where_run, ARITHMETIC | {"bool"}, _where_limits),
     vjp=(
         nothing,
-        lambda g, ans, c, x, y: np.where(c, g, 0),
-        lambda g, ans, c, x, y: np.where(c, 0, g),
+        lambda g, ans, c, x, y: where_holds(c, g),
+        lambda g, ans, c, x, y: where_holds(c, g, False),
     ),
     samples=_where_samples,
 )

@@ -64,8 +64,32 @@ def tied(g: Any, ans: Any, x: Any, y: Any) -> Any:
     if type(g) is np.ndarray:
         ties = x == y
         if not np.any(ties):
-            return np.where(x == ans, g, 0)
+            return where_holds(x == ans, g)
     return np.where(x == y, 0.5 * g, np.where(x == ans, g, 0))
+
+
+# By itemsize, the whole numbers that have as many bits; elements from which bits are quicker than choices.
+_BITS = {4: np.int32, 8: np.int64}
+_MANY = 1 << 11
+
+
+def where_holds(mask: Any, g: Any, holds: bool = True) -> Any:
+    """``np.where(mask, g, 0)``, without a choice for each element: those of a random mask are not foreseen.
+
+    Where the mask does not hold, if `holds` is false.
+    """
+    if (
+        not type(mask) is np.ndarray is type(g)
+        or g.size < _MANY
+        or mask.dtype.char != "?"
+        or g.dtype.char not in "fd"
+        or mask.shape != g.shape
+        or not g.dtype.isnative
+    ):
+        return np.where(mask, g, 0) if holds else np.where(mask, 0, g)
+    kind, numbers = _BITS[g.itemsize], mask.view(np.int8)
+    ones = (np.negative(numbers) if holds else numbers - np.int8(1)).astype(kind)  # all bits, or none
+    return np.bitwise_and(ones, g.view(kind), ones).view(g.dtype)
 
 
 def keeps(keepdims: Any) -> bool:

@@ -21,6 +21,7 @@ from numpy import ndarray
 
 from minpy.runtime import mkl, openblas
 from minpy.runtime.cblas import Add, Foreign, Library, Then, address
+from minpy.runtime.fuse.state import ignores_underflow
 
 # Multiplications from which it pays. NumPy's OpenBLAS has its threads take part in larger ones, and they then look for
 # more work for 30 ms, on the processors that MinPy's threads are to have.
@@ -84,14 +85,21 @@ def dot_adding(x: ndarray, y: ndarray, add: Add) -> ndarray:
 
 def loose(x: ndarray, y: ndarray) -> ndarray | None:
     """``x @ y`` of a program's own matrices under ``--fast-math``; None if NumPy is to make it, with its warnings."""
-    if not _is_for_libraries(x, y) or np.geterr()["under"] != "ignore":
+    if not _is_for_libraries(x, y) or not ignores_underflow():
         return None
     found = _product(x, y, None, 0.0)
-    if found is None:
-        return None
-    flat = found.ravel()
-    # A sum of squares is finite as a rule; it costs a quarter of looking at each.
-    return found if isfinite(flat.dot(flat)) or np.isfinite(found).all() else None
+    return found if found is not None and is_finite(found) else None
+
+
+def is_finite(found: ndarray) -> bool:
+    """Whether each element of a library's product is finite: where one is not, NumPy is to say what it says."""
+    library = present()
+    squares = None if library is None else library.squares(found)
+    if squares is None:
+        flat = found.ravel()
+        squares = flat.dot(flat)
+    # The sum of squares is finite as a rule; it costs a small part of looking at each.
+    return isfinite(squares) or bool(np.isfinite(found).all())
 
 
 def add_dot(x: ndarray, y: ndarray, out: ndarray) -> None:

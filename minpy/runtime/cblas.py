@@ -127,7 +127,7 @@ class Library:
         prefix, suffix = _spelling(library)
         whole = ctypes.c_int64 if suffix else ctypes.c_int32
         self._whole_kind = f"i{8 * ctypes.sizeof(whole)}"
-        self._multiply = {}
+        self._multiply, self._dot = {}, {}
         for char, letter, number in (("f", "s", ctypes.c_float), ("d", "d", ctypes.c_double)):
             function = getattr(library, f"{prefix}cblas_{letter}gemm{suffix}")
             function.restype = None
@@ -136,6 +136,10 @@ class Library:
                 *[ctypes.c_int] * 3, *[whole] * 3, number, place, whole, place, whole, number, place, whole,
             )  # fmt: skip
             self._multiply[char] = function
+            function = getattr(library, f"{prefix}cblas_{letter}dot{suffix}", None)
+            if bare and function is not None:  # others have threads for it
+                function.restype, function.argtypes = number, (whole, place, whole, place, whole)
+                self._dot[char] = function
 
     def product(
         self, x: ndarray, y: ndarray, out: ndarray | None, kept: float = 0.0, then: Then | None = None,
@@ -193,6 +197,15 @@ class Library:
         if then is not None and (halves or threads < 2):
             then(out, x.shape[0], columns, 0)
         return out
+
+    def squares(self, x: ndarray) -> float | None:
+        """The sum of the squares of a matrix in C order with nothing between rows; None if that is not for it."""
+        function = self._dot.get(x.dtype.char)
+        if function is None:
+            return None
+        place = address(x)
+        with self._entered:
+            return function(x.size, place, 1, place, 1)
 
     def repeated(self, x: ndarray, y: ndarray) -> tuple[Any, Any, Any] | None:
         """What `blas.Repeated` needs; None if such products are made in parts, or not at all."""

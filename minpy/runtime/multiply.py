@@ -75,7 +75,10 @@ def product(x: Any, y: Any, depth: int) -> Any:
     value = narrow.product(a, b) if b.shape[1] <= narrow.MOST else None
     if value is None:
         if tape.free:
-            value = _loose(a, b)
+            if type(second := handles[1]) is Array:
+                value = tape.times_freely(a, b, second)
+            if value is None:
+                value = _loose(a, b)
         if value is None:
             value = _matmul(a, b)
     first, second = handles

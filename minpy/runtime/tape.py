@@ -21,13 +21,13 @@ from minpy.errors import GradientError
 from minpy.runtime import cotangents, deferred, entry, packed
 from minpy.runtime.array import Array
 from minpy.runtime.fuse.free import fast_math
+from minpy.runtime.fuse.state import ignores_underflow
 from minpy.runtime.pull import forms, pull_kept, pull_link
 from minpy.runtime.record import Record, Short, Write, current_tape, no_rule, open_tape, parts_of
 from minpy.runtime.storage import BORROWED, NEEDED, OWN, SHARED, Storage
 
 _STRETCH = 4  # records
 _WORTH = 1024  # elements
-_AGAIN = 3  # products with a matrix before it is packed
 
 
 def _may_fuse() -> bool:
@@ -75,8 +75,8 @@ class Tape:
     """
 
     __slots__ = (
-        "_deferred", "_factors", "_last", "_leaves", "_token", "depth", "free", "open", "outer", "put", "records",
-        "redo", "replays", "saved", "short", "touched", "written",
+        "_ahead", "_deferred", "_factors", "_last", "_leaves", "_token", "depth", "free", "open", "outer", "put",
+        "records", "redo", "replays", "saved", "short", "touched", "written",
     )  # fmt: skip
 
     def __init__(self, kept: bool = False) -> None:
@@ -94,7 +94,8 @@ class Tape:
         self.saved: set[tuple] = set()
         self._leaves: set[Storage] = set()
         self._deferred: dict[Any, deferred.Sum] = {}  # by what it is for: see `_key`
-        self._factors: dict[int, list[Any]] = {}  # by identity, matrices and what is made of them
+        self._factors: packed.Factors | None = None  # of the sweep
+        self._ahead: packed.Factors | None = None  # of the program's products
         self._last: deferred.Sum | None = None  # the last one that was added to
 
     def __enter__(self) -> Tape:
@@ -135,6 +136,8 @@ class Tape:
         """
         if storage not in self.written:
             self.written.add(storage)
+        if self._ahead is not None:
+            self._ahead.written(storage.host)
         cell = storage.cell
         if cell[SHARED] and self.put is not None:
             storage.cell = [None, BORROWED, cell[NEEDED], False]
@@ -220,7 +223,7 @@ class Tape:
             self.saved.clear()
             self._leaves.clear()
             self._deferred.clear()
-            self._factors.clear()
+            self._factors = self._ahead = None
             self._last = None
             while redo:
                 cotangents.assign(*redo.pop())
@@ -268,17 +271,22 @@ class Tape:
 
     def times(self, g: np.ndarray, y: np.ndarray, operand: Array) -> np.ndarray | None:
         """``g @ y.T``, `y` being what `operand` holds, packed from the third time on; None if that is not for it."""
-        found = self._factors.get(id(y))
-        if found is None or found[0] is not y:
-            if not self.keeps(operand) or not packed.pays(g, y.T):
-                return None
-            found = self._factors[id(y)] = [y, 0]
-        if type(found[1]) is int:
-            found[1] += 1
-            if found[1] < _AGAIN:
-                return None
-            found[1] = packed.Factor(y.T, len(g))
-        return found[1].product(g)
+        factors = self._factors
+        if factors is None:
+            factors = self._factors = packed.Factors(packed.Factor.product, True)
+        return factors.product(g, y, operand, self.keeps)
+
+    def times_freely(self, x: np.ndarray, y: np.ndarray, operand: Array) -> np.ndarray | None:
+        """``x @ y`` of the program under ``--fast-math``, as `times`; None also if it is NumPy's to make."""
+        factors = self._ahead
+        if factors is None:
+            factors = self._ahead = packed.Factors(packed.Factor.finite, False)
+        return factors.product(x, y, operand, self._stays) if ignores_underflow() else None
+
+    def _stays(self, operand: Array) -> bool:
+        """Whether `operand` is a whole storage that this tape would see written, and that was not written to so far."""
+        storage = operand.storage
+        return operand.window is storage.host and storage.tape is self and storage not in self.written
 
     def puts_off(self, operand: Array, x: np.ndarray, g: np.ndarray) -> bool:
         """Add ``x.T @ g`` to the cotangent of `operand` later, with others; False if it is not to be so."""

@@ -215,6 +215,10 @@ def test_a_factor_of_many_products(monkeypatch: pytest.MonkeyPatch, source: str 
                 assert packed.pays(x, y)
                 tolerance = 500 * np.finfo(dtype).eps
                 assert np.allclose(factor.product(x), x @ y, rtol=0, atol=tolerance)
+                assert np.array_equal(factor.finite(x), factor.product(x))
+                for value in (np.finfo(dtype).max, np.inf):
+                    x[3:5] = value  # overflows, and has no value: NumPy warns
+                    assert factor.finite(x) is None
     assert not packed.pays(x[:2], y) and not packed.pays(np.zeros((65, 200)), y)
 
 
@@ -252,3 +256,46 @@ def test_a_matrix_that_is_packed_in_the_sweep(factor: float) -> None:
         g = g @ (w * factor**k).T
     assert np.allclose(found[0], expected, rtol=1e-10, atol=1e-12)
     assert np.allclose(found[1], g, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("writes", ["nothing", "the factor", "what it was made of", "another one"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_factors_of_many_products_under_fast_math(
+    dtype: str, writes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program's products with one matrix, packed while nothing writes to it."""
+    rng = np.random.default_rng(8)
+    start, u, x = (rng.normal(size=size).astype(dtype) for size in ((128, 128), (128, 128), (6, 32, 128)))
+    packings = []
+    original = packed.Factor.__init__
+    monkeypatch.setattr(
+        packed.Factor, "__init__", lambda self, y, rows: packings.append(rows) or original(self, y, rows)
+    )
+    w = start.copy()
+
+    @minpy.accelerate
+    def loss(v: Any, u: Any) -> Any:
+        total = 0
+        other = np.zeros(3, dtype)
+        for i, step in enumerate(x):
+            if i == 4 and writes == "the factor":
+                v[3] = 0.5
+            if i == 4 and writes == "what it was made of":
+                w[3] = 0.5
+            if writes == "another one":
+                other[1] = i
+            total = total + np.sum(np.tanh(0.1 * (step @ v + step @ u)))
+        return total + other[0]
+
+    both = minpy.value_and_grad(loss, (0, 1))
+    monkeypatch.delenv("MINPY_FAST_MATH", raising=False)
+    value, gradients = both(w, u)
+    before = len(packings)
+    w[:] = start
+    monkeypatch.setenv("MINPY_FAST_MATH", "1")
+    free, others = both(w, u)
+    assert len(packings) - before >= 2
+    tolerance = 1e-11 if dtype == "float64" else 1e-4
+    assert np.isclose(free, value, rtol=tolerance, atol=100 * tolerance)
+    for one, other in zip(gradients, others, strict=True):
+        assert np.allclose(one, other, rtol=tolerance, atol=tolerance)

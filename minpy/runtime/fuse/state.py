@@ -53,6 +53,11 @@ def is_usual() -> bool:
     return _geterrobj is not None and _geterrobj()[1] == _DEFAULT
 
 
+def ignores_underflow() -> bool:
+    """Whether nothing is said about results that are too small."""
+    return is_usual() or np.geterr()["under"] == "ignore"
+
+
 def present() -> Any:
     """The state of this thread, for `restore`."""
     if _geterrobj is not None:

@@ -1,5 +1,11 @@
 """Sphinx: `make docs` executes the tutorials, collects the docstrings, and takes every warning for an error."""
 
+import ast
+from pathlib import Path
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+
 from minpy.version import VERSION
 
 project = "MinPy"
@@ -39,3 +45,30 @@ html_css_files = ["minpy.css"]
 
 # Docstrings of the project name their own things in single backquotes, as numpydoc does.
 default_role = "code"
+
+html_show_copyright = False
+
+
+class Modules(Directive):
+    """``modules``: the modules of a package, each with the first sentence of its docstring."""
+
+    required_arguments = 1
+
+    def run(self) -> list:
+        folder = Path(__file__).parent.parent / self.arguments[0]
+        items = []
+        for path in sorted(folder.glob("*.py")):
+            text = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n\n")[0]
+            if path.name != "__init__.py" and text:
+                parsed, messages = self.state.inline_text(
+                    f"`{path.stem}`: {' '.join(text.split())}", self.lineno
+                )
+                items.append(nodes.list_item("", nodes.paragraph("", "", *parsed, *messages)))
+        if not items:
+            raise self.error(f"{self.arguments[0]} has no modules")
+        return [nodes.bullet_list("", *items)]
+
+
+def setup(app: object) -> None:
+    """Make the directive known."""
+    app.add_directive("modules", Modules)  # type: ignore[attr-defined]

@@ -147,3 +147,19 @@ def test_the_options_of_run_are_those_of_the_command_line() -> None:
     ).stdout
     for option in re.findall(r"--[a-z][a-z-]+", text.partition("## Options")[2].partition("##")[0]):
         assert option in help_, option
+
+
+def test_the_modules_that_the_pages_name_exist() -> None:
+    text = (DOCS / "modules.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^`(minpy/[\w/]*)/`\. (.*)$", text, re.MULTILINE)
+    folders = {path.parent for path in (ROOT / "minpy" / "runtime").rglob("*.py")}
+    assert folders <= {ROOT / folder for folder, _ in sections}
+    for folder, prose in sections:
+        for name in re.findall(r"`([\w.]+)`", prose):
+            path = ROOT / folder / name.replace(".", "/")
+            assert path.with_suffix(".py").exists() or path.is_dir(), f"{folder}: {name}"
+    named = re.findall(r"`(\w+(?:/\w+)*)\.(\w+)`", (DOCS / "architecture.md").read_text(encoding="utf-8"))
+    sources = {path.stem: path for path in (ROOT / "minpy" / "runtime").glob("*.py")}
+    for module, name in named:
+        if module in sources and name != "py":
+            assert re.search(rf"\b{name}\b", sources[module].read_text(encoding="utf-8")), f"{module}.{name}"

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import libcst as cst
 
+from minpy.transform import foreign
 from minpy.transform.emitted import door_import, free_name
 from minpy.transform.names import NOTHING, Given
 from minpy.transform.plan import Edit, Note, Plan
@@ -68,14 +69,28 @@ def make_plan(
     walk.keeps_numbers, walk.spares = numbers, spares
     walk.run()
     written = door
+    left = foreign.spans(text) if foreign.MENTIONED.search(text) else []
     if door == "__minpy__":
-        edits, notes = walk.result(door)
+        edits, notes = _outside(left, walk.result(door))
     else:
         written = free_name(text, door)
-        edits, notes = walk.result(written)
+        edits, notes = _outside(left, walk.result(written))
         if edits:
             written, statement = door_import(module, walk.spans, text, written, edits[0].start)
-            edits, notes = walk.result(written)
+            edits, notes = _outside(left, walk.result(written))
             if statement is not None:
                 edits = tuple(sorted([statement, *edits], key=lambda edit: edit.start))
     return Plan(source, tuple(map(cleaned.back, edits)), notes=tuple(map(cleaned.back, notes)), door=written)
+
+
+def _outside(
+    left: list[tuple[int, int]], found: tuple[tuple[Edit, ...], tuple[Note, ...]]
+) -> tuple[tuple[Edit, ...], tuple[Note, ...]]:
+    """Edits and notes that are not in these parts of the text."""
+    if not left:
+        return found
+    edits = tuple(
+        each for each in found[0] if not any(start <= each.start and each.end <= end for start, end in left)
+    )
+    notes = tuple(each for each in found[1] if not any(start <= each.start < end for start, end in left))
+    return edits, notes

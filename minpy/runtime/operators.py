@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minpy.errors import TraceError
-from minpy.runtime import dispatch, fast, fast_writes, multiply, numbers, protocols
+from minpy.runtime import dispatch, entry, fast, fast_writes, multiply, numbers, protocols
 from minpy.runtime.array import Array, host
 from minpy.runtime.record import Line, tape_of
 
@@ -117,8 +117,9 @@ def _operators(dunder: str, name: str) -> None:
             setattr(Array, function.__name__, function)
 
 
-# The in-place operators as they were made, which the short cuts fall back to.
+# The operators as they were made, which the short cuts fall back to.
 _SLOW_IN_PLACE: dict[str, Any] = {}
+_SLOW_UNARY: dict[str, Any] = {}
 
 
 def use_short_cuts() -> None:
@@ -136,6 +137,10 @@ def use_short_cuts() -> None:
     Array.__matmul__ = multiply.operator(  # type: ignore[method-assign]
         functools.partial(protocols.binary, "matmul")
     )
+    for dunder in ("neg", "abs"):
+        name = f"__{dunder}__"
+        slow = _SLOW_UNARY.setdefault(name, getattr(Array, name))
+        setattr(Array, name, _short_unary(dispatch.by_name[_UNARY[dunder]].short, slow))
     for dunder, name in operators.items():
         primitive = numbers.row(name) if name == "power" else dispatch.by_name[name]
         slow = (
@@ -154,6 +159,17 @@ def use_short_cuts() -> None:
                 name,
                 fast_writes.in_place(primitive, _SLOW_IN_PLACE.setdefault(name, getattr(Array, name))),
             )
+
+
+def _short_unary(short: Any, slow: Any) -> Any:
+    def operate(self: Array) -> Any:
+        storage = self._storage
+        if self.scalar or entry.others or (storage is not None and storage.remote is not None):
+            return slow(self)
+        return short(self, 2)
+
+    operate.__name__ = slow.__name__
+    return operate
 
 
 def _comparison(dunder: str, name: str) -> None:

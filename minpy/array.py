@@ -64,12 +64,12 @@ def has_type(self: Any, atype: int) -> bool:
     return storage.host_ok if kind is ArrayType.NUMPY else storage.handle is not None
 
 
-def get_data(self: Any, atype: int) -> Any:
+def get_data(self: Any, dtype: int) -> Any:
     """The array of a kind that others take: a ``numpy.ndarray`` (the same memory), or an ``mxnet.nd.NDArray`` (a copy).
 
     No gradient flows through it.
     """
-    if _kind(atype) is ArrayType.NUMPY:
+    if _kind(dtype) is ArrayType.NUMPY:
         return _unwrapped(self)
     from minpy.runtime.backends import device_for
     from minpy.runtime.context import current_context
@@ -80,9 +80,9 @@ def get_data(self: Any, atype: int) -> Any:
     return device.upload(plain).reshape(plain.shape or (1,))
 
 
-def get_data_mutable(self: Any, atype: int) -> Any:
+def get_data_mutable(self: Any, dtype: int) -> Any:
     """As `get_data`, to be written to: only the memory of a NumPy array can be."""
-    if _kind(atype) is ArrayType.NUMPY:
+    if _kind(dtype) is ArrayType.NUMPY:
         return self if type(self) is np.ndarray else _unwrapped(self)
     raise UsageError(
         "what is written into an NDArray does not come back: write to the array itself, x[...] = value"

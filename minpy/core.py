@@ -9,8 +9,9 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from minpy import array
-from minpy.autodiff import grad, grad_and_loss, trees
+from minpy import array, autodiff
+from minpy.autodiff import trees
+from minpy.autodiff.calls import Argnum
 from minpy.symbols import Function, MXNetSymbolError
 
 __all__ = [
@@ -25,6 +26,44 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def grad(func: Callable[..., Any], argnum: Argnum = 0, *, has_aux: bool = False) -> Callable[..., Any]:
+    """`minpy.grad`, whose first parameter has the original's name here.
+
+    Parameters
+    ----------
+    func : callable
+        The function.
+    argnum, has_aux
+        As in `minpy.grad`.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of `func`; returns the gradient.
+    """
+    return autodiff.grad(func, argnum, has_aux=has_aux)
+
+
+def grad_and_loss(
+    func: Callable[..., Any], argnum: Argnum = 0, *, has_aux: bool = False
+) -> Callable[..., Any]:
+    """`minpy.grad_and_loss`, whose first parameter has the original's name here.
+
+    Parameters
+    ----------
+    func : callable
+        The function.
+    argnum, has_aux
+        As in `minpy.grad`.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of `func`; returns a pair: the gradient, and the result.
+    """
+    return autodiff.grad_and_loss(func, argnum, has_aux=has_aux)
 
 
 def numpy_to_minpy(var: Any) -> Any:

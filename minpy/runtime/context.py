@@ -147,27 +147,27 @@ def current_context() -> Context:
     return entered[-1] if entered else _global
 
 
-def set_context(context: Context) -> None:
-    """Make `context` the process's default.
+def set_context(ctx: Context) -> None:
+    """Make `ctx` the process's default.
 
     Parameters
     ----------
-    context : Context
+    ctx : Context
         As `cpu` and `gpu` give it.
 
     Raises
     ------
     UsageError
-        If `context` is not a `Context`.
+        If `ctx` is not a `Context`.
     DeviceError
         If the device is not there; the default stays as it was.
     """
     global _global
-    if not isinstance(context, Context):
-        raise UsageError(f"set_context takes a context such as cpu() or gpu(0), not {context!r}")
-    if not context.is_host:
-        context.device()
+    if not isinstance(ctx, Context):
+        raise UsageError(f"set_context takes a context such as cpu() or gpu(0), not {ctx!r}")
+    if not ctx.is_host:
+        ctx.device()
         entry.activate(device=True)
     if not _global.is_host:
         entry.deactivate(device=True)
-    _global = context
+    _global = ctx

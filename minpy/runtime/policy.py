@@ -272,7 +272,7 @@ _local: ContextVar[tuple[Policy, ...]] = ContextVar("minpy_policy", default=())
 _global: Policy = AutoPolicy()
 
 
-def create(policy: str | Policy) -> Policy:
+def create(plc: str | Policy) -> Policy:
     """The policy of that name, or the policy itself.
 
     Raises
@@ -280,11 +280,11 @@ def create(policy: str | Policy) -> Policy:
     UsageError
         If there is no policy of that name.
     """
-    if isinstance(policy, Policy):
-        return policy
-    if isinstance(policy, str) and policy in _NAMES:
-        return _NAMES[policy]()
-    raise UsageError(f"unknown policy {policy!r}: choose from {', '.join(_NAMES)}, or give a Policy object")
+    if isinstance(plc, Policy):
+        return plc
+    if isinstance(plc, str) and plc in _NAMES:
+        return _NAMES[plc]()
+    raise UsageError(f"unknown policy {plc!r}: choose from {', '.join(_NAMES)}, or give a Policy object")
 
 
 def current_policy() -> Policy:
@@ -298,12 +298,12 @@ def get_global_policy() -> Policy:
     return _global
 
 
-def set_global_policy(policy: str | Policy) -> None:
-    """Make `policy` the default of the whole process.
+def set_global_policy(plc: str | Policy) -> None:
+    """Make `plc` the default of the whole process.
 
     Parameters
     ----------
-    policy : {'auto', 'prefer_mxnet', 'only_numpy', 'only_mxnet', 'auto_blacklist'} or Policy
+    plc : {'auto', 'prefer_mxnet', 'only_numpy', 'only_mxnet', 'auto_blacklist'} or Policy
 
     Raises
     ------
@@ -311,7 +311,7 @@ def set_global_policy(policy: str | Policy) -> None:
         If there is no policy of that name; the default stays as it was.
     """
     global _global
-    new = create(policy)
+    new = create(plc)
     if not new.idle:
         entry.activate()
     if not _global.idle:
@@ -319,12 +319,12 @@ def set_global_policy(policy: str | Policy) -> None:
     _global = new
 
 
-def wrap_policy(policy: str | Policy) -> Callable[[F], F]:
-    """Decorate a function to run under `policy`; what was in force comes back however it ends.
+def wrap_policy(plc: str | Policy) -> Callable[[F], F]:
+    """Decorate a function to run under `plc`; what was in force comes back however it ends.
 
     Parameters
     ----------
-    policy : str or Policy
+    plc : str or Policy
         As `set_global_policy` takes it.
 
     Returns
@@ -337,7 +337,7 @@ def wrap_policy(policy: str | Policy) -> Callable[[F], F]:
     UsageError
         If there is no policy of that name.
     """
-    chosen = create(policy)
+    chosen = create(plc)
 
     def decorate(function: F) -> F:
         @functools.wraps(function)

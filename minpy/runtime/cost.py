@@ -267,18 +267,9 @@ def save(model: CostModel) -> str:
     path = calibration_path()
     if not path:
         raise FileNotFoundError(2, "there is no cache folder (HOME is not set; MINPY_CACHE_DIR names one)")
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(as_json(model), file, indent=1)
-        os.replace(temporary, path)
-    except BaseException:
-        try:
-            os.unlink(temporary)
-        except OSError:
-            pass
-        raise
+    from minpy.transform import cache
+
+    cache.write_atomically(path, json.dumps(as_json(model), indent=1).encode())
     return path
 
 

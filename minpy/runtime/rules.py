@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import tempfile
 import threading
 import weakref
 from collections.abc import Iterable, Mapping
@@ -108,12 +107,13 @@ class Rules:
         """
         if self.loc is None:
             raise RuleError("these rules have no file to be written to: give loc=")
+        from minpy.transform import cache
+
         text = json.dumps({name: sorted(kinds) for name, kinds in sorted(self.rules.items())}, indent=1)
-        folder = os.path.dirname(os.path.abspath(self.loc))
+        where = os.path.abspath(self.loc)
         try:
-            with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as file:
-                file.write(text)
-            os.replace(file.name, self.loc)
+            os.stat(os.path.dirname(where))  # its folder is the program's to make
+            cache.write_atomically(where, text.encode())
         except OSError as error:
             raise RuleError(f"{self.loc} cannot be written: {error.strerror}") from None
 

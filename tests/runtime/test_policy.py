@@ -431,3 +431,14 @@ def test_rules_that_cannot_be_saved_leave_the_old_file(tmp_path, monkeypatch) ->
         policy.save_rules()
     assert path.read_text() == '{"sin": ["*"]}'
     assert [p.name for p in tmp_path.iterdir()] == ["rules.json"]
+
+
+def test_a_file_of_rules_that_cannot_be_exchanged_leaves_nothing_behind(tmp_path, monkeypatch) -> None:
+    def fails(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    policy = AutoBlacklistPolicy(loc=tmp_path / "rules.json")
+    monkeypatch.setattr("os.replace", fails)
+    with pytest.raises(UsageError, match="cannot be written: Permission denied"):
+        policy.save_rules()
+    assert not list(tmp_path.iterdir())

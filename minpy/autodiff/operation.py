@@ -295,7 +295,7 @@ def _pull(tape: Tape, record: Short) -> None:
         return
     values: list[Any] | None = []
     for leaf in leaves:
-        storage = leaf._storage
+        storage = leaf._storage or leaf.storage
         if storage.remote is not None or (storage.tape is not tape and storage.tape is not None):
             values = None
             break

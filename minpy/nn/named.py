@@ -61,5 +61,8 @@ def find(where: str, argument: str, rule: Any, table: Mapping[str, Any]) -> Any:
     """
     if callable(rule):
         return rule
-    checks.choice(where, argument, rule, table)
-    return table[rule]
+    found = table.get(rule) if type(rule) is str else None
+    if found is None:
+        checks.choice(where, argument, rule, table)
+        found = table[rule]
+    return found

@@ -116,7 +116,7 @@ def follow(
         Of parameters by name, of which the first and the last get what the rules give.
     """
     found: dict[str, Any] = {}
-    given = {name: get(rule) for name, rule in given.items()}
+    given = {name: rule if callable(rule) else get(rule) for name, rule in given.items()}
     mask = in_place.allowed() if type(params) is dict and products.on_host() else None
     if mask is not None:
         for name, rule in given.items():

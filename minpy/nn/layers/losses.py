@@ -56,13 +56,13 @@ def _entropy_forward(x: Any, label: Any, weights: Any) -> tuple[Any, Any]:
     e = xp.exp(shifted)
     total = _total(e, 1, None, None, True) if here else np.sum(e, axis=1, keepdims=True)
     probability = e / total
-    if numpy.ndim(label) == 1:
+    if (label.ndim if type(label) is numpy.ndarray else numpy.ndim(label)) == 1:
         if entry.others and type(shifted) is not numpy.ndarray:
             own = np.sum(np.where(_hot(label, shifted), shifted, 0), axis=1)
         else:
-            own = shifted[numpy.arange(len(label)), label]
-        loss = xp.sum((xp.log(total)[:, 0] - own) * weights)
-        return loss, (probability, None, label, weights)
+            own = shifted[class_range(len(label)), label]
+        terms = (xp.log(total)[:, 0] - own) * weights
+        return _total(terms) if here else np.sum(terms), (probability, None, label, weights)
     logs = shifted - xp.log(total)
     loss = -xp.sum(xp.sum(logs * label, axis=1) * weights)
     return loss, (probability, logs, label, weights)
@@ -75,7 +75,7 @@ def _hot(label: numpy.ndarray, x: Any) -> Any:
 
 @functools.lru_cache(maxsize=64)
 def class_range(classes: int, dtype: Any = int) -> numpy.ndarray:
-    """The numbers of all classes: the same array each time, which a device is sent once."""
+    """The numbers of all classes, or of rows: the same array each time, which a device is sent once."""
     found = numpy.arange(classes, dtype=dtype)
     found.flags.writeable = False
     return found
@@ -87,7 +87,7 @@ def _entropy_backward(kept: tuple, g: Any) -> tuple[Any, Any, Any]:
     if logs is None:
         if type(probability) is numpy.ndarray:
             dx = probability.copy()
-            dx[numpy.arange(len(label)), label] -= 1
+            dx[class_range(len(label)), label] -= 1
         else:
             dx = np.where(_hot(label, probability), probability - 1, probability)
         return dx * scale, None, None

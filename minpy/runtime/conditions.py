@@ -1,4 +1,4 @@
-"""What the processor notes of a thread's arithmetic: whether something became too large, or has no value.
+"""What the processor notes of a thread's arithmetic: whether something became too large or small, or has no value.
 
 NumPy's functions look at that behind their work, and say it. For a library's product it is a small part of looking at
 each element.
@@ -12,8 +12,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-# Invalid, division by zero, overflow: of <fenv.h> for this processor.
-_LOOKED_FOR = 0x01 | 0x04 | 0x08
+# Invalid, division by zero, overflow, underflow: of <fenv.h> for this processor.
+ALL = 0x01 | 0x04 | 0x08 | 0x10
 
 
 def _functions() -> tuple[Callable[[int], Any], Callable[[int], int]] | None:
@@ -30,20 +30,12 @@ def _functions() -> tuple[Callable[[int], Any], Callable[[int], int]] | None:
     return found
 
 
+def _nothing(which: int) -> int:
+    """Where nobody knows, whatever is asked for has been met."""
+    return which
+
+
 _found = _functions()
-
-
-def are_known() -> bool:
-    """Whether `forget` and `are_met` say anything here."""
-    return _found is not None
-
-
-def forget() -> None:
-    """Begin anew."""
-    if _found is not None:
-        _found[0](_LOOKED_FOR)
-
-
-def are_met() -> bool:
-    """Whether some arithmetic in this thread overflowed or had no value since `forget`; True where nobody knows."""
-    return _found is None or _found[1](_LOOKED_FOR) != 0
+are_known = _found is not None
+# ``forget(ALL)`` begins anew; ``met(ALL)`` is not 0 if some arithmetic in this thread met such a condition since.
+forget, met = _found or (_nothing, _nothing)

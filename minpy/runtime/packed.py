@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from minpy.runtime import blas, conditions
+from minpy.runtime import blas
 from minpy.runtime.cblas import SHARE, address, layout
+from minpy.runtime.conditions import ALL, are_known, forget, met
+from minpy.runtime.fuse.state import ignores_underflow
 
 MOST = 64  # rows of the left factor
 # Multiplications from which a product is worth it, and from which threads may share it, each with a part of its own.
@@ -96,27 +98,28 @@ class Factor:
         if notes is None:
             notes = self._notes = self._compute is not None and _are_noted(x.dtype)
         if notes:
-            conditions.forget()
+            forget(ALL)
             found = self.product(x)
-            if not conditions.are_met():
+            if not met(ALL):
                 return found
         else:
             found = self.product(x)
-        return found if blas.is_finite(found) else None
+        return found if ignores_underflow() and blas.is_finite(found) else None
 
 
 @cache
 def _are_noted(dtype: np.dtype) -> bool:
     """Whether the processor notes in this thread what a product with a packed matrix meets: not so in another one."""
-    if not conditions.are_known():
+    if not are_known:
         return False
     noted = []
-    for value, other in ((1.0, 1.0), (np.finfo(dtype).max, 2.0), (np.inf, 0.0)):
+    least, most = np.finfo(dtype).tiny, np.finfo(dtype).max
+    for value, other in ((1.0, 1.0), (most, 2.0), (np.inf, 0.0), (least, 1e-3)):
         x, factor = np.full(_TRIED[:2], value, dtype), Factor(np.full(_TRIED[1:], other, dtype), _TRIED[0])
-        conditions.forget()
+        forget(ALL)
         factor.product(x)
-        noted.append(conditions.are_met())
-    return noted == [False, True, True]
+        noted.append(met(ALL) != 0)
+    return noted == [False, True, True, True]
 
 
 class Factors:

@@ -21,7 +21,6 @@ from minpy.errors import GradientError
 from minpy.runtime import cotangents, deferred, entry, packed
 from minpy.runtime.array import Array
 from minpy.runtime.fuse.free import fast_math
-from minpy.runtime.fuse.state import ignores_underflow
 from minpy.runtime.pull import forms, pull_kept, pull_link
 from minpy.runtime.record import Record, Short, Write, current_tape, no_rule, open_tape, parts_of
 from minpy.runtime.storage import BORROWED, NEEDED, OWN, SHARED, Storage
@@ -281,7 +280,7 @@ class Tape:
         factors = self._ahead
         if factors is None:
             factors = self._ahead = packed.Factors(packed.Factor.finite, False)
-        return factors.product(x, y, operand, self._stays) if ignores_underflow() else None
+        return factors.product(x, y, operand, self._stays)
 
     def _stays(self, operand: Array) -> bool:
         """Whether `operand` is a whole storage that this tape would see written, and that was not written to so far."""

@@ -216,6 +216,11 @@ def test_a_factor_of_many_products(monkeypatch: pytest.MonkeyPatch, source: str 
                 tolerance = 500 * np.finfo(dtype).eps
                 assert np.allclose(factor.product(x), x @ y, rtol=0, atol=tolerance)
                 assert np.array_equal(factor.finite(x), factor.product(x))
+                small = x * np.finfo(dtype).tiny
+                assert factor.finite(small) is not None
+                with np.errstate(under="raise"):  # as NumPy would, if something is too small
+                    assert source != "mkl" or factor.finite(x) is not None
+                    assert factor.finite(small) is None
                 for value in (np.finfo(dtype).max, np.inf):
                     x[3:5] = value  # overflows, and has no value: NumPy warns
                     assert factor.finite(x) is None

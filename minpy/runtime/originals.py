@@ -3,7 +3,8 @@
 Most of the runtime is imported when it is first needed: in the middle of a program, which may have replaced a function
 by then (``unittest.mock.patch("numpy.sqrt")``, pytest's ``monkeypatch``). Our tables have these functions as keys. One
 that is made at that moment would take the replacement for NumPy's, and would go on doing so. So, while one of our
-modules is imported, NumPy, `math`, `random` and the built-in names are what they were.
+modules is imported, NumPy, `math`, `random` and the built-in names are what they were. In our modules the built-in
+names stay that way: a test that replaces `open` is told of the files that the program opens, and of no others.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 _MISSING = object()
+_builtins = dict(vars(builtins))
 # Of modules that nobody had touched when this one was imported.
 _snapshots: dict[ModuleType, dict[str, Any]] = {
     module: {name: value for name, value in vars(module).items() if name[0] != "_"}
@@ -98,6 +100,7 @@ class _Loader(SourceFileLoader):
     """Runs a module of ours with NumPy as it was."""
 
     def exec_module(self, module: ModuleType) -> None:
+        vars(module)["__builtins__"] = _builtins
         _restore()
         try:
             super().exec_module(module)

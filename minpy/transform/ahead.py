@@ -18,6 +18,8 @@ from typing import Any
 from minpy.options import Options
 from minpy.transform import cache
 
+_open = open  # the program, or a test, may put something else in its place
+
 _MOST = 40  # modules
 _NO_SHADOWS = frozenset({"test", "this"})  # names that NumPy does not import
 
@@ -98,7 +100,7 @@ def _fill(source: bytes, path: str, options: Options, begins: bool) -> None:
             if file in done or chosen.why_not(name, file):
                 continue
             done.add(file)
-            with open(file, "rb") as opened:
+            with _open(file, "rb") as opened:
                 text = opened.read()
             waiting.append(text)
             if cache.load(text, file, options) is None:

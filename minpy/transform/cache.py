@@ -22,6 +22,8 @@ from minpy import handlers
 from minpy.options import Options
 from minpy.version import REWRITE_SCHEMA, VERSION
 
+_open = open  # the program, or a test, may put something else in its place
+
 _RAW_MAGIC = int.from_bytes(MAGIC_NUMBER, "little")
 _FLAGS = (0b11).to_bytes(4, "little")  # hash-based, checked
 _HEADER = 16
@@ -148,7 +150,7 @@ def load(source: bytes, path: str, options: Options) -> Entry | None:
     if not where:
         return None
     try:
-        with open(where, "rb") as file:
+        with _open(where, "rb") as file:
             data = file.read()
     except OSError as error:
         if handlers.raised(error):
@@ -218,7 +220,7 @@ def write_atomically(where: str, data: bytes) -> None:
     os.makedirs(os.path.dirname(where), mode=0o700, exist_ok=True)
     temporary = f"{where}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
     try:
-        with open(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+        with _open(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
             file.write(data)
         os.replace(temporary, where)
     except BaseException:

@@ -21,6 +21,8 @@ from minpy.errors import RewriteError
 from minpy.options import ACTIVE, Options, to_environ
 from minpy.transform.cache import MAGIC_NUMBER
 
+_open = open  # the program, or a test, may put something else in its place
+
 _VARIABLES = (ACTIVE, *("MINPY_" + field.name.upper() for field in fields(Options)))
 
 # The variables as they were before the hook; None while it is not installed.
@@ -84,7 +86,7 @@ def _regular_source(path: str) -> bytes | None:
     if not os.path.isfile(path):
         return None
     try:
-        with open(path, "rb") as file:
+        with _open(path, "rb") as file:
             source = file.read()
     except OSError:
         return None

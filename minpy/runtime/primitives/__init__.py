@@ -17,6 +17,7 @@ FAMILIES = (
     "inplace",
     "sorting",
     "products",
+    "einsum",
     "linalg",
     "decompositions",
     "fft",

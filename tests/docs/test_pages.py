@@ -163,3 +163,19 @@ def test_the_modules_that_the_pages_name_exist() -> None:
     for module, name in named:
         if module in sources and name != "py":
             assert re.search(rf"\b{name}\b", sources[module].read_text(encoding="utf-8")), f"{module}.{name}"
+
+
+def test_every_extra_is_described() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    extras = project.partition("[project.optional-dependencies]")[2].partition("\n[")[0]
+    names = set(re.findall(r"^(\w+) = \[", extras, re.MULTILINE))
+    text = (DOCS / "installation.md").read_text(encoding="utf-8")
+    described = {
+        name
+        for row in re.findall(r"^\| (`[^|]*)\|", text, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    }
+    assert names and names == described
+    bare = [line for line in extras.splitlines() if re.match(r'  "[^m]', line) and "#" not in line]
+    # One reason may stand above a list of libraries.
+    assert not [line for line in bare if not re.match(r'  "(nvidia-|numpy|setuptools)', line)]

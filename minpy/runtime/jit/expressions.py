@@ -226,6 +226,8 @@ class Expressions(Leaving):
 
     def _subscript(self, node: ast.Subscript) -> Any:
         base = self.expression(node.value)
+        if isinstance(base, Lazy) and base.items and type(getattr(node.slice, "value", None)) is int:
+            base = Several(base.items)
         if isinstance(base, Several):
             index = self.scalar(node.slice)
             constant = constant_of(self.as_integer(index))

@@ -11,8 +11,9 @@ from typing import Any
 
 from minpy.runtime.jit import source
 from minpy.runtime.jit.kinds import NotYet, Unsupported
+from minpy.runtime.jit.leaving import constant_of
 from minpy.runtime.jit.statements import Statements
-from minpy.runtime.jit.values import ArrayVariable, Known, Lazy, Ref, Several, Val, Variable
+from minpy.runtime.jit.values import ArrayVariable, Known, Lazy, Ref, Several, Val, Variable, small
 
 # What a name that is global in a called function has before it, in the tables of the loop.
 GLOBAL = "::"
@@ -57,11 +58,26 @@ class Helper:
         returns = [each for each in inside if isinstance(each, ast.Return)]
         self.only_return = returns[0] if len(returns) == 1 and returns[0] is node.body[-1] else None
         self.writes = any(_may_write(each) for each in inside)  # into arrays
+        # Parameters of which single elements are read, and nothing else.
+        self.taken_apart = frozenset() if self.writes else frozenset(self.parameters) - self.stored
+        self.taken_apart -= _otherwise_read(node)
         self.returns = any(
             isinstance(each, ast.Return) and each.value is not None
             for part in node.body
             for each in ast.walk(part)
         )
+
+
+def _otherwise_read(function: ast.FunctionDef) -> set[str]:
+    """The names of which something else is read than elements that the text tells (``x, y = s``, ``s[0]``)."""
+    inside = [each for part in function.body for each in ast.walk(part)]
+    apart: set[int] = set()
+    for each in inside:
+        if isinstance(each, ast.Assign) and len(each.targets) == 1 and isinstance(each.targets[0], ast.Tuple):
+            apart.add(id(each.value))
+        elif isinstance(each, ast.Subscript) and type(getattr(each.slice, "value", None)) is int:
+            apart.add(id(each.value))
+    return {each.id for each in inside if isinstance(each, ast.Name) and id(each) not in apart}
 
 
 def helper_of(value: Any, filename: str, digest: str, *, rest: bool = False) -> Helper | None:
@@ -236,11 +252,24 @@ class Helpers(Statements):
             raise Unsupported(f"this call of {helper.node.name}")
         if any(call.helper is helper for call in self.calls):
             raise Unsupported(f"{helper.node.name} calls itself")
-        arguments = [self.kept(self.expression(argument)) for argument in node.args]
+        arguments = [
+            self._passed(self.expression(argument), helper, name)
+            for argument, name in zip(node.args, helper.parameters, strict=True)
+        ]
         self.listed = None
         outer = self.calls[-1].place if self.calls else ()
         place = (*outer, helper.node.name, node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
         return self._inline(_Call(helper, place, self.w.fresh("returned")), arguments)
+
+    def _passed(self, value: Any, helper: Helper, name: str) -> Any:
+        """An argument: a short vector of which only elements are read is not made, and these are computed now."""
+        if not isinstance(value, Lazy) or len(value.dims) != 1 or name not in helper.taken_apart:
+            return self.kept(value)
+        count = small(constant_of(value.dims[0]) or 0, 1)
+        if not count or value.kind not in ("float64", "int64") or value.mixed or value.breaks:
+            return self.kept(value)
+        items = self.gathering(lambda: value.items or [self.at(value, [str(k)]) for k in range(count)])
+        return self.of_numbers(value.kind, list(items))
 
     def _inline(self, call: _Call, arguments: list[Any]) -> Any:
         line, loops = self.line, self.loops
@@ -258,7 +287,7 @@ class Helpers(Statements):
             for name, value in zip(call.helper.parameters, arguments, strict=True):
                 if name in call.helper.stored:
                     self._bind_name(name, value)
-                elif isinstance(value, (Val, Ref, Known, Several)):
+                elif isinstance(value, (Val, Ref, Lazy, Known, Several)):
                     call.bound[name] = value
             self.block(call.helper.node.body, call.helper.node)
             for key in [key for key in self.pending if key[:-1] == call.place]:

@@ -109,7 +109,7 @@ class NewArrays(Medians):
             self.quietly(lambda: self.fill(new, value))
         return new
 
-    def _of_numbers(self, kind: str, items: list[Val]) -> Lazy:
+    def of_numbers(self, kind: str, items: list[Val]) -> Lazy:
         """A short vector of numbers: what reads its elements takes these, and it need not be made."""
 
         def element(indices: list[str]) -> Val:
@@ -149,7 +149,7 @@ class NewArrays(Medians):
             raise Unsupported("an array of numbers whose types change")
         dtype = self._dtype_of(keywords.get("dtype"), missing)
         if dtype == missing and small(len(items), 1):
-            return self._of_numbers(dtype, [self.converted(each, dtype) for each in items])
+            return self.of_numbers(dtype, [self.converted(each, dtype) for each in items])
         new = self.fresh(dtype, (str(len(items)),))
 
         def store() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from minpy.runtime.jit.expressions import EXACT
@@ -22,7 +23,7 @@ from minpy.runtime.jit.kinds import (
 )
 from minpy.runtime.jit.leaving import constant_of
 from minpy.runtime.jit.powers import Powers
-from minpy.runtime.jit.values import Known, Val, scalar
+from minpy.runtime.jit.values import Known, Several, Val, scalar
 
 SYMBOLS: dict[type, str] = {
     ast.Add: "+",
@@ -48,6 +49,13 @@ COMPARISONS: dict[type, tuple[str, str]] = {
 }
 
 
+# What is computed without a branch.
+_STRAIGHT = (
+    *(ast.BinOp, ast.UnaryOp, ast.Name, ast.Constant, ast.Subscript, ast.Attribute),
+    *(ast.operator, ast.unaryop, ast.expr_context),
+)
+
+
 class Result(NamedTuple):
     """What an operator gave that is not looked at yet; `passed` are the operands of which NaN and infinity pass to it.
 
@@ -65,7 +73,8 @@ class Operators(Powers):
 
     def __init__(self) -> None:
         super().__init__()
-        self.results: list[Result] | None = None  # where the next operator is to put what it gave
+        self.results: list[Result] | None = None  # where the next operator is to put what it gave,
+        self.joint: list[Result] | None = None  # and all others
         self.late: set[str] = set()  # integers that are made of what the round before computed last
 
     # Operators.
@@ -74,8 +83,27 @@ class Operators(Powers):
         folded = folded_constant(node)
         if folded is not None:
             return self.constant(folded)
+        if self.joint is not None:
+            return self.tree(node, self.joint)
         results: list[Result] = []
         value = self.tree(node, results)
+        self.settle(results)
+        return value
+
+    def _list(self, node: ast.List) -> Several:
+        if not all(isinstance(each, _STRAIGHT) for item in node.elts for each in ast.walk(item)):
+            return super()._list(node)
+        return self.gathering(lambda: super(Operators, self)._list(node))
+
+    def gathering(self, compute: Callable[[], Any]) -> Any:
+        """What `compute` gives, in a straight line; what operators gave until then is looked at once, after it."""
+        if self.joint is not None:
+            return compute()
+        self.joint = results = []
+        try:
+            value = compute()
+        finally:
+            self.joint = None
         self.settle(results)
         return value
 
@@ -131,7 +159,7 @@ class Operators(Powers):
 
     def binary(self, symbol: str, left: Any, right: Any) -> Val:
         """Code for an operator between scalars."""
-        results, self.results = self.results, None
+        results, self.results = self.joint if self.results is None else self.results, None
         one, other = self._operand(left), self._operand(right)
         kinds = frozenset(result_kind(symbol, a, b) for a in one.kinds for b in other.kinds)
         if kinds & COMPLEX:

@@ -161,6 +161,13 @@ class Statements(Looping):
         """A value that is assigned: computed now, unless elements are all that it goes to."""
         if len(targets) == 1 and isinstance(targets[0], ast.Subscript):
             return value
+        if (
+            len(targets) == 1
+            and isinstance(targets[0], ast.Tuple)
+            and isinstance(value, Lazy)
+            and value.items
+        ):
+            return value
         value = self.kept(value)
         return self.named(value) if isinstance(value, Ref) and len(targets) > 1 else value
 
@@ -172,6 +179,8 @@ class Statements(Looping):
     def bind(self, target: ast.expr, value: Any) -> None:
         """Assign a value to a target."""
         if isinstance(target, (ast.Tuple, ast.List)):
+            if isinstance(value, Lazy) and value.items:
+                value = Several(value.items)
             if is_whole(value):
                 value = self._unpacked(self.held(value), len(target.elts))
             if not isinstance(value, Several) or len(value.items) != len(target.elts):

@@ -109,6 +109,13 @@ def _recording() -> bool:
     return True
 
 
+def advice() -> str:
+    """What to do in a checkpointed function, where no plain array can be replaced; else nothing."""
+    if current_tape() is None or _recording():
+        return ""
+    return " In a checkpointed function that goes for copies too: write np.array(y), not y.copy(), of a plain array"
+
+
 def _owner(array: np.ndarray) -> np.ndarray:
     while type(array.base) is np.ndarray:
         array = array.base

@@ -124,12 +124,12 @@ class Array:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if tape_of(self.storage) is not None:
-            from minpy.runtime.scientific import in_scipy
+            from minpy.runtime.scientific import in_library
 
             raise TraceError(
                 f"a value that is being differentiated (shape {self.shape}, {self.dtype}) would become a "
                 "plain array, and its gradient would "
-                f"be lost, at {Line()}. {in_scipy()}{_REMEDY}"
+                f"be lost, at {Line()}. {in_library()}{_REMEDY}"
             )
         if copy or (dtype is not None and dtype != self.dtype) or self.scalar:
             return np.array(self.contents, dtype=dtype)

@@ -46,7 +46,8 @@ def into(primitive: Primitive, args: tuple, kwargs: dict, computed_by: Primitive
         raise TraceError(
             "a value that is being differentiated would be written into a plain array (shape "
             f"{target.shape}) by {primitive.name}, at {Line()}. "
-            "Make the array inside the differentiated function, or assign the result to a new name"
+            "Make the array inside the differentiated function, or assign the result to a new "
+            f"name.{adoption.advice()}".rstrip(".")
         )
     rest = {k: v for k, v in kwargs.items() if k != "out"}
     # Of a reduction, `where` says what is added up, not where the output is written.

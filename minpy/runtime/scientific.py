@@ -88,10 +88,26 @@ _INSTEAD = {
 }
 
 
-def in_scipy() -> str:
-    """For the message of an error: what is known about the function of SciPy that the program has called, if any."""
+# Parts of NumPy, by their modules, that make plain arrays of what they are given.
+_PLAIN = {
+    "function_base": "np.vectorize works on plain numbers: write np.array([f(v) for v in x]), or f for whole arrays. ",
+    "index_tricks": "np.r_ and np.c_ make plain arrays: write np.concatenate or np.column_stack. ",
+    "polynomial": "numpy.polynomial makes plain arrays of coefficients: write np.polyval, or the sum. ",
+}
+
+
+def in_library() -> str:
+    """For the message of an error: what is known about the function of NumPy's or SciPy's that the program called."""
     frame: Any = sys._getframe(1)
     called = None
+    while frame is not None and (frame.f_globals.get("__name__") or "").startswith("minpy."):
+        frame = frame.f_back
+    package, *module = ((frame and frame.f_globals.get("__name__")) or "").split(".")
+    if package == "numpy" and module:
+        part = "polynomial" if module[0] == "polynomial" else module[-1].lstrip("_").removesuffix("_impl")
+        vectorizes = "vectorize" in frame.f_code.co_name or "otypes" in str(frame.f_back.f_code.co_name)
+        if part in _PLAIN and (part != "function_base" or vectorizes):
+            return _PLAIN[part]
     while frame is not None:
         module = (frame.f_globals.get("__name__") or "").split(".")
         if module[0] == "scipy" and len(module) > 1:

@@ -207,7 +207,7 @@ def _refuse(array: Any, value: Array) -> NoReturn:
         "a plain array "
         f"(shape {array.shape}, {array.dtype}), at {Line()}. Make the array inside the differentiated function "
         "(np.zeros, np.array(a), …), or pass it as an argument that is differentiated; "
-        "use minpy.stop_gradient(x) if no gradient should flow"
+        f"use minpy.stop_gradient(x) if no gradient should flow.{adoption.advice()}".rstrip(".")
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -159,6 +160,30 @@ def test_what_cannot_be_followed_is_refused(body: str) -> None:
         minpy.grad(ours["f"])(X.copy())
     assert type(ours["P"]) is np.ndarray and ours["P"].tobytes() == before
     assert adoption.session.get() is None
+
+
+@pytest.mark.parametrize("write", ["y += x", "y[0] = x[0]"])
+def test_a_checkpoint_says_what_to_write(write: str) -> None:
+    ours, _ = modules(f"y = P.copy()\n{write}\nreturn np.sum(y * x)")
+    with pytest.raises(TraceError, match=r"write np\.array\(y\), not y\.copy\(\)"):
+        minpy.grad(minpy.checkpoint(ours["f"]))(X.copy())
+    told, expected = modules(f"y = np.array(P)\n{write}\nreturn np.sum(y * x)")
+    assert minpy.value_and_grad(minpy.checkpoint(told["f"]))(X.copy())[0] == expected()["f"](X.copy())
+
+
+@pytest.mark.parametrize(
+    ("body", "advice"),
+    [
+        ("return np.sum(np.vectorize(lambda v: v * v)(x))", "np.array([f(v) for v in x])"),
+        ("return np.sum(np.r_[x, 1.0])", "write np.concatenate or np.column_stack"),
+        ("return np.sum(np.c_[x, x])", "write np.concatenate or np.column_stack"),
+        ("return np.polynomial.polynomial.polyval(0.3, x)", "write np.polyval"),
+    ],
+)
+def test_what_makes_plain_arrays_says_what_to_write(body: str, advice: str) -> None:
+    ours, _ = modules(body)
+    with pytest.raises(TraceError, match=re.escape(advice)):
+        minpy.grad(ours["f"])(X.copy())
 
 
 @COUNTED

@@ -195,6 +195,8 @@ def object_code(text: str, keep: Callable[[bytes], None]) -> bytes:
             keep(code)
             return code
         job = _jobs[text]
+        _make_way()
+        raise Pending(job)
     if not job.done:
         raise Pending(job)
     _jobs.pop(text, None)

@@ -147,7 +147,7 @@ def test_text_and_table_name_what_is_absent_and_wrong() -> None:
 
 
 def test_picture(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="draws the picture")
     report.plot(ROWS, str(tmp_path / "all.png"))
     report.plot([row("sobel", "large", 4.0)], str(tmp_path / "one.svg"))
     assert all((tmp_path / name).stat().st_size > 1000 for name in ("all.png", "one.svg"))

@@ -551,7 +551,9 @@ def test_a_notebook_cell_with_the_futures_of_an_earlier_one(load) -> None:
 
 
 def test_a_function_pickled_by_value_takes_the_door_along(tmp_path, project) -> None:
-    cloudpickle = pytest.importorskip("cloudpickle")  # as joblib and dask do with __main__'s
+    cloudpickle = pytest.importorskip(
+        "cloudpickle", reason="comes with the extra rl"
+    )  # as joblib and dask do
     project(
         {
             "byvalue.py": HEAD + "def make():\n    import numpy as np\n    @minpy.accelerate\n    def f(x):\n"

@@ -139,7 +139,7 @@ def test_images_that_are_no_squares_of_sixteen(shape: tuple[int, ...]) -> None:
 def test_results_of_convolutions_are_what_mxnet_shows(
     monkeypatch: pytest.MonkeyPatch, filters: int, channels: int, side: int, stride: int, wanted: tuple
 ) -> None:
-    mx = pytest.importorskip("mxnet")
+    mx = pytest.importorskip("mxnet", reason="needs the extra cpu", exc_type=ImportError)
     monkeypatch.setattr(engine.Kept, "_in_blocks", {})
     rng = np.random.default_rng(6)
     windows = Windows((4, channels, side, side), (3, 3), (stride, stride), (1, 1))
@@ -161,7 +161,7 @@ def test_results_of_convolutions_are_what_mxnet_shows(
 
 
 def test_memory_in_another_order_is_left_to_mxnet(monkeypatch: pytest.MonkeyPatch) -> None:
-    mx = pytest.importorskip("mxnet")
+    mx = pytest.importorskip("mxnet", reason="needs the extra cpu", exc_type=ImportError)
     monkeypatch.setattr(engine.Kept, "_in_blocks", {})
     monkeypatch.setattr(blocked, "plain", lambda memory: -memory)
     rng = np.random.default_rng(7)
@@ -353,7 +353,7 @@ def chained(w: np.ndarray, b: np.ndarray, x: np.ndarray, how: str) -> np.ndarray
 def test_what_lies_between_a_convolution_and_its_maxima_is_made_when_it_is_looked_at(
     monkeypatch: pytest.MonkeyPatch, how: str, hits: int, of_images: bool
 ) -> None:
-    pytest.importorskip("mxnet")
+    pytest.importorskip("mxnet", reason="needs the extra cpu", exc_type=ImportError)
     for name in ("_in_blocks", "_free"):
         monkeypatch.setattr(engine.Kept, name, {})
     monkeypatch.setattr(engine, "LEAST_WORK", 0)
@@ -382,7 +382,7 @@ def test_what_lies_between_a_convolution_and_its_maxima_is_made_when_it_is_looke
 
 
 def test_no_memory_is_kept_for_large_cotangents(monkeypatch: pytest.MonkeyPatch) -> None:
-    mx = pytest.importorskip("mxnet")
+    mx = pytest.importorskip("mxnet", reason="needs the extra cpu", exc_type=ImportError)
     for name in ("_in_blocks", "_free"):
         monkeypatch.setattr(engine.Kept, name, {})
     rng = np.random.default_rng(9)

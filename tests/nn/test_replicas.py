@@ -108,7 +108,7 @@ def test_mxnets_store_adds_what_is_on_its_devices(kvstore) -> None:
 
 
 def test_a_store_of_mxnets_may_be_given() -> None:
-    mx = pytest.importorskip("mxnet")
+    mx = pytest.importorskip("mxnet", reason="needs the extra cpu", exc_type=ImportError)
     with PreferMXNetPolicy():
         assert_alike(trained([cpu(0), cpu(1)], kvstore=mx.kv.create("device")), trained(cpu()))
 

@@ -60,7 +60,7 @@ def numbers(x: Any, w: Any, u: Any, b: Any) -> Any:
     for k, step in enumerate(x):
         a = np.tanh(step @ w)
         a = a * 2 - a / (k + 1.5) + a * float(k)
-        a = a * np.float64(0.5) - 0.3 * np.abs(a)
+        a = a * x.dtype.type(0.5) - 0.3 * np.abs(a)  # (NumPy 2 would make float64 of it by another one)
         total = total + np.sum(a * a) * np.sum(b)
     return total + np.sum(h_of(u))
 

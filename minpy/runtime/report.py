@@ -47,7 +47,8 @@ def _console(stream: TextIO) -> Console:
 def print_run(stream: TextIO, blocks: list[Row], loops: list[Row], own_time: list[tuple[str, float]]) -> None:
     """Print what blocks and loops a run had, what computed them, what that saved, and MinPy's own time."""
     console = _console(stream)
-    done = [row for row in blocks if row.engine]
+    # (One that ran once may have no engine of its own yet.)
+    done = [row for row in blocks if row.engine or (row.runs and not row.reason)]
     if done:
         console.print(_places("Blocks: expressions and calls that ran as one piece", "times", done))
     compiled = [row for row in loops if row.runs]
@@ -55,7 +56,7 @@ def print_run(stream: TextIO, blocks: list[Row], loops: list[Row], own_time: lis
         console.print(_places("Compiled loops", "iterations", compiled))
     if not done and not compiled:
         console.print("MinPy profile: no block and no loop ran in another way than as written.")
-    rest = [(row, "block") for row in blocks if not row.engine] + [
+    rest = [(row, "block") for row in blocks if row not in done] + [
         (row, "loop") for row in loops if row.reason
     ]
     if rest:
@@ -85,7 +86,7 @@ def _places(title: str, unit: str, rows: list[Row]) -> Table:
     for row in sorted(rows, key=lambda row: -row.seconds):
         saved = "?" if row.saved is None else _signed(row.saved)
         table.add_row(
-            Text(row.place), Text(row.text), f"{row.runs:,}", duration(row.seconds), row.engine, saved
+            Text(row.place), Text(row.text), f"{row.runs:,}", duration(row.seconds), row.engine or "?", saved
         )
     return table
 

@@ -92,6 +92,7 @@ def test_the_tables(tmp_path):
     blocks = [
         Row(str(file), 1, 1200, 0.5, "tiled2", 1.25),
         Row(str(file), 1, 3, 2.0, "native1", -0.125),
+        Row(str(file), 3, 1),
         Row(str(file), 3, reason="its arrays [were] small"),
     ]
     loops = [Row(str(file), 2, 5, 0.25, "compiled", None, "line 3: odd")]
@@ -99,6 +100,7 @@ def test_the_tables(tmp_path):
     text = [" ".join(line.split()) for line in stream.getvalue().splitlines()]
     assert text[2:4] == ["p.py:1 x = 1 3 2.00 s native1 -125 ms", "p.py:1 x = 1 1,200 500 ms tiled2 1.25 s"]
     assert "p.py:2 for [i] in thing: 5 250 ms compiled ?" in text
+    assert "p.py:3 pass 1 0 ? ?" in text and "p.py:3 block then" not in text
     assert "p.py:3 block its arrays [were] small" in text
     assert "p.py:2 loop then line 3: odd" in text
     assert text[-3:] == ["Saved, by estimate: 1.12 s", "MinPy's own time: 250 ms", "start: 125 ms"]

@@ -20,7 +20,7 @@ from minpy.runtime.backends.cupy_kernels import (
     in_bounds,
 )
 from minpy.runtime.primitives.index import copy_limits
-from minpy.runtime.primitives.kernels import axis_limits, options
+from minpy.runtime.primitives.kernels import axis_limits, like_limits, options
 
 # ----- indexing ---------------------------------------------------------------------------------------------
 
@@ -295,16 +295,7 @@ def _made_like(name: str) -> Mirror:
             a.shape if shape is None else shape, dtype=np.dtype(a.dtype if dtype is None else dtype)
         )
 
-    def unless(
-        a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None
-    ) -> str | None:
-        if not isinstance(a, np.ndarray):
-            return "no array operand"
-        if order == "K" and not a.flags.c_contiguous:
-            return "the memory layout is not C"
-        return _shape_limits(a.shape if shape is None else shape, a.dtype if dtype is None else dtype, order)
-
-    return Mirror(run, DTYPES, unless, False, None)
+    return Mirror(run, DTYPES, like_limits(_shape_limits), False, None)
 
 
 fill("zeros_like ones_like empty_like", _made_like)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minpy.runtime.primitives.kernels import like_limits
 from minpy.runtime.primitives.moves import cases
 from minpy.runtime.primitives.table import DEVICE_DTYPES, Kernel, row
 
@@ -56,15 +57,6 @@ row("empty", cost="move", creates=True, mxnet=_filled(0), samples=_shapes)
 
 
 def _like(value: float) -> Kernel:
-    def unless(
-        a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None
-    ) -> str | None:
-        if not isinstance(a, np.ndarray):
-            return "no array operand"
-        if order == "K" and not a.flags.c_contiguous:
-            return "the memory layout is not C"
-        return unusual(a.shape if shape is None else shape, a.dtype if dtype is None else dtype, order)
-
     def run(
         F: Any, a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None
     ) -> Any:
@@ -74,7 +66,7 @@ def _like(value: float) -> Kernel:
             dtype=np.dtype(a.dtype if dtype is None else dtype),
         )
 
-    return Kernel(run, DEVICE_DTYPES, unless)
+    return Kernel(run, DEVICE_DTYPES, like_limits(unusual))
 
 
 _likes = cases(

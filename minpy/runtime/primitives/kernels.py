@@ -185,3 +185,18 @@ def spread(F: Any, x: Any, shape: tuple[int, ...]) -> Any:
     if x.shape == shape:
         return x
     return F.broadcast_to(x.reshape((1,) * (len(shape) - len(x.shape)) + x.shape), shape=shape)
+
+
+def like_limits(limits: Callable[[Any, Any, str], str | None]) -> Callable[..., str | None]:
+    """When an array like another one can be made: `limits` asks its shape, dtype and order."""
+
+    def unless(
+        a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None
+    ) -> str | None:
+        if not isinstance(a, np.ndarray):
+            return "no array operand"
+        if order == "K" and not a.flags.c_contiguous:
+            return "the memory layout is not C"
+        return limits(a.shape if shape is None else shape, a.dtype if dtype is None else dtype, order)
+
+    return unless

@@ -15,13 +15,17 @@ import sys
 from collections.abc import Callable
 from time import perf_counter, process_time
 from time import thread_time as clock
+from typing import Any
 
 SHARE = 0.08  # of the time since the beginning
-START = 0.04  # seconds that are spent in any case, about: on imports, and on looking at what a program does
-SURE = 0.13  # seconds more that may be spent on what surely gains many times that, if it goes on
+START = 0.02  # seconds that are spent in any case, about: on imports until the program begins, and on what ends with it
+SURE = 0.11  # seconds more that may be spent on what surely gains many times that, if it goes on
 LATE = 1.2  # seconds that a process has run, the rewriting aside, before
 DUE = 1 / 3  # of the time that was spent in one thing may be spent on it, whatever was spent on others
 AGAIN = 0.5  # of what was gained: it is estimated
+# Seconds, and the part of the time since the beginning, that may be lost by looking at blocks, and by measuring their
+# engines.
+LOOKS, LOOKING = 0.012, 0.015
 _HEAD_START = 0.1  # seconds that a process has run when this is imported: Python's start and NumPy's
 
 _GLANCE = 2e-3  # seconds between two looks at the processor's time
@@ -32,7 +36,12 @@ _asked = _added = 0.0
 # Seconds by what they were spent for; those of another thread, during which the program went on, are not in `taken`.
 seconds: dict[str, float] = {}
 counts: dict[str, int] = {}
-_taken = 0.0
+_taken = _lost = 0.0
+# The same as a time line: seconds of the clock since the process began, what, how often, spent, and waited for. What
+# comes again so soon is one entry; there are no more than so many, so that a program of days keeps few.
+line: list[list[Any]] = []
+_SOON, _LONGEST_LINE = 0.05, 400
+_last: dict[str, list[Any]] = {}
 # What tells the seconds that the program would have run longer without what was done for it.
 gains: list[Callable[[], float]] = []
 
@@ -40,9 +49,47 @@ gains: list[Callable[[], float]] = []
 def note(what: str, spent: float, *, taken: float | None = None) -> None:
     """Enter `spent` seconds of work; of these the program had to wait for `taken` (if not given, for all)."""
     global _taken
+    if taken is None:
+        taken = spent
     seconds[what] = seconds.get(what, 0.0) + spent
     counts[what] = counts.get(what, 0) + 1
-    _taken += spent if taken is None else taken
+    _taken += taken
+    at, last = perf_counter() - _began, _last.get(what)
+    if last is not None and (at - last[0] < _SOON or len(line) >= _LONGEST_LINE):
+        last[2] += 1
+        last[3] += spent
+        last[4] += taken
+    elif len(line) < _LONGEST_LINE:
+        _last[what] = entry = [at, what, 1, spent, taken]
+        line.append(entry)
+
+
+def note_look(lost: float) -> None:
+    """Enter what was lost by looking at a block, or by measuring one of its engines: less than nothing if it won."""
+    global _lost
+    lost = max(lost, -_lost)
+    _lost += lost
+    note("looking at blocks", lost)
+
+
+def may_look() -> bool:
+    """Whether more may be lost by looking at blocks, and by measuring engines, at present."""
+    return _lost < LOOKS + LOOKING * ran() or _lost < LOOKS + AGAIN * gained()
+
+
+class entered:
+    """A context: the seconds inside are entered as spent for `what`, without those that are entered in it."""
+
+    __slots__ = ("_began", "_what")
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        self._began = perf_counter() - _taken
+
+    def __exit__(self, *exc_info: object) -> None:
+        note(self._what, max(perf_counter() - _taken - self._began, 0.0))
 
 
 def ran() -> float:
@@ -107,10 +154,14 @@ __all__ = [
     "allows_sure",
     "clock",
     "counts",
+    "entered",
     "gained",
     "gains",
     "is_due",
+    "line",
+    "may_look",
     "note",
+    "note_look",
     "ran",
     "seconds",
     "taken",

@@ -205,9 +205,6 @@ def own_time() -> list[tuple[str, float]]:
             )
         else:
             parts.append((what, seconds))
-    lost = _trials()
-    if lost:
-        parts.append(("trying engines", lost))
     total = sum(seconds for what, seconds in parts if not what.endswith("not counted"))
     return [("in all", total), *parts]
 
@@ -216,16 +213,18 @@ def _modules(count: int) -> str:
     return f"{count} module{'s' * (count != 1)}"
 
 
-def _trials() -> float:
-    """Estimated seconds lost to engines that were measured and turned out slower than the best."""
-    module = sys.modules.get("minpy.runtime.fuse.sites")
-    lost = 0.0
-    for site in module.sites if module else []:
-        for choice in getattr(site.block, "_choices", {}).values():
-            if choice.best:
-                least = min(choice.best.values())
-                lost += sum(count * (choice.best[name] - least) for name, count in choice.runs.items())
-    return lost
+def time_line() -> list[str]:
+    """What MinPy itself did, when the process had run for how long, and for how long the program waited for it."""
+    ledger = sys.modules.get("minpy.runtime.ledger")
+    runner = sys.modules.get("minpy.runner")
+    found = []
+    if runner and runner.start_seconds:
+        found.append(f"the program began {runner.start_seconds * 1e3:.0f} ms after the first line of MinPy's")
+    for at, what, count, spent, taken in ledger.line if ledger else []:
+        text = f"{at:7.3f} s  {what}: {spent * 1e3:.1f} ms"
+        text += f" in {count} parts" if count > 1 else ""
+        found.append(text + (f", the program waited {taken * 1e3:.1f}" if abs(taken - spent) >= 1e-4 else ""))
+    return found
 
 
 def report(options: Options) -> None:
@@ -241,7 +240,7 @@ def report(options: Options) -> None:
 
                 print_run(sys.stderr, blocks(), loops(), own_time())
         elif options.verbose:
-            for line in lines():
+            for line in lines() + (time_line() if options.verbose > 1 else []):
                 sys.stderr.write(f"minpy: {line}\n")
     except (OSError, ValueError, AttributeError):
         if sys.stderr is not None and not sys.stderr.closed:

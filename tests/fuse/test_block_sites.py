@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 
 import minpy
 from minpy.options import Options, from_environ
-from minpy.runtime import entry
+from minpy.runtime import entry, ledger
 from minpy.runtime.entry import routed
 from minpy.runtime.fuse import memory, pool, sites
 from minpy.transform import hook, rewriter
@@ -26,7 +27,8 @@ LARGE = np.linspace(0, 1, 300_000)
 
 @pytest.fixture
 def block(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Any:
-    """A function that makes the function `f` of a text, with its site."""
+    """A function that makes the function `f` of a text, with its site, as in a run that is not the first one."""
+    monkeypatch.setattr(sites, "_is_any_known", lambda: True)
     monkeypatch.setenv("MINPY_CACHE_DIR", str(tmp_path))
     monkeypatch.setitem(__import__("builtins").__dict__, "__minpy__", routed)
 
@@ -60,6 +62,59 @@ def test_small_arrays_put_a_block_to_sleep_until_it_is_woken(block) -> None:
     assert _flag(site)
     f(LARGE, LARGE)
     assert site.block is not None
+
+
+@pytest.mark.parametrize(
+    ("work", "imported", "naps", "may_look", "allows", "looked_at"),
+    [
+        (0.1e-3, True, 0, True, True, False),  # by a guess, it takes less than looking at it will
+        (0.5e-3, True, 1, True, False, True),  # it came again, some time later
+        (2e-3, True, 0, True, False, True),
+        (2e-3, False, 0, True, True, False),  # what looks is not imported yet
+        (20e-3, False, 0, True, False, True),
+        (20e-3, True, 1, False, True, False),  # too much was spent already
+        (10e-6, True, 1, True, False, False),  # of small arrays
+        (10e-6, True, 1, False, True, True),
+        (10e-6, True, 0, True, True, False),
+    ],
+)
+def test_when_a_block_is_looked_at_in_the_first_run(
+    block, monkeypatch, work, imported, naps, may_look, allows, looked_at
+) -> None:
+    f, site = block("auto")
+    monkeypatch.setattr(sites, "_is_any_known", lambda: False)
+    monkeypatch.setattr(sites, "_is_imported", lambda: imported)
+    monkeypatch.setattr(sites, "wake", lambda: None)  # no thread comes by
+    monkeypatch.setattr(sites, "_work_in_all", 0.0)
+    monkeypatch.setattr(sites, "_work", lambda text, values: work)
+    monkeypatch.setattr(ledger, "may_look", lambda: may_look)
+    monkeypatch.setattr(ledger, "allows", lambda seconds: allows)
+    site.naps = naps
+    assert np.array_equal(f(LARGE, LARGE), np.tanh(LARGE * LARGE + LARGE) - np.exp(-LARGE))
+    assert (site.block is not None) is looked_at
+    if not looked_at:  # and soon it costs nothing
+        for _ in range(sites._SMALL_LOOKS):
+            f(LARGE, LARGE)
+        assert not _flag(site)
+
+
+def test_a_guess_of_what_a_block_takes() -> None:
+    small, large = np.ones(1000), np.ones(1_000_000)
+    assert sites._work("v0*v1+v0", (small, 2.0)) < 1e-5 < 1e-3 < sites._work("v0*v1+v0", (large, small))
+    assert sites._work("v0*v1", (large, 2.0)) < sites._work("v0*v1+v0*v1-v1/v0", (large, 2.0))
+    assert sites._work("v0*v1", (small[:, None], small)) > 1e-4  # large together
+    assert sites._work("v0[1:]*v1", (large, small)) > 1e-4
+    assert sites._work("__random(v0,size=v1)", (None, 9)) == sites._UNKNOWN
+
+
+def test_what_a_block_took_before_it_was_looked_at_counts(block, monkeypatch) -> None:
+    """It took a part of the time since it was met first: that of an evaluation in the time from one to the next."""
+    f, site = block("auto")
+    site.since = perf_counter() - 1.5
+    for _ in range(4):
+        f(LARGE, LARGE)
+    (choice,) = site.block._choices.values()
+    assert choice.spent > 0.1 and choice.before == 0.0 == site.since
 
 
 def test_small_arrays_may_be_large_together(block) -> None:
@@ -213,6 +268,7 @@ if not child:
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 assert f(a, a).tobytes() == expected
 import threading
+from time import perf_counter
 assert threading.active_count() == 1
 import builtins
 print("fine", getattr(builtins, "__" + "minpy__").blocks.sites)

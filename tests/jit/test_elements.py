@@ -194,12 +194,16 @@ def test_small_arrays_are_compiled_early(monkeypatch, change, early):
     monkeypatch.setattr(background, "expected", lambda: 0.06)
     monkeypatch.setattr(ledger, "allows", lambda seconds, spent=0.0: False)
     monkeypatch.setattr(ledger, "allows_sure", lambda seconds: seconds < 0.1)
+    ran = [0.3]
+    monkeypatch.setattr(ledger, "ran", lambda: ran[0])
     site = Site("loop_range_1_00000000", "range", False, loop.lineno, "00000000")
     site.spent = 0.09
     for name, value in change.items():
         setattr(site, name, value)
     assert drive.is_hot(site, frame) is early
-    site.spent = 0.062  # with its text it takes longer
+    ran[0] = 0.9  # a tenth of the time: what it takes to compile it will not come in again soon
+    assert not drive.is_hot(site, frame)
+    ran[0], site.spent = 0.3, 0.062  # with its text it takes longer
     assert not drive.is_hot(site, frame)
 
 

@@ -136,6 +136,8 @@ class Block:
             self._plans.clear()
         try:
             plan: Plan | None = Plan(self.program, leaves, self.mode, self._choices, dict(rolled))
+            if self.site is not None and self.site.since:
+                plan.choice.before, self.site.since = perf_counter() - self.site.since, 0.0
         except Irregular:
             plan = None
         self._plans[key] = plan

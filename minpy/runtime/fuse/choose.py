@@ -85,6 +85,7 @@ class Choice:
         self.verdict: str | None = None
         self.spent = 0.0
         self.looked, self.period = perf_counter(), 1.0
+        self.before = 0.0  # seconds in which the block was evaluated already, before it was looked at
         self.engines: dict[str, Any] = {}
         self.refused: set[str] = set()
         self.shown: set[str] = set()  # engines that gave NumPy's bits
@@ -131,6 +132,8 @@ class Choice:
             self._watch(self.best["written"])
         candidates = self._candidates()
         open_ones = [each for each in candidates if self._is_open(each)]
+        if open_ones and not ledger.may_look():
+            return None
         if open_ones:
             # In turns: what the machine is otherwise busy with meets all of them.
             return self._usable(min(open_ones, key=lambda each: self.runs.get(each, 0))) or self.pick()
@@ -156,8 +159,9 @@ class Choice:
         gap, self.looked = now - self.looked, now
         if gap < _NAP:
             self.period = min(self.period, gap)
-        else:
-            self._count(min(gap, 2.0) * min(1.0, each / self.period))
+            gap, self.before = self.before, 0.0
+        if gap:
+            self._count(min(gap, 2.0) * min(1.0, each / max(self.period, 1e-9)))
 
     def _is_open(self, engine: str) -> bool:
         """Whether an engine is to be measured once more."""
@@ -271,10 +275,10 @@ class Choice:
 
     def _usable(self, name: str) -> str | None:
         """Make an engine; None if that is not possible."""
-        if name == "written":
-            self.engines.setdefault(name, Written(self.plan))
-            return name
         if name in self.engines:
+            return name
+        if name == "written":
+            self.engines[name] = Written(self.plan)
             return name
         if name in self.refused:
             return None
@@ -375,7 +379,7 @@ class Choice:
         self.runs[name] = self.runs.get(name, 0) + 1
         self.best[name] = min(took, self.best.get(name, took))
         self._count(took)
-        sites.note_trial()
+        sites.note_trial(min(took, self.best.get("written", took)))
 
     def _shows_its_bits(
         self, plan: Plan, engine: Any, arrays: list[Any], numbers: list[Any], flags: int
@@ -437,10 +441,11 @@ def _look_at_end() -> None:
 
 def _at_end() -> None:
     """Note for later runs which blocks would have been worth compiling from the start."""
-    for choice in _all:
-        if choice.is_hoped_for:
-            spent = choice.missed + choice.spent
-            if choice._is_known(spent):
-                memory.remember(choice.key, _HOPED)
-            elif choice.spent > _KNOWN:
-                memory.remember(choice.key, f"{_MISSED}{spent:.2f}")
+    with ledger.entered("keeping what was found"):
+        for choice in _all:
+            if choice.is_hoped_for:
+                spent = choice.missed + choice.spent
+                if choice._is_known(spent):
+                    memory.remember(choice.key, _HOPED)
+                elif choice.spent > _KNOWN:
+                    memory.remember(choice.key, f"{_MISSED}{spent:.2f}")

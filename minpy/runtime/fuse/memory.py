@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from minpy import handlers
-from minpy.runtime import kept
+from minpy.runtime import kept, ledger
 
 _MOST = 5000
 _known: dict[str, str] | None = None
@@ -73,12 +73,13 @@ def _store() -> None:
     where = _file()
     if not _news or not where:
         return
-    import json
+    with ledger.entered("keeping what was found"):
+        import json
 
-    verdicts = _load() | _news  # another process may have written meanwhile
-    if len(verdicts) > _MOST:
-        verdicts = dict(list(verdicts.items())[-_MOST:])
-    kept.write(where, json.dumps({"machine": _machine(), "verdicts": verdicts}).encode())
+        verdicts = _load() | _news  # another process may have written meanwhile
+        if len(verdicts) > _MOST:
+            verdicts = dict(list(verdicts.items())[-_MOST:])
+        kept.write(where, json.dumps({"machine": _machine(), "verdicts": verdicts}).encode())
 
 
 def _code_file(text: str, stamp: str) -> str:

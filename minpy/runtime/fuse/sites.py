@@ -18,10 +18,12 @@ import os
 import re
 import sys
 import threading
+from functools import cache
+from time import perf_counter
 from typing import Any
 
 from minpy.places import BLOCKS, flag_of
-from minpy.runtime import entry, flags
+from minpy.runtime import entry, flags, ledger
 
 _SMALL_LOOKS = 3  # so many times in a row a block may turn out small before its flag goes
 _FIRST_NAP, _LONGEST_NAP = 0.05, 1.0
@@ -30,6 +32,14 @@ _OPEN_NAPS = 40  # the same, of one that is still to be compiled
 _BROADCAST = 100_000  # elements that two small arrays have together
 _MANY = 4096  # elements of an array that is worth a second look
 _SOME, _PATIENCE = 200, 3  # so many are worth one, too, if they keep coming back after so many naps
+# Seconds of evaluating a block, by a guess, before it is looked at, and of all before what looks is imported; what an
+# operation takes at least, and for each element; what a block takes of which no sizes are known.
+_WORTH, _FIRST_WORTH = 1e-3, 15e-3
+_SMALL_WORK, _LOOKING = (
+    30e-6,
+    15e-3,
+)  # seconds of an evaluation in which no tiles gain; of looking at such, imports too
+_OPERATION, _ELEMENT, _UNKNOWN = 1e-6, 0.5e-9, 50e-6
 # Elements: what no device in use would get a block of (see `placement`).
 left_alone = 4096
 _here = sys.modules[__name__].__dict__
@@ -83,12 +93,14 @@ def hold(is_held: bool) -> None:
 
 
 trials = 0  # evaluations in which some block tried an engine out
+_useful = 0.0  # seconds of these that the program would have spent as well
 
 
-def note_trial() -> None:
-    """Count an evaluation that took longer, or less, than it will."""
-    global trials
+def note_trial(useful: float) -> None:
+    """Count an evaluation that took longer, or less, than it will: `useful` seconds of it the program needed."""
+    global trials, _useful
     trials += 1
+    _useful += useful
 
 
 def take() -> Any:
@@ -111,13 +123,28 @@ def _restore_state(before: Any) -> None:
 class Site:
     """One block of the program."""
 
-    __slots__ = ("asked", "block", "dead", "long_way", "looks", "name", "naps", "reason", "small", "taped")
+    __slots__ = (
+        "asked",
+        "block",
+        "dead",
+        "long_way",
+        "looks",
+        "name",
+        "naps",
+        "reason",
+        "since",
+        "small",
+        "taped",
+        "work",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.block: Any = None  # a `block.Block`, once large arrays were seen
         self.taped: Any = None  # a `taped.Taped`, once it was looked at while a tape was open
         self.asked: Any = None  # a function in place of NumPy's, see `asked`
+        # Since when it is evaluated, and the seconds that took, by a guess, before it was looked at.
+        self.since = self.work = 0.0
         self.looks = self.small = self.long_way = self.naps = 0
         self.dead = False
         self.reason = ""
@@ -127,6 +154,15 @@ class Site:
         """Compute the block if that is possible and pays; else False, and nothing has happened."""
         if held or entry.others != entry.devices or not _is_undisturbed():
             return False
+        began, taken, tried, useful = perf_counter(), ledger.taken(), trials, _useful
+        done = self._is_done(text, values)
+        if not done or trials != tried:
+            # What was entered meanwhile, such as compiling, is not entered again.
+            lost = perf_counter() - began - (_useful - useful) - (ledger.taken() - taken)
+            ledger.note_look(lost)
+        return done
+
+    def _is_done(self, text: str, values: tuple[Any, ...]) -> bool:
         before: Any = None  # the floating-point state, once something may change it
         self.looks += 1
         taping = entry.holders > 0 and _tape_is_open()
@@ -143,6 +179,8 @@ class Site:
                 if block is None:
                     if not _may_be_large(text, values, _MANY if self.naps < _PATIENCE else _SOME):
                         self._was_small()
+                        return False
+                    if not self._is_worth_a_look(text, values):
                         return False
                     block = self.block = _made(text)
                     if _is_shortened():
@@ -177,6 +215,26 @@ class Site:
         self.long_way += 1
         _local.results += reversed(result)
         return True
+
+    def _is_worth_a_look(self, text: str, values: tuple[Any, ...]) -> bool:
+        """Whether looking at the block may be paid for now; else it sleeps for a while.
+
+        One that is evaluated once gains nothing from what is found out about it: by a guess, it must have taken as long
+        as looking at it will, or come again later. Tiles gain nothing where its arrays are small, only compiled code
+        does, which comes later in any case.
+        """
+        global _work_in_all
+        if mode() != "auto" or entry.devices or _is_any_known():
+            return True
+        self.since = self.since or perf_counter()
+        work = _work(text, values)
+        self.work += work
+        _work_in_all += work
+        enough = self.naps or (self.work > _WORTH and (_is_imported() or _work_in_all > _FIRST_WORTH))
+        if enough and (ledger.may_look() if work > _SMALL_WORK else ledger.allows(_LOOKING)):
+            return True
+        self._was_small(_OPEN_NAPS)
+        return False
 
     def function(self, text: str) -> Any:
         """The function for a call whose operands have no names; NumPy's own where there can be no other."""
@@ -305,6 +363,40 @@ def _may_be_large(text: str, values: tuple[Any, ...], many: int) -> bool:
     sizes = {value.shape: value.size for value in values if type(value) is numpy.ndarray}
     first, second = sorted([0, 0, *sizes.values()])[-2:]
     return second >= many or first * second >= _BROADCAST  # of different shapes: a column and a row
+
+
+_work_in_all = 0.0
+
+
+def _is_imported() -> bool:
+    """Whether looking needs no imports any more."""
+    return "minpy.runtime.fuse.choose" in sys.modules
+
+
+@cache
+def _is_any_known() -> bool:
+    """Whether earlier runs have left what they found out about blocks: then looking pays at once."""
+    from minpy.runtime import kept
+
+    return os.path.exists(kept.folder("blocks.json"))
+
+
+def _work(text: str, values: tuple[Any, ...]) -> float:
+    """The seconds that evaluating a block takes, by a guess."""
+    numpy = sys.modules["numpy"]
+    arrays = [each for each in values if type(each) is numpy.ndarray]
+    size = max([each.size for each in arrays], default=0)
+    if len({each.shape for each in arrays}) > 1:
+        try:
+            size = numpy.broadcast(*arrays).size
+        except ValueError:
+            pass  # parts of them are used, or they are too many
+    return _operations(text) * (_OPERATION + _ELEMENT * size) if size else _UNKNOWN
+
+
+@cache
+def _operations(text: str) -> int:
+    return 1 + sum(map(text.count, "+*/(<>")) // 2
 
 
 def _asks_for_attributes(text: str) -> bool:

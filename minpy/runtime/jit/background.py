@@ -96,7 +96,8 @@ def is_early(size: int, spent: float = 0.0) -> bool:
     """
     if not is_used():
         return False
-    takes = work(size)
+    # With what waits for the thread already.
+    takes = work(size) + sum(work(len(job.text)) for job in list(_jobs.values()) if not job.done)
     gained = ledger.gained()
     if gained > _PAID * (takes + ledger.seconds.get(_COMPILING, 0.0)):
         return False
@@ -254,7 +255,9 @@ def _serve(queue: SimpleQueue[Job | None], over: Any) -> None:
 
 def stop() -> None:
     """Let the thread finish what it is at, and end; what it has not begun is forgotten."""
-    with _lock:
+    if _queue is None:
+        return
+    with ledger.entered("waiting for the compiler"), _lock:
         _stop()
 
 

@@ -47,6 +47,9 @@ LEAVES = 4  # so often a loop may leave compiled code early, and then once every
 _DISTANCE = 50
 _HOPE = 2  # times the same: what was spent in a loop that may come again, so often, is spent again
 _PART = 0.5  # of what fast code takes: this the quick one must have gained, after a while
+_MATTERS = (
+    0.12  # of the time so far: a loop that takes less gains little, for what compiling it takes, by the end
+)
 _KNOWN = 0.02  # seconds in a loop in which earlier runs have spent some, before these count
 
 
@@ -89,6 +92,11 @@ def length(over: Any) -> int:
 
 def begin(site: Site, over: Any, frame: FrameType) -> Iterable[Any]:
     """Run a loop compiled, if that pays; what is left of it for the interpreter."""
+    with ledger.entered("looking at loops"):
+        return _begun(site, over, frame)
+
+
+def _begun(site: Site, over: Any, frame: FrameType) -> Iterable[Any]:
     position, tried = 0, False
     count = length(over)
     if count and (_pays(site, count, frame) or _is_far(site, frame)):
@@ -140,6 +148,7 @@ def pieces(
         count = length(over)
         if position >= count or not is_undisturbed():
             break
+        looked = perf_counter() - ledger.taken()
         if tried:
             tried = False
         elif _pays(site, count - position, sys._getframe(1)):
@@ -157,6 +166,7 @@ def pieces(
         is_sample = site.trial is not None and not site.trial.is_over and site.better is None
         clock = of_samples() if is_sample else perf_counter
         trials = blocks.trials
+        ledger.note("looking at loops", max(perf_counter() - ledger.taken() - looked, 0.0))
         started, began = perf_counter(), clock()
         try:
             if is_sample:
@@ -212,9 +222,15 @@ def run(
 
     None if that is not possible now.
     """
+    began, taken, before = perf_counter(), ledger.taken(), site.compiled
     from minpy.runtime.jit import entering
 
-    return entering.run(site, over, code, frame, position, count)
+    result = entering.run(site, over, code, frame, position, count)
+    # What was entered meanwhile, such as compiling, is not entered again.
+    lost = perf_counter() - began - (ledger.taken() - taken) - (site.compiled - before) * usual(site)
+    if lost > 0.0:
+        ledger.note("trying loops", lost)
+    return result
 
 
 def _pays(site: Site, left: int, frame: FrameType) -> bool:
@@ -279,7 +295,7 @@ def is_hot(site: Site, frame: FrameType | None = None) -> bool:
         longer = takes + _writing(site, frame)
         if site.spent > _HOPE * longer and ledger.allows(longer, site.spent):
             return True
-    if frame is None or site.spent <= takes or not ledger.allows_sure(takes):
+    if frame is None or site.spent <= max(takes, _MATTERS * ledger.ran()) or not ledger.allows_sure(takes):
         return False
     if _gains_surely(site, frame):
         return True

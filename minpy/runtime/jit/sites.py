@@ -359,23 +359,30 @@ def _at_end() -> None:
     ran = [site for site in sites if not site.reason and (site.spent or site.kernels)]
     if ran and mode() == "auto":
         from minpy.runtime import ledger
-        from minpy.runtime.jit import background, drive, store
 
-        loading = background.expected(loaded=False)
-        for site in ran:
-            kernels = [each for known in site.kernels.values() for each in known]
-            if any(each.is_ready and not each.is_quick for each in kernels):
-                continue
-            spent = min(site.spent + drive.seconds_of(site), ledger.ran())
-            if spent < _NOTED:
-                continue
-            missed = store.note_missed(site.name, spent)
-            if site.better or not kernels:
-                takes = loading + (site.better.takes if site.better else background.expected_again())
-                if missed > SURE * takes:
-                    store.remember(site.name)
+        with ledger.entered("keeping what was found"):
+            _note_missed(ran)
     if os.environ.get("MINPY_VERBOSE", "0") not in ("", "0"):
         report()
+
+
+def _note_missed(ran: list[Site]) -> None:
+    from minpy.runtime import ledger
+    from minpy.runtime.jit import background, drive, store
+
+    loading = background.expected(loaded=False)
+    for site in ran:
+        kernels = [each for known in site.kernels.values() for each in known]
+        if any(each.is_ready and not each.is_quick for each in kernels):
+            continue
+        spent = min(site.spent + drive.seconds_of(site), ledger.ran())
+        if spent < _NOTED:
+            continue
+        missed = store.note_missed(site.name, spent)
+        if site.better or not kernels:
+            takes = loading + (site.better.takes if site.better else background.expected_again())
+            if missed > SURE * takes:
+                store.remember(site.name)
 
 
 def report() -> None:

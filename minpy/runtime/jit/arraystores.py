@@ -171,6 +171,7 @@ class Stores(Nests):
         found[axes[-1]] = last
         if extent := self.extents.get(dims[axes[-1]], constant_of(dims[axes[-1]]) or 0):
             self.extents[last] = extent  # so many at least: enough to tell whether wide vectors gain
+        self.elements[last] = prod(self.extents.get(dim, constant_of(dim) or 1) for dim in dims)
         return tuple(found)
 
     def _spot(self, ref: Ref, indices: list[str]) -> Ref:

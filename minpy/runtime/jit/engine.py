@@ -170,12 +170,18 @@ def function(code: bytes, externals: dict[str, int]) -> Any:
     CompileError
         It cannot be loaded.
     """
-    from minpy.runtime.jit import numpy_loops, remembered
+    from minpy.runtime.jit import crew, numpy_loops, remembered
 
     outside = {"minpy_PyErr_CheckSignals": address(ctypes.pythonapi.PyErr_CheckSignals), **_moving()}
     for name, arity in externals.items():
         if not arity:
             # One of NumPy's loops, or what manages memory.
+            if name == crew.NAME:
+                crew.muster()
+                outside[crew.SYMBOL] = crew.address()
+                if not outside[crew.SYMBOL]:
+                    raise CompileError("there is nothing that shares loops")
+                continue
             if name == remembered.NAME:
                 outside[remembered.SYMBOL] = remembered.address()
                 continue

@@ -51,6 +51,9 @@ class Expressions(Leaving):
         self.shapes: dict[str, tuple[int, ...]] = {}
         # Of what the loop gave to variables, by the places of their pointers.
         self.shapes_made: dict[str, tuple[int, ...]] = {}
+        self.elements: dict[
+            str, int
+        ] = {}  # of loops over several axes as one, how many now, by its last extent
         self.rows: list[int] = []  # the extents of the innermost loops over elements, where they are known
         self.pending: dict[
             Any, Any

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minpy.runtime import ledger
-from minpy.runtime.jit import background, engine, stacks, store
+from minpy.runtime.jit import background, crew, engine, stacks, store
 from minpy.runtime.jit.appends import logged, release
 from minpy.runtime.jit.bind import Frame, Snapshot
 from minpy.runtime.jit.buffers import Objects, free_all, owner_of
@@ -64,7 +64,7 @@ class Kernel:
         large: bool = False,
         missed: float = 0.0,
     ) -> None:
-        where = store.file_for(text, snapshot.lasting_key())
+        where = store.file_for(text, snapshot.lasting_key() + (" shared" if crew.is_wanted() else ""))
         found = store.load(where)
         if found is None:
             began = ledger.clock()

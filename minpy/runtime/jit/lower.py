@@ -18,7 +18,7 @@ from typing import Any
 
 from minpy import handlers
 from minpy.records import dataclass
-from minpy.runtime.jit import buffers, draws, growth, medians, sites, stacks, undo
+from minpy.runtime.jit import buffers, crew, draws, growth, medians, shares, sites, stacks, undo
 from minpy.runtime.jit.exchange import BUFFERS, FIRST, IDENTS, LAST, START, STEP, STOPPED, Exchange, part_of
 from minpy.runtime.jit.expressions import BITS
 from minpy.runtime.jit.helpers import Helper
@@ -154,6 +154,7 @@ class _Lowering(Exchange):
         self.entry = entry
         self.known = dict(entry.known)
         self.logging = findings.logging
+        self.shares = crew.is_wanted()
         self.helpers, self.shapes, self.counts = entry.helpers, entry.shapes, entry.counts
         self.line = node.lineno
         for name in sorted({*kinds, *entry.scalars} - findings.arrays.keys()):
@@ -422,6 +423,11 @@ class _Lowering(Exchange):
 
     def _code(self, words: int) -> Code:
         opening = self._opening()
+        wide = WIDE if _gain_from_width(self.rows) else ""
+        parts = shares.Parts(self.w.allocas, [*self.w.cells, *opening], self.w.lines, wide)
+        if parts.functions:
+            self.externals[crew.NAME] = 0
+            self.w.declarations.add(crew.DECLARATION)
         reasons = tuple(self.exits)
         if self.logs or self.pushes:
             self.externals["realloc"] = 0
@@ -437,13 +443,14 @@ class _Lowering(Exchange):
                 *((draws.INTEGERS,) if self.draws_integers else ()),
                 *((medians.TEXT,) if self.medians else ()),
                 *((*growth.DECLARATIONS, growth.TEXT) if self.logs or self.pushes else ()),
-                f"define i64 @kernel(ptr noalias %words) {WIDE if _gain_from_width(self.rows) else ''}{{",
+                *parts.functions,
+                f"define i64 @kernel(ptr noalias %words) {wide}{{",
                 "entry:",
                 *self.w.allocas,
                 *self.w.cells,
                 f"  {self.head} = getelementptr i64, ptr %words, i64 {BUFFERS}",
                 *opening,
-                *self.w.lines,
+                *parts.lines,
                 "}",
                 *self.w.metadata,
                 "",

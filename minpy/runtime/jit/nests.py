@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
+from minpy.runtime.jit import crew, shares
 from minpy.runtime.jit.ir import HAS_FLAGS, double
 from minpy.runtime.jit.kinds import Unsupported
 from minpy.runtime.jit.leaving import constant_of
@@ -23,6 +25,9 @@ class Nests(Views):
     """Loops over elements."""
 
     in_columns = False  # whether nothing but the elements of some columns may be worked on (see `columns`)
+    shares = (
+        False  # whether threads may share loops over elements (see `shares`); not in the midst of such a one
+    )
 
     def nest(
         self,
@@ -33,6 +38,7 @@ class Nests(Views):
         independent: bool = False,
         one_by_one: bool = False,
         piece: tuple[str, str] | None = None,
+        looks: bool = False,
     ) -> None:
         """Run code for all indices, in pieces between `breaks`; what its guards find is looked at afterwards.
 
@@ -40,7 +46,7 @@ class Nests(Views):
         zero or was invalid, as they do for NumPy. (What is not stored, the compiler may compute after they are read.)
         `independent`: no round reads or stores what another one stores, so that the compiler need not find that out,
         which it cannot where an array is changed in place. `piece` says which indices of the first axis are meant, if
-        not all are.
+        not all are. The body of a loop that only `looks` at elements stores nothing.
         """
         self.at_once()
         if self.in_columns and piece is None:
@@ -59,6 +65,9 @@ class Nests(Views):
         # Each row has a flag of its own: else no row could be looked at before the one before it has been.
         row = self.w.alloca("i1", "fine") if len(dims) > 1 else ""
         cuts = {axis: self._cuts(dim, axis, breaks) for axis, dim in enumerate(dims, -len(dims))}
+        alone = piece is not None or not (looks or (independent and stores))
+        limits = {} if alone else self.shared_over(dims, flag)
+        around_shares, self.shares = self.shares, self.shares and not limits
         for axis, dim in enumerate(dims, -len(dims)):
             # Short loops of a known length are unrolled, and the one around them is the innermost then.
             innermost = all(small(constant_of(each) or 0) for each in dims[len(dims) + axis + 1 :])
@@ -83,10 +92,10 @@ class Nests(Views):
             elif in_pieces:
                 start, stop, end_of_piece = self._over_pieces(*cuts[axis])
                 ends.append(end_of_piece)
-                k, end_of_loop = self._over_elements(start, stop, loop)
+                k, end_of_loop = self._over_elements(*self._part_of(start, stop, limits.get(axis)), loop)
                 self.pieces[k] = start, frozenset(x for each, x in breaks if each == axis)
             else:
-                k, end_of_loop = self._over_elements("0", dim, loop)
+                k, end_of_loop = self._over_elements(*limits.get(axis, ("0", dim)), loop)
             indices.append(k)
             ends.append(end_of_loop)
         opaques, self.opaques = self.opaques, {}
@@ -101,6 +110,9 @@ class Nests(Views):
             self.guard(self.w.op(f"fcmp ord double {x}, {double(0.0)}"), "a result that is NaN")
         for finish in reversed(ends):
             finish()
+        self.shares = around_shares
+        if limits:
+            self.end_shared()
         found, self.flag, self.flag_reason = self.flag_reason, outer, reason
         if found:
             self.guard(self.w.op(f"load i1, ptr {flag}"), found)
@@ -109,6 +121,45 @@ class Nests(Views):
         ]
         if computed:
             self.flagged(opening)
+
+    shared = 0  # loops over elements that are marked
+
+    def shared_over(self, dims: tuple[str, ...], flag: str) -> dict[int, tuple[str, str]]:
+        """Mark what follows as a loop that may be shared: the names of the first and last index of some axes.
+
+        Nothing if it is not long enough. Axes of few elements are not shared.
+        """
+        known = self.elements.get(dims[-1]) or prod(
+            self.extents.get(dim, constant_of(dim) or 1) for dim in dims
+        )
+        if not self.shares or known < crew.LEAST:
+            return {}
+        axes = {
+            axis: dim
+            for axis, dim in enumerate(dims, -len(dims))
+            if dim != "1" and not small(constant_of(dim) or 0)
+        }
+        if not axes:
+            return {}
+        self.shared += 1
+        marked = {
+            axis: shares.Axis(dim, *map(self.w.fresh, ("%first", "%last"))) for axis, dim in axes.items()
+        }
+        rest = [dim for axis, dim in enumerate(dims, -len(dims)) if axis not in axes]
+        self.w.lines.append(shares.begin(self.shared, flag, marked.values(), rest))
+        return {axis: (each.first, each.last) for axis, each in marked.items()}
+
+    def end_shared(self) -> None:
+        """Mark the end of what `shared_over` began."""
+        self.w.lines.append(shares.end(self.shared))
+
+    def _part_of(self, start: str, stop: str, limits: tuple[str, str] | None) -> tuple[str, str]:
+        """Of a piece of an axis, what lies within the limits of those indices that are asked for."""
+        if limits is None:
+            return start, stop
+        self.w.declarations |= {f"declare i64 @llvm.{name}.i64(i64, i64)" for name in ("smax", "smin")}
+        first = self.w.op(f"call i64 @llvm.smax.i64(i64 {start}, i64 {limits[0]})")
+        return first, self.w.op(f"call i64 @llvm.smin.i64(i64 {stop}, i64 {limits[1]})")
 
     def _flag_of_row(self, flag: str, row: str) -> None:
         """At the end of a row: what its flag says, all of them say."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from minpy.runtime.jit.expressions import BITS
 from minpy.runtime.jit.kinds import COMPLEX, INTS, Unsupported
+from minpy.runtime.jit.leaving import constant_of
 from minpy.runtime.jit.matrices import Matrices
 from minpy.runtime.jit.reductions import LETTERS
 from minpy.runtime.jit.values import Ref, Val, scalar
@@ -118,7 +120,7 @@ class NumpyCalls(Matrices):
             operands = (*(self.at(each, indices).x for each in refs), *(each.x for each in numbers))
             self.checked(self.at(new, indices).x, *operands)
 
-        self.nest(new.dims, look)
+        self.nest(new.dims, look, looks=True)
         return new
 
     def _run_rows(
@@ -134,7 +136,7 @@ class NumpyCalls(Matrices):
         """Call an element-wise loop for all elements at once if `size` says how many, or if they lie in a line; else
         for one row after the other, as NumPy does."""
         if size:
-            self.run_loop(symbol, [*pointers, new.pointer], [size], steps)
+            self._run_line(symbol, [*pointers, new.pointer], size, steps, new.dims)
             return
         line = "true"
         for ref in refs:
@@ -146,7 +148,7 @@ class NumpyCalls(Matrices):
         once, rows, end = (self.w.fresh(hint) for hint in ("once", "rows", "end"))
         self.w.branch(line, once, rows)
         self.w.place(once)
-        self.run_loop(symbol, [*pointers, new.pointer], [self.size_of(new.dims)], steps)
+        self._run_line(symbol, [*pointers, new.pointer], self.size_of(new.dims), steps, new.dims)
         self.w.jump(end)
         self.w.place(rows)
 
@@ -163,6 +165,24 @@ class NumpyCalls(Matrices):
 
         self.nest(new.dims[:-1], row)
         self.w.place(end)
+
+    def _run_line(
+        self, symbol: str, pointers: list[str], size: str, steps: list[str], dims: tuple[str, ...]
+    ) -> None:
+        """Call an element-wise loop for elements in a line, which threads may share."""
+        self.elements[size] = prod(self.extents.get(dim, constant_of(dim) or 1) for dim in dims)
+        flag = self.w.alloca("i1", "fine")
+        limits = self.shared_over((size,), flag)
+        if not limits:
+            self.run_loop(symbol, pointers, [size], steps)
+            return
+        first, last = limits[-1]
+        places = [
+            self.w.op(f"getelementptr i8, ptr {pointer}, i64 {self.w.op(f'mul i64 {first}, {step}')}")
+            for pointer, step in zip(pointers, steps, strict=True)
+        ]
+        self.run_loop(symbol, places, [self.w.op(f"sub i64 {last}, {first}")], steps)
+        self.end_shared()
 
     def _in_memory(self, value: Val, kind: str) -> str:
         """Where a number lies that one of NumPy's loops reads."""
